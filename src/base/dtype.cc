@@ -1,0 +1,55 @@
+#include "base/dtype.h"
+
+namespace graft {
+namespace {
+
+struct Row {
+  DType dtype;
+  size_t size;
+  std::string_view name;
+  std::string_view tensorflow;
+};
+constexpr Row kRows[] = {
+    {DType::kInvalid, 0, "invalid", "invalid"},
+    {DType::kFloat32, 4, "f32", "float"},
+    {DType::kFloat64, 8, "f64", "double"},
+    {DType::kInt32, 4, "i32", "int32"},
+    {DType::kUint8, 1, "u8", "uint8"},
+    {DType::kInt16, 2, "i16", "int16"},
+    {DType::kInt8, 1, "i8", "int8"},
+    {DType::kString, 0, "string", "string"},
+    {DType::kComplex64, 8, "c64", "complex64"},
+    {DType::kInt64, 8, "i64", "int64"},
+    {DType::kBool, 1, "bool", "bool"},
+    {DType::kBFloat16, 2, "bf16", "bfloat16"},
+    {DType::kUint16, 2, "u16", "uint16"},
+    {DType::kComplex128, 16, "c128", "complex128"},
+    {DType::kFloat16, 2, "f16", "half"},
+    {DType::kResource, 0, "resource", "resource"},
+    {DType::kVariant, 0, "variant", "variant"},
+    {DType::kUint32, 4, "u32", "uint32"},
+    {DType::kUint64, 8, "u64", "uint64"},
+};
+
+const Row& Find(DType dtype) {
+  for (const Row& row : kRows) {
+    if (row.dtype == dtype) return row;
+  }
+  return kRows[0];
+}
+
+}  // namespace
+
+size_t SizeOf(DType dtype) { return Find(dtype).size; }
+std::string_view Name(DType dtype) { return Find(dtype).name; }
+std::string_view TensorFlowName(DType dtype) { return Find(dtype).tensorflow; }
+
+std::optional<DType> ParseDType(std::string_view name) {
+  for (const Row& row : kRows) {
+    if (row.dtype != DType::kInvalid && (row.name == name || row.tensorflow == name))
+      return row.dtype;
+  }
+  return std::nullopt;
+}
+
+}  // namespace graft

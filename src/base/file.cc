@@ -1,0 +1,93 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/aligned_buffer.h"
+
+namespace graft {
+namespace {
+
+Status SystemError(const std::string& path, std::string_view what) {
+  const int error = errno;
+  const StatusCode code = error == ENOENT   ? StatusCode::kNotFound
+                          : error == ENOSPC ? StatusCode::kResourceExhausted
+                          : error == ENOMEM ? StatusCode::kResourceExhausted
+                                            : StatusCode::kIo;
+  return Status(code, fmt::format("{}: {}: {}", path, what, std::strerror(error)));
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+Result<FileBytes> ReadFile(const std::string& path, bool map) {
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) return SystemError(path, "cannot open");
+  struct stat info;
+  if (::fstat(file.get(), &info) != 0) return SystemError(path, "cannot stat");
+  if (!S_ISREG(info.st_mode)) return InvalidArgumentError("{}: not a regular file", path);
+  const auto size = static_cast<size_t>(info.st_size);
+  if (map && size > 0) {
+    void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+    if (address == MAP_FAILED) return SystemError(path, "cannot map");
+    return FileBytes{std::shared_ptr<const std::byte>(
+                         static_cast<const std::byte*>(address),
+                         [size](const std::byte* p) { ::munmap(const_cast<std::byte*>(p), size); }),
+                     size};
+  }
+  auto buffer = std::make_shared<AlignedBuffer>(size);
+  if (!*buffer) return ResourceExhaustedError("{}: no memory for {} bytes", path, size);
+  for (size_t done = 0; done < size;) {
+    const ssize_t n = ::read(file.get(), buffer->data() + done, size - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return SystemError(path, "cannot read");
+    if (n == 0) return DataLossError("{}: became shorter while it was read", path);
+    done += static_cast<size_t>(n);
+  }
+  const std::byte* data = buffer->data();
+  return FileBytes{std::shared_ptr<const std::byte>(std::move(buffer), data), size};
+}
+
+Status WriteFileAtomically(const std::string& path, std::string_view bytes) {
+  std::string temporary = path + ".XXXXXX";
+  Descriptor file(::mkostemp(temporary.data(), O_CLOEXEC));
+  if (file.get() < 0) return SystemError(temporary, "cannot create");
+  auto fail = [&](std::string_view what) {
+    Status status = SystemError(path, what);
+    ::unlink(temporary.c_str());
+    return status;
+  };
+  for (size_t done = 0; done < bytes.size();) {
+    const ssize_t n = ::write(file.get(), bytes.data() + done, bytes.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail("cannot write");
+    done += static_cast<size_t>(n);
+  }
+  // mkstemp makes the file private to the user; give it what an ordinary creation would have given.
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  if (::fchmod(file.get(), 0666 & ~mask) != 0) return fail("cannot set permissions");
+  if (::fsync(file.get()) != 0) return fail("cannot sync");
+  if (::rename(temporary.c_str(), path.c_str()) != 0) return fail("cannot rename to it");
+  return OkStatus();
+}
+
+}  // namespace graft
