@@ -35,7 +35,9 @@ function(graft_test name)
   set_tests_properties(${name} PROPERTIES LABELS unit)
 endfunction()
 
-# graft_fuzz(name SOURCES name_fuzz.cc DEPS tf …): a libFuzzer target, built by the fuzz preset only.
+# graft_fuzz(name SOURCES name_fuzz.cc DEPS tf …): a libFuzzer target, built by the fuzz preset only. `fuzzers` builds them all,
+# and only what they link.
+add_custom_target(fuzzers)
 function(graft_fuzz name)
   if(NOT GRAFT_FUZZ)
     return()
@@ -46,4 +48,5 @@ function(graft_fuzz name)
   target_link_libraries(${name}_fuzz PRIVATE ${A_DEPS} ${A_LIBS})
   target_compile_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
   target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
+  add_dependencies(fuzzers ${name}_fuzz)
 endfunction()
