@@ -1,0 +1,74 @@
+# Thin: every target is a few lines over CMake, pytest and the scripts in tools/, which can be called by themselves.
+
+VENV ?= $(CURDIR)/.venv
+export GRAFT_VENV := $(VENV)
+PYTHON := $(VENV)/bin/python
+JOBS ?= $(shell nproc)
+# ccache shares results between clones of this tree wherever they lie.
+export CCACHE_BASEDIR ?= $(abspath $(CURDIR)/..)
+export CCACHE_NOHASHDIR ?= 1
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+# $(call build,PRESET[,TARGET])
+build = cmake --preset $(1) -DGRAFT_VENV=$(VENV) --log-level=WARNING && \
+        cmake --build build/$(1) -j$(JOBS) $(if $(2),--target $(2))
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## This text
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+.PHONY: setup
+setup:
+	@tools/setup.sh
+
+.PHONY: build
+build: setup ## Build everything: build/release/bin/graft, and the Python package importable from .venv
+	@$(call build,release)
+	@$(PYTHON) tools/link_package.py build/release/python
+
+.PHONY: test
+test: build ## Unit, conformance, end to end, 10 s of each fuzz target; the last line is the sum
+	@$(call build,fuzz,fuzzers)
+	@$(PYTHON) tools/run_tests.py includes ctest pytest fuzz
+
+.PHONY: test-models
+test-models: build ## The large models: the ten guide models and every real one
+	@$(PYTHON) tools/run_tests.py models
+
+.PHONY: demo
+demo: build ## Transcribe a melody with a real model, in TensorFlow and converted
+	@$(PYTHON) tools/demo/demo.py
+
+.PHONY: bench
+bench: build ## Graft and its peers interleaved on five models: ratios, JSON and a table
+	@tools/setup.sh --peers
+	@$(PYTHON) bench/bench.py
+
+.PHONY: lint
+lint: build ## Formatting, include dependencies, clang-tidy on changed files (ALL=1: on all)
+	@$(PYTHON) tools/check_includes.py
+	@git ls-files '*.cc' '*.h' | xargs -r clang-format-16 --dry-run -Werror
+	@$(PYTHON) tools/tidy.py $(if $(ALL),--all)
+
+.PHONY: format
+format: ## Format all C++ in place
+	@git ls-files '*.cc' '*.h' | xargs -r clang-format-16 -i
+
+.PHONY: asan tsan
+asan: setup ## Unit and conformance tests under the address and undefined-behaviour sanitizers
+	@$(call build,asan)
+	@$(PYTHON) tools/run_tests.py --build build/asan ctest
+
+tsan: setup ## Unit tests of the runtime under the thread sanitizer
+	@$(call build,tsan)
+	@$(PYTHON) tools/run_tests.py --build build/tsan ctest
+
+.PHONY: fuzz
+fuzz: setup ## A minute of every fuzz target
+	@$(call build,fuzz,fuzzers)
+	@$(PYTHON) tools/run_tests.py --fuzz-seconds 60 fuzz
+
+.PHONY: clean
+clean: ## Remove build/; the environments stay
+	rm -rf build

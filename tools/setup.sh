@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Installs what Graft needs: Debian packages and the Python environment(s). Cheap when there is nothing to do.
+#
+#   tools/setup.sh            packages and the build environment ($GRAFT_VENV, default .venv)
+#   tools/setup.sh --peers    also .venv-peers, the engines that `make bench` compares with
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing_packages() {
+  local package
+  grep -v '^#' tools/debian-packages.txt | while read -r package; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+  done
+}
+
+install_packages() {
+  local missing as_root=()
+  mapfile -t missing < <(missing_packages)
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    if ! sudo -n true 2>/dev/null; then
+      echo "setup: these Debian packages are missing and neither root nor sudo is there to install them:" >&2
+      printf '  %s\n' "${missing[@]}" >&2
+      exit 2
+    fi
+    as_root=(sudo -n)
+  fi
+  echo "setup: installing ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+# install_environment DIR REQUIREMENTS: a virtual environment with exactly these requirements. The stamp in it holds the
+# hash of what it was made from, so an unchanged environment costs one hash.
+install_environment() {
+  local dir=$1 requirements=$2 stamp=$1/.graft-stamp want
+  want=$({ cat "$requirements"; python3 --version; } | sha256sum)
+  [ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || return 0
+  echo "setup: making $dir from $requirements"
+  [ -x "$dir/bin/python" ] || python3 -m venv "$dir"
+  "$dir/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+  echo "$want" >"$stamp"
+}
+
+install_packages
+install_environment "${GRAFT_VENV:-.venv}" requirements.txt
+if [ "${1:-}" = --peers ]; then
+  install_environment .venv-peers requirements-peers.txt
+fi
