@@ -1,0 +1,552 @@
+#include "tf/graph_def.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "tf/wire.h"
+
+namespace graft::tf {
+namespace {
+
+constexpr size_t kMaxMessageBytes = (size_t{1} << 31) - 1;
+
+// Parses the message in the field that `r` is at: parse(part) returns a Status. Nothing is parsed
+// when the field itself is malformed; the reader's status tells.
+template <class F>
+Status Sub(WireReader* r, F&& parse) {
+  std::string_view part;
+  r->Get(&part);
+  GRAFT_RETURN_IF_ERROR(r->status());
+  return parse(part);
+}
+
+// Parses a message into a new element of `list`.
+template <class T, class F>
+Status SubAppend(WireReader* r, std::vector<T>* list, F&& parse) {
+  return Sub(r, [&](std::string_view part) {
+    list->emplace_back();
+    return parse(part, &list->back());
+  });
+}
+
+std::string Label(std::string_view kind, std::string_view name, size_t index) {
+  return name.empty() ? fmt::format("{} number {}", kind, index)
+                      : fmt::format("{} '{}'", kind, name);
+}
+
+Status ParseNode(const FileBytes& file, std::string_view wire, NodeDef* node) {
+  WireReader r(wire);
+  while (r.Next()) {
+    switch (r.field()) {
+      case 1:
+        r.Get(&node->name);
+        break;
+      case 2:
+        r.Get(&node->op);
+        break;
+      case 3:
+        r.Append(&node->inputs);
+        break;
+      case 4:
+        r.Get(&node->device);
+        break;
+      case 5:
+        GRAFT_RETURN_IF_ERROR(Sub(
+            &r, [&](std::string_view part) { return ParseAttrEntry(file, part, &node->attrs); }));
+        break;
+      default:
+        r.Keep(&node->other);
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(r.status());
+  if (node->name.empty()) return DataLossError("node without a name");
+  if (node->op.empty()) return DataLossError("node without an op");
+  return OkStatus();
+}
+
+Status ParseNodes(const FileBytes& file, WireReader* r, std::vector<NodeDef>* nodes) {
+  const size_t index = nodes->size();
+  const Status status = SubAppend(
+      r, nodes, [&](std::string_view part, NodeDef* node) { return ParseNode(file, part, node); });
+  if (status.ok() || nodes->size() == index) return status;
+  return status.WithContext(Label("node", nodes->back().name, index));
+}
+
+Status ParseArg(std::string_view wire, ArgDef* arg) {
+  WireReader r(wire);
+  int64_t type = 0;
+  while (r.Next()) {
+    switch (r.field()) {
+      case 1:
+        r.Get(&arg->name);
+        break;
+      case 3:
+        r.Get(&type);
+        break;
+      case 4:
+        r.Get(&arg->type_attr);
+        break;
+      case 5:
+        r.Get(&arg->number_attr);
+        break;
+      case 6:
+        r.Get(&arg->type_list_attr);
+        break;
+      case 16:
+        r.Get(&arg->is_ref);
+        break;
+      default:
+        r.Keep(&arg->other);
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(r.status());
+  GRAFT_ASSIGN_OR_RETURN(arg->type, ParseDTypeNumber(type));
+  return OkStatus();
+}
+
+Status ParseAttrDef(const FileBytes& file, std::string_view wire, AttrDef* attr) {
+  WireReader r(wire);
+  while (r.Next()) {
+    switch (r.field()) {
+      case 1:
+        r.Get(&attr->name);
+        break;
+      case 2:
+        r.Get(&attr->type);
+        break;
+      case 3:
+        GRAFT_RETURN_IF_ERROR(Sub(&r, [&](std::string_view part) -> Status {
+          GRAFT_ASSIGN_OR_RETURN(attr->default_value, ParseAttrValue(file, part));
+          attr->has_default = true;
+          return OkStatus();
+        }));
+        break;
+      default:
+        r.Keep(&attr->other);
+    }
+  }
+  return r.status();
+}
+
+Status ParseSignature(const FileBytes& file, std::string_view wire, OpDef* op) {
+  WireReader r(wire);
+  while (r.Next()) {
+    switch (r.field()) {
+      case 1:
+        r.Get(&op->name);
+        break;
+      case 2:
+        GRAFT_RETURN_IF_ERROR(SubAppend(&r, &op->inputs, ParseArg));
+        break;
+      case 3:
+        GRAFT_RETURN_IF_ERROR(SubAppend(&r, &op->outputs, ParseArg));
+        break;
+      case 4:
+        GRAFT_RETURN_IF_ERROR(SubAppend(&r, &op->attrs, [&](std::string_view part, AttrDef* attr) {
+          return ParseAttrDef(file, part, attr);
+        }));
+        break;
+      case 17:
+        r.Get(&op->is_stateful);
+        break;
+      case 20:
+        r.Append(&op->control_outputs);
+        break;
+      default:
+        r.Keep(&op->other);
+    }
+  }
+  return r.status();
+}
+
+Status ParseStringEntry(std::string_view wire,
+                        std::map<std::string, std::string, std::less<>>* map) {
+  GRAFT_ASSIGN_OR_RETURN(MapEntry entry, ReadMapEntry(wire));
+  map->insert_or_assign(std::move(entry.key), std::string(entry.value));
+  return OkStatus();
+}
+
+Status ParseArgAttrs(const FileBytes& file, std::string_view wire,
+                     std::map<uint32_t, AttrMap>* arg_attrs) {
+  uint64_t key = 0;
+  AttrMap attrs;
+  WireReader r(wire);
+  while (r.Next()) {
+    switch (r.field()) {
+      case 1:
+        r.Get(&key);
+        break;
+      case 2:
+        GRAFT_RETURN_IF_ERROR(Sub(&r, [&](std::string_view part) {
+          WireReader entries(part);
+          while (entries.Next()) {
+            if (entries.field() != 1) {
+              entries.Skip();
+              continue;
+            }
+            GRAFT_RETURN_IF_ERROR(Sub(&entries, [&](std::string_view entry) {
+              return ParseAttrEntry(file, entry, &attrs);
+            }));
+          }
+          return entries.status();
+        }));
+        break;
+      default:
+        r.Skip();
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(r.status());
+  arg_attrs->insert_or_assign(static_cast<uint32_t>(key), std::move(attrs));
+  return OkStatus();
+}
+
+Status ParseFunction(const FileBytes& file, std::string_view wire, FunctionDef* function) {
+  WireReader r(wire);
+  while (r.Next()) {
+    switch (r.field()) {
+      case 1:
+        GRAFT_RETURN_IF_ERROR(Sub(&r, [&](std::string_view part) {
+          return ParseSignature(file, part, &function->signature);
+        }));
+        break;
+      case 3:
+        GRAFT_RETURN_IF_ERROR(ParseNodes(file, &r, &function->nodes));
+        break;
+      case 4:
+        GRAFT_RETURN_IF_ERROR(
+            Sub(&r, [&](std::string_view part) { return ParseStringEntry(part, &function->ret); }));
+        break;
+      case 5:
+        GRAFT_RETURN_IF_ERROR(Sub(&r, [&](std::string_view part) {
+          return ParseAttrEntry(file, part, &function->attrs);
+        }));
+        break;
+      case 6:
+        GRAFT_RETURN_IF_ERROR(Sub(&r, [&](std::string_view part) {
+          return ParseStringEntry(part, &function->control_ret);
+        }));
+        break;
+      case 7:
+        GRAFT_RETURN_IF_ERROR(Sub(&r, [&](std::string_view part) {
+          return ParseArgAttrs(file, part, &function->arg_attrs);
+        }));
+        break;
+      default:
+        r.Keep(&function->other);
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(r.status());
+  if (function->signature.name.empty()) return DataLossError("function without a name");
+  return OkStatus();
+}
+
+Status ParseGradient(std::string_view wire, GradientDef* gradient) {
+  WireReader r(wire);
+  while (r.Next()) {
+    switch (r.field()) {
+      case 1:
+        r.Get(&gradient->function);
+        break;
+      case 2:
+        r.Get(&gradient->gradient);
+        break;
+      default:
+        r.Skip();
+    }
+  }
+  return r.status();
+}
+
+Status ParseLibrary(const FileBytes& file, std::string_view wire, GraphDef* graph) {
+  WireReader r(wire);
+  while (r.Next()) {
+    switch (r.field()) {
+      case 1: {
+        const size_t index = graph->functions.size();
+        const Status status =
+            SubAppend(&r, &graph->functions, [&](std::string_view part, FunctionDef* function) {
+              return ParseFunction(file, part, function);
+            });
+        if (!status.ok()) {
+          return status.WithContext(Label("function",
+                                          index < graph->functions.size()
+                                              ? graph->functions[index].signature.name
+                                              : std::string(),
+                                          index));
+        }
+        break;
+      }
+      case 2:
+        GRAFT_RETURN_IF_ERROR(SubAppend(&r, &graph->gradients, ParseGradient));
+        break;
+      default:
+        r.Keep(&graph->other_library);
+    }
+  }
+  return r.status();
+}
+
+Status ParseVersions(std::string_view wire, VersionDef* versions) {
+  WireReader r(wire);
+  while (r.Next()) {
+    switch (r.field()) {
+      case 1:
+        r.Get(&versions->producer);
+        break;
+      case 2:
+        r.Get(&versions->min_consumer);
+        break;
+      case 3:
+        r.Append(&versions->bad_consumers);
+        break;
+      default:
+        r.Skip();
+    }
+  }
+  return r.status();
+}
+
+Status CheckVersions(const VersionDef& versions) {
+  if (versions.min_consumer > kGraphDefVersion) {
+    return UnsupportedError(
+        "the graph needs a TensorFlow of graph version {} (its min_consumer); this is 2.21's, {}",
+        versions.min_consumer, kGraphDefVersion);
+  }
+  if (std::ranges::find(versions.bad_consumers, kGraphDefVersion) != versions.bad_consumers.end()) {
+    return UnsupportedError(
+        "the graph excludes TensorFlow 2.21 (graph version {}) by bad_consumers", kGraphDefVersion);
+  }
+  return OkStatus();
+}
+
+// ---- writing
+
+template <class F>
+void AddMessage(std::string* out, uint32_t field, F&& append) {
+  std::string message;
+  append(&message);
+  protozero::pbf_writer w(*out);
+  WriteMessage(&w, field, message);
+}
+
+void AppendNode(const NodeDef& node, std::string* out) {
+  protozero::pbf_writer w(*out);
+  WriteString(&w, 1, node.name);
+  WriteString(&w, 2, node.op);
+  for (const std::string& input : node.inputs) w.add_bytes(3, input);
+  WriteString(&w, 4, node.device);
+  AppendAttrs(node.attrs, 5, out);
+  WriteEncoded(out, node.other);
+}
+
+void AppendArg(const ArgDef& arg, std::string* out) {
+  protozero::pbf_writer w(*out);
+  WriteString(&w, 1, arg.name);
+  if (arg.type != DType::kInvalid) w.add_enum(3, static_cast<int32_t>(arg.type));
+  WriteString(&w, 4, arg.type_attr);
+  WriteString(&w, 5, arg.number_attr);
+  WriteString(&w, 6, arg.type_list_attr);
+  if (arg.is_ref) w.add_bool(16, true);
+  WriteEncoded(out, arg.other);
+}
+
+void AppendSignature(const OpDef& op, std::string* out) {
+  protozero::pbf_writer w(*out);
+  WriteString(&w, 1, op.name);
+  for (const ArgDef& arg : op.inputs)
+    AddMessage(out, 2, [&](std::string* message) { AppendArg(arg, message); });
+  for (const ArgDef& arg : op.outputs)
+    AddMessage(out, 3, [&](std::string* message) { AppendArg(arg, message); });
+  for (const AttrDef& attr : op.attrs) {
+    AddMessage(out, 4, [&](std::string* message) {
+      protozero::pbf_writer def(*message);
+      WriteString(&def, 1, attr.name);
+      WriteString(&def, 2, attr.type);
+      if (attr.has_default) {
+        AddMessage(message, 3,
+                   [&](std::string* value) { AppendAttrValue(attr.default_value, value); });
+      }
+      WriteEncoded(message, attr.other);
+    });
+  }
+  if (op.is_stateful) w.add_bool(17, true);
+  for (const std::string& name : op.control_outputs) w.add_bytes(20, name);
+  WriteEncoded(out, op.other);
+}
+
+void AppendStringMap(const std::map<std::string, std::string, std::less<>>& map, uint32_t field,
+                     std::string* out) {
+  for (const auto& [key, value] : map) {
+    protozero::pbf_writer w(*out);
+    protozero::pbf_writer entry(w, field);
+    entry.add_bytes(1, key);
+    entry.add_bytes(2, value);
+  }
+}
+
+void AppendFunction(const FunctionDef& function, std::string* out) {
+  AddMessage(out, 1, [&](std::string* message) { AppendSignature(function.signature, message); });
+  for (const NodeDef& node : function.nodes)
+    AddMessage(out, 3, [&](std::string* message) { AppendNode(node, message); });
+  AppendStringMap(function.ret, 4, out);
+  AppendAttrs(function.attrs, 5, out);
+  AppendStringMap(function.control_ret, 6, out);
+  for (const auto& [index, attrs] : function.arg_attrs) {
+    AddMessage(out, 7, [&](std::string* entry) {
+      protozero::pbf_writer w(*entry);
+      w.add_uint32(1, index);
+      AddMessage(entry, 2, [&](std::string* message) { AppendAttrs(attrs, 1, message); });
+    });
+  }
+  WriteEncoded(out, function.other);
+}
+
+void AppendLibrary(const GraphDef& graph, std::string* out) {
+  for (const FunctionDef& function : graph.functions)
+    AddMessage(out, 1, [&](std::string* message) { AppendFunction(function, message); });
+  for (const GradientDef& gradient : graph.gradients) {
+    AddMessage(out, 2, [&](std::string* message) {
+      protozero::pbf_writer w(*message);
+      WriteString(&w, 1, gradient.function);
+      WriteString(&w, 2, gradient.gradient);
+    });
+  }
+  WriteEncoded(out, graph.other_library);
+}
+
+void AppendVersions(const VersionDef& versions, std::string* out) {
+  protozero::pbf_writer w(*out);
+  if (versions.producer != 0) w.add_int32(1, versions.producer);
+  if (versions.min_consumer != 0) w.add_int32(2, versions.min_consumer);
+  w.add_packed_int64(3, versions.bad_consumers.begin(), versions.bad_consumers.end());
+}
+
+bool ParseIndex(std::string_view digits, int* index) {
+  const char* end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, *index);
+  return error == std::errc() && stop == end && *index >= 0;
+}
+
+}  // namespace
+
+const AttrValue* NodeDef::FindAttr(std::string_view key) const {
+  const auto it = attrs.find(key);
+  return it == attrs.end() ? nullptr : &it->second;
+}
+
+const AttrDef* OpDef::FindAttr(std::string_view attr) const {
+  const auto it = std::ranges::find(attrs, attr, &AttrDef::name);
+  return it == attrs.end() ? nullptr : &*it;
+}
+
+const FunctionDef* GraphDef::FindFunction(std::string_view name) const {
+  const auto it = std::ranges::find_if(
+      functions, [&](const FunctionDef& f) { return f.signature.name == name; });
+  return it == functions.end() ? nullptr : &*it;
+}
+
+Result<GraphDef> ParseGraphDef(const FileBytes& bytes) {
+  GraphDef graph;
+  WireReader r(bytes.view());
+  while (r.Next()) {
+    switch (r.field()) {
+      case 1:
+        GRAFT_RETURN_IF_ERROR(ParseNodes(bytes, &r, &graph.nodes));
+        break;
+      case 2:
+        GRAFT_RETURN_IF_ERROR(
+            Sub(&r, [&](std::string_view part) { return ParseLibrary(bytes, part, &graph); }));
+        break;
+      case 4:
+        GRAFT_RETURN_IF_ERROR(
+            Sub(&r, [&](std::string_view part) { return ParseVersions(part, &graph.versions); }));
+        break;
+      default:
+        r.Keep(&graph.other);
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(r.status());
+  GRAFT_RETURN_IF_ERROR(CheckVersions(graph.versions));
+  GRAFT_RETURN_IF_ERROR(NodeIndex::Of(graph.nodes).status());
+  return graph;
+}
+
+Result<GraphDef> ReadGraphDef(const std::string& path) {
+  GRAFT_ASSIGN_OR_RETURN(FileBytes bytes, ReadFile(path));
+  Result<GraphDef> graph = ParseGraphDef(bytes);
+  if (!graph.ok()) return graph.status().WithContext(path);
+  return graph;
+}
+
+Result<std::string> SerializeGraphDef(const GraphDef& graph) {
+  std::string out;
+  for (const NodeDef& node : graph.nodes)
+    AddMessage(&out, 1, [&](std::string* message) { AppendNode(node, message); });
+  if (!graph.functions.empty() || !graph.gradients.empty() || !graph.other_library.empty())
+    AddMessage(&out, 2, [&](std::string* message) { AppendLibrary(graph, message); });
+  AddMessage(&out, 4, [&](std::string* message) { AppendVersions(graph.versions, message); });
+  WriteEncoded(&out, graph.other);
+  if (out.size() > kMaxMessageBytes) {
+    return UnsupportedError("the graph is {} bytes; TensorFlow reads no GraphDef of 2 GiB or more",
+                            out.size());
+  }
+  return out;
+}
+
+std::string SerializeNodeDef(const NodeDef& node) {
+  std::string out;
+  AppendNode(node, &out);
+  return out;
+}
+
+std::string SerializeFunctionDef(const FunctionDef& function) {
+  std::string out;
+  AppendFunction(function, &out);
+  return out;
+}
+
+Result<TensorRef> ParseTensorName(std::string_view text) {
+  TensorRef ref;
+  if (text.starts_with('^')) {
+    ref = {text.substr(1), TensorRef::kControl};
+  } else if (const size_t colon = text.rfind(':'); colon == std::string_view::npos) {
+    ref = {text, 0};
+  } else {
+    ref.node = text.substr(0, colon);
+    if (!ParseIndex(text.substr(colon + 1), &ref.index))
+      return DataLossError("'{}' names no tensor", text);
+  }
+  if (ref.node.empty() || ref.node.find_first_of(":^") != std::string_view::npos)
+    return DataLossError("'{}' names no tensor", text);
+  return ref;
+}
+
+std::string TensorName(std::string_view node, int index) {
+  if (index == TensorRef::kControl) return fmt::format("^{}", node);
+  return index == 0 ? std::string(node) : fmt::format("{}:{}", node, index);
+}
+
+Result<BodyRef> ParseBodyName(std::string_view text) {
+  if (text.starts_with('^')) return BodyRef{text.substr(1), "", 0, true};
+  const size_t first = text.find(':');
+  if (first == std::string_view::npos) return BodyRef{text, "", 0, false};
+  const size_t second = text.find(':', first + 1);
+  BodyRef ref{text.substr(0, first), text.substr(first + 1, second - first - 1), 0, false};
+  if (ref.node.empty() || ref.output.empty() ||
+      (second != std::string_view::npos && !ParseIndex(text.substr(second + 1), &ref.index))) {
+    return DataLossError("'{}' names no edge of a function body", text);
+  }
+  return ref;
+}
+
+Result<NodeIndex> NodeIndex::Of(const std::vector<NodeDef>& nodes) {
+  NodeIndex index;
+  index.index_.reserve(nodes.size());
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (!index.index_.emplace(nodes[i].name, static_cast<int>(i)).second)
+      return DataLossError("two nodes are named '{}'", nodes[i].name);
+  }
+  return index;
+}
+
+}  // namespace graft::tf
