@@ -1,0 +1,84 @@
+#include "backend_api/backend.h"
+
+namespace graft {
+
+Result<std::unique_ptr<PackedWeights>> Tactic::Pack(const ir::Module&, const ir::Node& node,
+                                                    Executor&) const {
+  return InternalError("{}: tactic {} has nothing to pack", node.name, name());
+}
+
+std::optional<Refusal> Backend::Supports(const ir::Module& module, const ir::Node& node) const {
+  std::vector<Candidate> candidates = Candidates(module, node);
+  std::string reasons;
+  for (const Candidate& c : candidates) {
+    if (!c.refusal) return std::nullopt;
+    // The last candidate is the most general one: its reason is the one that a user can act on.
+    reasons = c.refusal->reason;
+  }
+  if (candidates.empty())
+    return Refuse("backend {} has no tactic for {}", name(), ir::Name(node.kind()));
+  return Refusal{std::move(reasons)};
+}
+
+std::string ProblemString(const BoundNode& node) {
+  std::string text = ir::AttributesToString(node.attributes);
+  auto append = [&](const BoundValue& v) {
+    text += fmt::format(" {}", Describe(v.dtype, v.dims));
+    if (!v.dense()) text += fmt::format(":ld{}", v.row_stride);
+    if (v.constant) text += ":const";
+  };
+  for (const BoundValue& v : node.inputs) append(v);
+  text += " ->";
+  for (const BoundValue& v : node.outputs) append(v);
+  return text;
+}
+
+namespace {
+
+Result<BoundValue> BindValue(const ir::Module& module, const ir::Value& value,
+                             std::span<const int64_t> symbols) {
+  BoundValue bound;
+  bound.dtype = value.dtype;
+  bound.dims.reserve(value.shape.size());
+  for (const ir::Dim& d : value.shape) {
+    GRAFT_ASSIGN_OR_RETURN(const int64_t n, d.Evaluate(symbols));
+    if (n < 0) return InvalidArgumentError("{}: dimension {} is {}", value.name, d.ToString(), n);
+    bound.dims.push_back(n);
+  }
+  bound.row_stride = bound.dims.empty() ? 1 : bound.dims.back();
+  // A window along the last axis keeps its base's row length; along another axis it is dense.
+  for (const ir::Value* v = &value; v->view; v = &module.value(v->view->base)) {
+    const ir::Value& base = module.value(v->view->base);
+    if (!value.shape.empty() && v->view->axis == static_cast<int64_t>(base.shape.size()) - 1) {
+      GRAFT_ASSIGN_OR_RETURN(bound.row_stride, base.shape.back().Evaluate(symbols));
+    }
+  }
+  if (value.constant) bound.constant = &*value.constant;
+  return bound;
+}
+
+}  // namespace
+
+Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
+                           std::span<const int64_t> symbols) {
+  BoundNode bound;
+  bound.name = node.name;
+  auto evaluate = [&](const ir::Dim& d) -> Result<ir::Dim> {
+    GRAFT_ASSIGN_OR_RETURN(const int64_t n, d.Evaluate(symbols));
+    return ir::Dim(n);
+  };
+  Result<ir::Attributes> attributes = ir::SubstituteDims(node.attributes, evaluate);
+  if (!attributes.ok()) return attributes.status().WithContext(node.name);
+  bound.attributes = std::move(attributes).value();
+  for (ir::ValueId id : node.inputs) {
+    GRAFT_ASSIGN_OR_RETURN(BoundValue v, BindValue(module, module.value(id), symbols));
+    bound.inputs.push_back(std::move(v));
+  }
+  for (ir::ValueId id : node.outputs) {
+    GRAFT_ASSIGN_OR_RETURN(BoundValue v, BindValue(module, module.value(id), symbols));
+    bound.outputs.push_back(std::move(v));
+  }
+  return bound;
+}
+
+}  // namespace graft

@@ -1,0 +1,168 @@
+// What a backend offers: for a node, an ordered list of tactics; for a tactic, what it needs and
+// how to run it.
+//
+// A tactic's life:
+//   Accepts   at build time, on the symbolic node: can it ever run this? A refusal carries the
+//   reason. Pack      at build or load time: the constant operands in the form the tactic wants,
+//   once for all shapes. Tactics that
+//             name the same packing share the bytes.
+//   Bind      when a shape is first seen: a BoundStep with everything decided (a few microseconds;
+//   no timing, no packing; code
+//             generation only where prepare_cost says so).
+//   Enqueue   on every run: no allocation, no locks, no shape work.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/status.h"
+#include "base/tensor.h"
+#include "ir/module.h"
+
+namespace graft {
+
+// A value as a step sees it: all dimensions known. Rows (runs of the last axis) lie row_stride
+// elements apart, so a value may be a window of a wider buffer; row_stride == dims.back() when it
+// is dense.
+struct BoundValue {
+  DType dtype = DType::kInvalid;
+  Dims dims;
+  int64_t row_stride = 1;
+  const Tensor* constant = nullptr;  // the bytes, where the value is a constant
+
+  bool dense() const {
+    return dims.empty() || row_stride == dims.back() || CountElements(dims) == 0;
+  }
+};
+
+// A node with every Dim of its attributes and values evaluated.
+struct BoundNode {
+  ir::Attributes attributes;  // all Dims constant
+  std::string name;
+  std::vector<BoundValue> inputs;
+  std::vector<BoundValue> outputs;
+};
+
+// Where a step's work goes: the CPU's executor, or a device's queue.
+struct Queue {
+  Executor* executor = nullptr;  // CPU backends
+  void* stream = nullptr;        // device backends: their own in-order queue
+};
+
+// Addresses for one run. inputs/outputs follow the node's operands and results, in the backend's
+// memory space; an entry for a constant that the tactic has packed may be null.
+struct StepPointers {
+  std::span<const void* const> inputs;
+  std::span<void* const> outputs;
+  void* workspace = nullptr;  // BoundStep::workspace_bytes, at a 64-byte boundary
+};
+
+// One step, ready to run. Immutable, shared by contexts and threads.
+class BoundStep {
+ public:
+  virtual ~BoundStep() = default;
+  virtual size_t workspace_bytes(int width) const {
+    return static_cast<void>(width), 0;
+  }  // width: Executor::width
+  virtual Status Enqueue(const StepPointers& pointers, const Queue& queue) const = 0;
+};
+
+// Packed constants of one node, in the backend's memory space.
+class PackedWeights {
+ public:
+  virtual ~PackedWeights() = default;
+  virtual size_t bytes() const = 0;
+};
+
+struct TacticTraits {
+  // Constants that Pack reads and the bound step does not: their raw bytes need not stay in memory.
+  // Indices of node inputs.
+  std::vector<int> packed_inputs;
+  bool strided_inputs = false;  // takes inputs whose rows are not dense (input 0 only)
+  bool strided_output = false;  // writes output 0 with any row_stride
+  bool in_place = false;        // output 0 may share input 0's buffer exactly
+  bool any_shape = true;        // Bind succeeds for every shape that the node can have
+  bool capture_safe = true;     // may be recorded into a device graph
+  bool exact = false;           // same bits as the reference
+  double prepare_cost_ms =
+      0;  // Bind's cost when it generates code; such tactics are bound at tuning points only
+};
+
+class Tactic {
+ public:
+  virtual ~Tactic() = default;
+  // "cpu.conv.winograd4": backend, family, algorithm. Enters timing cache keys and plans, with the
+  // version.
+  virtual std::string_view name() const = 0;
+  virtual int version() const { return 1; }
+  virtual std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const = 0;
+  virtual TacticTraits Traits(const ir::Module& module, const ir::Node& node) const = 0;
+  // Names the form of the packed constants; "" when the tactic packs nothing.
+  virtual std::string_view packing() const { return ""; }
+  // Packs the node's constants. Never called for tactics without a packing.
+  virtual Result<std::unique_ptr<PackedWeights>> Pack(const ir::Module& module,
+                                                      const ir::Node& node,
+                                                      Executor& executor) const;
+  // kUnsupported when this shape is not for it (any_shape is false then). `packed` is null for
+  // tactics without a packing.
+  virtual Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
+                                                  const PackedWeights* packed) const = 0;
+  // Estimated milliseconds on one worker, to rank tactics that were not timed.
+  virtual double Cost(const BoundNode& node) const = 0;
+};
+
+// Memory and queues of a device. CPU backends use HostDevice.
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual Result<void*> Allocate(size_t bytes) = 0;  // 64-byte aligned
+  virtual void Free(void* memory) = 0;
+  virtual Result<void*> CreateStream() = 0;
+  virtual void DestroyStream(void* stream) = 0;
+  virtual Status CopyToDevice(void* target, const void* source, size_t bytes, void* stream) = 0;
+  virtual Status CopyToHost(void* target, const void* source, size_t bytes, void* stream) = 0;
+  virtual Status Synchronize(void* stream) = 0;
+  // True when the host reads and writes device memory directly: no copies at the engine's border.
+  virtual bool host_accessible() const = 0;
+};
+
+struct Candidate {
+  const Tactic* tactic;
+  std::optional<Refusal> refusal;  // why it cannot take this node; none: it can
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view name() const = 0;
+  virtual Device& device() = 0;
+  // Every tactic for the node's op, best guess first, each with its refusal. The last accepting one
+  // takes any shape.
+  virtual std::vector<Candidate> Candidates(const ir::Module& module,
+                                            const ir::Node& node) const = 0;
+  virtual const Tactic* FindTactic(std::string_view name) const = 0;
+  // What decides this backend's timings: instruction set, caches, processor model, library
+  // versions. Part of cache keys; no host name.
+  virtual std::string Fingerprint() const = 0;
+
+  // Why no tactic takes the node, or nullopt. The first accepting candidate is enough.
+  std::optional<Refusal> Supports(const ir::Module& module, const ir::Node& node) const;
+};
+
+// The node's canonical problem string: op, attributes, dtypes, dimensions, which inputs are
+// constant. One spelling for timing cache, logs, tests and benchmarks.
+std::string ProblemString(const BoundNode& node);
+
+// Evaluates the node's attributes and shapes under a binding of the module's symbols. Row strides
+// follow the values' views.
+Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
+                           std::span<const int64_t> symbols);
+
+}  // namespace graft

@@ -1,0 +1,20 @@
+// The CPU as a Device: plain memory, no queue.
+#pragma once
+
+#include "backend_api/backend.h"
+
+namespace graft {
+
+class HostDevice final : public Device {
+ public:
+  Result<void*> Allocate(size_t bytes) override;
+  void Free(void* memory) override;
+  Result<void*> CreateStream() override { return nullptr; }
+  void DestroyStream(void*) override {}
+  Status CopyToDevice(void* target, const void* source, size_t bytes, void* stream) override;
+  Status CopyToHost(void* target, const void* source, size_t bytes, void* stream) override;
+  Status Synchronize(void*) override { return OkStatus(); }
+  bool host_accessible() const override { return true; }
+};
+
+}  // namespace graft

@@ -1,0 +1,39 @@
+// Text names of the enumerations that attributes use, in the order of their values.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "ir/attributes.h"
+
+namespace graft::ir {
+
+template <class E>
+struct EnumNames;
+template <>
+struct EnumNames<PoolKind> {
+  static constexpr std::string_view kNames[] = {"max", "average"};
+};
+template <>
+struct EnumNames<ReduceKind> {
+  static constexpr std::string_view kNames[] = {"sum", "mean", "max", "min", "prod", "all", "any"};
+};
+template <>
+struct EnumNames<ArgReduceKind> {
+  static constexpr std::string_view kNames[] = {"max", "min"};
+};
+template <>
+struct EnumNames<PadMode> {
+  static constexpr std::string_view kNames[] = {"constant", "reflect", "symmetric"};
+};
+template <>
+struct EnumNames<ResizeMode> {
+  static constexpr std::string_view kNames[] = {"nearest", "bilinear"};
+};
+
+template <class E>
+std::string_view EnumName(E value) {
+  return EnumNames<E>::kNames[static_cast<int>(value)];
+}
+
+}  // namespace graft::ir

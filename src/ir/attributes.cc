@@ -1,0 +1,119 @@
+// What is generic over all attribute structs: names, flags, text and the substitution of
+// dimensions, by way of Visit.
+#include <fmt/ranges.h>
+
+#include <type_traits>
+
+#include "ir/attribute_names.h"
+#include "ir/module.h"
+
+namespace graft::ir {
+namespace {
+
+struct OpRow {
+  std::string_view name;
+  uint8_t flags;
+};
+constexpr OpRow kOps[] = {
+#define GRAFT_OP(Id, name, flags) {name, flags},
+#include "ir/ops.inc"
+#undef GRAFT_OP
+};
+
+std::string Quote(std::string_view text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + "\"";
+}
+
+// Prints one field. Overloads, not a template: a new field type does not compile until it has a
+// text form.
+struct Printer {
+  std::string* text;
+  void operator()(std::string_view name, bool v) { Put(name, v ? "true" : "false"); }
+  void operator()(std::string_view name, int64_t v) { Put(name, fmt::format("{}", v)); }
+  void operator()(std::string_view name, double v) { Put(name, fmt::format("{}", v)); }
+  void operator()(std::string_view name, DType v) { Put(name, Name(v)); }
+  void operator()(std::string_view name, const Dim& v) { Put(name, v.ToString()); }
+  void operator()(std::string_view name, const std::string& v) { Put(name, Quote(v)); }
+  void operator()(std::string_view name, const std::vector<int64_t>& v) {
+    Put(name, fmt::format("[{}]", fmt::join(v, ",")));
+  }
+  void operator()(std::string_view name, const std::vector<Dim>& v) { Put(name, ToString(v)); }
+  void operator()(std::string_view name, const PointwiseProgram& v) {
+    if (!v.empty()) Put(name, fmt::format("{{{}}}", graft::ToString(v)));
+  }
+  template <class E, class = std::enable_if_t<std::is_enum_v<E>>>
+  void operator()(std::string_view name, E v) {
+    Put(name, EnumName(v));
+  }
+
+  void Put(std::string_view name, std::string_view value) {
+    *text += fmt::format(" {}={}", name, value);
+  }
+};
+
+struct Substituter {
+  const std::function<Result<Dim>(const Dim&)>* substitute;
+  Status status;
+  void One(Dim& d) {
+    if (!status.ok() || d.is_constant()) return;
+    Result<Dim> r = (*substitute)(d);
+    if (r.ok())
+      d = *r;
+    else
+      status = r.status();
+  }
+  void operator()(std::string_view, Dim& v) { One(v); }
+  void operator()(std::string_view, std::vector<Dim>& v) {
+    for (Dim& d : v) One(d);
+  }
+  template <class T>
+  void operator()(std::string_view, T&) {}
+};
+
+}  // namespace
+
+std::string_view Name(OpKind kind) { return kOps[static_cast<int>(kind)].name; }
+uint8_t Flags(OpKind kind) { return kOps[static_cast<int>(kind)].flags; }
+std::optional<OpKind> ParseOpKind(std::string_view name) {
+  for (size_t i = 0; i < std::size(kOps); ++i) {
+    if (kOps[i].name == name) return static_cast<OpKind>(i);
+  }
+  return std::nullopt;
+}
+
+std::string AttributesToString(const Attributes& attributes) {
+  std::string text(Name(static_cast<OpKind>(attributes.index())));
+  std::visit(
+      [&](const auto& a) {
+        using T = std::decay_t<decltype(a)>;
+        if constexpr (!std::is_same_v<T, std::monostate>) {
+          const_cast<T&>(a).Visit(
+              [p = Printer{&text}](std::string_view name, const auto& field) mutable {
+                p(name, field);
+              });
+        }
+      },
+      attributes);
+  return text;
+}
+
+Result<Attributes> SubstituteDims(const Attributes& attributes,
+                                  const std::function<Result<Dim>(const Dim&)>& substitute) {
+  Attributes copy = attributes;
+  Substituter substituter{&substitute, OkStatus()};
+  std::visit(
+      [&](auto& a) {
+        if constexpr (!std::is_same_v<std::decay_t<decltype(a)>, std::monostate>)
+          a.Visit(substituter);
+      },
+      copy);
+  if (!substituter.status.ok()) return substituter.status;
+  return copy;
+}
+
+}  // namespace graft::ir

@@ -1,0 +1,281 @@
+// The attributes of each op of the IR, one struct an op. Every struct lists its fields once, in
+// Visit: printing, parsing, the plan file, equality, problem strings and the substitution of
+// symbols all go through that list, so an op is added by adding its struct here, its row in ops.inc
+// and its shape rule.
+//
+// Conventions. Images are [N, spatial…, C]; all axes are non-negative and count from the outermost;
+// a Dim may be symbolic. An op's operands are listed over its struct: [x, w, …] in order. "Epilogue
+// operands" are further inputs that the epilogue program reads: its register 0 is the op's own
+// result, register i is input (first epilogue operand + i - 1), each broadcast to the output's
+// shape by NumPy's rule. program.inputs == 1 + epilogue operands; a program without instructions
+// means no epilogue and no operands.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/dtype.h"
+#include "base/pointwise.h"
+#include "ir/dim.h"
+
+namespace graft::ir {
+
+// [inputs…] → 1. Element-wise with NumPy broadcasting. program.inputs == number of operands.
+struct PointwiseAttributes {
+  PointwiseProgram program;
+  template <class V>
+  void Visit(V&& v) {
+    v("program", program);
+  }
+};
+
+// [x[N, spatial…, C], w[k…, C/groups, M], epilogue operands…] → y[N, spatial'…, M].
+// Cross-correlation, TensorFlow's filter layout. 1 to 3 spatial dimensions, as many as strides has
+// entries. A depthwise convolution has groups == C; its output channel c*multiplier + m comes from
+// input channel c. An empty epilogue has no operands.
+struct ConvAttributes {
+  std::vector<int64_t> strides;
+  std::vector<int64_t> dilations;
+  std::vector<Dim> pads_before;
+  std::vector<Dim> pads_after;
+  int64_t groups = 1;
+  PointwiseProgram epilogue;
+  template <class V>
+  void Visit(V&& v) {
+    v("strides", strides), v("dilations", dilations), v("pads_before", pads_before),
+        v("pads_after", pads_after);
+    v("groups", groups), v("epilogue", epilogue);
+  }
+};
+
+// [dy[N, spatial…, M], w[k…, C, M], epilogue operands…] → dx[N, output_size…, C]: the gradient of a
+// convolution with these strides, dilations and pads with respect to its input. output_size holds
+// the spatial dimensions.
+struct ConvTransposeAttributes {
+  std::vector<int64_t> strides;
+  std::vector<int64_t> dilations;
+  std::vector<Dim> pads_before;
+  std::vector<Dim> pads_after;
+  std::vector<Dim> output_size;
+  PointwiseProgram epilogue;
+  template <class V>
+  void Visit(V&& v) {
+    v("strides", strides), v("dilations", dilations), v("pads_before", pads_before),
+        v("pads_after", pads_after);
+    v("output_size", output_size), v("epilogue", epilogue);
+  }
+};
+
+// [a[…, M, K], b[…, K, N], epilogue operands…] → y[…, M, N], batch dimensions broadcast. With
+// transpose_a a is […, K, M].
+struct MatMulAttributes {
+  bool transpose_a = false;
+  bool transpose_b = false;
+  PointwiseProgram epilogue;
+  template <class V>
+  void Visit(V&& v) {
+    v("transpose_a", transpose_a), v("transpose_b", transpose_b), v("epilogue", epilogue);
+  }
+};
+
+// [x[N, spatial…, C]] → y. Padding never wins a maximum; an average divides by the cells inside the
+// input, or, with count_padding, by the window's size.
+enum class PoolKind : uint8_t { kMax, kAverage };
+struct PoolAttributes {
+  PoolKind kind = PoolKind::kMax;
+  std::vector<int64_t> window;
+  std::vector<int64_t> strides;
+  std::vector<Dim> pads_before;
+  std::vector<Dim> pads_after;
+  bool count_padding = false;
+  template <class V>
+  void Visit(V&& v) {
+    v("kind", kind), v("window", window), v("strides", strides);
+    v("pads_before", pads_before), v("pads_after", pads_after), v("count_padding", count_padding);
+  }
+};
+
+// [x] → y. Axes ascending. An empty set of elements gives TensorFlow's values (0, NaN, 1, ±infinity
+// or the type's limit).
+enum class ReduceKind : uint8_t { kSum, kMean, kMax, kMin, kProd, kAll, kAny };
+struct ReduceAttributes {
+  ReduceKind kind = ReduceKind::kSum;
+  std::vector<int64_t> axes;
+  bool keep_dims = false;
+  template <class V>
+  void Visit(V&& v) {
+    v("kind", kind), v("axes", axes), v("keep_dims", keep_dims);
+  }
+};
+
+// [x] → int32 or int64 index of the first extreme element along the axis, which is removed.
+enum class ArgReduceKind : uint8_t { kMax, kMin };
+struct ArgReduceAttributes {
+  ArgReduceKind kind = ArgReduceKind::kMax;
+  int64_t axis = 0;
+  DType dtype = DType::kInt64;
+  template <class V>
+  void Visit(V&& v) {
+    v("kind", kind), v("axis", axis), v("dtype", dtype);
+  }
+};
+
+// [x] → y over the last axis; log gives the logarithm of the softmax.
+struct SoftmaxAttributes {
+  bool log = false;
+  template <class V>
+  void Visit(V&& v) {
+    v("log", log);
+  }
+};
+
+// [x] → x with the dimensions `shape`, in row-major order. Reshape, Squeeze, ExpandDims.
+struct ReshapeAttributes {
+  Shape shape;
+  template <class V>
+  void Visit(V&& v) {
+    v("shape", shape);
+  }
+};
+
+// [x] → y with y.dims[i] = x.dims[permutation[i]].
+struct TransposeAttributes {
+  std::vector<int64_t> permutation;
+  template <class V>
+  void Visit(V&& v) {
+    v("permutation", permutation);
+  }
+};
+
+// [x0, x1, …] → y, at least one operand.
+struct ConcatAttributes {
+  int64_t axis = 0;
+  template <class V>
+  void Visit(V&& v) {
+    v("axis", axis);
+  }
+};
+
+// [x] → y[i] = x[begin + i * stride] on each axis, size elements. Strides may be negative (a
+// reverse), never 0.
+struct SliceAttributes {
+  std::vector<Dim> begin;
+  std::vector<Dim> size;
+  std::vector<int64_t> strides;
+  template <class V>
+  void Visit(V&& v) {
+    v("begin", begin), v("size", size), v("strides", strides);
+  }
+};
+
+// [x] → y. kConstant pads with `value` (in x's dtype); kReflect leaves the edge out of the mirror,
+// kSymmetric takes it in.
+enum class PadMode : uint8_t { kConstant, kReflect, kSymmetric };
+struct PadAttributes {
+  PadMode mode = PadMode::kConstant;
+  std::vector<Dim> before;
+  std::vector<Dim> after;
+  double value = 0;
+  template <class V>
+  void Visit(V&& v) {
+    v("mode", mode), v("before", before), v("after", after), v("value", value);
+  }
+};
+
+// [x] → x broadcast by NumPy's rule to `shape`. Fill is the broadcast of a scalar.
+struct BroadcastAttributes {
+  Shape shape;
+  template <class V>
+  void Visit(V&& v) {
+    v("shape", shape);
+  }
+};
+
+// [x] → x repeated multiples[i] times along axis i.
+struct TileAttributes {
+  std::vector<Dim> multiples;
+  template <class V>
+  void Visit(V&& v) {
+    v("multiples", multiples);
+  }
+};
+
+// [params, indices] → params.dims[:axis] + indices.dims[batch_dims:] + params.dims[axis+1:]. An
+// index out of range gives zeros.
+struct GatherAttributes {
+  int64_t axis = 0;
+  int64_t batch_dims = 0;
+  template <class V>
+  void Visit(V&& v) {
+    v("axis", axis), v("batch_dims", batch_dims);
+  }
+};
+
+// [params, indices[…, K]] → indices.dims[:-1] + params.dims[K:]. An index out of range gives zeros.
+struct GatherNdAttributes {
+  int64_t batch_dims = 0;
+  template <class V>
+  void Visit(V&& v) {
+    v("batch_dims", batch_dims);
+  }
+};
+
+// [x[N, H, W, C]] → y[N, size[0], size[1], C]. kNearest keeps the dtype, kBilinear gives f32.
+enum class ResizeMode : uint8_t { kNearest, kBilinear };
+struct ResizeAttributes {
+  ResizeMode mode = ResizeMode::kNearest;
+  std::vector<Dim> size;
+  bool align_corners = false;
+  bool half_pixel_centers = false;
+  template <class V>
+  void Visit(V&& v) {
+    v("mode", mode), v("size", size), v("align_corners", align_corners),
+        v("half_pixel_centers", half_pixel_centers);
+  }
+};
+
+// [x[N, H, W, C]] → y[N, H*block, W*block, C/block²], or the inverse when to_depth.
+struct DepthToSpaceAttributes {
+  int64_t block = 2;
+  bool to_depth = false;
+  template <class V>
+  void Visit(V&& v) {
+    v("block", block), v("to_depth", to_depth);
+  }
+};
+
+// [] → a vector (or scalar, when rank is 0) of integers known as expressions over the symbols:
+// Shape, Range and the arithmetic on them, where their value is needed as data.
+struct DimsAttributes {
+  std::vector<Dim> values;
+  DType dtype = DType::kInt32;
+  int64_t rank = 1;
+  template <class V>
+  void Visit(V&& v) {
+    v("values", values), v("dtype", dtype), v("rank", rank);
+  }
+};
+
+// [x] → [values, indices (int32)] of the k largest along the last axis, sorted, ties to the lower
+// index.
+struct TopKAttributes {
+  Dim k;
+  template <class V>
+  void Visit(V&& v) {
+    v("k", k);
+  }
+};
+
+// Any number of operands and results: a TensorFlow node that is not converted, kept so that the
+// graph is whole. node_def holds the NodeDef's bytes.
+struct OpaqueAttributes {
+  std::string op;
+  std::string node_def;
+  template <class V>
+  void Visit(V&& v) {
+    v("op", op), v("node_def", node_def);
+  }
+};
+
+}  // namespace graft::ir

@@ -1,0 +1,195 @@
+#include "ir/module.h"
+
+#include <algorithm>
+
+namespace graft::ir {
+
+ValueId Module::AddValue(Value value) {
+  values_.push_back(std::move(value));
+  return value_count() - 1;
+}
+
+ValueId Module::AddInput(std::string name, DType dtype, Shape shape) {
+  Value value;
+  value.name = name;
+  value.dtype = dtype;
+  value.has_shape = true;
+  value.shape = std::move(shape);
+  inputs.push_back(AddValue(std::move(value)));
+  input_names.push_back(std::move(name));
+  return inputs.back();
+}
+
+ValueId Module::AddConstant(std::string name, Tensor tensor) {
+  // Larger integer constants are data (lookup tables), not shapes.
+  constexpr int64_t kMaxContents = 64;
+  Value value;
+  value.name = std::move(name);
+  value.dtype = tensor.dtype();
+  value.has_shape = true;
+  value.shape = MakeShape(tensor.dims());
+  if ((value.dtype == DType::kInt32 || value.dtype == DType::kInt64) &&
+      tensor.elements() <= kMaxContents) {
+    const std::vector<int64_t> integers = tensor.ToInt64().value();
+    value.contents.emplace(integers.begin(), integers.end());
+  }
+  value.constant = std::move(tensor);
+  return AddValue(std::move(value));
+}
+
+SymbolId Module::AddSymbol(Symbol symbol) {
+  symbols.push_back(std::move(symbol));
+  return static_cast<SymbolId>(symbols.size()) - 1;
+}
+
+Result<NodeId> Module::AddNode(Attributes attributes, std::vector<ValueId> operands,
+                               std::string name) {
+  Node node;
+  node.attributes = std::move(attributes);
+  node.inputs = std::move(operands);
+  node.name = std::move(name);
+  Result<std::vector<Value>> results = InferResults(*this, node);
+  if (!results.ok()) return results.status().WithContext(node.name);
+  const NodeId id = node_count();
+  for (size_t i = 0; i < results->size(); ++i) {
+    Value& value = (*results)[i];
+    value.name = i == 0 ? node.name : fmt::format("{}:{}", node.name, i);
+    value.producer = id;
+    value.result = static_cast<int32_t>(i);
+    node.outputs.push_back(AddValue(std::move(value)));
+  }
+  nodes_.push_back(std::move(node));
+  return id;
+}
+
+NodeId Module::AddOpaque(OpaqueAttributes attributes, std::vector<ValueId> operands,
+                         std::vector<Value> results, std::string name) {
+  Node node;
+  node.attributes = std::move(attributes);
+  node.inputs = std::move(operands);
+  node.name = std::move(name);
+  const NodeId id = node_count();
+  for (size_t i = 0; i < results.size(); ++i) {
+    results[i].producer = id;
+    results[i].result = static_cast<int32_t>(i);
+    node.outputs.push_back(AddValue(std::move(results[i])));
+  }
+  nodes_.push_back(std::move(node));
+  return id;
+}
+
+void Module::RemoveNode(NodeId id) {
+  nodes_[id].attributes = std::monostate();
+  nodes_[id].inputs.clear();
+  nodes_[id].outputs.clear();
+}
+
+void Module::ReplaceUses(ValueId from, ValueId to) {
+  for (Node& node : nodes_) std::replace(node.inputs.begin(), node.inputs.end(), from, to);
+  std::replace(outputs.begin(), outputs.end(), from, to);
+  for (Value& value : values_) {
+    if (value.view && value.view->base == from) value.view->base = to;
+  }
+}
+
+Status Module::Compact() {
+  // Needed: what the outputs reach, through operands and through the bases of views.
+  enum : uint8_t { kUnseen, kOpen, kDone };
+  std::vector<uint8_t> state(nodes_.size(), kUnseen);
+  std::vector<NodeId> order;
+  std::vector<bool> value_used(values_.size(), false);
+  // Depth-first with an explicit stack; visiting roots and operands in order of id keeps the sort
+  // stable.
+  struct Frame {
+    NodeId node;
+    size_t next = 0;
+  };
+  std::vector<Frame> stack;
+  auto visit = [&](NodeId root) -> Status {
+    if (root < 0 || state[root] == kDone) return OkStatus();
+    stack.push_back({root});
+    state[root] = kOpen;
+    while (!stack.empty()) {
+      Frame& frame = stack.back();
+      const Node& node = nodes_[frame.node];
+      if (frame.next < node.inputs.size()) {
+        const NodeId producer = values_[node.inputs[frame.next++]].producer;
+        if (producer < 0 || state[producer] == kDone) continue;
+        if (state[producer] == kOpen) return InternalError("{}: the module has a cycle", node.name);
+        state[producer] = kOpen;
+        stack.push_back({producer});
+      } else {
+        state[frame.node] = kDone;
+        order.push_back(frame.node);
+        stack.pop_back();
+      }
+    }
+    return OkStatus();
+  };
+  // Mark what is needed first, then visit needed nodes in the old order.
+  std::vector<bool> needed(nodes_.size(), false);
+  std::vector<NodeId> work;
+  auto need = [&](ValueId id) {
+    value_used[id] = true;
+    const NodeId producer = values_[id].producer;
+    if (producer >= 0 && !needed[producer]) needed[producer] = true, work.push_back(producer);
+  };
+  for (ValueId id : outputs) need(id);
+  for (ValueId id : inputs) value_used[id] = true;
+  for (NodeId id = 0; id < node_count(); ++id) {
+    // Opaque nodes may have effects that the graph needs.
+    if (!removed(id) && (Flags(nodes_[id].kind()) & kOpaque) && !needed[id])
+      needed[id] = true, work.push_back(id);
+  }
+  while (!work.empty()) {
+    const Node& node = nodes_[work.back()];
+    work.pop_back();
+    for (ValueId id : node.inputs) need(id);
+    for (ValueId id : node.outputs) {
+      value_used[id] = true;
+      if (values_[id].view && !value_used[values_[id].view->base]) need(values_[id].view->base);
+    }
+  }
+  for (NodeId id = 0; id < node_count(); ++id) {
+    if (needed[id]) GRAFT_RETURN_IF_ERROR(visit(id));
+  }
+
+  std::vector<ValueId> new_value(values_.size(), -1);
+  std::vector<NodeId> new_node(nodes_.size(), -1);
+  std::vector<Value> values;
+  std::vector<Node> nodes;
+  for (size_t i = 0; i < order.size(); ++i) new_node[order[i]] = static_cast<NodeId>(i);
+  for (size_t i = 0; i < values_.size(); ++i) {
+    if (!value_used[i]) continue;
+    new_value[i] = static_cast<ValueId>(values.size());
+    values.push_back(std::move(values_[i]));
+    if (values.back().producer >= 0) values.back().producer = new_node[values.back().producer];
+  }
+  for (Value& value : values) {
+    if (value.view) value.view->base = new_value[value.view->base];
+  }
+  for (NodeId id : order) {
+    Node node = std::move(nodes_[id]);
+    for (ValueId& v : node.inputs) v = new_value[v];
+    for (ValueId& v : node.outputs) v = new_value[v];
+    nodes.push_back(std::move(node));
+  }
+  for (ValueId& v : inputs) v = new_value[v];
+  for (ValueId& v : outputs) v = new_value[v];
+  for (Symbol& symbol : symbols) {
+    if (symbol.kind == Symbol::Kind::kResultDim) symbol.input = new_node[symbol.input];
+  }
+  values_ = std::move(values);
+  nodes_ = std::move(nodes);
+  return OkStatus();
+}
+
+Uses::Uses(const Module& module)
+    : readers_(module.value_count()), is_output_(module.value_count(), false) {
+  for (NodeId id = 0; id < module.node_count(); ++id) {
+    for (ValueId v : module.node(id).inputs) readers_[v].push_back(id);
+  }
+  for (ValueId v : module.outputs) is_output_[v] = true;
+}
+
+}  // namespace graft::ir

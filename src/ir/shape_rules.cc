@@ -1,0 +1,463 @@
+// The shape rule of every op: what its results are, from its operands and attributes.
+#include <algorithm>
+
+#include "ir/module.h"
+
+namespace graft::ir {
+namespace {
+
+// What a rule sees and fills in.
+struct Rule {
+  const Module& module;
+  const Node& node;
+  std::vector<Value> results;
+
+  int operand_count() const { return static_cast<int>(node.inputs.size()); }
+  const Value& operand(int i) const { return module.value(node.inputs[i]); }
+  const Shape& shape(int i) const { return operand(i).shape; }
+  int rank(int i) const { return static_cast<int>(shape(i).size()); }
+  void Result(DType dtype, Shape shape) {
+    Value value;
+    value.dtype = dtype;
+    value.has_shape = true;
+    value.shape = std::move(shape);
+    results.push_back(std::move(value));
+  }
+};
+
+Status CheckOperands(const Rule& r, int least, int most = -1) {
+  const int n = r.operand_count();
+  if (n < least || (most >= 0 && n > most)) return InvalidArgumentError("{} operands", n);
+  return OkStatus();
+}
+
+// Two dims that must agree: symbolic ones may, constants must.
+bool MayEqual(const Dim& a, const Dim& b) { return !a.is_constant() || !b.is_constant() || a == b; }
+
+Result<Shape> BroadcastShapes(const Shape& a, const Shape& b) {
+  Shape out(std::max(a.size(), b.size()));
+  for (size_t i = 0; i < out.size(); ++i) {
+    const Dim x = i < out.size() - a.size() ? Dim(1) : a[i - (out.size() - a.size())];
+    const Dim y = i < out.size() - b.size() ? Dim(1) : b[i - (out.size() - b.size())];
+    if (x.is_constant() && y.is_constant() && !(x == 1) && !(y == 1) && !(x == y)) {
+      return InvalidArgumentError("shapes {} and {} do not broadcast", ToString(a), ToString(b));
+    }
+    out[i] = BroadcastDim(x, y);
+  }
+  return out;
+}
+
+// The epilogue's further operands must broadcast to the result; they may not widen it.
+Status CheckEpilogue(const Rule& r, const PointwiseProgram& epilogue, int first,
+                     const Shape& result, DType dtype) {
+  if (epilogue.empty()) {
+    if (r.operand_count() != first)
+      return InvalidArgumentError("{} operands without an epilogue", r.operand_count());
+    return OkStatus();
+  }
+  GRAFT_RETURN_IF_ERROR(Verify(epilogue));
+  if (epilogue.inputs != 1 + r.operand_count() - first) {
+    return InvalidArgumentError("epilogue of {} inputs with {} operands", epilogue.inputs,
+                                r.operand_count());
+  }
+  if (epilogue.instructions.back().dtype != dtype)
+    return InvalidArgumentError("an epilogue that changes the dtype");
+  for (int i = first; i < r.operand_count(); ++i) {
+    GRAFT_ASSIGN_OR_RETURN(const Shape joined, BroadcastShapes(r.shape(i), result));
+    if (joined.size() != result.size())
+      return InvalidArgumentError("epilogue operand {} has a higher rank", i);
+    for (size_t k = 0; k < joined.size(); ++k) {
+      if (!MayEqual(joined[k], result[k]))
+        return InvalidArgumentError("epilogue operand {} is wider than the result", i);
+    }
+  }
+  return OkStatus();
+}
+
+Status CheckPositive(std::span<const int64_t> values, std::string_view what) {
+  for (int64_t v : values) {
+    if (v < 1 || v > (int64_t{1} << 30)) return InvalidArgumentError("{} {}", what, v);
+  }
+  return OkStatus();
+}
+
+Status CheckSpatial(size_t spatial, std::initializer_list<size_t> sizes) {
+  if (spatial < 1 || spatial > 3) return InvalidArgumentError("{} spatial dimensions", spatial);
+  for (size_t n : sizes) {
+    if (n != spatial)
+      return InvalidArgumentError("attributes for {} of {} spatial dimensions", n, spatial);
+  }
+  return OkStatus();
+}
+
+// (size + pads - extent) / stride + 1, with the window's extent.
+Dim WindowOutput(const Dim& size, const Dim& pads, int64_t extent, int64_t stride) {
+  return FloorDiv(size + pads - extent, stride) + 1;
+}
+
+Status CheckAxis(int64_t axis, int rank) {
+  if (axis < 0 || axis >= rank) return InvalidArgumentError("axis {} of rank {}", axis, rank);
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const PointwiseAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(Verify(a.program));
+  if (a.program.empty())
+    return InvalidArgumentError("an element-wise program without instructions");
+  if (a.program.inputs != r.operand_count())
+    return InvalidArgumentError("{} operands", r.operand_count());
+  Shape shape;
+  for (int i = 0; i < r.operand_count(); ++i) {
+    GRAFT_ASSIGN_OR_RETURN(shape, BroadcastShapes(shape, r.shape(i)));
+  }
+  r.Result(a.program.instructions.back().dtype, std::move(shape));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const ConvAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2));
+  const size_t spatial = a.strides.size();
+  GRAFT_RETURN_IF_ERROR(
+      CheckSpatial(spatial, {a.dilations.size(), a.pads_before.size(), a.pads_after.size()}));
+  GRAFT_RETURN_IF_ERROR(CheckPositive(a.strides, "stride"));
+  GRAFT_RETURN_IF_ERROR(CheckPositive(a.dilations, "dilation"));
+  const Shape& x = r.shape(0);
+  const Shape& w = r.shape(1);
+  if (x.size() != spatial + 2 || w.size() != spatial + 2) {
+    return InvalidArgumentError("input {} and filter {}", ToString(x), ToString(w));
+  }
+  const auto filter = ConstantDims(w);
+  if (!filter) return InvalidArgumentError("filter {} must have constant dimensions", ToString(w));
+  GRAFT_RETURN_IF_ERROR(CheckPositive(*filter, "filter dimension"));
+  const int64_t output_channels = filter->back();
+  if (a.groups < 1 || output_channels % a.groups != 0) {
+    return InvalidArgumentError("{} groups of {} output channels", a.groups, output_channels);
+  }
+  if (!MayEqual(x.back(), (*filter)[spatial] * a.groups)) {
+    return InvalidArgumentError("input depth {} and filter {} with {} groups", x.back().ToString(),
+                                ToString(w), a.groups);
+  }
+  Shape out = {x[0]};
+  for (size_t i = 0; i < spatial; ++i) {
+    const int64_t extent = ((*filter)[i] - 1) * a.dilations[i] + 1;
+    out.push_back(WindowOutput(x[i + 1], a.pads_before[i] + a.pads_after[i], extent, a.strides[i]));
+  }
+  out.push_back(output_channels);
+  const DType dtype = r.operand(0).dtype;
+  GRAFT_RETURN_IF_ERROR(CheckEpilogue(r, a.epilogue, 2, out, dtype));
+  r.Result(dtype, std::move(out));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const ConvTransposeAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2));
+  const size_t spatial = a.strides.size();
+  GRAFT_RETURN_IF_ERROR(CheckSpatial(spatial, {a.dilations.size(), a.pads_before.size(),
+                                               a.pads_after.size(), a.output_size.size()}));
+  GRAFT_RETURN_IF_ERROR(CheckPositive(a.strides, "stride"));
+  GRAFT_RETURN_IF_ERROR(CheckPositive(a.dilations, "dilation"));
+  const Shape& dy = r.shape(0);
+  const Shape& w = r.shape(1);
+  const auto filter = ConstantDims(w);
+  if (dy.size() != spatial + 2 || w.size() != spatial + 2 || !filter) {
+    return InvalidArgumentError("input {} and filter {}", ToString(dy), ToString(w));
+  }
+  GRAFT_RETURN_IF_ERROR(CheckPositive(*filter, "filter dimension"));
+  if (!MayEqual(dy.back(), filter->back())) {
+    return InvalidArgumentError("input depth {} and filter {}", dy.back().ToString(), ToString(w));
+  }
+  Shape out = {dy[0]};
+  out.insert(out.end(), a.output_size.begin(), a.output_size.end());
+  out.push_back((*filter)[spatial]);
+  GRAFT_RETURN_IF_ERROR(CheckEpilogue(r, a.epilogue, 2, out, r.operand(0).dtype));
+  r.Result(r.operand(0).dtype, std::move(out));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const MatMulAttributes& attributes) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2));
+  const Shape& a = r.shape(0);
+  const Shape& b = r.shape(1);
+  if (a.size() < 2 || b.size() < 2)
+    return InvalidArgumentError("operands {} and {}", ToString(a), ToString(b));
+  const Dim& m = a[a.size() - (attributes.transpose_a ? 1 : 2)];
+  const Dim& ka = a[a.size() - (attributes.transpose_a ? 2 : 1)];
+  const Dim& kb = b[b.size() - (attributes.transpose_b ? 1 : 2)];
+  const Dim& n = b[b.size() - (attributes.transpose_b ? 2 : 1)];
+  if (!MayEqual(ka, kb))
+    return InvalidArgumentError("operands {} and {} do not match", ToString(a), ToString(b));
+  GRAFT_ASSIGN_OR_RETURN(
+      Shape out, BroadcastShapes(Shape(a.begin(), a.end() - 2), Shape(b.begin(), b.end() - 2)));
+  out.push_back(m);
+  out.push_back(n);
+  GRAFT_RETURN_IF_ERROR(CheckEpilogue(r, attributes.epilogue, 2, out, r.operand(0).dtype));
+  r.Result(r.operand(0).dtype, std::move(out));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const PoolAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  const size_t spatial = a.window.size();
+  GRAFT_RETURN_IF_ERROR(
+      CheckSpatial(spatial, {a.strides.size(), a.pads_before.size(), a.pads_after.size()}));
+  GRAFT_RETURN_IF_ERROR(CheckPositive(a.window, "window"));
+  GRAFT_RETURN_IF_ERROR(CheckPositive(a.strides, "stride"));
+  const Shape& x = r.shape(0);
+  if (x.size() != spatial + 2) return InvalidArgumentError("input {}", ToString(x));
+  Shape out = {x[0]};
+  for (size_t i = 0; i < spatial; ++i) {
+    out.push_back(
+        WindowOutput(x[i + 1], a.pads_before[i] + a.pads_after[i], a.window[i], a.strides[i]));
+  }
+  out.push_back(x.back());
+  r.Result(r.operand(0).dtype, std::move(out));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const ReduceAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  Shape out = r.shape(0);
+  for (size_t i = 0; i < a.axes.size(); ++i) {
+    GRAFT_RETURN_IF_ERROR(CheckAxis(a.axes[i], r.rank(0)));
+    if (i > 0 && a.axes[i] <= a.axes[i - 1]) return InvalidArgumentError("axes not ascending");
+  }
+  for (auto axis = a.axes.rbegin(); axis != a.axes.rend(); ++axis) {
+    if (a.keep_dims)
+      out[*axis] = 1;
+    else
+      out.erase(out.begin() + *axis);
+  }
+  r.Result(r.operand(0).dtype, std::move(out));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const ArgReduceAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  GRAFT_RETURN_IF_ERROR(CheckAxis(a.axis, r.rank(0)));
+  if (!IsInteger(a.dtype)) return InvalidArgumentError("an index of dtype {}", Name(a.dtype));
+  Shape out = r.shape(0);
+  out.erase(out.begin() + a.axis);
+  r.Result(a.dtype, std::move(out));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const SoftmaxAttributes&) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  if (r.rank(0) < 1) return InvalidArgumentError("a scalar");
+  r.Result(r.operand(0).dtype, r.shape(0));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const ReshapeAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  if (!MayEqual(Product(r.shape(0)), Product(a.shape))) {
+    return InvalidArgumentError("{} cannot become {}", ToString(r.shape(0)), ToString(a.shape));
+  }
+  r.Result(r.operand(0).dtype, a.shape);
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const TransposeAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  std::vector<int64_t> sorted = a.permutation;
+  std::sort(sorted.begin(), sorted.end());
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    if (sorted[i] != static_cast<int64_t>(i)) return InvalidArgumentError("not a permutation");
+  }
+  if (sorted.size() != r.shape(0).size())
+    return InvalidArgumentError("a permutation of {} axes", sorted.size());
+  Shape out;
+  for (int64_t axis : a.permutation) out.push_back(r.shape(0)[axis]);
+  r.Result(r.operand(0).dtype, std::move(out));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const ConcatAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1));
+  GRAFT_RETURN_IF_ERROR(CheckAxis(a.axis, r.rank(0)));
+  Shape out = r.shape(0);
+  for (int i = 1; i < r.operand_count(); ++i) {
+    if (r.rank(i) != r.rank(0) || r.operand(i).dtype != r.operand(0).dtype) {
+      return InvalidArgumentError("operand {} is {}{}", i, Name(r.operand(i).dtype),
+                                  ToString(r.shape(i)));
+    }
+    for (int k = 0; k < r.rank(0); ++k) {
+      if (k == a.axis) {
+        out[k] += r.shape(i)[k];
+      } else if (!MayEqual(out[k], r.shape(i)[k])) {
+        return InvalidArgumentError("operand {} has shape {}", i, ToString(r.shape(i)));
+      } else if (!out[k].is_constant()) {
+        out[k] = r.shape(i)[k].is_constant() ? r.shape(i)[k] : out[k];
+      }
+    }
+  }
+  r.Result(r.operand(0).dtype, std::move(out));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const SliceAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  const size_t rank = r.shape(0).size();
+  if (a.begin.size() != rank || a.size.size() != rank || a.strides.size() != rank) {
+    return InvalidArgumentError("attributes of another rank than {}", rank);
+  }
+  for (size_t i = 0; i < rank; ++i) {
+    if (a.strides[i] == 0) return InvalidArgumentError("stride 0");
+    if (!a.begin[i].is_constant() || !a.size[i].is_constant() || !r.shape(0)[i].is_constant())
+      continue;
+    const int64_t first = *a.begin[i].constant();
+    const int64_t count = *a.size[i].constant();
+    const Dim last = Dim(first) + Dim(count - 1) * Dim(a.strides[i]);
+    const int64_t n = *r.shape(0)[i].constant();
+    if (count < 0 ||
+        (count > 0 && (first < 0 || first >= n || *last.constant() < 0 || *last.constant() >= n))) {
+      return InvalidArgumentError("elements {} to {} of an axis of {}", first, last.ToString(), n);
+    }
+  }
+  r.Result(r.operand(0).dtype, a.size);
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const PadAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  Shape out = r.shape(0);
+  if (a.before.size() != out.size() || a.after.size() != out.size()) {
+    return InvalidArgumentError("paddings of another rank than {}", out.size());
+  }
+  for (size_t i = 0; i < out.size(); ++i) {
+    for (const Dim& p : {a.before[i], a.after[i]}) {
+      if (p.is_constant() && *p.constant() < 0) return InvalidArgumentError("a negative padding");
+    }
+    out[i] = out[i] + a.before[i] + a.after[i];
+  }
+  r.Result(r.operand(0).dtype, std::move(out));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const BroadcastAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  GRAFT_ASSIGN_OR_RETURN(const Shape joined, BroadcastShapes(r.shape(0), a.shape));
+  if (joined.size() != a.shape.size()) return InvalidArgumentError("the target has a lower rank");
+  for (size_t i = 0; i < joined.size(); ++i) {
+    if (!MayEqual(joined[i], a.shape[i])) {
+      return InvalidArgumentError("{} does not broadcast to {}", ToString(r.shape(0)),
+                                  ToString(a.shape));
+    }
+  }
+  r.Result(r.operand(0).dtype, a.shape);
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const TileAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  Shape out = r.shape(0);
+  if (a.multiples.size() != out.size())
+    return InvalidArgumentError("multiples of another rank than {}", out.size());
+  for (size_t i = 0; i < out.size(); ++i) out[i] *= a.multiples[i];
+  r.Result(r.operand(0).dtype, std::move(out));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const GatherAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2, 2));
+  const Shape& params = r.shape(0);
+  const Shape& indices = r.shape(1);
+  GRAFT_RETURN_IF_ERROR(CheckAxis(a.axis, r.rank(0)));
+  if (!IsInteger(r.operand(1).dtype))
+    return InvalidArgumentError("indices of dtype {}", Name(r.operand(1).dtype));
+  if (a.batch_dims < 0 || a.batch_dims > r.rank(1) || a.batch_dims > a.axis) {
+    return InvalidArgumentError("batch_dims {}", a.batch_dims);
+  }
+  Shape out(params.begin(), params.begin() + a.axis);
+  out.insert(out.end(), indices.begin() + a.batch_dims, indices.end());
+  out.insert(out.end(), params.begin() + a.axis + 1, params.end());
+  r.Result(r.operand(0).dtype, std::move(out));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const GatherNdAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2, 2));
+  const Shape& params = r.shape(0);
+  const Shape& indices = r.shape(1);
+  if (!IsInteger(r.operand(1).dtype))
+    return InvalidArgumentError("indices of dtype {}", Name(r.operand(1).dtype));
+  if (indices.empty() || !indices.back().is_constant()) {
+    return InvalidArgumentError("indices {}: the last dimension must be constant",
+                                ToString(indices));
+  }
+  const int64_t depth = *indices.back().constant();
+  if (a.batch_dims < 0 || a.batch_dims >= r.rank(1) || a.batch_dims + depth > r.rank(0)) {
+    return InvalidArgumentError("indices of {} axes into rank {} with batch_dims {}", depth,
+                                r.rank(0), a.batch_dims);
+  }
+  Shape out(indices.begin(), indices.end() - 1);
+  out.insert(out.end(), params.begin() + a.batch_dims + depth, params.end());
+  r.Result(r.operand(0).dtype, std::move(out));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const ResizeAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  if (r.rank(0) != 4 || a.size.size() != 2)
+    return InvalidArgumentError("input {}", ToString(r.shape(0)));
+  const DType dtype = a.mode == ResizeMode::kNearest ? r.operand(0).dtype : DType::kFloat32;
+  r.Result(dtype, {r.shape(0)[0], a.size[0], a.size[1], r.shape(0)[3]});
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const DepthToSpaceAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  const Shape& x = r.shape(0);
+  if (x.size() != 4 || a.block < 1)
+    return InvalidArgumentError("input {} with block {}", ToString(x), a.block);
+  const int64_t b = a.block;
+  if (a.to_depth) {
+    r.Result(r.operand(0).dtype, {x[0], FloorDiv(x[1], b), FloorDiv(x[2], b), x[3] * (b * b)});
+  } else {
+    r.Result(r.operand(0).dtype, {x[0], x[1] * b, x[2] * b, FloorDiv(x[3], b * b)});
+  }
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const DimsAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 0, 0));
+  if (a.dtype != DType::kInt32 && a.dtype != DType::kInt64)
+    return InvalidArgumentError("dtype {}", Name(a.dtype));
+  if (a.rank != 1 && !(a.rank == 0 && a.values.size() == 1))
+    return InvalidArgumentError("rank {}", a.rank);
+  r.Result(a.dtype, a.rank == 0 ? Shape{} : Shape{static_cast<int64_t>(a.values.size())});
+  r.results[0].contents = a.values;
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const TopKAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  if (r.rank(0) < 1) return InvalidArgumentError("a scalar");
+  Shape out = r.shape(0);
+  out.back() = a.k;
+  r.Result(r.operand(0).dtype, out);
+  r.Result(DType::kInt32, std::move(out));
+  return OkStatus();
+}
+
+Status Infer(Rule&, const OpaqueAttributes& a) {
+  return InvalidArgumentError("the results of {} cannot be inferred", a.op);
+}
+Status Infer(Rule&, const std::monostate&) { return InvalidArgumentError("a removed node"); }
+
+}  // namespace
+
+Result<std::vector<Value>> InferResults(const Module& module, const Node& node) {
+  Rule rule{module, node, {}};
+  for (ValueId id : node.inputs) {
+    if (id < 0 || id >= module.value_count())
+      return InvalidArgumentError("operand %{} does not exist", id);
+    if (!module.value(id).has_shape)
+      return InvalidArgumentError("{}: the rank is not known", module.value(id).name);
+  }
+  GRAFT_RETURN_IF_ERROR(
+      std::visit([&](const auto& attributes) { return Infer(rule, attributes); }, node.attributes));
+  return std::move(rule.results);
+}
+
+}  // namespace graft::ir
