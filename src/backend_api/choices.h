@@ -1,6 +1,7 @@
-// What tuning decides and a plan records: for every node of an engine module, the packing of its
-// constants and the ordered tactics that can run on that packing; and at which bindings of the
-// symbols they were compared.
+// What tuning decides and a plan records: for every node of an engine module the ordered tactics
+// that can run it, and at which bindings of the symbols they were compared. Tactics of one step may
+// want different packings of its constants: an engine packs for a tactic when it first binds it to
+// a shape, so a fallback that no shape has needed costs no memory.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@ struct TacticChoice {
 };
 
 struct StepChoice {
-  std::string packing;                // of all tactics in the list; "" for none
-  std::vector<TacticChoice> tactics;  // in order of preference; the last one takes any shape
+  std::vector<TacticChoice>
+      tactics;            // in order of preference at the first point; one of them takes any shape
   std::vector<int> best;  // for each tuning point, the index in `tactics` of the fastest
   bool operator==(const StepChoice&) const = default;
 };
