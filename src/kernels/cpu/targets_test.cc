@@ -1,0 +1,19 @@
+#include "kernels/cpu/targets.h"
+
+#include <gmock/gmock.h>
+
+namespace graft::cpu {
+namespace {
+
+TEST(Targets, EveryTargetCanBeForced) {
+  const std::vector<std::string> targets = SupportedTargets();
+  EXPECT_THAT(targets, testing::Contains("AVX2"));
+  for (const std::string& target : targets) {
+    ScopedTarget scope(target);
+    EXPECT_THAT(SupportedTargets(), testing::ElementsAre(target));
+  }
+  EXPECT_EQ(SupportedTargets(), targets);
+}
+
+}  // namespace
+}  // namespace graft::cpu
