@@ -17,14 +17,14 @@ struct TacticChoice {
 };
 
 struct StepChoice {
-  std::vector<TacticChoice>
-      tactics;            // in order of preference at the first point; one of them takes any shape
-  std::vector<int> best;  // for each tuning point, the index in `tactics` of the fastest
+  // In order of preference at the first tuning point; one of them takes any shape.
+  std::vector<TacticChoice> tactics;
+  // For each tuning point, the index in `tactics` of the fastest.
+  std::vector<int> best;
   bool operator==(const StepChoice&) const = default;
 };
 
-// One binding of every symbol of the module (index = SymbolId), with the rank of its importance:
-// the first decides the packing.
+// One binding of every symbol of the module (index = SymbolId).
 struct TuningPoint {
   std::vector<int64_t> symbols;
   bool operator==(const TuningPoint&) const = default;

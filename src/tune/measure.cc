@@ -1,0 +1,252 @@
+#include "tune/measure.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+
+namespace graft {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A value's bytes with its rows spread over row_stride: the size of the buffer it lives in.
+size_t BufferBytes(const BoundValue& v) {
+  const int64_t count = CountElements(v.dims);
+  if (count <= 0 || v.dims.empty()) return SizeOf(v.dtype);
+  return static_cast<size_t>(count / v.dims.back() * v.row_stride) * SizeOf(v.dtype);
+}
+
+// Device memory that frees itself.
+class DeviceBuffer {
+ public:
+  DeviceBuffer() = default;
+  DeviceBuffer(DeviceBuffer&& other) noexcept
+      : device_(other.device_), memory_(std::exchange(other.memory_, nullptr)) {}
+  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(memory_, other.memory_);
+    return *this;
+  }
+  ~DeviceBuffer() {
+    if (memory_) device_->Free(memory_);
+  }
+  static Result<DeviceBuffer> Of(Device& device, size_t bytes) {
+    DeviceBuffer buffer;
+    buffer.device_ = &device;
+    GRAFT_ASSIGN_OR_RETURN(buffer.memory_, device.Allocate(bytes));
+    return buffer;
+  }
+  void* get() const { return memory_; }
+
+ private:
+  Device* device_ = nullptr;
+  void* memory_ = nullptr;
+};
+
+// Normally distributed floats; zeros for every other type, which are valid indices, sizes and
+// conditions anywhere.
+std::vector<std::byte> SeededData(const BoundValue& v, uint32_t seed) {
+  std::vector<std::byte> bytes(BufferBytes(v));
+  if (v.dtype != DType::kFloat32) return bytes;
+  // A short random block, repeated at a period that no image row has: enough for timing and for
+  // finding wrong results.
+  constexpr size_t kPeriod = 8191;
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> block(kPeriod);
+  for (float& x : block) x = normal(generator);
+  const size_t count = bytes.size() / sizeof(float);
+  auto* out = reinterpret_cast<float*>(bytes.data());
+  for (size_t i = 0; i < count; i += kPeriod) {
+    std::memcpy(out + i, block.data(), std::min(kPeriod, count - i) * sizeof(float));
+  }
+  return bytes;
+}
+
+class Bench {
+ public:
+  Bench(const ir::Module& module, const ir::Node& node, const BoundNode& bound, Backend& backend,
+        Executor& executor)
+      : module_(module),
+        node_(node),
+        bound_(bound),
+        backend_(backend),
+        device_(backend.device()),
+        executor_(executor) {}
+  ~Bench() {
+    if (stream_made_) device_.DestroyStream(stream_);
+  }
+
+  Status Prepare() {
+    GRAFT_ASSIGN_OR_RETURN(stream_, device_.CreateStream());
+    stream_made_ = true;
+    uint32_t seed = 1;
+    for (const BoundValue& v : bound_.inputs) {
+      GRAFT_ASSIGN_OR_RETURN(DeviceBuffer buffer, DeviceBuffer::Of(device_, BufferBytes(v)));
+      if (v.constant) {
+        GRAFT_RETURN_IF_ERROR(
+            device_.CopyToDevice(buffer.get(), v.constant->raw(), v.constant->bytes(), stream_));
+      } else {
+        const std::vector<std::byte> data = SeededData(v, seed++);
+        GRAFT_RETURN_IF_ERROR(
+            device_.CopyToDevice(buffer.get(), data.data(), data.size(), stream_));
+      }
+      GRAFT_RETURN_IF_ERROR(device_.Synchronize(stream_));
+      input_pointers_.push_back(buffer.get());
+      inputs_.push_back(std::move(buffer));
+    }
+    for (const BoundValue& v : bound_.outputs) {
+      GRAFT_ASSIGN_OR_RETURN(DeviceBuffer buffer, DeviceBuffer::Of(device_, BufferBytes(v)));
+      output_pointers_.push_back(buffer.get());
+      outputs_.push_back(std::move(buffer));
+    }
+    return OkStatus();
+  }
+
+  // A tactic bound and ready to be run again and again.
+  struct Entry {
+    std::unique_ptr<PackedWeights> packed;
+    std::unique_ptr<BoundStep> step;
+    DeviceBuffer workspace;
+    std::vector<std::byte> result;                          // of output 0, after one run
+    double best = std::numeric_limits<double>::infinity();  // microseconds
+    Status status;
+  };
+
+  Status Bind(const Tactic& tactic, Entry& entry) {
+    if (!tactic.packing().empty()) {
+      GRAFT_ASSIGN_OR_RETURN(entry.packed, tactic.Pack(module_, node_, executor_));
+    }
+    GRAFT_ASSIGN_OR_RETURN(entry.step, tactic.Bind(bound_, entry.packed.get()));
+    const size_t workspace = entry.step->workspace_bytes(executor_.width());
+    if (workspace > 0) {
+      GRAFT_ASSIGN_OR_RETURN(entry.workspace, DeviceBuffer::Of(device_, workspace));
+    }
+    return OkStatus();
+  }
+
+  // Microseconds of one run.
+  Result<double> Run(const Entry& entry) {
+    const StepPointers pointers{input_pointers_, output_pointers_, entry.workspace.get()};
+    const Queue queue{&executor_, stream_};
+    const Clock::time_point start = Clock::now();
+    GRAFT_RETURN_IF_ERROR(entry.step->Enqueue(pointers, queue));
+    GRAFT_RETURN_IF_ERROR(device_.Synchronize(stream_));
+    return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+  }
+
+  Result<std::vector<std::byte>> ReadOutput() {
+    std::vector<std::byte> bytes(BufferBytes(bound_.outputs[0]));
+    GRAFT_RETURN_IF_ERROR(
+        device_.CopyToHost(bytes.data(), outputs_[0].get(), bytes.size(), stream_));
+    GRAFT_RETURN_IF_ERROR(device_.Synchronize(stream_));
+    return bytes;
+  }
+
+ private:
+  const ir::Module& module_;
+  const ir::Node& node_;
+  const BoundNode& bound_;
+  Backend& backend_;
+  Device& device_;
+  Executor& executor_;
+  void* stream_ = nullptr;
+  bool stream_made_ = false;
+  std::vector<DeviceBuffer> inputs_, outputs_;
+  std::vector<const void*> input_pointers_;
+  std::vector<void*> output_pointers_;
+};
+
+// Why `result` may not stand for `expected`; "" when it may. A wrong tactic is off by a share of
+// the result; rounding of any order of summation, and of Winograd's transforms, stays two orders of
+// magnitude below the bound.
+std::string Difference(const BoundValue& v, const std::vector<std::byte>& expected,
+                       const std::vector<std::byte>& result) {
+  if (v.dtype != DType::kFloat32) return "";
+  constexpr float kBound = 2e-4f;
+  const auto* a = reinterpret_cast<const float*>(expected.data());
+  const auto* b = reinterpret_cast<const float*>(result.data());
+  const int64_t columns = v.dims.empty() ? 1 : v.dims.back();
+  const int64_t rows = columns == 0 ? 0 : CountElements(v.dims) / columns;
+  float largest = 0, worst = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c) {
+      const float x = a[r * v.row_stride + c], y = b[r * v.row_stride + c];
+      if (std::isfinite(x) && !std::isfinite(y)) return "a result is not finite";
+      if (!std::isfinite(x)) continue;
+      largest = std::max(largest, std::abs(x));
+      worst = std::max(worst, std::abs(x - y));
+    }
+  }
+  if (worst > kBound * largest)
+    return fmt::format("off by {:.2g} of the largest result", worst / largest);
+  return "";
+}
+
+}  // namespace
+
+Result<std::vector<Measurement>> MeasureTactics(const ir::Module& module, const ir::Node& node,
+                                                const BoundNode& bound,
+                                                const std::vector<const Tactic*>& tactics,
+                                                Backend& backend, Executor& executor,
+                                                const MeasureOptions& options) {
+  Bench bench(module, node, bound, backend, executor);
+  GRAFT_RETURN_IF_ERROR(bench.Prepare());
+  std::vector<Bench::Entry> entries(tactics.size());
+  int baseline = -1;
+  double best_first = std::numeric_limits<double>::infinity();
+  for (size_t t = 0; t < tactics.size(); ++t) {
+    Bench::Entry& entry = entries[t];
+    entry.status = bench.Bind(*tactics[t], entry);
+    if (!entry.status.ok()) continue;
+    // The first run warms up caches and lazily made state; the second counts.
+    for (int i = 0; i < 2; ++i) {
+      Result<double> time = bench.Run(entry);
+      if (!time.ok()) {
+        entry.status = time.status();
+        break;
+      }
+      entry.best = *time;
+    }
+    if (!entry.status.ok()) continue;
+    GRAFT_ASSIGN_OR_RETURN(entry.result, bench.ReadOutput());
+    best_first = std::min(best_first, entry.best);
+    if (tactics[t]->Traits(module, node).any_shape) baseline = static_cast<int>(t);
+  }
+  // Rounds over all, so that a disturbance hits all of them; hopeless ones are left out.
+  constexpr double kHopeless = 2.5;
+  constexpr int kRounds = 3;
+  for (int round = 0; round < kRounds; ++round) {
+    for (Bench::Entry& entry : entries) {
+      if (!entry.status.ok() || entry.best > best_first * kHopeless) continue;
+      const double budget = options.milliseconds * 1000 / kRounds;
+      double spent = 0;
+      do {
+        Result<double> time = bench.Run(entry);
+        if (!time.ok()) {
+          entry.status = time.status();
+          break;
+        }
+        entry.best = std::min(entry.best, *time);
+        spent += *time;
+      } while (spent < budget);
+    }
+  }
+  std::vector<Measurement> measurements(tactics.size());
+  for (size_t t = 0; t < tactics.size(); ++t) {
+    Bench::Entry& entry = entries[t];
+    measurements[t].microseconds = entry.best;
+    if (!entry.status.ok()) {
+      measurements[t].rejected = entry.status.message();
+    } else if (baseline >= 0 && static_cast<int>(t) != baseline) {
+      measurements[t].rejected =
+          Difference(bound.outputs[0], entries[baseline].result, entry.result);
+    }
+  }
+  return measurements;
+}
+
+}  // namespace graft

@@ -1,0 +1,29 @@
+// Runs a node's tactics on seeded data, side by side: how long each takes and whether it computes
+// the same as the others.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backend_api/backend.h"
+
+namespace graft {
+
+struct MeasureOptions {
+  double milliseconds = 6;  // to spend on each tactic, about
+};
+
+struct Measurement {
+  double microseconds = 0;  // the least of several rounds
+  std::string rejected;     // why the tactic must not be used here; empty: it may
+};
+
+// One measurement for each tactic. Each must bind the node or is rejected with the reason. Results
+// are compared with those of the last tactic that takes any shape.
+Result<std::vector<Measurement>> MeasureTactics(const ir::Module& module, const ir::Node& node,
+                                                const BoundNode& bound,
+                                                const std::vector<const Tactic*>& tactics,
+                                                Backend& backend, Executor& executor,
+                                                const MeasureOptions& options);
+
+}  // namespace graft

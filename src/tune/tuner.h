@@ -1,0 +1,52 @@
+// Chooses the tactics of every node of an engine module: times what the backend offers at the
+// tuning points, or asks the cost model, and remembers the answers.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "backend_api/backend.h"
+#include "backend_api/choices.h"
+#include "tune/timing_cache.h"
+
+namespace graft {
+
+struct TuneOptions {
+  int threads = 1;    // width of the executor that the engine is tuned for
+  int opt_level = 3;  // 0: cost model only; 1, 2: short timings of the candidates that the model
+                      // likes; 3…5: all, longer
+  // Called before each node that has to be timed: (nodes done, nodes).
+  std::function<void(int, int)> progress;
+};
+
+struct RejectedTactic {
+  std::string node;
+  std::string tactic;
+  std::string reason;
+};
+
+struct TuneReport {
+  int problems = 0;                      // different (problem, point) pairs with a choice to make
+  int measured = 0;                      // tactics timed now
+  int remembered = 0;                    // found in the cache
+  int estimated = 0;                     // by the cost model
+  std::vector<RejectedTactic> rejected;  // their results were wrong
+};
+
+// `points` must not be empty; the first is the most important. Errors: a node that no tactic takes
+// (kUnsupported, with the node's name and the reason), memory.
+Result<Choices> Tune(const ir::Module& module, Backend& backend, std::vector<TuningPoint> points,
+                     const TuneOptions& options, TimingCache& cache, TuneReport* report);
+
+// The binding to tune at when the user gives none: 1 for the outermost dimension of an input; inner
+// unknown dimensions of a rank-4 input 224, of others 128; host values 224. When the module's
+// shapes do not work out there (a dimension below zero or unequal sizes), smaller powers of two are
+// tried. kInvalidArgument when none works: sizes must be given then.
+Result<TuningPoint> DefaultTuningPoint(const ir::Module& module);
+
+// The binding in which the module's inputs have these dimensions (in the module's order; entries of
+// unknown size -1 take the default).
+Result<TuningPoint> TuningPointFor(const ir::Module& module, const std::vector<Dims>& input_dims);
+
+}  // namespace graft
