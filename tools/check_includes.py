@@ -18,7 +18,7 @@ DEPENDENCIES = {
     "tf": ["base"],
     "kernels": ["base"],
     "backend_api": ["ir"],
-    "plan": ["ir"],
+    "plan": ["backend_api"],
     "backends": ["backend_api", "kernels"],
     "runtime": ["plan", "backends"],
     "quant": ["ir"],
@@ -27,6 +27,7 @@ DEPENDENCIES = {
     "tune": ["backend_api"],
     "partition": ["import", "backend_api"],
     "convert": ["runtime", "passes", "tune", "partition"],
+    "c_api": ["convert"],
 }
 
 # The op library lives inside TensorFlow's process, where only the C API is a safe border.

@@ -1,0 +1,156 @@
+/* Graft's C API: the only border of libgraft.so. Everything it exports begins with graft_.
+ *
+ * Conventions. A function that can fail returns a graft_status*: NULL is success, anything else is
+ * freed with graft_status_free. Objects are freed with their own function, which takes NULL too.
+ * Strings and arrays that a getter returns live as long as the object. No function throws. Option
+ * structs begin with their size, so they can grow: initialise them with their GRAFT_..._INIT.
+ * Types are TensorFlow's DataType numbers. */
+#ifndef GRAFT_C_API_H_
+#define GRAFT_C_API_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define GRAFT_EXPORT __attribute__((visibility("default")))
+#else
+#define GRAFT_EXPORT
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Status ---------------------------------------------------------------------------------- */
+
+typedef enum graft_code {
+  GRAFT_OK = 0,
+  GRAFT_INVALID_ARGUMENT = 1,
+  GRAFT_NOT_FOUND = 2,
+  GRAFT_DATA_LOSS = 3,
+  GRAFT_UNSUPPORTED = 4,
+  GRAFT_FAILED_PRECONDITION = 5,
+  GRAFT_RESOURCE_EXHAUSTED = 6,
+  GRAFT_IO = 7,
+  GRAFT_INTERNAL = 8
+} graft_code;
+
+typedef struct graft_status graft_status;
+GRAFT_EXPORT graft_code graft_status_code(const graft_status* status);
+GRAFT_EXPORT const char* graft_status_message(const graft_status* status);
+GRAFT_EXPORT void graft_status_free(graft_status* status);
+
+GRAFT_EXPORT const char* graft_version(void);
+
+/* ---- Log ------------------------------------------------------------------------------------- */
+
+/* level: 0 information, 1 warning, 2 error. `module` is the part of Graft that speaks, by TF-TRT's
+ * names: "trt_engine_op". Called from any thread. NULL restores the default, the standard error. */
+typedef void (*graft_log_fn)(void* state, int32_t level, const char* module, const char* message);
+GRAFT_EXPORT void graft_set_log_sink(graft_log_fn sink, void* state);
+
+/* ---- Bytes that the library gives ------------------------------------------------------------ */
+
+typedef struct graft_bytes graft_bytes;
+GRAFT_EXPORT const void* graft_bytes_data(const graft_bytes* bytes);
+GRAFT_EXPORT size_t graft_bytes_size(const graft_bytes* bytes);
+GRAFT_EXPORT void graft_bytes_free(graft_bytes* bytes);
+
+/* ---- Engines --------------------------------------------------------------------------------- */
+
+typedef struct graft_tensor {
+  int32_t dtype;
+  int32_t rank;
+  const int64_t* dims;
+  const void* data;
+} graft_tensor;
+
+/* Finds a constant that a plan stores by name only. Fills `weight` with memory that lives until the
+ * engine is freed and returns 0; anything else: there is none. */
+typedef int32_t (*graft_find_weight_fn)(void* state, const char* name, graft_tensor* weight);
+
+typedef struct graft_engine_options {
+  size_t struct_size;
+  const char* backend; /* NULL: the plan's own */
+  int32_t map_file;    /* 0: the file is copied, for files that others may write to */
+  int32_t check_all_weights;
+  graft_find_weight_fn find_weight;
+  void* find_weight_state;
+  int32_t threads; /* that pack weights while loading; 0: one for each processor */
+} graft_engine_options;
+#define GRAFT_ENGINE_OPTIONS_INIT \
+  { sizeof(graft_engine_options), NULL, 1, 0, NULL, NULL, 1 }
+
+/* An engine is shared by threads; equal plans loaded in one process are one engine. */
+typedef struct graft_engine graft_engine;
+GRAFT_EXPORT graft_status* graft_engine_load(const char* path, const graft_engine_options* options,
+                                             graft_engine** engine);
+/* The bytes are copied. */
+GRAFT_EXPORT graft_status* graft_engine_from_bytes(const void* data, size_t size,
+                                                   const graft_engine_options* options,
+                                                   graft_engine** engine);
+GRAFT_EXPORT void graft_engine_free(graft_engine* engine);
+
+/* dims holds -1 where the dimension is not fixed. */
+typedef struct graft_binding {
+  const char* name;         /* the model's */
+  const char* binding_name; /* "TensorRTInputPH_0" */
+  int32_t dtype;
+  int32_t rank;
+  const int64_t* dims;
+} graft_binding;
+GRAFT_EXPORT int32_t graft_engine_input_count(const graft_engine* engine);
+GRAFT_EXPORT int32_t graft_engine_output_count(const graft_engine* engine);
+GRAFT_EXPORT const graft_binding* graft_engine_input(const graft_engine* engine, int32_t index);
+GRAFT_EXPORT const graft_binding* graft_engine_output(const graft_engine* engine, int32_t index);
+/* Position by either name; -1: there is none. */
+GRAFT_EXPORT int32_t graft_engine_find_input(const graft_engine* engine, const char* name);
+GRAFT_EXPORT int32_t graft_engine_find_output(const graft_engine* engine, const char* name);
+GRAFT_EXPORT const char* graft_engine_backend(const graft_engine* engine);
+
+/* How many engines live in this process. */
+GRAFT_EXPORT int32_t graft_engine_registry_size(void);
+
+/* ---- Contexts -------------------------------------------------------------------------------- */
+
+/* Runs closure(argument) once on some thread, sooner or later; before returning only when the pool
+ * has no free thread. */
+typedef void (*graft_schedule_fn)(void* state, void (*closure)(void*), void* argument);
+
+typedef struct graft_context_options {
+  size_t struct_size;
+  int32_t threads; /* of Graft's own pool, the caller's included; 0: one for each processor */
+  graft_schedule_fn schedule; /* not NULL: work goes to this pool, `threads` at a time */
+  void* schedule_state;
+} graft_context_options;
+#define GRAFT_CONTEXT_OPTIONS_INIT \
+  { sizeof(graft_context_options), 0, NULL, NULL }
+
+/* One caller's execution state; not for two threads at a time. Keeps its engine alive. */
+typedef struct graft_context graft_context;
+GRAFT_EXPORT graft_status* graft_context_create(const graft_engine* engine,
+                                                const graft_context_options* options,
+                                                graft_context** context);
+GRAFT_EXPORT void graft_context_free(graft_context* context);
+
+/* Gives `bytes` of memory for an output whose dimensions are known now; NULL: there is none. */
+typedef void* (*graft_allocate_output_fn)(void* state, int32_t output, int32_t dtype,
+                                          const int64_t* dims, int32_t rank, size_t bytes);
+/* Inputs in the engine's order. Outputs are allocated in order before the first step runs. */
+GRAFT_EXPORT graft_status* graft_context_run(graft_context* context, const graft_tensor* inputs,
+                                             int32_t input_count, graft_allocate_output_fn allocate,
+                                             void* state);
+
+/* ---- Conversion ------------------------------------------------------------------------------ */
+
+/* Converts a frozen GraphDef. `options_json` holds the options of `graft convert` by their long
+ * names. Gives the converted GraphDef and the JSON report. */
+GRAFT_EXPORT graft_status* graft_convert_graph_def(const void* graph_def, size_t size,
+                                                   const char* options_json,
+                                                   graft_bytes** converted, graft_bytes** report);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* GRAFT_C_API_H_ */

@@ -1,0 +1,53 @@
+// An engine at rest: the optimised module, what tuning chose for each of its nodes, and where it
+// came from. Data, never code.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backend_api/choices.h"
+#include "base/hash.h"
+#include "ir/module.h"
+
+namespace graft {
+
+// What a plan was made from and by, for people and for caches. No clock, host name or path: equal
+// builds give equal bytes.
+struct Provenance {
+  std::string model_hash;   // of the model's bytes, hex
+  std::string options;      // the conversion's options as text
+  std::string fingerprint;  // Backend::Fingerprint() of the machine that tuned it
+  std::string versions;     // of Graft and the libraries that were built in
+  bool operator==(const Provenance&) const = default;
+};
+
+// Constants whose bytes the reader has not compared with their hash yet: those of a large file,
+// which are read when an engine is made of the plan.
+struct UncheckedWeight {
+  ir::ValueId value;
+  Hash128 hash;
+};
+
+struct Plan {
+  ir::Module module;    // compacted
+  std::string backend;  // Backend::name() of the backend that runs it
+  Choices choices;      // one step for each node of the module
+  Provenance provenance;
+
+  // Set by the reader: names this plan's content (graph, choices and all weights), so equal engines
+  // can be shared.
+  Hash128 content;
+  std::vector<UncheckedWeight> unchecked_weights;
+};
+
+// Compares the unchecked weights with their hashes. DataLoss with the constant's name.
+Status CheckWeights(const Plan& plan);
+
+// TF-TRT's names of an engine's bindings, by position.
+std::string InputBindingName(int index);   // "TensorRTInputPH_0"
+std::string OutputBindingName(int index);  // "TensorRTOutputPH_0"
+// The position that `name` means: a binding name or the model's own. kNotFound lists what there is.
+Result<int> FindInput(const ir::Module& module, std::string_view name);
+Result<int> FindOutput(const ir::Module& module, std::string_view name);
+
+}  // namespace graft

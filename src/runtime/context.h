@@ -1,0 +1,112 @@
+// One caller's execution state over a shared engine: the arena, where its work runs, and the last
+// shape plan. Used by one thread at a time.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/tensor.h"
+#include "runtime/engine.h"
+
+namespace graft {
+
+// Where a context's arena comes from, in the backend's memory space; 64-byte aligned.
+class ArenaAllocator {
+ public:
+  virtual ~ArenaAllocator() = default;
+  virtual Result<void*> Allocate(size_t bytes) = 0;
+  virtual void Free(void* memory) = 0;
+};
+
+struct ContextOptions {
+  std::shared_ptr<Executor> executor;   // required for CPU backends' parallelism; null: inline
+  ArenaAllocator* allocator = nullptr;  // outlives the context; null: the backend's device
+};
+
+// An input as the caller holds it, in host memory.
+struct TensorView {
+  DType dtype = DType::kInvalid;
+  std::span<const int64_t> dims;
+  const void* data = nullptr;
+};
+inline TensorView ViewOf(const Tensor& t) { return {t.dtype(), t.dims(), t.raw()}; }
+
+// Gives the memory for an output whose dimensions are known now: `bytes` of host memory.
+using OutputAllocator = FunctionRef<Result<void*>(int output, DType dtype,
+                                                  std::span<const int64_t> dims, size_t bytes)>;
+
+struct StepProfile {
+  std::string name;  // of the node
+  std::string op;
+  std::string tactic;
+  std::string problem;  // ProblemString of the bound node
+  int64_t runs = 0;
+  double total_ms = 0;
+};
+
+class Context {
+ public:
+  static Result<std::unique_ptr<Context>> Create(std::shared_ptr<const Engine> engine,
+                                                 ContextOptions options = {});
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  const Engine& engine() const { return *engine_; }
+
+  // Runs the engine: inputs in the engine's order, outputs to the memory that `allocate` gives,
+  // called once for each output in order before the first step. The outputs hold their values when
+  // it returns. After the first run of a shape it allocates nothing, takes no lock and looks
+  // nothing up.
+  Status Run(std::span<const TensorView> inputs, OutputAllocator allocate);
+  // Into memory of the right size (see Bind).
+  Status Run(std::span<const TensorView> inputs, std::span<void* const> outputs);
+  // With outputs in tensors of their own.
+  Result<std::vector<Tensor>> Run(std::span<const Tensor> inputs);
+
+  // Finds the shape plan for these inputs without running; of the data only host values are read.
+  Status Bind(std::span<const TensorView> inputs);
+  // Of the shape that was bound last.
+  std::span<const Dims> output_dims() const;
+  const ShapePlan* shape_plan() const { return shape_plan_.get(); }
+  size_t arena_bytes() const { return arena_bytes_; }
+
+  // Times every step of the runs that follow, for the shape bound then. A profiled run waits for
+  // the device after each step.
+  void StartProfile() { profiling_ = true; }
+  Result<std::vector<StepProfile>> Profile() const;
+
+ private:
+  Context(std::shared_ptr<const Engine> engine, ContextOptions options);
+  bool SameShape(std::span<const TensorView> inputs) const;
+  Status Prepare();
+  Status Transfer(std::span<const TensorView> inputs);
+  Status RunSteps();
+  void* Address(const Location& location) const;
+
+  std::shared_ptr<const Engine> engine_;
+  ContextOptions options_;
+  std::unique_ptr<Executor> executor_;  // options_.executor with denormals flushed in its tasks
+  std::unique_ptr<ArenaAllocator> device_allocator_;
+  void* stream_ = nullptr;
+
+  std::shared_ptr<const ShapePlan> shape_plan_;
+  std::vector<int64_t> bound_dims_;  // of all inputs, flat, as bound last
+  std::vector<int64_t> symbols_;
+
+  std::byte* arena_ = nullptr;
+  size_t arena_bytes_ = 0;
+  std::vector<const void*> input_pointers_;
+  std::vector<void*> output_pointers_;
+  std::vector<void*> pointers_;            // by ShapePlan::pointers
+  std::vector<int32_t> outside_pointers_;  // of those, the ones that the caller's memory decides
+
+  bool profiling_ = false;
+  std::vector<int64_t> step_ns_;
+  int64_t profiled_runs_ = 0;
+};
+
+}  // namespace graft

@@ -1,0 +1,26 @@
+// From plan bytes to a shared engine.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/file.h"
+#include "plan/plan_file.h"
+#include "runtime/engine.h"
+
+namespace graft {
+
+struct LoadOptions {
+  ReadPlanOptions plan;
+  EngineOptions engine;
+  std::string backend;  // runs the plan on another backend than the one it names; "": the plan's
+  bool map = true;      // false: the file is copied, for files that others may write to
+};
+
+// Equal plans loaded at the same time in one process are one engine (engine_registry.h).
+Result<std::shared_ptr<const Engine>> LoadEngine(const std::string& path,
+                                                 const LoadOptions& options = {});
+Result<std::shared_ptr<const Engine>> LoadEngine(const FileBytes& bytes,
+                                                 const LoadOptions& options = {});
+
+}  // namespace graft

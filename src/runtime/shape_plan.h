@@ -1,0 +1,68 @@
+// What a run needs for one binding of an engine's symbols: the steps in order with everything
+// decided, and where every operand lies. Immutable, shared by contexts.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "backend_api/backend.h"
+#include "ir/module.h"
+
+namespace graft {
+
+// Bytes of a run: an offset from a base that is known when the run starts.
+struct Location {
+  enum class Base : uint8_t {
+    kNone,      // nothing: a constant that its step has packed
+    kArena,     // the context's arena
+    kConstant,  // constant `index` (a ValueId) of the engine
+    kInput,     // the caller's input `index`
+    kOutput,    // the caller's output `index`
+  };
+  Base base = Base::kNone;
+  int32_t index = 0;
+  size_t offset = 0;
+  bool operator==(const Location&) const = default;
+};
+
+// A step bound to a shape by one of its tactics.
+struct BoundChoice {
+  const Tactic* tactic = nullptr;
+  const TacticTraits* traits = nullptr;
+  std::unique_ptr<BoundStep> step;
+};
+
+struct ShapePlan {
+  struct Step {
+    const BoundStep* step;
+    ir::NodeId node;
+    int32_t choice;         // index in choices
+    int32_t first_pointer;  // in pointers: the inputs, the outputs, the workspace
+    int32_t inputs;
+    int32_t outputs;
+  };
+  // Bytes to move at the border: rows of `row_bytes`, `row_stride` bytes apart on our side, dense
+  // on the caller's.
+  struct Transfer {
+    int32_t index;  // of the engine's input or output
+    Location ours;
+    int64_t rows;
+    size_t row_bytes;
+    size_t row_stride;
+  };
+
+  std::vector<int64_t> symbols;
+  int width = 1;  // of the executor whose workspaces these are
+  std::vector<Dims> input_dims;
+  std::vector<Dims> output_dims;
+
+  size_t arena_bytes = 0;
+  std::vector<Step> steps;
+  std::vector<Location> pointers;
+  std::vector<Transfer> uploads;    // inputs to copy before the first step
+  std::vector<Transfer> downloads;  // outputs to copy after the last
+  std::vector<BoundChoice> choices;
+};
+
+}  // namespace graft
