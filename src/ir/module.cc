@@ -78,6 +78,11 @@ NodeId Module::AddOpaque(OpaqueAttributes attributes, std::vector<ValueId> opera
   return id;
 }
 
+NodeId Module::AppendNode(Node node) {
+  nodes_.push_back(std::move(node));
+  return node_count() - 1;
+}
+
 void Module::RemoveNode(NodeId id) {
   nodes_[id].attributes = std::monostate();
   nodes_[id].inputs.clear();

@@ -139,6 +139,10 @@ class Module {
   NodeId AddOpaque(OpaqueAttributes attributes, std::vector<ValueId> inputs,
                    std::vector<Value> results, std::string name);
 
+  // Appends a node whose results exist already, with their producer set. For readers of outside
+  // bytes: Verify tells whether everything fits.
+  NodeId AppendNode(Node node);
+
   // Inserts nodes anywhere: after rewriting, Compact restores the order.
   void RemoveNode(NodeId id);
   // Every reader of `from` (module outputs too) reads `to` instead.
