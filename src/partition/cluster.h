@@ -1,0 +1,42 @@
+// Which nodes go into which engine. Works on a bare graph of candidates and others, in near-linear
+// time.
+//
+// Method. Every candidate gets a level: the largest number of times that a path to it left the
+// candidates and came back. Connected candidates of one level form a cluster; a path that leaves it
+// returns only to a higher level, so contracting all of them makes no cycle. Levels are careful
+// rather than greedy, so neighbouring clusters are then merged wherever no other path joins them.
+// Control edges order nodes but never join them: they count as leaving.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace graft::partition {
+
+struct ClusterNode {
+  bool candidate = false;
+  bool copied =
+      false;  // a constant: copied into every segment that reads it; never a member, never an edge
+  bool weightless = false;    // Identity and the like: does not count for the minimum size
+  std::vector<int> inputs;    // producers of data inputs, by index; may repeat
+  std::vector<int> controls;  // control dependencies
+};
+
+struct ClusterOptions {
+  int minimum_segment_size = 3;
+  int maximum_segments = 20;  // the largest are kept; 0 or less: no limit
+};
+
+struct Segment {
+  std::vector<int> nodes;  // in topological order
+  int size = 0;            // of the nodes that count
+};
+
+// Segments in topological order of their first nodes. `order` is a topological order of all nodes
+// (edges that close a loop may go backwards in it; they are ignored).
+std::vector<Segment> Cluster(const std::vector<ClusterNode>& graph, const std::vector<int>& order,
+                             const ClusterOptions& options);
+
+}  // namespace graft::partition
