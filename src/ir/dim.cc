@@ -275,6 +275,30 @@ void Dim::VisitSymbols(const std::function<void(SymbolId)>& visit) const {
   }
 }
 
+bool Dim::NonNegative(const std::function<bool(SymbolId)>& symbol) const {
+  if (constant_ < 0) return false;
+  auto atom_is = [&](const Atom& atom) {
+    if (atom.symbol >= 0) return symbol(atom.symbol);
+    const bool a = atom.a.NonNegative(symbol);
+    const bool b = atom.b.NonNegative(symbol);
+    switch (atom.function) {
+      case Function::kMax:
+        return a || b;
+      case Function::kMod:
+        return b;  // has the divisor's sign
+      case Function::kFloorDiv:
+      case Function::kMin:
+      case Function::kBroadcast:
+        return a && b;
+    }
+    return false;
+  };
+  return std::all_of(terms_.begin(), terms_.end(), [&](const Term& term) {
+    return term.coefficient >= 0 && std::all_of(term.factors.begin(), term.factors.end(),
+                                                [&](const auto& atom) { return atom_is(*atom); });
+  });
+}
+
 std::string Dim::ToString() const {
   std::string text;
   for (const Term& term : terms_) {
@@ -370,6 +394,13 @@ class DimParser {
 };
 
 }  // namespace
+
+Dim SamePadding(const Dim& size, int64_t extent, int64_t stride) {
+  // max((ceil(size / stride) - 1) * stride + extent - size, 0), in a form that stays small when
+  // many layers nest. Where the window covers the stride, it cannot be negative.
+  const Dim padding = Mod(Dim(0) - size, stride) + (extent - stride);
+  return extent >= stride ? padding : Max(padding, 0);
+}
 
 Result<Dim> ParseDim(std::string_view text, int symbol_count) {
   return DimParser(text, symbol_count).Parse();

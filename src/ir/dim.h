@@ -43,6 +43,10 @@ class Dim {
   // Calls visit(id) for every symbol that occurs, more than once if it occurs so.
   void VisitSymbols(const std::function<void(SymbolId)>& visit) const;
 
+  // Whether the value cannot be below zero under any binding, as far as its form shows;
+  // `symbol(id)` says whether a symbol's value cannot.
+  bool NonNegative(const std::function<bool(SymbolId)>& symbol) const;
+
   // "s0*4+1", "floordiv(s0+1,2)". Read back by ParseDim.
   std::string ToString() const;
 
@@ -79,6 +83,10 @@ inline Dim Max(const Dim& a, const Dim& b) { return Apply(Dim::Function::kMax, a
 inline Dim BroadcastDim(const Dim& a, const Dim& b) {
   return Apply(Dim::Function::kBroadcast, a, b);
 }
+
+// What TensorFlow's SAME padding adds to an axis of `size` in all, before and after, for a window
+// that covers `extent` elements.
+Dim SamePadding(const Dim& size, int64_t extent, int64_t stride);
 
 using Shape = std::vector<Dim>;
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace graft::ir {
 namespace {
 
@@ -54,6 +56,28 @@ TEST(Dim, TextRoundTrip) {
 TEST(Dim, SubstitutesSymbols) {
   EXPECT_EQ((FloorDiv(s0, 2) + s1).Substitute([](SymbolId id) { return id == 0 ? Dim(8) : s0; }),
             s0 + 4);
+}
+
+TEST(Dim, NonNegativeLooksAtTheForm) {
+  const auto s0_is_a_size = [](SymbolId id) { return id == 0; };
+  EXPECT_TRUE((s0 * 4 + FloorDiv(s0, 2) + Max(s1, 0)).NonNegative(s0_is_a_size));
+  EXPECT_TRUE(Mod(s1, 4).NonNegative(s0_is_a_size));
+  EXPECT_FALSE((s0 - 1).NonNegative(s0_is_a_size));
+  EXPECT_FALSE((s0 + s1).NonNegative(s0_is_a_size));
+  EXPECT_FALSE((s0 * -1).NonNegative(s0_is_a_size));
+}
+
+TEST(Dim, SamePadding) {
+  EXPECT_EQ(SamePadding(s0, 3, 1), Dim(2));
+  for (int64_t size : {1, 2, 7, 8, 9}) {
+    for (int64_t extent : {1, 2, 3, 5}) {
+      for (int64_t stride : {1, 2, 3, 4}) {
+        const int64_t outputs = (size + stride - 1) / stride;
+        const int64_t expected = std::max<int64_t>((outputs - 1) * stride + extent - size, 0);
+        EXPECT_EQ(*SamePadding(s0, extent, stride).Evaluate({&size, 1}), expected);
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -45,11 +45,12 @@ struct Symbol {
     kInputDim,   // dimension `axis` of engine input `input`
     kHostValue,  // element `axis` of the small integer engine input `input`, read on the host
                  // before the engine runs
-    kResultDim,  // known when node `input` has run: dimension `axis` of its first output
+    kResultDim,  // known when node `input` has run: dimension `axis` of its output `result`
   };
   Kind kind = Kind::kInputDim;
   int32_t input = 0;
   int32_t axis = 0;
+  int32_t result = 0;              // kResultDim
   std::string name;                // for people: "input_1.0"
   std::optional<Dim> upper_bound;  // kResultDim: over the other symbols
 };

@@ -92,6 +92,8 @@ Status CheckSpatial(size_t spatial, std::initializer_list<size_t> sizes) {
 
 // (size + pads - extent) / stride + 1, with the window's extent.
 Dim WindowOutput(const Dim& size, const Dim& pads, int64_t extent, int64_t stride) {
+  // The same value in a form that does not grow with the depth of a network of symbolic sizes.
+  if (pads == SamePadding(size, extent, stride)) return CeilDiv(size, stride);
   return FloorDiv(size + pads - extent, stride) + 1;
 }
 
