@@ -51,6 +51,55 @@ Status Verify(const PointwiseProgram& program) {
   return OkStatus();
 }
 
+namespace {
+
+// What an instruction demands of its operands; `own` is the result's dtype.
+bool OperandFits(PointwiseOp op, int operand, DType x, DType first, DType own) {
+  switch (op) {
+    case PointwiseOp::kCast:
+      return IsNumeric(x);
+    case PointwiseOp::kEqual:
+    case PointwiseOp::kNotEqual:
+    case PointwiseOp::kLess:
+    case PointwiseOp::kLessEqual:
+    case PointwiseOp::kGreater:
+    case PointwiseOp::kGreaterEqual:
+      return x == first && own == DType::kBool;
+    case PointwiseOp::kIsNan:
+    case PointwiseOp::kIsInf:
+    case PointwiseOp::kIsFinite:
+      return IsFloating(x) && own == DType::kBool;
+    case PointwiseOp::kSelect:
+      return x == (operand == 0 ? DType::kBool : own);
+    case PointwiseOp::kAnd:
+    case PointwiseOp::kOr:
+    case PointwiseOp::kXor:
+    case PointwiseOp::kNot:
+      return x == own && !IsFloating(own);
+    default:
+      return x == own;
+  }
+}
+
+}  // namespace
+
+Status VerifyTypes(const PointwiseProgram& program, std::span<const DType> inputs) {
+  if (inputs.size() != static_cast<size_t>(program.inputs))
+    return DataLossError("an element-wise program of {} inputs with {}", program.inputs,
+                         inputs.size());
+  std::vector<DType> registers(inputs.begin(), inputs.end());
+  for (const PointwiseInstruction& in : program.instructions) {
+    for (int k = 0; k < OperandCount(in.op); ++k) {
+      const DType x = registers[in.operands[k]];
+      if (!OperandFits(in.op, k, x, registers[in.operands[0]], in.dtype)) {
+        return DataLossError("{}.{}: operand {} is {}", Name(in.op), Name(in.dtype), k, Name(x));
+      }
+    }
+    registers.push_back(in.dtype);
+  }
+  return OkStatus();
+}
+
 std::string ToString(const PointwiseProgram& program) {
   std::string text = fmt::format("{}:", program.inputs);
   int result = program.inputs;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,6 +55,9 @@ struct PointwiseProgram {
 // Registers exist before they are read, operand counts fit, at most kMaxPointwiseInstructions.
 inline constexpr int kMaxPointwiseInstructions = 64;
 Status Verify(const PointwiseProgram& program);
+// For a verified program: every instruction reads registers of the dtypes that it works on, given
+// the inputs' dtypes (as many as program.inputs).
+Status VerifyTypes(const PointwiseProgram& program, std::span<const DType> inputs);
 
 // "2:r2=add.f32(r0,r1);r3=clamp.f32(r2|0,6)": number of inputs, then the instructions. Immediates
 // print so that they read back to the same double.
