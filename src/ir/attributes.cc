@@ -6,6 +6,7 @@
 
 #include "ir/attribute_names.h"
 #include "ir/module.h"
+#include "ir/scanner.h"
 
 namespace graft::ir {
 namespace {
@@ -19,15 +20,6 @@ constexpr OpRow kOps[] = {
 #include "ir/ops.inc"
 #undef GRAFT_OP
 };
-
-std::string Quote(std::string_view text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c;
-  }
-  return quoted + "\"";
-}
 
 // Prints one field. Overloads, not a template: a new field type does not compile until it has a
 // text form.

@@ -188,9 +188,13 @@ Result<Attributes> SubstituteDims(const Attributes& attributes,
 
 // One canonical line of op, attributes: "conv strides=[2,2] …". Equal problems give equal strings.
 std::string AttributesToString(const Attributes& attributes);
+// Reads AttributesToString's form; symbols are below symbol_count. Fields stand in their order.
+// attributes_reader.cc.
+Result<Attributes> ParseAttributes(std::string_view text, int symbol_count);
 
 // The text form, text.cc. Constants are written as `@hash`; their bytes go through the callbacks (a
-// side file). Dense small constants (at most 16 elements) are written in place.
+// side file). Dense small constants (at most 16 elements) are written in place. Values are numbered
+// in the order of the text; removed nodes and values that nothing defines are left out.
 struct TextOptions {
   std::function<Status(const std::string& hash, const Tensor&)>
       write_constant;  // may be empty: bytes are dropped

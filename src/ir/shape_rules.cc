@@ -1,6 +1,7 @@
 // The shape rule of every op: what its results are, from its operands and attributes.
 #include <algorithm>
 
+#include "ir/contents.h"
 #include "ir/module.h"
 
 namespace graft::ir {
@@ -62,6 +63,9 @@ Status CheckEpilogue(const Rule& r, const PointwiseProgram& epilogue, int first,
   }
   if (epilogue.instructions.back().dtype != dtype)
     return InvalidArgumentError("an epilogue that changes the dtype");
+  std::vector<DType> dtypes = {dtype};
+  for (int i = first; i < r.operand_count(); ++i) dtypes.push_back(r.operand(i).dtype);
+  GRAFT_RETURN_IF_ERROR(VerifyTypes(epilogue, dtypes));
   for (int i = first; i < r.operand_count(); ++i) {
     GRAFT_ASSIGN_OR_RETURN(const Shape joined, BroadcastShapes(r.shape(i), result));
     if (joined.size() != result.size())
@@ -109,9 +113,12 @@ Status Infer(Rule& r, const PointwiseAttributes& a) {
   if (a.program.inputs != r.operand_count())
     return InvalidArgumentError("{} operands", r.operand_count());
   Shape shape;
+  std::vector<DType> dtypes;
   for (int i = 0; i < r.operand_count(); ++i) {
+    dtypes.push_back(r.operand(i).dtype);
     GRAFT_ASSIGN_OR_RETURN(shape, BroadcastShapes(shape, r.shape(i)));
   }
+  GRAFT_RETURN_IF_ERROR(VerifyTypes(a.program, dtypes));
   r.Result(a.program.instructions.back().dtype, std::move(shape));
   return OkStatus();
 }
@@ -459,6 +466,7 @@ Result<std::vector<Value>> InferResults(const Module& module, const Node& node) 
   }
   GRAFT_RETURN_IF_ERROR(
       std::visit([&](const auto& attributes) { return Infer(rule, attributes); }, node.attributes));
+  InferContents(module, node, rule.results);
   return std::move(rule.results);
 }
 

@@ -1,0 +1,249 @@
+#include <algorithm>
+
+#include "ir/attribute_names.h"
+#include "ir/module.h"
+
+namespace graft::ir {
+namespace {
+
+constexpr size_t kMaxRank = 254;  // TensorFlow's
+
+// Positions in the module are checked before they are followed: the module may come from a file.
+class Verifier {
+ public:
+  explicit Verifier(const Module& module)
+      : m_(module), defined_(module.value_count(), Definition::kNone) {}
+
+  Status Run() {
+    GRAFT_RETURN_IF_ERROR(Borders());
+    for (ValueId id = 0; id < m_.value_count(); ++id) {
+      GRAFT_RETURN_IF_ERROR(Named(CheckValue(id), m_.value(id).name));
+    }
+    for (NodeId id = 0; id < m_.node_count(); ++id) {
+      GRAFT_RETURN_IF_ERROR(Named(CheckNode(id), m_.node(id).name));
+    }
+    for (ValueId id : m_.outputs) {
+      if (defined_[id] == Definition::kNone)
+        return DataLossError("output {} is never computed", m_.value(id).name);
+    }
+    // Bases may be defined after the views into them.
+    for (ValueId id = 0; id < m_.value_count(); ++id) {
+      if (m_.value(id).view) GRAFT_RETURN_IF_ERROR(Named(CheckView(id), m_.value(id).name));
+    }
+    for (size_t i = 0; i < m_.symbols.size(); ++i) {
+      GRAFT_RETURN_IF_ERROR(Named(CheckSymbol(m_.symbols[i]), fmt::format("symbol s{}", i)));
+    }
+    return OkStatus();
+  }
+
+ private:
+  enum class Definition : uint8_t { kNone, kInput, kConstant, kResult };
+
+  static Status Named(Status status, std::string_view name) {
+    if (status.ok()) return status;
+    return DataLossError("{}: {}", name, status.message());
+  }
+
+  Status InRange(ValueId id) const {
+    if (id < 0 || id >= m_.value_count()) return DataLossError("value {} does not exist", id);
+    return OkStatus();
+  }
+
+  Status Borders() {
+    if (m_.inputs.size() != m_.input_names.size() || m_.outputs.size() != m_.output_names.size())
+      return DataLossError("names for {} inputs and {} outputs", m_.input_names.size(),
+                           m_.output_names.size());
+    for (ValueId id : m_.inputs) {
+      GRAFT_RETURN_IF_ERROR(InRange(id));
+      if (defined_[id] != Definition::kNone)
+        return DataLossError("{} is an input twice", m_.value(id).name);
+      if (m_.value(id).producer >= 0 || m_.value(id).constant)
+        return DataLossError("input {} has a producer or is a constant", m_.value(id).name);
+      defined_[id] = Definition::kInput;
+    }
+    for (ValueId id : m_.outputs) GRAFT_RETURN_IF_ERROR(InRange(id));
+    return OkStatus();
+  }
+
+  Status CheckDim(const Dim& d) const {
+    bool known = true;
+    d.VisitSymbols(
+        [&](SymbolId s) { known &= s >= 0 && s < static_cast<SymbolId>(m_.symbols.size()); });
+    return known ? OkStatus() : DataLossError("{} has a symbol that does not exist", d.ToString());
+  }
+
+  Status CheckValue(ValueId id) {
+    const Value& v = m_.value(id);
+    if (!v.has_shape && !v.shape.empty()) return DataLossError("a shape that is not known");
+    if (v.shape.size() > kMaxRank) return DataLossError("rank {}", v.shape.size());
+    for (const Dim& d : v.shape) {
+      GRAFT_RETURN_IF_ERROR(CheckDim(d));
+      if (d.is_constant() && *d.constant() < 0) return DataLossError("shape {}", ToString(v.shape));
+    }
+    if (v.contents) GRAFT_RETURN_IF_ERROR(CheckContents(v));
+    if (!(v.low <= v.high)) return DataLossError("range [{},{}]", v.low, v.high);
+    if (v.constant) {
+      if (v.producer >= 0) return DataLossError("a constant with a producer");
+      if (!v.has_shape || v.constant->dtype() != v.dtype ||
+          MakeShape(v.constant->dims()) != v.shape) {
+        return DataLossError("a constant {} with the type {}{}",
+                             Describe(v.constant->dtype(), v.constant->dims()), Name(v.dtype),
+                             ToString(v.shape));
+      }
+      defined_[id] = Definition::kConstant;
+    }
+    return OkStatus();
+  }
+
+  Status CheckContents(const Value& v) const {
+    const std::optional<Dims> dims = ConstantDims(v.shape);
+    if (!v.has_shape || !dims || CountElements(*dims) != static_cast<int64_t>(v.contents->size())) {
+      return DataLossError("{} known elements with the shape {}", v.contents->size(),
+                           ToString(v.shape));
+    }
+    for (const Dim& d : *v.contents) GRAFT_RETURN_IF_ERROR(CheckDim(d));
+    return OkStatus();
+  }
+
+  // Bytes of a file can hold any enumerator and symbols that do not exist.
+  struct FieldChecker {
+    const Verifier& verifier;
+    Status status = OkStatus();
+
+    template <class T>
+    void operator()(std::string_view name, const T& field) {
+      if (status.ok()) status = Check(field).WithContext(name);
+    }
+    Status Check(const Dim& d) const { return verifier.CheckDim(d); }
+    Status Check(const std::vector<Dim>& dims) const {
+      for (const Dim& d : dims) GRAFT_RETURN_IF_ERROR(verifier.CheckDim(d));
+      return OkStatus();
+    }
+    Status Check(const PointwiseProgram& program) const { return graft::Verify(program); }
+    template <class T>
+    Status Check(const T& v) const {
+      if constexpr (std::is_enum_v<T> && !std::is_same_v<T, DType>) {
+        if (static_cast<size_t>(v) >= std::size(EnumNames<T>::kNames))
+          return DataLossError("no value {}", static_cast<int>(v));
+      }
+      return OkStatus();
+    }
+  };
+
+  Status CheckAttributes(Attributes attributes) const {
+    FieldChecker checker{*this};
+    std::visit(
+        [&](auto& a) {
+          if constexpr (!std::is_same_v<std::decay_t<decltype(a)>, std::monostate>)
+            a.Visit(checker);
+        },
+        attributes);
+    return checker.status;
+  }
+
+  Status CheckNode(NodeId id) {
+    const Node& node = m_.node(id);
+    if (m_.removed(id)) {
+      if (!node.inputs.empty() || !node.outputs.empty())
+        return DataLossError("a removed node with operands or results");
+      return OkStatus();
+    }
+    for (ValueId v : node.inputs) {
+      GRAFT_RETURN_IF_ERROR(InRange(v));
+      if (defined_[v] == Definition::kNone)
+        return DataLossError("operand {} is not computed before", m_.value(v).name);
+    }
+    GRAFT_RETURN_IF_ERROR(CheckAttributes(node.attributes));
+    for (size_t i = 0; i < node.outputs.size(); ++i) {
+      const ValueId v = node.outputs[i];
+      GRAFT_RETURN_IF_ERROR(InRange(v));
+      if (defined_[v] != Definition::kNone)
+        return DataLossError("{} is defined twice", m_.value(v).name);
+      if (m_.value(v).producer != id || m_.value(v).result != static_cast<int32_t>(i))
+        return DataLossError("result {} belongs to another node", m_.value(v).name);
+      defined_[v] = Definition::kResult;
+    }
+    if (Flags(node.kind()) & kOpaque) return OkStatus();
+    return CheckResults(node);
+  }
+
+  Status CheckResults(const Node& node) const {
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<Value> results, InferResults(m_, node));
+    if (results.size() != node.outputs.size())
+      return DataLossError("{} results, not {}", results.size(), node.outputs.size());
+    for (size_t i = 0; i < results.size(); ++i) {
+      const Value& own = m_.value(node.outputs[i]);
+      const Value& inferred = results[i];
+      if (!own.has_shape || own.dtype != inferred.dtype || own.shape != inferred.shape) {
+        return DataLossError("result {} is {}{}, not {}{}", i, Name(inferred.dtype),
+                             ToString(inferred.shape), Name(own.dtype), ToString(own.shape));
+      }
+      if (own.contents && inferred.contents && own.contents != inferred.contents)
+        return DataLossError("result {} has other elements than its operands give", i);
+    }
+    return OkStatus();
+  }
+
+  Status CheckView(ValueId id) const {
+    const Value& v = m_.value(id);
+    const View& view = *v.view;
+    GRAFT_RETURN_IF_ERROR(InRange(view.base));
+    GRAFT_RETURN_IF_ERROR(CheckDim(view.offset));
+    const Value& base = m_.value(view.base);
+    const auto rank = static_cast<int64_t>(base.shape.size());
+    if (!v.has_shape || !base.has_shape || base.dtype != v.dtype ||
+        static_cast<int64_t>(v.shape.size()) != rank || view.axis < 0 || view.axis >= rank)
+      return DataLossError("a view of {} that does not fit", base.name);
+    for (int64_t i = 0; i < rank; ++i) {
+      if (i != view.axis && v.shape[i] != base.shape[i])
+        return DataLossError("a view of {} with the shape {}", base.name, ToString(v.shape));
+    }
+    const Dim room = base.shape[view.axis] - view.offset - v.shape[view.axis];
+    if ((view.offset.is_constant() && *view.offset.constant() < 0) ||
+        (room.is_constant() && *room.constant() < 0))
+      return DataLossError("a view past the end of {}", base.name);
+    if (defined_[view.base] == Definition::kNone)
+      return DataLossError("a view of {}, which nothing computes", base.name);
+    int steps = 0;
+    for (const Value* at = &v; at->view; at = &m_.value(at->view->base)) {
+      if (InRange(at->view->base).ok() && ++steps <= m_.value_count()) continue;
+      return DataLossError("a view of itself");
+    }
+    return OkStatus();
+  }
+
+  Status CheckSymbol(const Symbol& s) const {
+    if (s.upper_bound) GRAFT_RETURN_IF_ERROR(CheckDim(*s.upper_bound));
+    const Value* source = nullptr;
+    if (s.kind == Symbol::Kind::kResultDim) {
+      if (s.input < 0 || s.input >= m_.node_count() || m_.removed(s.input) ||
+          m_.node(s.input).outputs.empty())
+        return DataLossError("node {} has no result", s.input);
+      source = &m_.value(m_.node(s.input).outputs[0]);
+    } else {
+      if (s.input < 0 || s.input >= static_cast<int32_t>(m_.inputs.size()))
+        return DataLossError("input {} does not exist", s.input);
+      source = &m_.value(m_.inputs[s.input]);
+    }
+    if (!source->has_shape) return DataLossError("{} has no known shape", source->name);
+    int64_t limit = static_cast<int64_t>(source->shape.size());
+    if (s.kind == Symbol::Kind::kHostValue) {
+      const std::optional<Dims> dims = ConstantDims(source->shape);
+      if ((source->dtype != DType::kInt32 && source->dtype != DType::kInt64) || !dims)
+        return DataLossError("{} is no small integer input", source->name);
+      limit = CountElements(*dims);
+    }
+    if (s.axis < 0 || s.axis >= limit)
+      return DataLossError("{} has no position {}", source->name, s.axis);
+    return OkStatus();
+  }
+
+  const Module& m_;
+  std::vector<Definition> defined_;
+};
+
+}  // namespace
+
+Status Verify(const Module& module) { return Verifier(module).Run(); }
+
+}  // namespace graft::ir

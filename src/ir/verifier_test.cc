@@ -1,0 +1,93 @@
+#include <gtest/gtest.h>
+
+#include "ir/module.h"
+
+namespace graft::ir {
+namespace {
+
+// x[s0,4] → relu → y
+Module Example() {
+  Module m;
+  m.AddSymbol({.kind = Symbol::Kind::kInputDim, .input = 0, .axis = 0});
+  const ValueId x = m.AddInput("x", DType::kFloat32, {Dim::Symbol(0), 4});
+  m.AddConstant("c", Tensor::Of<int32_t>({2}, {1, 2}));
+  PointwiseAttributes relu;
+  relu.program.inputs = 1;
+  relu.program.Add(PointwiseOp::kRelu, DType::kFloat32, 0);
+  m.outputs = {m.node(*m.AddNode(relu, {x}, "relu")).outputs[0]};
+  m.output_names = {"y"};
+  return m;
+}
+
+void ExpectBad(const Module& m, std::string_view part) {
+  const Status status = Verify(m);
+  EXPECT_EQ(status.code(), StatusCode::kDataLoss);
+  EXPECT_NE(status.message().find(part), std::string::npos) << status.message();
+}
+
+TEST(Verifier, AcceptsAGoodModule) {
+  EXPECT_TRUE(Verify(Example()).ok()) << Verify(Example()).message();
+  EXPECT_TRUE(Verify(Module()).ok());
+}
+
+TEST(Verifier, RefusesWhatDoesNotHold) {
+  struct Case {
+    std::string_view reason;
+    void (*spoil)(Module&);
+  };
+  const Case cases[] = {
+      {"value 99 does not exist", [](Module& m) { m.inputs[0] = 99; }},
+      {"value -1 does not exist", [](Module& m) { m.outputs[0] = -1; }},
+      {"names for", [](Module& m) { m.output_names.clear(); }},
+      {"input twice",
+       [](Module& m) {
+         m.inputs.push_back(0);
+         m.input_names.push_back("again");
+       }},
+      {"is a constant", [](Module& m) { m.inputs[0] = 1; }},
+      {"symbol that does not exist", [](Module& m) { m.symbols.clear(); }},
+      {"shape [-1,4]", [](Module& m) { m.value(0).shape[0] = -1; }},
+      {"not known", [](Module& m) { m.value(0).has_shape = false; }},
+      {"known elements", [](Module& m) { m.value(1).contents->pop_back(); }},
+      {"range", [](Module& m) { m.value(0).low = NAN; }},
+      {"a constant i32[2] with", [](Module& m) { m.value(1).dtype = DType::kInt64; }},
+      {"operand relu is not computed before", [](Module& m) { m.node(0).inputs[0] = 2; }},
+      {"value 7 does not exist", [](Module& m) { m.node(0).inputs[0] = 7; }},
+      {"defined twice", [](Module& m) { m.node(0).outputs[0] = 0; }},
+      {"belongs to another", [](Module& m) { m.value(2).result = 1; }},
+      {"result 0 is f32[s0,4], not f32[s0,5]", [](Module& m) { m.value(2).shape[1] = 5; }},
+      {"1 results, not 0", [](Module& m) { m.node(0).outputs.clear(); }},
+      {"never computed", [](Module& m) { m.RemoveNode(0); }},
+      {"register 3",
+       [](Module& m) {
+         m.node(0).get<PointwiseAttributes>()->program.instructions[0].operands[0] = 3;
+       }},
+      {"no value 77",
+       [](Module& m) {
+         m.node(0).attributes = ReduceAttributes{.kind = static_cast<ReduceKind>(77)};
+       }},
+      {"view of itself",
+       [](Module& m) {
+         m.value(2).view = View{2, 0, 0};
+       }},
+      {"past the end",
+       [](Module& m) {
+         m.value(2).view = View{0, 1, 1};
+       }},
+      {"does not fit",
+       [](Module& m) {
+         m.value(2).view = View{0, 2, 0};
+       }},
+      {"symbol s0: x has no position 2", [](Module& m) { m.symbols[0].axis = 2; }},
+      {"symbol s0: input 1", [](Module& m) { m.symbols[0].input = 1; }},
+      {"no small integer input", [](Module& m) { m.symbols[0].kind = Symbol::Kind::kHostValue; }},
+  };
+  for (const Case& c : cases) {
+    Module m = Example();
+    c.spoil(m);
+    ExpectBad(m, c.reason);
+  }
+}
+
+}  // namespace
+}  // namespace graft::ir
