@@ -1,0 +1,147 @@
+// Convolution by the kernels of kernels/cpu/conv/kernels.inc, one tactic each.
+#include "backends/cpu/epilogue.h"
+#include "backends/cpu/packed_floats.h"
+#include "backends/cpu/tactics.h"
+#include "kernels/cpu/conv/conv.h"
+
+namespace graft::cpu {
+namespace {
+
+constexpr double kCyclesPerMillisecond = 3e6;
+
+// Places the entries of an image's spatial dimensions last of three.
+template <class Values, class Convert>
+Spatial ToSpatial(const Values& values, int64_t missing, Convert&& convert) {
+  Spatial spatial = {missing, missing, missing};
+  for (size_t i = 0; i < values.size(); ++i) {
+    spatial[spatial.size() - values.size() + i] = convert(values[i]);
+  }
+  return spatial;
+}
+
+// weights are [kernel…, C / groups, M].
+ConvFilter MakeFilter(const ir::ConvAttributes& attributes, std::span<const int64_t> weights) {
+  const size_t spatial = attributes.strides.size();
+  auto same = [](int64_t n) { return n; };
+  ConvFilter filter;
+  filter.kernel = ToSpatial(weights.first(spatial), 1, same);
+  filter.stride = ToSpatial(attributes.strides, 1, same);
+  filter.dilation = ToSpatial(attributes.dilations, 1, same);
+  filter.groups = attributes.groups;
+  filter.input_channels = weights[spatial] * attributes.groups;
+  filter.output_channels = weights[spatial + 1];
+  return filter;
+}
+
+class ConvStep final : public BoundStep {
+ public:
+  ConvStep(const ConvKernel& kernel, ConvProblem problem, const float* weights,
+           BoundEpilogue epilogue)
+      : kernel_(kernel), problem_(problem), weights_(weights), epilogue_(std::move(epilogue)) {}
+
+  size_t workspace_bytes(int width) const override {
+    return static_cast<size_t>(kernel_.workspace_size(problem_, width)) * sizeof(float);
+  }
+  Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
+    ConvArguments arguments;
+    arguments.input = static_cast<const float*>(pointers.inputs[0]);
+    arguments.weights = weights_;
+    arguments.output = static_cast<float*>(pointers.outputs[0]);
+    arguments.epilogue = epilogue_.ForRun(pointers);
+    arguments.workspace = pointers.workspace;
+    kernel_.run(problem_, arguments, *queue.executor);
+    return OkStatus();
+  }
+
+ private:
+  const ConvKernel& kernel_;
+  ConvProblem problem_;
+  const float* weights_;
+  BoundEpilogue epilogue_;
+};
+
+ConvProblem MakeProblem(const BoundNode& node) {
+  const auto& attributes = std::get<ir::ConvAttributes>(node.attributes);
+  const BoundValue& x = node.inputs[0];
+  const BoundValue& y = node.outputs[0];
+  auto same = [](int64_t n) { return n; };
+  auto inner = [](const Dims& dims) { return std::span(dims).subspan(1, dims.size() - 2); };
+  ConvProblem problem;
+  problem.filter = MakeFilter(attributes, node.inputs[1].dims);
+  problem.batch = x.dims[0];
+  problem.input = ToSpatial(inner(x.dims), 1, same);
+  problem.output = ToSpatial(inner(y.dims), 1, same);
+  problem.pad =
+      ToSpatial(attributes.pads_before, 0, [](const ir::Dim& d) { return *d.constant(); });
+  problem.input_stride = x.row_stride;
+  problem.output_stride = y.row_stride;
+  return problem;
+}
+
+class ConvTactic final : public Tactic {
+ public:
+  explicit ConvTactic(const ConvKernel& kernel) : kernel_(kernel) {}
+
+  std::string_view name() const override { return kernel_.name; }
+  int version() const override { return kernel_.version; }
+  std::string_view packing() const override { return kernel_.packing; }
+
+  std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
+    const auto& attributes = *node.get<ir::ConvAttributes>();
+    const ir::Value& x = module.value(node.inputs[0]);
+    const ir::Value& weights = module.value(node.inputs[1]);
+    if (x.dtype != DType::kFloat32 || weights.dtype != DType::kFloat32) {
+      return Refuse("{}: convolution of {} by {}", node.name, Name(x.dtype), Name(weights.dtype));
+    }
+    if (!weights.constant) return Refuse("{}: the filter is not a constant", node.name);
+    if (auto refusal = kernel_.refuses(MakeFilter(attributes, weights.constant->dims()))) {
+      return Refuse("{}: {}", node.name, refusal->reason);
+    }
+    return RefuseEpilogue(module, node, attributes.epilogue, 2);
+  }
+
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
+    TacticTraits traits;
+    traits.packed_inputs = {1};
+    traits.strided_inputs = true;
+    traits.strided_output = true;
+    return traits;
+  }
+
+  Result<std::unique_ptr<PackedWeights>> Pack(const ir::Module& module, const ir::Node& node,
+                                              Executor& executor) const override {
+    const Tensor& weights = *module.value(node.inputs[1]).constant;
+    const ConvFilter filter = MakeFilter(*node.get<ir::ConvAttributes>(), weights.dims());
+    GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<PackedFloats> packed,
+                           PackedFloats::Allocate(kernel_.packed_size(filter)));
+    kernel_.pack(filter, weights.data<float>().data(), packed->data(), executor);
+    return std::unique_ptr<PackedWeights>(std::move(packed));
+  }
+
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
+                                          const PackedWeights* packed) const override {
+    const auto& attributes = std::get<ir::ConvAttributes>(node.attributes);
+    GRAFT_ASSIGN_OR_RETURN(BoundEpilogue epilogue,
+                           BoundEpilogue::Bind(node, attributes.epilogue, 2));
+    return std::unique_ptr<BoundStep>(std::make_unique<ConvStep>(
+        kernel_, MakeProblem(node), static_cast<const PackedFloats*>(packed)->data(),
+        std::move(epilogue)));
+  }
+
+  double Cost(const BoundNode& node) const override {
+    return kernel_.cost(MakeProblem(node)) / kCyclesPerMillisecond;
+  }
+
+ private:
+  const ConvKernel& kernel_;
+};
+
+}  // namespace
+
+void AddConvTactics(TacticTable& table) {
+  for (const ConvKernel& kernel : ConvKernels()) {
+    table.push_back({ir::OpKind::kConv, std::make_unique<ConvTactic>(kernel)});
+  }
+}
+
+}  // namespace graft::cpu

@@ -1,0 +1,110 @@
+// The way from a node to a kernel's problem: attributes, epilogues, windows of wider buffers.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "backends/cpu/cpu_backend.h"
+#include "base/aligned_buffer.h"
+
+namespace graft {
+namespace {
+
+std::vector<float> RandomFloats(int64_t count, uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (float& v : values) v = normal(generator);
+  return values;
+}
+
+// x[n, 9, 8, 6] * w[3, 2, 6, 5], stride 2, padded by 1 above and 0, 1 at the sides.
+struct Example {
+  ir::Module module;
+  ir::NodeId node;
+  std::vector<float> weights = RandomFloats(3 * 2 * 6 * 5, 1);
+  std::vector<float> bias = RandomFloats(5, 2);
+
+  explicit Example(const std::string& epilogue, ir::Dim batch = 2) {
+    ir::ConvAttributes conv;
+    conv.strides = {2, 2};
+    conv.dilations = {1, 1};
+    conv.pads_before = {1, 0};
+    conv.pads_after = {0, 1};
+    std::vector<ir::ValueId> inputs = {
+        module.AddInput("x", DType::kFloat32, {batch, 9, 8, 6}),
+        module.AddConstant("w", Tensor::Of<float>({3, 2, 6, 5}, weights))};
+    if (!epilogue.empty()) {
+      conv.epilogue = ParsePointwise(epilogue).value();
+      if (conv.epilogue.inputs > 1) {
+        inputs.push_back(module.AddConstant("bias", Tensor::Of<float>({5}, bias)));
+      }
+      if (conv.epilogue.inputs > 2) {
+        inputs.push_back(module.AddInput("residual", DType::kFloat32, {batch, 4, 4, 5}));
+      }
+    }
+    const Result<ir::NodeId> added = module.AddNode(conv, inputs, "conv");
+    EXPECT_TRUE(added.ok()) << added.status().ToString();
+    node = added.value();
+  }
+};
+
+TEST(ConvTactics, RunANodeInWindowsOfWiderBuffers) {
+  Example example("3:r3=add.f32(r0,r1);r4=add.f32(r2,r3);r5=relu.f32(r4)");
+  const auto x = RandomFloats(2 * 9 * 8 * 10, 3);
+  const auto residual = RandomFloats(2 * 4 * 4 * 5, 4);
+  int taken = 0;
+  for (const Candidate& candidate :
+       CpuBackend().Candidates(example.module, example.module.node(example.node))) {
+    if (candidate.refusal) continue;
+    ++taken;
+    SCOPED_TRACE(std::string(candidate.tactic->name()));
+    const ir::Node& node = example.module.node(example.node);
+    BoundNode bound = BindNode(example.module, node, {}).value();
+    bound.inputs[0].row_stride = 10;
+    bound.outputs[0].row_stride = 7;
+    InlineExecutor executor;
+    const auto packed = candidate.tactic->Pack(example.module, node, executor).value();
+    const auto step = candidate.tactic->Bind(bound, packed.get()).value();
+    std::vector<float> y(2 * 4 * 4 * 7, -1.0f);
+    AlignedBuffer workspace(step->workspace_bytes(1));
+    const void* inputs[] = {x.data(), nullptr, example.bias.data(), residual.data()};
+    void* outputs[] = {y.data()};
+    const Status status =
+        step->Enqueue({inputs, outputs, workspace.data()}, {.executor = &executor});
+    ASSERT_TRUE(status.ok()) << status.ToString();
+    for (int64_t row = 0; row < 2 * 4 * 4; ++row) {
+      const int64_t n = row / 16, oy = row / 4 % 4, ox = row % 4;
+      for (int64_t m = 0; m < 5; ++m) {
+        float sum = example.bias[m] + residual[row * 5 + m];
+        for (int64_t ky = 0; ky < 3; ++ky) {
+          for (int64_t kx = 0; kx < 2; ++kx) {
+            const int64_t iy = oy * 2 + ky - 1, ix = ox * 2 + kx;
+            if (iy < 0 || iy >= 9 || ix >= 8) continue;
+            for (int64_t c = 0; c < 6; ++c) {
+              sum += x[((n * 9 + iy) * 8 + ix) * 10 + c] *
+                     example.weights[((ky * 2 + kx) * 6 + c) * 5 + m];
+            }
+          }
+        }
+        EXPECT_NEAR(y[row * 7 + m], std::max(sum, 0.0f), 1e-4) << row << " " << m;
+      }
+      EXPECT_EQ(y[row * 7 + 5], -1.0f);
+    }
+  }
+  EXPECT_GT(taken, 0);
+}
+
+TEST(ConvTactics, SymbolicBatchIsAccepted) {
+  Example example("3:r3=add.f32(r0,r1);r4=add.f32(r2,r3);r5=relu.f32(r4)", ir::Dim::Symbol(0));
+  EXPECT_FALSE(
+      CpuBackend().Supports(example.module, example.module.node(example.node)).has_value());
+}
+
+TEST(ConvTactics, FoundByName) {
+  ASSERT_NE(CpuBackend().FindTactic("cpu.conv.igemm"), nullptr);
+  EXPECT_EQ(CpuBackend().FindTactic("cpu.conv.nothing"), nullptr);
+}
+
+}  // namespace
+}  // namespace graft

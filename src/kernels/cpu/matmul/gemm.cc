@@ -1,0 +1,129 @@
+#include "kernels/cpu/matmul/gemm.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/matmul/gemm_tile.h"
+
+namespace graft::cpu {
+namespace {
+
+constexpr int64_t kTileFloats = kMaxTileRows * kRowStride;
+// A depth block of B that is used again for every row tile, and the block of C that is written in
+// several depth blocks, stay in the second-level cache (of 512 KiB and more) together.
+constexpr int64_t kCachedB = 96 * 1024;  // floats
+constexpr int64_t kCachedC = 32 * 1024;
+// Below this, handing work to another worker costs more than it saves.
+constexpr double kTaskMultiplyAdds = 1e6;
+
+struct Blocks {
+  int64_t rows = 0;  // of one block
+  int64_t columns = 0;
+  int64_t row_blocks = 0;
+  int64_t column_blocks = 0;
+};
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+Blocks MakeBlocks(const GemmProblem& p, int width) {
+  const int64_t tile_rows = TileRows();
+  const int64_t tile_columns = 2 * kPanel;
+  const int64_t row_tiles = CeilDiv(p.rows, tile_rows);
+  const int64_t column_tiles = CeilDiv(p.columns, tile_columns);
+  // A single row tile reads B once: then a block is a few panels, read from end to end.
+  const int64_t column_limit =
+      row_tiles == 1 ? 2 * tile_columns : kCachedB / std::max<int64_t>(1, DepthBlockSize(p.depth));
+  int64_t column_blocks = CeilDiv(p.columns, std::max(column_limit, tile_columns));
+  const int64_t block_columns = CeilDiv(column_tiles, column_blocks) * tile_columns;
+  int64_t row_blocks =
+      DepthBlocks(p.depth) > 1 ? CeilDiv(p.rows, std::max(kCachedC / block_columns, tile_rows)) : 1;
+
+  const double multiply_adds =
+      static_cast<double>(p.rows) * static_cast<double>(p.columns * p.depth * p.groups);
+  const auto wanted = static_cast<int64_t>(
+      width == 1 ? 1 : std::min(4.0 * width, multiply_adds / kTaskMultiplyAdds));
+  while (p.groups * row_blocks * column_blocks < wanted) {
+    const bool rows_split = row_blocks * 2 <= row_tiles;
+    const bool columns_split = column_blocks * 2 <= column_tiles;
+    if (!rows_split && !columns_split) break;
+    // Splitting the longer side reads the least twice.
+    if (rows_split && (!columns_split || p.rows / row_blocks >= p.columns / column_blocks)) {
+      row_blocks *= 2;
+    } else {
+      column_blocks *= 2;
+    }
+  }
+  Blocks blocks;
+  blocks.rows = CeilDiv(row_tiles, row_blocks) * tile_rows;
+  blocks.columns = CeilDiv(column_tiles, column_blocks) * tile_columns;
+  blocks.row_blocks = CeilDiv(p.rows, blocks.rows);
+  blocks.column_blocks = CeilDiv(p.columns, blocks.columns);
+  return blocks;
+}
+
+}  // namespace
+
+int64_t GemmProblem::packed_group_size() const { return PanelCount(columns) * kPanel * depth; }
+
+int64_t GemmWorkspaceSize(int width) { return width * kTileFloats; }
+
+void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction copy_tile,
+          Executor& executor) {
+  if (p.rows == 0 || p.columns == 0 || p.groups == 0) return;
+  const Blocks blocks = MakeBlocks(p, executor.width());
+  const int tile_rows = TileRows();
+  const int64_t depth_block = DepthBlockSize(p.depth);
+  const Epilogue& epilogue = arguments.epilogue;
+
+  // Rows are the fastest index: a worker goes through the rows with the same block of B.
+  const int64_t tasks = p.groups * blocks.column_blocks * blocks.row_blocks;
+  executor.ParallelFor(tasks, [&](int64_t task, int worker) {
+    const int64_t row_begin = task % blocks.row_blocks * blocks.rows;
+    const int64_t row_end = std::min(p.rows, row_begin + blocks.rows);
+    const int64_t column_block = task / blocks.row_blocks % blocks.column_blocks;
+    const int64_t group = task / (blocks.row_blocks * blocks.column_blocks);
+    const int64_t column = column_block * blocks.columns;
+    const int64_t columns = std::min(p.columns - column, blocks.columns);
+    const int64_t c_column = group * p.group_column + column;
+    const float* b =
+        arguments.b + group * p.packed_group_size() + column / kPanel * kPanel * p.depth;
+
+    TileJob job;
+    float* tile = arguments.workspace + worker * kTileFloats;
+    job.a = tile;
+    job.panel_stride = kPanel * p.depth;
+    job.c_stride = arguments.c_stride;
+    job.columns = columns;
+    job.bias = epilogue.bias ? epilogue.bias + c_column : nullptr;
+    job.residual_stride = epilogue.residual_stride;
+    job.low = epilogue.low;
+    job.high = epilogue.high;
+    for (int64_t k = 0; k < p.depth; k += depth_block) {
+      const int64_t k_end = std::min(p.depth, k + depth_block);
+      job.depth = k_end - k;
+      job.b = b + k * kPanel;
+      job.first = k == 0;
+      job.last = k_end == p.depth;
+      for (int64_t row = row_begin; row < row_end; row += tile_rows) {
+        job.rows = static_cast<int>(std::min<int64_t>(tile_rows, row_end - row));
+        copy_tile({group, row, job.rows, k, k_end}, tile);
+        const int64_t c_row = group * p.group_row + row;
+        job.c = arguments.c + c_row * arguments.c_stride + c_column;
+        if (epilogue.residual) {
+          job.residual = epilogue.residual + c_row * epilogue.residual_stride + c_column;
+        }
+        MultiplyTile(job);
+        if (job.last && epilogue.finish) {
+          (*epilogue.finish)(c_row, job.rows, c_column, columns, worker);
+        }
+      }
+    }
+  });
+}
+
+double GemmCost(const GemmProblem& p) {
+  // Whole vectors of 16 columns, 16 multiply-adds a cycle; and B comes from memory once.
+  const double b_size = static_cast<double>(p.packed_group_size()) * static_cast<double>(p.groups);
+  return b_size * static_cast<double>(p.rows) / 16 / 0.85 + b_size / 2;
+}
+
+}  // namespace graft::cpu

@@ -1,0 +1,50 @@
+// The blocked product C = A · B over packed panels of B, which convolution, matmul and transposed
+// convolution share. What A is, the caller says by copying its tiles.
+#pragma once
+
+#include <cstdint>
+
+#include "base/executor.h"
+#include "kernels/cpu/epilogue.h"
+
+namespace graft::cpu {
+
+// `groups` products of the same size. Group g's result begins at row g * group_row, column
+// g * group_column of C; its panels follow those of group g - 1.
+struct GemmProblem {
+  int64_t rows = 0;
+  int64_t columns = 0;
+  int64_t depth = 0;
+  int64_t groups = 1;
+  int64_t group_row = 0;
+  int64_t group_column = 0;
+
+  int64_t packed_group_size() const;  // floats of one group's panels
+};
+
+struct GemmArguments {
+  const float* b = nullptr;  // PackPanels
+  float* c = nullptr;
+  int64_t c_stride = 0;
+  Epilogue epilogue;
+  float* workspace = nullptr;  // GemmWorkspaceSize floats, 64-byte aligned
+};
+
+// Writes A[row, row + rows) × [k, k_end) of a group to `tile`, rows kRowStride apart. It may write
+// 15 floats more than a row holds.
+struct TileRange {
+  int64_t group;
+  int64_t row;
+  int rows;
+  int64_t k;
+  int64_t k_end;
+};
+using CopyTileFunction = FunctionRef<void(const TileRange& range, float* tile)>;
+
+int64_t GemmWorkspaceSize(int width);
+void Gemm(const GemmProblem& problem, const GemmArguments& arguments, CopyTileFunction copy_tile,
+          Executor& executor);
+// Cycles of one core, roughly.
+double GemmCost(const GemmProblem& problem);
+
+}  // namespace graft::cpu
