@@ -1,8 +1,8 @@
-"""Holds the architecture: which library may include which, and what no file of the repository may say.
+"""Holds the architecture: which library may include which, and what no file may say.
 
-A library may include itself, its declared dependencies and theirs (docs/architecture.md draws them). The table is the same
-one that the linker enforces through src/*/CMakeLists.txt; includes are checked too because a header-only use links
-silently.
+A library may include itself, its declared dependencies and theirs (docs/architecture.md draws
+them). The linker enforces the same table through src/*/CMakeLists.txt; includes are checked too
+because a header-only use links silently.
 """
 
 import pathlib
@@ -65,8 +65,12 @@ def check_source(path, text):
 
 
 def main():
-    listing = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-                             cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
     problems = []
     for name in filter(None, listing.stdout.decode().split("\0")):
         path = ROOT / name

@@ -1,4 +1,4 @@
-"""Makes the built Python package importable from the environment this runs in, by a .pth file that names its folder."""
+"""Makes the built Python package importable from this environment: a .pth file names its folder."""
 
 import pathlib
 import sys

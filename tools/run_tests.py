@@ -1,7 +1,8 @@
-"""Runs test suites and prints their sum as the last line: `N passed, N failed`, with skips when there are any.
+"""Runs test suites and prints their sum as the last line: `N passed, N failed`.
 
-Suites are discovered: every ctest test of the build folder, every pytest file, every fuzz target that was built. In CI a skip
-counts as a failure, because a test that cannot run there runs nowhere; the one exception is a missing GPU.
+Suites are discovered: every ctest test of the build folder, every pytest file, every fuzz target
+that was built. In CI a skip counts as a failure, because a test that cannot run there runs nowhere;
+the one exception is a missing GPU.
 """
 
 import argparse
@@ -38,7 +39,7 @@ class Tally:
 
 
 def tally_junit(path):
-    """Counts the cases of a JUnit file, as pytest and GoogleTest both write it; prints each skip with its reason."""
+    """Counts the cases of a JUnit file of pytest or GoogleTest; prints each skip's reason."""
     tally = Tally()
     for case in xml.etree.ElementTree.parse(path).iter("testcase"):
         if case.find("failure") is not None or case.find("error") is not None:
@@ -47,8 +48,10 @@ def tally_junit(path):
             reason = (skip.get("message") or "no reason given").strip()
             excused = "CI" not in os.environ or NO_GPU in reason
             tally += Tally(skipped=1) if excused else Tally(failed=1)
-            print(f"{'skipped' if excused else 'FAILED (skipped in CI)'}: "
-                  f"{case.get('classname')}.{case.get('name')}: {reason}")
+            print(
+                f"{'skipped' if excused else 'FAILED (skipped in CI)'}: "
+                f"{case.get('classname')}.{case.get('name')}: {reason}"
+            )
         elif case.get("status") != "notrun":
             tally.passed += 1
     return tally
@@ -60,13 +63,17 @@ def run_includes(_):
 
 
 def run_one_ctest(args, name, results):
-    """One ctest test. A GoogleTest executable leaves a JUnit file; any other test, or one that crashed, counts as one."""
+    """One ctest test. A GoogleTest executable leaves a JUnit file; any other, or one that crashed,
+    counts as one."""
     report = results / f"{name}.xml"
     report.unlink(missing_ok=True)
     done = subprocess.run(
         ["ctest", "--test-dir", args.build, "-R", f"^{re.escape(name)}$", "--output-on-failure"],
-        env={**os.environ, "GTEST_OUTPUT": f"xml:{report}"}, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True)
+        env={**os.environ, "GTEST_OUTPUT": f"xml:{report}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     tally = tally_junit(report) if report.exists() else Tally(passed=int(done.returncode == 0))
     if done.returncode != 0:
         print(done.stdout)
@@ -76,8 +83,11 @@ def run_one_ctest(args, name, results):
 
 
 def run_ctest(args):
-    listing = subprocess.run(["ctest", "--test-dir", args.build, "--show-only=json-v1"],
-                             stdout=subprocess.PIPE, check=True)
+    listing = subprocess.run(
+        ["ctest", "--test-dir", args.build, "--show-only=json-v1"],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
     names = [test["name"] for test in json.loads(listing.stdout)["tests"]]
     results = pathlib.Path(args.build).resolve() / "test-results"
     results.mkdir(exist_ok=True)
@@ -92,8 +102,9 @@ def run_pytest(args, marker="not models"):
     report = pathlib.Path(args.build).resolve() / "test-results" / "pytest.xml"
     report.parent.mkdir(exist_ok=True)
     report.unlink(missing_ok=True)
-    code = subprocess.run([sys.executable, "-m", "pytest", "-m", marker, f"--junit-xml={report}"],
-                          cwd=ROOT).returncode
+    code = subprocess.run(
+        [sys.executable, "-m", "pytest", "-m", marker, f"--junit-xml={report}"], cwd=ROOT
+    ).returncode
     tally = tally_junit(report) if report.exists() else Tally()
     no_test_collected = 5
     if code not in (0, no_test_collected):
@@ -106,7 +117,7 @@ def run_models(args):
 
 
 def run_fuzz(args):
-    """Every target from its checked-in seeds; what it finds new is kept under build/ and starts the next run."""
+    """Every target from its checked-in seeds; new inputs stay under build/ for the next run."""
     tally = Tally()
     for target in sorted(pathlib.Path("build/fuzz/bin").glob("*_fuzz")):
         name = target.name.removesuffix("_fuzz")
@@ -114,27 +125,46 @@ def run_fuzz(args):
         corpus.mkdir(parents=True, exist_ok=True)
         seeds = ROOT / "test/fuzz/seeds" / name
         done = subprocess.run(
-            [target, f"-max_total_time={args.fuzz_seconds}", "-print_final_stats=1", "-timeout=10",
-             "-rss_limit_mb=2048", f"-artifact_prefix={corpus.parent}/{name}-", corpus,
-             *([seeds] if seeds.is_dir() else [])],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+            [
+                target,
+                f"-max_total_time={args.fuzz_seconds}",
+                "-print_final_stats=1",
+                "-timeout=10",
+                "-rss_limit_mb=2048",
+                f"-artifact_prefix={corpus.parent}/{name}-",
+                corpus,
+                *([seeds] if seeds.is_dir() else []),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
         executions = re.search(r"number_of_executed_units:\s*(\d+)", done.stdout)
         found = done.returncode != 0
         if found:
             print(done.stdout[-8000:])
-        print(f"  {target.name}: {executions[1] if executions else '?'} executions in "
-              f"{args.fuzz_seconds} s, {'A FINDING' if found else 'no finding'}", flush=True)
+        print(
+            f"  {target.name}: {executions[1] if executions else '?'} executions in "
+            f"{args.fuzz_seconds} s, {'A FINDING' if found else 'no finding'}",
+            flush=True,
+        )
         tally += Tally(passed=int(not found), failed=int(found))
     return tally
 
 
-SUITES = {"includes": run_includes, "ctest": run_ctest, "pytest": run_pytest, "models": run_models,
-          "fuzz": run_fuzz}
+SUITES = {
+    "includes": run_includes,
+    "ctest": run_ctest,
+    "pytest": run_pytest,
+    "models": run_models,
+    "fuzz": run_fuzz,
+}
 
 
 def find_real_models():
-    """The real trained models: $GRAFT_MODELS, or archives in a folder `models` near the clone, unpacked into the cache.
-    They are not part of the repository for their size."""
+    """The real trained models: $GRAFT_MODELS, or archives in a folder `models` near the clone,
+    unpacked into the cache. They are not part of the repository for their size."""
     if "GRAFT_MODELS" in os.environ:
         return os.environ["GRAFT_MODELS"]
     archives = sorted(ROOT.parent.glob("*/models/*.tar.xz"))

@@ -1,4 +1,4 @@
-"""Runs clang-tidy over the C++ sources that differ from the main branch, or over all of them with --all."""
+"""Runs clang-tidy over the C++ sources that differ from the main branch, or with --all over all."""
 
 import argparse
 import json
@@ -11,11 +11,13 @@ BUILD = ROOT / "build/release"
 
 
 def git(*args):
-    return subprocess.run(["git", *args], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return subprocess.run(
+        ["git", *args], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
 
 
 def changed_files():
-    """Names of files that differ from the main branch; on the main branch itself, those of the last commit and since."""
+    """Files that differ from the main branch; on that branch itself, since the commit before."""
     base = git("merge-base", "HEAD", "main").strip()
     if base == git("rev-parse", "HEAD").strip():
         base = "HEAD~1"
@@ -27,15 +29,18 @@ def main():
     parser.add_argument("--all", action="store_true")
     args = parser.parse_args()
     commands = json.loads((BUILD / "compile_commands.json").read_text())
-    sources = sorted({entry["file"] for entry in commands if not entry["file"].startswith(str(BUILD))})
+    sources = sorted(
+        {entry["file"] for entry in commands if not entry["file"].startswith(str(BUILD))}
+    )
     if not args.all:
         changed = {str(ROOT / name) for name in changed_files()}
         sources = [source for source in sources if source in changed]
     if not sources:
         print("clang-tidy: no changed source")
         return 0
-    return subprocess.run(["run-clang-tidy-16", "-quiet", "-p", BUILD,
-                           *(f"^{source}$" for source in sources)]).returncode
+    return subprocess.run(
+        ["run-clang-tidy-16", "-quiet", "-p", BUILD, *(f"^{source}$" for source in sources)]
+    ).returncode
 
 
 if __name__ == "__main__":
