@@ -24,7 +24,10 @@ std::string ProcessorModel() {
 
 class Cpu final : public Backend {
  public:
-  Cpu() { cpu::AddConvTactics(table_); }
+  Cpu() {
+    cpu::AddConvTactics(table_);
+    cpu::AddTableTactics(table_);
+  }
 
   std::string_view name() const override { return "cpu"; }
   Device& device() override { return device_; }

@@ -1,0 +1,48 @@
+// What the tactics of the CPU backend share: a name from the kernel tables, a cost from the bytes
+// that move, and a step around an operation of the kernel library.
+#pragma once
+
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "backend_api/backend.h"
+#include "kernels/cpu/parallel.h"
+
+namespace graft::cpu {
+
+class CpuTactic : public Tactic {
+ public:
+  CpuTactic(std::string_view name, int version) : name_(name), version_(version) {}
+  std::string_view name() const override { return name_; }
+  int version() const override { return version_; }
+  // Milliseconds to move every operand and result once at 10 GB/s.
+  double Cost(const BoundNode& node) const override;
+
+ private:
+  std::string_view name_;
+  int version_;
+};
+
+// A bound step that runs `Operation`: scratch_bytes(width) and Run(Buffers, Executor&).
+template <class Operation>
+class OperationStep final : public BoundStep {
+ public:
+  explicit OperationStep(Operation operation) : operation_(std::move(operation)) {}
+  size_t workspace_bytes(int width) const override { return operation_.scratch_bytes(width); }
+  Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
+    operation_.Run({pointers.inputs, pointers.outputs, static_cast<std::byte*>(pointers.workspace)},
+                   *queue.executor);
+    return OkStatus();
+  }
+
+ private:
+  Operation operation_;
+};
+
+template <class Operation>
+std::unique_ptr<BoundStep> MakeStep(Operation operation) {
+  return std::make_unique<OperationStep<Operation>>(std::move(operation));
+}
+
+}  // namespace graft::cpu
