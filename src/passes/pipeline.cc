@@ -1,0 +1,119 @@
+#include "passes/pipeline.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "passes/dump.h"
+
+namespace graft::passes {
+namespace {
+
+constexpr Pass kPasses[] = {
+#define GRAFT_PASS(Function, name, exactness, summary) \
+  {name, Function, Exactness::exactness, summary},
+#include "passes/passes.inc"
+#undef GRAFT_PASS
+};
+
+constexpr PassFunction kSimplify[] = {
+    // First, so that every later pass sees constants where there are constants.
+    FoldConstants,
+    // Before anything matches patterns: an identity between two nodes hides them from each other.
+    RemoveIdentities,
+    // Early: two equal readers of a convolution would keep it from fusing with either.
+    MergeEqual,
+    // Before epilogues are fused: a scale costs nothing in the weights and something in an
+    // epilogue.
+    FoldScale,
+    // The folded weights leave their constant arithmetic behind.
+    FoldConstants,
+};
+
+constexpr PassFunction kOptimize[] = {
+    // Partitioning cuts a module out of its graph: what the cut made equal or constant goes first.
+    FoldConstants,
+    RemoveIdentities,
+    MergeEqual,
+    FuseEpilogue,
+};
+
+std::span<const PassFunction> Order(Stage stage) {
+  return stage == Stage::kSimplify ? std::span<const PassFunction>(kSimplify)
+                                   : std::span<const PassFunction>(kOptimize);
+}
+
+const Pass& FindPass(PassFunction function) {
+  return *std::find_if(std::begin(kPasses), std::end(kPasses),
+                       [&](const Pass& pass) { return pass.function == function; });
+}
+
+Status CheckName(std::string_view name) {
+  for (const Pass& pass : kPasses) {
+    if (pass.name == name) return OkStatus();
+  }
+  std::string names;
+  for (const Pass& pass : kPasses) names += fmt::format(" {}", pass.name);
+  return InvalidArgumentError("no pass '{}'; there are:{}", name, names);
+}
+
+Status CheckOptions(const PipelineOptions& options) {
+  for (const std::string& name : options.disabled) GRAFT_RETURN_IF_ERROR(CheckName(name));
+  return options.stop_after.empty() ? OkStatus() : CheckName(options.stop_after);
+}
+
+// How many of the stage's passes run: up to the last place of `stop_after`, where it has one.
+size_t CountToRun(std::span<const PassFunction> order, const std::string& stop_after) {
+  for (size_t i = order.size(); i > 0; --i) {
+    if (FindPass(order[i - 1]).name == stop_after) return i;
+  }
+  return order.size();
+}
+
+// The number in a dump's name: a pass's place in both stages together, so that it is the same in
+// every run.
+size_t DumpNumber(Stage stage, size_t index) {
+  return index + 1 + (stage == Stage::kOptimize ? std::size(kSimplify) : 0);
+}
+
+}  // namespace
+
+std::span<const Pass> AllPasses() { return kPasses; }
+
+Result<int> RunToFixedPoint(const Pass& pass, PassContext& context, ir::Module& module) {
+  // A pass that still finds work after as many rounds as the module has nodes undoes its own work.
+  const int limit = module.node_count() + 8;
+  int rounds = 0;
+  for (;; ++rounds) {
+    Result<bool> changed = pass.function(module, context);
+    if (!changed.ok()) return changed.status().WithContext(pass.name);
+    if (!*changed) break;
+    if (rounds == limit) return InternalError("{}: no fixed point in {} rounds", pass.name, limit);
+    GRAFT_RETURN_IF_ERROR(module.Compact().WithContext(pass.name));
+  }
+  if (rounds > 0) GRAFT_RETURN_IF_ERROR(ir::Verify(module).WithContext(pass.name));
+  return rounds;
+}
+
+Result<std::vector<PassReport>> RunPipeline(Stage stage, const PipelineOptions& options,
+                                            PassContext& context, ir::Module& module) {
+  using Clock = std::chrono::steady_clock;
+  GRAFT_RETURN_IF_ERROR(CheckOptions(options));
+  const std::span<const PassFunction> order = Order(stage);
+  GRAFT_RETURN_IF_ERROR(module.Compact());
+  std::vector<PassReport> reports;
+  for (size_t i = 0; i < CountToRun(order, options.stop_after); ++i) {
+    const Pass& pass = FindPass(order[i]);
+    if (std::ranges::find(options.disabled, pass.name) != options.disabled.end()) continue;
+    const Clock::time_point start = Clock::now();
+    GRAFT_ASSIGN_OR_RETURN(const int rounds, RunToFixedPoint(pass, context, module));
+    reports.push_back({pass.name, rounds,
+                       std::chrono::duration<double, std::milli>(Clock::now() - start).count()});
+    if (rounds > 0 && !options.dump_directory.empty()) {
+      GRAFT_RETURN_IF_ERROR(DumpModule(module, options.dump_directory,
+                                       fmt::format("{:03}-{}", DumpNumber(stage, i), pass.name)));
+    }
+  }
+  return reports;
+}
+
+}  // namespace graft::passes

@@ -1,0 +1,81 @@
+#include "passes/rewrite.h"
+
+#include <algorithm>
+#include <variant>
+
+namespace graft::passes {
+
+void Cover(ir::Node& into, const ir::Node& from) {
+  std::vector<int32_t> joined;
+  std::ranges::set_union(into.origin, from.origin, std::back_inserter(joined));
+  into.origin = std::move(joined);
+}
+
+Result<ir::NodeId> ReplaceNode(ir::Module& module, ir::NodeId id, ir::Attributes attributes,
+                               std::vector<ir::ValueId> inputs, std::string name) {
+  if (name.empty()) name = module.node(id).name;
+  GRAFT_ASSIGN_OR_RETURN(const ir::NodeId replacement,
+                         module.AddNode(std::move(attributes), std::move(inputs), std::move(name)));
+  const std::vector<ir::ValueId> old_outputs = module.node(id).outputs;
+  const std::vector<ir::ValueId> new_outputs = module.node(replacement).outputs;
+  GRAFT_CHECK(old_outputs.size() == new_outputs.size(), "{}: {} results become {}",
+              module.node(id).name, old_outputs.size(), new_outputs.size());
+  for (size_t i = 0; i < old_outputs.size(); ++i) {
+    const ir::Value& before = module.value(old_outputs[i]);
+    ir::Value& after = module.value(new_outputs[i]);
+    after.name = before.name;
+    after.low = before.low;
+    after.high = before.high;
+    module.ReplaceUses(old_outputs[i], new_outputs[i]);
+  }
+  module.node(replacement).segment = module.node(id).segment;
+  Cover(module.node(replacement), module.node(id));
+  module.RemoveNode(id);
+  return replacement;
+}
+
+void ReplaceNodeByValue(ir::Module& module, ir::NodeId id, ir::ValueId value) {
+  module.ReplaceUses(module.node(id).outputs[0], value);
+  if (const ir::NodeId producer = module.value(value).producer; producer >= 0) {
+    Cover(module.node(producer), module.node(id));
+  }
+  module.RemoveNode(id);
+}
+
+PointwiseProgram* MutableEpilogue(ir::Attributes& attributes) {
+  return std::visit(
+      [](auto& a) -> PointwiseProgram* {
+        if constexpr (requires { a.epilogue; }) {
+          return &a.epilogue;
+        } else {
+          return nullptr;
+        }
+      },
+      attributes);
+}
+
+const PointwiseProgram* Epilogue(const ir::Node& node) {
+  return MutableEpilogue(const_cast<ir::Attributes&>(node.attributes));
+}
+
+std::optional<std::vector<double>> ChannelVector(const ir::Value& value, int64_t channels) {
+  if (!value.constant) return std::nullopt;
+  const Tensor& tensor = *value.constant;
+  const Dims& dims = tensor.dims();
+  const int64_t last = dims.empty() ? 1 : dims.back();
+  if (tensor.elements() != last || (last != 1 && last != channels)) return std::nullopt;
+  std::vector<double> numbers(channels);
+  auto expand = [&](auto data) {
+    for (int64_t c = 0; c < channels; ++c) numbers[c] = data[last == 1 ? 0 : c];
+  };
+  if (tensor.dtype() == DType::kFloat32) {
+    expand(tensor.data<float>());
+  } else if (tensor.dtype() == DType::kFloat64) {
+    expand(tensor.data<double>());
+  } else {
+    return std::nullopt;
+  }
+  return numbers;
+}
+
+}  // namespace graft::passes

@@ -1,0 +1,32 @@
+// What several passes need to rewrite a module.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ir/module.h"
+
+namespace graft::passes {
+
+// `into` computes what `from` did as well: it covers its TensorFlow nodes.
+void Cover(ir::Node& into, const ir::Node& from);
+
+// The node `id` gives way to a new one with the same results: readers read those instead, which
+// keep the old values' names and ranges. The new node covers the old one's TensorFlow nodes and has
+// its segment. `name` is the new node's; empty: the old one's. Fails when the operands do not fit.
+Result<ir::NodeId> ReplaceNode(ir::Module& module, ir::NodeId id, ir::Attributes attributes,
+                               std::vector<ir::ValueId> inputs, std::string name = {});
+
+// The node `id`, of one result, gives way to a value that exists already.
+void ReplaceNodeByValue(ir::Module& module, ir::NodeId id, ir::ValueId value);
+
+// The epilogue of a node whose op has one, else null.
+const PointwiseProgram* Epilogue(const ir::Node& node);
+PointwiseProgram* MutableEpilogue(ir::Attributes& attributes);
+
+// A floating-point constant that varies along the last axis at most, as one number for each of
+// `channels`.
+std::optional<std::vector<double>> ChannelVector(const ir::Value& value, int64_t channels);
+
+}  // namespace graft::passes
