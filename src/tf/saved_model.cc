@@ -1,0 +1,606 @@
+#include "tf/saved_model.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "tf/wire.h"
+
+namespace graft::tf {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kModelFile[] = "saved_model.pb";
+// Signatures under these keys are no entry points: they name operations to run at loading.
+constexpr std::string_view kReservedPrefix = "__saved_model_";
+constexpr std::string_view kInitSignature = "__saved_model_init_op";
+// Collections that name the initialisation operation, in TensorFlow's order of preference.
+constexpr std::string_view kInitCollections[] = {"saved_model_main_op", "legacy_init_op"};
+constexpr std::string_view kAssetCollection = "saved_model_assets";
+
+Result<TensorInfo> ParseTensorInfo(std::string_view wire) {
+  TensorInfo info;
+  int64_t dtype = 0;
+  std::string_view shape;
+  bool has_shape = false;
+  WireReader r(wire);
+  while (r.Next()) {
+    switch (r.field()) {
+      case 1:
+        r.Get(&info.name);
+        break;
+      case 2:
+        r.Get(&dtype);
+        break;
+      case 3:
+        r.Get(&shape);
+        has_shape = true;
+        break;
+      default:
+        r.Skip();
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(r.status());
+  GRAFT_ASSIGN_OR_RETURN(info.dtype, ParseDTypeNumber(dtype));
+  info.shape = Shape::Unknown();
+  if (has_shape) {
+    GRAFT_ASSIGN_OR_RETURN(info.shape, ParseShape(shape));
+  }
+  return info;
+}
+
+Status ParseTensorEntry(std::string_view wire, std::map<std::string, TensorInfo, std::less<>>* to) {
+  GRAFT_ASSIGN_OR_RETURN(MapEntry entry, ReadMapEntry(wire));
+  Result<TensorInfo> info = ParseTensorInfo(entry.value);
+  if (!info.ok()) return info.status().WithContext(fmt::format("'{}'", entry.key));
+  to->insert_or_assign(std::move(entry.key), std::move(info).value());
+  return OkStatus();
+}
+
+Result<Signature> ParseSignatureDef(std::string_view wire) {
+  Signature signature;
+  WireReader r(wire);
+  while (r.Next()) {
+    std::string_view part;
+    switch (r.field()) {
+      case 1:
+        r.Get(&part);
+        GRAFT_RETURN_IF_ERROR(ParseTensorEntry(part, &signature.inputs));
+        break;
+      case 2:
+        r.Get(&part);
+        GRAFT_RETURN_IF_ERROR(ParseTensorEntry(part, &signature.outputs));
+        break;
+      case 3:
+        r.Get(&signature.method);
+        break;
+      default:
+        r.Keep(&signature.other);
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(r.status());
+  return signature;
+}
+
+Result<AssetFile> ParseAsset(std::string_view wire) {
+  AssetFile asset;
+  WireReader r(wire);
+  while (r.Next()) {
+    std::string_view part;
+    switch (r.field()) {
+      case 1: {
+        r.Get(&part);
+        GRAFT_ASSIGN_OR_RETURN(TensorInfo info, ParseTensorInfo(part));
+        asset.tensor = std::move(info.name);
+        break;
+      }
+      case 2:
+        r.Get(&asset.filename);
+        break;
+      default:
+        r.Skip();
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(r.status());
+  return asset;
+}
+
+Result<SaverDef> ParseSaver(std::string_view wire) {
+  SaverDef saver;
+  WireReader r(wire);
+  while (r.Next()) {
+    switch (r.field()) {
+      case 1:
+        r.Get(&saver.filename_tensor);
+        break;
+      case 2:
+        r.Get(&saver.save_tensor);
+        break;
+      case 3:
+        r.Get(&saver.restore_op);
+        break;
+      default:
+        r.Keep(&saver.other);
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(r.status());
+  return saver;
+}
+
+// The strings in field `field` of the message: of a NodeList (1), of a kind inside a oneof, ….
+Result<std::vector<std::string>> StringsOf(std::string_view wire, uint32_t field) {
+  std::vector<std::string> strings;
+  WireReader r(wire);
+  while (r.Next()) r.field() == field ? r.Append(&strings) : r.Skip();
+  GRAFT_RETURN_IF_ERROR(r.status());
+  return strings;
+}
+
+// What is read of a CollectionDef.
+struct Collection {
+  std::vector<std::string> nodes;
+  std::vector<std::string> any;  // encoded google.protobuf.Any messages
+};
+Result<Collection> ParseCollection(std::string_view wire) {
+  Collection collection;
+  WireReader r(wire);
+  while (r.Next()) {
+    std::string_view part;
+    switch (r.field()) {
+      case 1: {
+        r.Get(&part);
+        GRAFT_ASSIGN_OR_RETURN(collection.nodes, StringsOf(part, 1));
+        break;
+      }
+      case 5: {
+        r.Get(&part);
+        GRAFT_ASSIGN_OR_RETURN(collection.any, StringsOf(part, 1));
+        break;
+      }
+      default:
+        r.Skip();
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(r.status());
+  return collection;
+}
+
+Result<SavedObject> ParseObject(std::string_view wire) {
+  SavedObject object;
+  WireReader r(wire);
+  auto first_string = [](std::string_view part, uint32_t field) -> Result<std::string> {
+    GRAFT_ASSIGN_OR_RETURN(std::vector<std::string> strings, StringsOf(part, field));
+    return strings.empty() ? std::string() : strings.back();
+  };
+  while (r.Next()) {
+    std::string_view part;
+    switch (r.field()) {
+      case 1: {
+        r.Get(&part);
+        SavedObject::Child child;
+        WireReader c(part);
+        while (c.Next()) {
+          switch (c.field()) {
+            case 1:
+              c.Get(&child.node);
+              break;
+            case 2:
+              c.Get(&child.name);
+              break;
+            default:
+              c.Skip();
+          }
+        }
+        GRAFT_RETURN_IF_ERROR(c.status());
+        object.children.push_back(std::move(child));
+        break;
+      }
+      case 5:
+        r.Skip();
+        object.kind = SavedObject::Kind::kAsset;
+        break;
+      case 7: {
+        r.Get(&part);
+        object.kind = SavedObject::Kind::kVariable;
+        GRAFT_ASSIGN_OR_RETURN(object.name, first_string(part, 6));
+        break;
+      }
+      case 9: {
+        r.Get(&part);
+        object.kind = SavedObject::Kind::kConstant;
+        GRAFT_ASSIGN_OR_RETURN(object.name, first_string(part, 1));
+        break;
+      }
+      case 10:
+        r.Skip();
+        object.kind = SavedObject::Kind::kResource;
+        break;
+      default:
+        r.Skip();
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(r.status());
+  return object;
+}
+
+Result<SavedObjectGraph> ParseObjectGraph(std::string_view wire) {
+  SavedObjectGraph graph;
+  WireReader r(wire);
+  while (r.Next()) {
+    std::string_view part;
+    switch (r.field()) {
+      case 1: {
+        r.Get(&part);
+        Result<SavedObject> object = ParseObject(part);
+        if (!object.ok())
+          return object.status().WithContext(fmt::format("object {}", graph.nodes.size()));
+        graph.nodes.push_back(std::move(object).value());
+        break;
+      }
+      case 2: {
+        r.Get(&part);
+        GRAFT_ASSIGN_OR_RETURN(MapEntry entry, ReadMapEntry(part));
+        std::vector<int64_t> bound;
+        WireReader f(entry.value);
+        while (f.Next()) f.field() == 2 ? f.Append(&bound) : f.Skip();
+        GRAFT_RETURN_IF_ERROR(f.status());
+        graph.bound_inputs.insert_or_assign(std::move(entry.key), std::move(bound));
+        break;
+      }
+      default:
+        r.Skip();
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(r.status());
+  return graph;
+}
+
+Status ParseMetaInfo(std::string_view wire, MetaGraph* meta) {
+  WireReader r(wire);
+  while (r.Next()) {
+    switch (r.field()) {
+      case 4:
+        r.Append(&meta->tags);
+        break;
+      case 5:
+        r.Get(&meta->tensorflow_version);
+        break;
+      default:
+        r.Skip();
+    }
+  }
+  std::ranges::sort(meta->tags);
+  return r.status();
+}
+
+// Moves the reserved signatures and collections to where MetaGraph keeps what they say.
+Status Interpret(const std::map<std::string, Collection, std::less<>>& collections,
+                 MetaGraph* meta) {
+  if (const auto init = meta->signatures.find(kInitSignature);
+      init != meta->signatures.end() && !init->second.outputs.empty()) {
+    meta->init_op = init->second.outputs.begin()->second.name;
+  }
+  for (std::string_view key : kInitCollections) {
+    const auto it = collections.find(key);
+    if (meta->init_op.empty() && it != collections.end() && !it->second.nodes.empty())
+      meta->init_op = it->second.nodes.front();
+  }
+  if (!meta->init_op.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(const TensorRef ref, ParseTensorName(meta->init_op));
+    meta->init_op = std::string(ref.node);
+  }
+  std::erase_if(meta->signatures,
+                [](const auto& entry) { return entry.first.starts_with(kReservedPrefix); });
+  const auto assets = collections.find(kAssetCollection);
+  if (!meta->assets.empty() || assets == collections.end()) return OkStatus();
+  for (const std::string& any : assets->second.any) {
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> value, StringsOf(any, 2));
+    if (value.empty()) continue;
+    GRAFT_ASSIGN_OR_RETURN(AssetFile asset, ParseAsset(value.back()));
+    meta->assets.push_back(std::move(asset));
+  }
+  return OkStatus();
+}
+
+Result<MetaGraph> ParseMetaGraphPart(const FileBytes& bytes) {
+  MetaGraph meta;
+  std::map<std::string, Collection, std::less<>> collections;
+  WireReader r(bytes.view());
+  while (r.Next()) {
+    std::string_view part;
+    if (r.field() >= 1 && r.field() <= 7) {
+      r.Get(&part);
+    } else {
+      r.Skip();
+    }
+    if (!r.status().ok()) break;
+    switch (r.field()) {
+      case 1:
+        GRAFT_RETURN_IF_ERROR(ParseMetaInfo(part, &meta));
+        break;
+      case 2: {
+        GRAFT_ASSIGN_OR_RETURN(meta.graph, ParseGraphDef(Part(bytes, part)));
+        break;
+      }
+      case 3: {
+        GRAFT_ASSIGN_OR_RETURN(meta.saver, ParseSaver(part));
+        break;
+      }
+      case 4: {
+        GRAFT_ASSIGN_OR_RETURN(MapEntry entry, ReadMapEntry(part));
+        GRAFT_ASSIGN_OR_RETURN(collections[entry.key], ParseCollection(entry.value));
+        break;
+      }
+      case 5: {
+        GRAFT_ASSIGN_OR_RETURN(MapEntry entry, ReadMapEntry(part));
+        Result<Signature> signature = ParseSignatureDef(entry.value);
+        if (!signature.ok())
+          return signature.status().WithContext(fmt::format("signature '{}'", entry.key));
+        meta.signatures.insert_or_assign(std::move(entry.key), std::move(signature).value());
+        break;
+      }
+      case 6: {
+        GRAFT_ASSIGN_OR_RETURN(AssetFile asset, ParseAsset(part));
+        meta.assets.push_back(std::move(asset));
+        break;
+      }
+      case 7: {
+        Result<SavedObjectGraph> objects = ParseObjectGraph(part);
+        if (!objects.ok()) return objects.status().WithContext("object graph");
+        meta.objects = std::move(objects).value();
+        break;
+      }
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(r.status());
+  GRAFT_RETURN_IF_ERROR(Interpret(collections, &meta));
+  return meta;
+}
+
+// ---- writing
+
+std::string EncodedTensorInfo(const TensorInfo& info) {
+  std::string out, shape;
+  protozero::pbf_writer w(out);
+  WriteString(&w, 1, info.name);
+  if (info.dtype != DType::kInvalid) w.add_enum(2, static_cast<int32_t>(info.dtype));
+  AppendShape(info.shape, &shape);
+  WriteMessage(&w, 3, shape);
+  return out;
+}
+
+void WriteEntry(protozero::pbf_writer* w, uint32_t field, std::string_view key,
+                std::string_view message) {
+  protozero::pbf_writer entry(*w, field);
+  entry.add_bytes(1, key.data(), key.size());
+  WriteMessage(&entry, 2, message);
+}
+
+std::string EncodedSignature(const Signature& signature) {
+  std::string out;
+  protozero::pbf_writer w(out);
+  for (const auto& [key, info] : signature.inputs) WriteEntry(&w, 1, key, EncodedTensorInfo(info));
+  for (const auto& [key, info] : signature.outputs) WriteEntry(&w, 2, key, EncodedTensorInfo(info));
+  WriteString(&w, 3, signature.method);
+  WriteEncoded(&out, signature.other);
+  return out;
+}
+
+Result<std::string> EncodedSavedModel(const MetaGraph& meta) {
+  GRAFT_ASSIGN_OR_RETURN(const std::string graph, SerializeGraphDef(meta.graph));
+  std::string info, out_meta, out;
+  protozero::pbf_writer info_writer(info);
+  for (const std::string& tag : meta.tags) info_writer.add_bytes(4, tag);
+  WriteString(&info_writer, 5, meta.tensorflow_version);
+
+  protozero::pbf_writer w(out_meta);
+  WriteMessage(&w, 1, info);
+  WriteMessage(&w, 2, graph);
+  if (meta.saver) {
+    std::string saver;
+    protozero::pbf_writer s(saver);
+    WriteString(&s, 1, meta.saver->filename_tensor);
+    WriteString(&s, 2, meta.saver->save_tensor);
+    WriteString(&s, 3, meta.saver->restore_op);
+    WriteEncoded(&saver, meta.saver->other);
+    WriteMessage(&w, 3, saver);
+  }
+  std::map<std::string, Signature, std::less<>> signatures = meta.signatures;
+  if (!meta.init_op.empty()) {
+    signatures[std::string(kInitSignature)].outputs[std::string(kInitSignature)] = {
+        .name = meta.init_op, .dtype = DType::kInvalid, .shape = Shape::Unknown()};
+  }
+  for (const auto& [key, signature] : signatures)
+    WriteEntry(&w, 5, key, EncodedSignature(signature));
+  for (const AssetFile& asset : meta.assets) {
+    std::string message;
+    protozero::pbf_writer a(message);
+    WriteMessage(&a, 1,
+                 EncodedTensorInfo({.name = asset.tensor, .dtype = DType::kString, .shape = {}}));
+    WriteString(&a, 2, asset.filename);
+    WriteMessage(&w, 6, message);
+  }
+  protozero::pbf_writer model(out);
+  model.add_int64(1, 1);
+  WriteMessage(&model, 2, out_meta);
+  return out;
+}
+
+Status FileError(const fs::path& path, const std::error_code& error) {
+  return IoError("{}: {}", path.string(), error.message());
+}
+
+// A directory that vanishes with its contents unless it is renamed away.
+class TemporaryDirectory {
+ public:
+  static Result<TemporaryDirectory> Beside(const fs::path& target) {
+    std::string path = target.string() + ".XXXXXX";
+    if (::mkdtemp(path.data()) == nullptr)
+      return IoError("{}: cannot create: {}", path, std::strerror(errno));
+    return TemporaryDirectory(path);
+  }
+  TemporaryDirectory(TemporaryDirectory&& other) noexcept : path_(std::move(other.path_)) {
+    other.path_.clear();
+  }
+  TemporaryDirectory& operator=(TemporaryDirectory&&) = delete;
+  ~TemporaryDirectory() {
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+  }
+  const fs::path& path() const { return path_; }
+
+ private:
+  explicit TemporaryDirectory(fs::path path) : path_(std::move(path)) {}
+  fs::path path_;
+};
+
+Status CopyFile(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::create_directories(to.parent_path(), error);
+  if (!error) fs::copy_file(from, to, error);
+  return error ? FileError(from, error) : OkStatus();
+}
+
+// Asset names come from the model: they must stay inside its directory.
+Status CheckAssetName(const std::string& name) {
+  const fs::path path(name);
+  const bool climbs = std::ranges::find(path, fs::path("..")) != path.end();
+  if (name.empty() || path.is_absolute() || climbs)
+    return DataLossError("asset file name '{}' leaves the model's directory", name);
+  return OkStatus();
+}
+
+Status CheckTarget(const fs::path& target, const std::string& source) {
+  std::error_code error;
+  if (!fs::exists(target, error)) return OkStatus();
+  if (!source.empty() && fs::equivalent(target, source, error))
+    return InvalidArgumentError("{}: a model cannot be written over itself", target.string());
+  if (!fs::is_directory(target) ||
+      (!fs::is_empty(target, error) && !fs::exists(target / kModelFile))) {
+    return InvalidArgumentError("{}: exists and is no SavedModel", target.string());
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Result<MetaGraph> ParseMetaGraph(const FileBytes& bytes) { return ParseMetaGraphPart(bytes); }
+
+Result<SavedModel> ParseSavedModel(const FileBytes& bytes) {
+  SavedModel model;
+  WireReader r(bytes.view());
+  while (r.Next()) {
+    if (r.field() != 2) {
+      r.Skip();
+      continue;
+    }
+    std::string_view part;
+    r.Get(&part);
+    GRAFT_ASSIGN_OR_RETURN(MetaGraph meta, ParseMetaGraphPart(Part(bytes, part)));
+    model.meta_graphs.push_back(std::move(meta));
+  }
+  GRAFT_RETURN_IF_ERROR(r.status());
+  if (model.meta_graphs.empty()) return DataLossError("no MetaGraph in it");
+  return model;
+}
+
+Result<SavedModel> ReadSavedModel(const std::string& directory) {
+  const fs::path path = fs::path(directory) / kModelFile;
+  std::error_code error;
+  if (!fs::exists(path, error)) {
+    if (const fs::path text = fs::path(directory) / "saved_model.pbtxt"; fs::exists(text, error)) {
+      return UnsupportedError(
+          "{}: the text form is not read; convert it with: python -c \"from google.protobuf import "
+          "text_format; from tensorflow.core.protobuf.saved_model_pb2 import SavedModel; "
+          "open('{}', 'wb').write(text_format.Parse(open('{}').read(), "
+          "SavedModel()).SerializeToString())\"",
+          text.string(), path.string(), text.string());
+    }
+    if (const fs::path cpb = fs::path(directory) / "saved_model.cpb"; fs::exists(cpb, error)) {
+      return UnsupportedError(
+          "{}: the chunked form is not read; convert it with TensorFlow: model = "
+          "tf.saved_model.load(DIRECTORY), then tf.saved_model.save(model, OTHER, "
+          "signatures=model.signatures) without experimental_image_format",
+          cpb.string());
+    }
+  }
+  GRAFT_ASSIGN_OR_RETURN(const FileBytes bytes, ReadFile(path.string()));
+  Result<SavedModel> model = ParseSavedModel(bytes);
+  if (!model.ok()) return model.status().WithContext(path.string());
+  model->directory = directory;
+  return model;
+}
+
+Result<MetaGraph> ReadMetaGraph(const std::string& path) {
+  GRAFT_ASSIGN_OR_RETURN(const FileBytes bytes, ReadFile(path));
+  Result<MetaGraph> meta = ParseMetaGraph(bytes);
+  if (!meta.ok()) return meta.status().WithContext(path);
+  return meta;
+}
+
+Result<MetaGraph> SelectMetaGraph(SavedModel model, const std::vector<std::string>& tags) {
+  std::vector<std::string> wanted = tags;
+  std::ranges::sort(wanted);
+  std::vector<std::string> existing;
+  for (MetaGraph& meta : model.meta_graphs) {
+    if (meta.tags == wanted) return std::move(meta);
+    existing.push_back(fmt::format("[{}]", fmt::join(meta.tags, ", ")));
+  }
+  return InvalidArgumentError("{}: no graph with the tags [{}]; there are: {}", model.directory,
+                              fmt::join(wanted, ", "), fmt::join(existing, "; "));
+}
+
+Result<const Signature*> SelectSignature(const MetaGraph& meta, std::string_view key) {
+  const auto it = meta.signatures.find(key);
+  if (it != meta.signatures.end()) return &it->second;
+  std::vector<std::string_view> keys;
+  for (const auto& [existing, signature] : meta.signatures) keys.push_back(existing);
+  return InvalidArgumentError("no signature '{}'; there are: {}", key, fmt::join(keys, ", "));
+}
+
+Status WriteSavedModel(const MetaGraph& meta, const std::string& source,
+                       const std::string& target_text) {
+  fs::path target(target_text);
+  if (!target.has_filename()) target = target.parent_path();  // "dir/"
+  GRAFT_RETURN_IF_ERROR(CheckTarget(target, source));
+  GRAFT_ASSIGN_OR_RETURN(const std::string bytes, EncodedSavedModel(meta));
+  std::error_code error;
+  if (target.has_parent_path()) fs::create_directories(target.parent_path(), error);
+  if (error) return FileError(target.parent_path(), error);
+
+  GRAFT_ASSIGN_OR_RETURN(TemporaryDirectory made, TemporaryDirectory::Beside(target));
+  // mkdtemp makes the directory private; give it what an ordinary creation would have given.
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  fs::permissions(made.path(), static_cast<fs::perms>(0777 & ~mask), error);
+  if (error) return FileError(made.path(), error);
+  GRAFT_RETURN_IF_ERROR(WriteFileAtomically((made.path() / kModelFile).string(), bytes));
+  for (const AssetFile& asset : meta.assets) {
+    GRAFT_RETURN_IF_ERROR(CheckAssetName(asset.filename));
+    const fs::path to = made.path() / "assets" / asset.filename;
+    if (fs::exists(to, error)) continue;  // two tensors may name one file
+    GRAFT_RETURN_IF_ERROR(CopyFile(fs::path(source) / "assets" / asset.filename, to));
+  }
+  if (meta.saver) {
+    fs::copy(fs::path(source) / "variables", made.path() / "variables", error);
+    if (error) return FileError(fs::path(source) / "variables", error);
+  }
+  if (fs::exists(target, error)) {
+    // Exchange, so that the target is a whole model at every moment; the old one goes with `made`.
+    if (::renameat2(AT_FDCWD, made.path().c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) != 0)
+      return IoError("{}: cannot replace: {}", target.string(), std::strerror(errno));
+    return OkStatus();
+  }
+  fs::rename(made.path(), target, error);
+  return error ? FileError(target, error) : OkStatus();
+}
+
+}  // namespace graft::tf

@@ -1,0 +1,93 @@
+// SavedModel directories and MetaGraphDef files (.meta): reader, and writer of the V1 form.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tf/graph_def.h"
+
+namespace graft::tf {
+
+// One input or output of a signature.
+struct TensorInfo {
+  std::string name;  // of a tensor of the main graph; empty for sparse and composite tensors
+  DType dtype = DType::kInvalid;
+  Shape shape;
+};
+
+struct Signature {
+  std::map<std::string, TensorInfo, std::less<>> inputs;
+  std::map<std::string, TensorInfo, std::less<>> outputs;
+  std::string method;
+  std::string other;
+};
+
+// A file under assets/ whose path is fed to a tensor of the main graph when the model is loaded.
+struct AssetFile {
+  std::string tensor;
+  std::string filename;
+};
+
+struct SaverDef {
+  std::string filename_tensor;
+  std::string save_tensor;
+  std::string restore_op;
+  std::string other;
+};
+
+// The objects that a TF2 program saved: what functions captured, and what those things are.
+struct SavedObject {
+  enum class Kind { kOther, kAsset, kVariable, kConstant, kResource };
+  struct Child {
+    int32_t node = 0;
+    std::string name;
+  };
+  Kind kind = Kind::kOther;
+  std::vector<Child> children;
+  std::string name;  // a variable's name, the Const operation of a constant
+};
+struct SavedObjectGraph {
+  std::vector<SavedObject> nodes;
+  // Function → the objects its last arguments are bound to, in order.
+  std::map<std::string, std::vector<int64_t>, std::less<>> bound_inputs;
+};
+
+struct MetaGraph {
+  std::vector<std::string> tags;
+  std::string tensorflow_version;
+  GraphDef graph;
+  std::optional<SaverDef> saver;
+  std::map<std::string, Signature, std::less<>> signatures;  // without __saved_model_…
+  std::string init_op;  // main-graph node to run after restoring; empty when there is none
+  std::vector<AssetFile> assets;
+  std::optional<SavedObjectGraph> objects;
+};
+
+struct SavedModel {
+  std::string directory;
+  std::vector<MetaGraph> meta_graphs;
+};
+
+Result<SavedModel> ParseSavedModel(const FileBytes& bytes);
+Result<MetaGraph> ParseMetaGraph(const FileBytes& bytes);
+
+// Reads DIRECTORY/saved_model.pb. The text form (.pbtxt) and the chunked form (.cpb) are
+// kUnsupported, with how to convert them.
+Result<SavedModel> ReadSavedModel(const std::string& directory);
+Result<MetaGraph> ReadMetaGraph(const std::string& path);
+
+// The MetaGraph with exactly these tags; kInvalidArgument lists the tag sets there are.
+Result<MetaGraph> SelectMetaGraph(SavedModel model, const std::vector<std::string>& tags);
+// kInvalidArgument lists the keys there are.
+Result<const Signature*> SelectSignature(const MetaGraph& meta, std::string_view key);
+
+// Writes the V1 form, which every loader of TensorFlow reads: `meta` with its graph, signatures,
+// initialisation and assets, whose files are copied out of `source`/assets, and, when `meta` has a
+// saver, `source`/variables. All goes to a directory beside the target, renamed at the end. An
+// existing target is replaced only if it is a SavedModel (or empty), and is not `source`.
+Status WriteSavedModel(const MetaGraph& meta, const std::string& source, const std::string& target);
+
+}  // namespace graft::tf
