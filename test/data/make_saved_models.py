@@ -62,7 +62,9 @@ def module():
     changes, a branch that captures a variable."""
     import tensorflow as tf
 
-    vocabulary = OUT / "vocabulary.txt"
+    # The table's shared name holds this path: it must be the same for everybody.
+    vocabulary = pathlib.Path("/tmp/graft-test-vocabulary/vocabulary.txt")
+    vocabulary.parent.mkdir(exist_ok=True)
     vocabulary.write_text("zero\none\ntwo\n")
 
     class Inner(tf.Module):
@@ -110,7 +112,7 @@ def module():
         signatures={"serving_default": model.serve, "look_up": model.look_up, "add": model.add,
                     "choose": model.choose},
     )
-    vocabulary.unlink()
+    shutil.rmtree(vocabulary.parent)
 
 
 def keras3():

@@ -1,0 +1,454 @@
+#include "tf/load_model.h"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <optional>
+#include <unordered_set>
+
+#include "tf/opdefs.h"
+#include "tf/prune.h"
+#include "tf/tidy.h"
+#include "tf/variable_keys.h"
+
+namespace graft::tf {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kSavedModelFile[] = "saved_model.pb";
+constexpr char kPredictMethod[] = "tensorflow/serving/predict";
+
+// Ops whose output nobody reading is no sign of a result.
+constexpr std::string_view kNeverOutputs[] = {"Const",  "NoOp",  "Placeholder",
+                                              "Assert", "Print", "PrintV2"};
+
+// The text of an input or output option: a name and, perhaps, a shape.
+struct Named {
+  std::string name;  // a key or a tensor name
+  std::optional<Shape> shape;
+};
+
+Result<Named> ParseNamed(const std::string& text) {
+  Named named;
+  const size_t bracket = text.find('[');
+  named.name = text.substr(0, bracket);
+  if (bracket == std::string::npos) return named;
+  auto bad = [&] {
+    return InvalidArgumentError("'{}': write NAME[d0,d1,…] with ? for unknown", text);
+  };
+  if (!text.ends_with(']')) return bad();
+  std::string_view rest = std::string_view(text).substr(bracket + 1);
+  rest.remove_suffix(1);
+  Shape shape;
+  while (!rest.empty()) {
+    const size_t comma = std::min(rest.find(','), rest.size());
+    const std::string_view digits = rest.substr(0, comma);
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+    int64_t dim = -1;
+    if (digits != "?" && digits != "-1") {
+      const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), dim);
+      if (error != std::errc() || stop != digits.data() + digits.size() || dim < 0) return bad();
+    }
+    shape.dims.push_back(dim);
+  }
+  named.shape = std::move(shape);
+  return named;
+}
+
+// "a:0" and "a" are one tensor.
+std::string Canonical(std::string name) {
+  if (name.ends_with(":0")) name.resize(name.size() - 2);
+  return name;
+}
+
+std::string NodeOf(const std::string& tensor) { return tensor.substr(0, tensor.find(':')); }
+
+class Loader {
+ public:
+  explicit Loader(const ModelSpec& spec) : spec_(spec) {}
+
+  Result<LoadedModel> Run() {
+    GRAFT_RETURN_IF_ERROR(Read());
+    GraphDef& graph = model_.whole.graph;
+    AddDefaultAttrs(&graph);
+    GRAFT_ASSIGN_OR_RETURN(const VariableKeys objects, ObjectKeys());
+    GRAFT_ASSIGN_OR_RETURN(model_.kept_calls, InlineCalls(&graph));
+    GRAFT_RETURN_IF_ERROR(ChooseOutputs());
+    GRAFT_RETURN_IF_ERROR(ChooseInputs());
+    GRAFT_RETURN_IF_ERROR(Freeze(objects));
+    DropIdleControlEdges(&graph);
+    GRAFT_RETURN_IF_ERROR(PruneWhole());
+    return Finish();
+  }
+
+ private:
+  // ---- reading
+
+  Status Read() {
+    fs::path path(spec_.path);
+    if (path.filename() == kSavedModelFile) path = path.parent_path();
+    std::error_code error;
+    if (path.empty() || fs::is_directory(path, error)) {
+      return ReadSavedModelAt(path.empty() ? "." : path.string());
+    }
+    if (!fs::exists(path, error)) return NotFoundError("{}: no such file or directory", spec_.path);
+    if (path.extension() == ".meta") return ReadMeta();
+    if (path.extension() == ".pb") return ReadFrozen();
+    if (path.extension() == ".pbtxt") {
+      return UnsupportedError(
+          "{}: the text form is not read; convert it with: python -c \"from google.protobuf import "
+          "text_format; from tensorflow.core.framework.graph_pb2 import GraphDef; "
+          "open('graph.pb', 'wb').write(text_format.Parse(open('{}').read(), "
+          "GraphDef()).SerializeToString())\"",
+          spec_.path, spec_.path);
+    }
+    return InvalidArgumentError("{}: a model is a .pb file, a .meta file or a SavedModel directory",
+                                spec_.path);
+  }
+
+  Status ReadSavedModelAt(const std::string& directory) {
+    model_.kind = ModelKind::kSavedModel;
+    GRAFT_ASSIGN_OR_RETURN(SavedModel saved, ReadSavedModel(directory));
+    GRAFT_ASSIGN_OR_RETURN(model_.whole, SelectMetaGraph(std::move(saved), spec_.tags));
+    GRAFT_RETURN_IF_ERROR(HashFile((fs::path(directory) / kSavedModelFile).string()));
+    Result<const Signature*> signature = SelectSignature(model_.whole, spec_.signature);
+    if (!signature.ok()) return signature.status().WithContext(directory);
+    signature_ = **signature;
+    const std::string prefix = spec_.checkpoint.empty()
+                                   ? (fs::path(directory) / "variables" / "variables").string()
+                                   : spec_.checkpoint;
+    // A model without variables may come without a checkpoint.
+    std::error_code error;
+    const bool exists = fs::exists(prefix + ".index", error);
+    return exists || !spec_.checkpoint.empty() ? OpenCheckpoint(prefix) : OkStatus();
+  }
+
+  Status ReadMeta() {
+    model_.kind = ModelKind::kMetaGraph;
+    GRAFT_ASSIGN_OR_RETURN(model_.whole, ReadMetaGraph(spec_.path));
+    GRAFT_RETURN_IF_ERROR(HashFile(spec_.path));
+    if (spec_.outputs.empty()) {
+      Result<const Signature*> signature = SelectSignature(model_.whole, spec_.signature);
+      if (!signature.ok()) {
+        return InvalidArgumentError("{}: name the outputs (it has no signature '{}')", spec_.path,
+                                    spec_.signature);
+      }
+      signature_ = **signature;
+    }
+    model_.whole.signatures.clear();
+    return OpenCheckpoint(spec_.checkpoint.empty()
+                              ? fs::path(spec_.path).replace_extension().string()
+                              : spec_.checkpoint);
+  }
+
+  Status ReadFrozen() {
+    GRAFT_ASSIGN_OR_RETURN(model_.whole.graph, ReadGraphDef(spec_.path));
+    GRAFT_RETURN_IF_ERROR(HashFile(spec_.path));
+    return spec_.checkpoint.empty() ? OkStatus() : OpenCheckpoint(spec_.checkpoint);
+  }
+
+  Status OpenCheckpoint(const std::string& prefix) {
+    GRAFT_ASSIGN_OR_RETURN(checkpoint_, Checkpoint::Open(prefix));
+    return HashFile(prefix + ".index");
+  }
+
+  // Each file's hash goes into the model's.
+  Status HashFile(const std::string& path) {
+    GRAFT_ASSIGN_OR_RETURN(const FileBytes bytes, ReadFile(path));
+    const Hash128 parts[] = {model_.content_hash, HashBytes(bytes.view())};
+    model_.content_hash = HashBytes(parts, sizeof parts);
+    return OkStatus();
+  }
+
+  Result<VariableKeys> ObjectKeys() {
+    if (!checkpoint_) return VariableKeys();
+    return KeysFromObjects(model_.whole, *checkpoint_);
+  }
+
+  // ---- inputs and outputs
+
+  Result<Endpoint> SignatureEndpoint(const std::string& key, const TensorInfo& info) const {
+    if (info.name.empty()) {
+      return UnsupportedError("signature '{}': '{}' is a sparse or composite tensor",
+                              spec_.signature, key);
+    }
+    return Endpoint{key, Canonical(info.name), info.dtype, info.shape};
+  }
+
+  // The endpoint that `name` means: a signature's, by key or tensor name, or a tensor of the graph.
+  Result<Endpoint> Find(const std::string& name,
+                        const std::map<std::string, TensorInfo, std::less<>>& signature) const {
+    for (const auto& [key, info] : signature) {
+      if (key == name || Canonical(info.name) == Canonical(name))
+        return SignatureEndpoint(key, info);
+    }
+    return TensorEndpoint(Canonical(name));
+  }
+
+  Result<Endpoint> TensorEndpoint(const std::string& tensor) const {
+    Result<TensorRef> ref = ParseTensorName(tensor);
+    if (!ref.ok() || ref->is_control())
+      return InvalidArgumentError("'{}' is no tensor name", tensor);
+    const auto& nodes = model_.whole.graph.nodes;
+    const auto node = std::ranges::find(nodes, ref->node, &NodeDef::name);
+    if (node == nodes.end())
+      return InvalidArgumentError("{}: no node '{}' in the graph", spec_.path, ref->node);
+    Endpoint endpoint{tensor, tensor, DType::kInvalid, ShapeOf(*node, ref->index)};
+    if (FindOp(node->op) != nullptr) {
+      GRAFT_ASSIGN_OR_RETURN(const std::vector<DType> types, OutputTypes(*node));
+      if (static_cast<size_t>(ref->index) >= types.size()) {
+        return InvalidArgumentError("{}: {} has {} outputs", tensor, node->op, types.size());
+      }
+      endpoint.dtype = types[static_cast<size_t>(ref->index)];
+    }
+    return endpoint;
+  }
+
+  // What the node's own attributes tell of its output's shape.
+  static Shape ShapeOf(const NodeDef& node, int output) {
+    if (node.op == "Placeholder") {
+      const AttrValue* shape = node.FindAttr("shape");
+      if (shape != nullptr && shape->get<Shape>() != nullptr) return *shape->get<Shape>();
+    }
+    const AttrValue* shapes = node.FindAttr("_output_shapes");
+    const std::vector<Shape>* list = shapes ? shapes->list<Shape>() : nullptr;
+    return list != nullptr && static_cast<size_t>(output) < list->size()
+               ? (*list)[static_cast<size_t>(output)]
+               : Shape::Unknown();
+  }
+
+  Status ChooseOutputs() {
+    for (const std::string& text : spec_.outputs) {
+      GRAFT_ASSIGN_OR_RETURN(const Named named, ParseNamed(text));
+      if (named.shape) return InvalidArgumentError("'{}': an output takes no shape", text);
+      GRAFT_ASSIGN_OR_RETURN(Endpoint endpoint, Find(named.name, signature_.outputs));
+      model_.outputs.push_back(std::move(endpoint));
+    }
+    if (!model_.outputs.empty()) return OkStatus();
+    for (const auto& [key, info] : signature_.outputs) {
+      GRAFT_ASSIGN_OR_RETURN(Endpoint endpoint, SignatureEndpoint(key, info));
+      model_.outputs.push_back(std::move(endpoint));
+    }
+    if (model_.outputs.empty()) GRAFT_RETURN_IF_ERROR(GuessOutputs());
+    if (model_.outputs.empty())
+      return InvalidArgumentError("{}: the model has no outputs; name them", spec_.path);
+    return OkStatus();
+  }
+
+  // All outputs of the nodes that nothing reads.
+  Status GuessOutputs() {
+    std::unordered_set<std::string_view> read;
+    for (const NodeDef& node : model_.whole.graph.nodes) {
+      for (const std::string& input : node.inputs) {
+        GRAFT_ASSIGN_OR_RETURN(const TensorRef ref, ParseTensorName(input));
+        read.insert(ref.node);
+      }
+    }
+    for (const NodeDef& node : model_.whole.graph.nodes) {
+      if (read.contains(node.name) || FindOp(node.op) == nullptr ||
+          std::ranges::find(kNeverOutputs, node.op) != std::end(kNeverOutputs)) {
+        continue;
+      }
+      GRAFT_ASSIGN_OR_RETURN(const std::vector<DType> types, OutputTypes(node));
+      for (size_t i = 0; i < types.size(); ++i) {
+        GRAFT_ASSIGN_OR_RETURN(Endpoint endpoint,
+                               TensorEndpoint(TensorName(node.name, static_cast<int>(i))));
+        model_.outputs.push_back(std::move(endpoint));
+      }
+    }
+    return OkStatus();
+  }
+
+  Status ChooseInputs() {
+    for (const auto& [key, info] : signature_.inputs) {
+      GRAFT_ASSIGN_OR_RETURN(Endpoint endpoint, SignatureEndpoint(key, info));
+      model_.inputs.push_back(std::move(endpoint));
+    }
+    for (const std::string& text : spec_.inputs) {
+      GRAFT_ASSIGN_OR_RETURN(const Named named, ParseNamed(text));
+      GRAFT_ASSIGN_OR_RETURN(Endpoint endpoint, Find(named.name, signature_.inputs));
+      auto it = std::ranges::find(model_.inputs, endpoint.tensor, &Endpoint::tensor);
+      if (it == model_.inputs.end()) {
+        model_.inputs.push_back(std::move(endpoint));
+        it = model_.inputs.end() - 1;
+      }
+      if (named.shape) GRAFT_RETURN_IF_ERROR(Narrow(*named.shape, &*it));
+      GRAFT_RETURN_IF_ERROR(MakePlaceholder(*it));
+    }
+    if (model_.inputs.empty()) return GuessInputs();
+    return OkStatus();
+  }
+
+  // The placeholders that the outputs need.
+  Status GuessInputs() {
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<bool> needed,
+                           Needed(model_.whole.graph, Nodes(model_.outputs)));
+    for (size_t i = 0; i < needed.size(); ++i) {
+      const NodeDef& node = model_.whole.graph.nodes[i];
+      if (!needed[i] || node.op != "Placeholder") continue;
+      GRAFT_ASSIGN_OR_RETURN(Endpoint endpoint, TensorEndpoint(node.name));
+      model_.inputs.push_back(std::move(endpoint));
+    }
+    return OkStatus();
+  }
+
+  static Status Narrow(const Shape& given, Endpoint* input) {
+    const Shape& own = input->shape;
+    bool fits = own.unknown_rank || own.dims.size() == given.dims.size();
+    for (size_t i = 0; fits && !own.unknown_rank && i < own.dims.size(); ++i)
+      fits = own.dims[i] < 0 || given.dims[i] < 0 || own.dims[i] == given.dims[i];
+    if (!fits) {
+      return InvalidArgumentError("input '{}' is {}; {} does not fit", input->key, ToString(own),
+                                  ToString(given));
+    }
+    input->shape = given;
+    return OkStatus();
+  }
+
+  // Makes the input's node a placeholder of its shape: the graph before it is cut off.
+  Status MakePlaceholder(const Endpoint& input) {
+    auto& nodes = model_.whole.graph.nodes;
+    const auto node = std::ranges::find(nodes, NodeOf(input.tensor), &NodeDef::name);
+    if (node == nodes.end())
+      return DataLossError("signature '{}': no node '{}'", spec_.signature, input.tensor);
+    if (node->op != "Placeholder") {
+      if (FindOp(node->op) == nullptr)
+        return UnsupportedError("input '{}' is the custom op {}", input.tensor, node->op);
+      GRAFT_ASSIGN_OR_RETURN(const std::vector<DType> types, OutputTypes(*node));
+      if (types.size() != 1) {
+        return UnsupportedError("input '{}' is one of {} outputs of {}; it cannot be fed",
+                                input.tensor, types.size(), node->op);
+      }
+      *node = {.name = node->name,
+               .op = "Placeholder",
+               .device = node->device,
+               .attrs = {{"dtype", input.dtype}}};
+    }
+    node->attrs["shape"] = input.shape;
+    return OkStatus();
+  }
+
+  static std::vector<std::string> Nodes(const std::vector<Endpoint>& endpoints) {
+    std::vector<std::string> nodes;
+    for (const Endpoint& endpoint : endpoints) nodes.push_back(NodeOf(endpoint.tensor));
+    return nodes;
+  }
+
+  // ---- freezing and pruning
+
+  // The nodes of all inputs and outputs that the written model will have.
+  std::vector<std::string> SignatureNodes() const {
+    std::vector<std::string> nodes = Nodes(model_.outputs);
+    for (std::string& input : Nodes(model_.inputs)) nodes.push_back(std::move(input));
+    for (const auto& [key, signature] : model_.whole.signatures) {
+      for (const auto* infos : {&signature.inputs, &signature.outputs}) {
+        for (const auto& [name, info] : *infos) {
+          if (!info.name.empty()) nodes.push_back(NodeOf(info.name));
+        }
+      }
+    }
+    return nodes;
+  }
+
+  Status Freeze(const VariableKeys& objects) {
+    MetaGraph& whole = model_.whole;
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<bool> live, Needed(whole.graph, SignatureNodes()));
+    if (!checkpoint_) checkpoint_.emplace();
+    VariableKeys restored;
+    if (whole.saver) {
+      GRAFT_ASSIGN_OR_RETURN(restored, KeysFromRestore(whole.graph, *whole.saver));
+    }
+    GRAFT_ASSIGN_OR_RETURN(const VariableKeys keys,
+                           MergeKeys(std::move(restored), objects, *checkpoint_));
+    GRAFT_ASSIGN_OR_RETURN(model_.freezing,
+                           FreezeVariables(keys, *checkpoint_, live, &whole.graph));
+    return OkStatus();
+  }
+
+  // Whether something is left that initialisation must fill: a variable, a table.
+  static bool HoldsState(const GraphDef& graph, const std::vector<bool>& needed) {
+    for (size_t i = 0; i < graph.nodes.size(); ++i) {
+      const NodeDef& node = graph.nodes[i];
+      const OpDef* op = FindOp(node.op);
+      if (!needed[i] || op == nullptr || !op->is_stateful) continue;
+      if (IsVariable(node)) return true;
+      const Result<std::vector<DType>> types = OutputTypes(node, *op);
+      if (types.ok() && std::ranges::find(*types, DType::kResource) != types->end()) return true;
+    }
+    return false;
+  }
+
+  Status PruneWhole() {
+    MetaGraph& whole = model_.whole;
+    std::vector<std::string> roots = SignatureNodes();
+    GRAFT_ASSIGN_OR_RETURN(std::vector<bool> needed, Needed(whole.graph, roots));
+    if (!HoldsState(whole.graph, needed)) whole.init_op.clear();
+    if (!whole.init_op.empty()) roots.push_back(whole.init_op);
+    if (model_.freezing.kept.empty()) whole.saver.reset();
+    if (whole.saver) {
+      for (const std::string* name :
+           {&whole.saver->restore_op, &whole.saver->save_tensor, &whole.saver->filename_tensor}) {
+        if (!name->empty()) roots.push_back(NodeOf(*name));
+      }
+    }
+    GRAFT_ASSIGN_OR_RETURN(needed, Needed(whole.graph, roots));
+    Prune(needed, &whole.graph);
+    DropDanglingColocation(&whole.graph);
+    GRAFT_ASSIGN_OR_RETURN(const NodeIndex index, NodeIndex::Of(whole.graph.nodes));
+    std::erase_if(whole.assets,
+                  [&](const AssetFile& asset) { return index.Find(NodeOf(asset.tensor)) < 0; });
+    MakeAssetsConstant();
+    whole.objects.reset();
+    return OkStatus();
+  }
+
+  // The V1 form has a constant where TF2 leaves a placeholder for an asset's path; loaders feed
+  // either.
+  void MakeAssetsConstant() {
+    for (const AssetFile& asset : model_.whole.assets) {
+      auto& nodes = model_.whole.graph.nodes;
+      const auto node = std::ranges::find(nodes, NodeOf(asset.tensor), &NodeDef::name);
+      if (node == nodes.end() || node->op != "Placeholder") continue;
+      *node = {
+          .name = node->name,
+          .op = "Const",
+          .device = node->device,
+          .attrs = {{"dtype", DType::kString}, {"value", TensorValue::String(asset.filename)}}};
+    }
+  }
+
+  Result<LoadedModel> Finish() {
+    std::vector<std::string> roots = Nodes(model_.outputs);
+    for (std::string& input : Nodes(model_.inputs)) roots.push_back(std::move(input));
+    model_.graph = model_.whole.graph;
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<bool> needed, Needed(model_.graph, roots));
+    Prune(needed, &model_.graph);
+    DropDanglingColocation(&model_.graph);
+    if (model_.whole.signatures.empty()) {
+      model_.whole.tags = {"serve"};
+      Signature& signature = model_.whole.signatures["serving_default"];
+      signature.method = kPredictMethod;
+      for (const auto& [from, to] : {std::pair(&model_.inputs, &signature.inputs),
+                                     std::pair(&model_.outputs, &signature.outputs)}) {
+        for (const Endpoint& e : *from) {
+          const std::string tensor =
+              e.tensor.find(':') == std::string::npos ? e.tensor + ":0" : e.tensor;
+          (*to)[e.key] = {.name = tensor, .dtype = e.dtype, .shape = e.shape};
+        }
+      }
+    }
+    return std::move(model_);
+  }
+
+  const ModelSpec& spec_;
+  LoadedModel model_;
+  Signature signature_;  // empty for a frozen graph
+  std::optional<Checkpoint> checkpoint_;
+};
+
+}  // namespace
+
+Result<LoadedModel> LoadModel(const ModelSpec& spec) { return Loader(spec).Run(); }
+
+}  // namespace graft::tf

@@ -1,0 +1,59 @@
+// One way in for every model: reads it, fills in default attributes, inlines calls, freezes
+// variables, and cuts the graph down to what its outputs need.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/hash.h"
+#include "tf/freeze.h"
+#include "tf/graph_def.h"
+#include "tf/inline.h"
+#include "tf/saved_model.h"
+
+namespace graft::tf {
+
+struct ModelSpec {
+  // A frozen graph (.pb), a SavedModel directory, or a MetaGraph (.meta).
+  std::string path;
+  // Of a SavedModel.
+  std::vector<std::string> tags = {"serve"};
+  std::string signature = "serving_default";
+  // A checkpoint's prefix. Empty: the SavedModel's own, the .meta file's name without .meta.
+  std::string checkpoint;
+  // Tensor names or signature keys; an input may carry a shape: "a:0[1,224,224,3]", ? or -1 for an
+  // unknown dimension. Empty: the signature's; of a frozen graph, its placeholders, and the nodes
+  // that nothing reads.
+  std::vector<std::string> inputs;
+  std::vector<std::string> outputs;
+};
+
+enum class ModelKind { kFrozenGraph, kSavedModel, kMetaGraph };
+
+// One input or output of a model.
+struct Endpoint {
+  std::string key;     // the signature's key; the tensor name where there is no signature
+  std::string tensor;  // of the main graph: "a", "a:1"
+  DType dtype = DType::kInvalid;
+  Shape shape;
+};
+
+struct LoadedModel {
+  ModelKind kind = ModelKind::kFrozenGraph;
+  // What the outputs need, inputs included; nothing else.
+  GraphDef graph;
+  std::vector<Endpoint> inputs;
+  std::vector<Endpoint> outputs;
+  // For writing the whole model again (WriteSavedModel): all signatures of the tag over one graph
+  // of which `graph` is a part, with initialisation, assets, and a saver if variables are left.
+  // Without a SavedModel it is `graph` under one signature.
+  MetaGraph whole;
+  std::vector<KeptCall> kept_calls;
+  FreezeReport freezing;
+  // Of the model file and the checkpoint index (which holds the checksums of all tensors).
+  Hash128 content_hash;
+};
+
+Result<LoadedModel> LoadModel(const ModelSpec& spec);
+
+}  // namespace graft::tf

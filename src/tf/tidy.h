@@ -1,0 +1,17 @@
+// Small clean-ups that inlining and freezing leave to do.
+#pragma once
+
+#include "tf/graph_def.h"
+
+namespace graft::tf {
+
+// Removes control edges that wait for nothing: their sources, and all those need, have no side
+// effects (constants, inputs, pure arithmetic, NoOps that wait for such). Edges that carry TF1
+// control flow (Switch, Merge, …) stay.
+void DropIdleControlEdges(GraphDef* graph);
+
+// Removes colocation constraints ("loc:@NODE" in _class) with nodes that are not in the graph;
+// TensorFlow would refuse to load it.
+void DropDanglingColocation(GraphDef* graph);
+
+}  // namespace graft::tf
