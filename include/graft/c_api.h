@@ -71,8 +71,7 @@ typedef int32_t (*graft_find_weight_fn)(void* state, const char* name, graft_ten
 
 typedef struct graft_engine_options {
   size_t struct_size;
-  const char* backend; /* NULL: the plan's own */
-  int32_t map_file;    /* 0: the file is copied, for files that others may write to */
+  int32_t map_file; /* 0: the file is copied, for files that others may write to */
   int32_t check_all_weights;
   graft_find_weight_fn find_weight;
   void* find_weight_state;

@@ -10,6 +10,7 @@
 #include "base/executor.h"
 #include "base/tensor.h"
 #include "runtime/engine.h"
+#include "runtime/tensor_view.h"
 
 namespace graft {
 
@@ -26,19 +27,12 @@ struct ContextOptions {
   ArenaAllocator* allocator = nullptr;  // outlives the context; null: the backend's device
 };
 
-// An input as the caller holds it, in host memory.
-struct TensorView {
-  DType dtype = DType::kInvalid;
-  std::span<const int64_t> dims;
-  const void* data = nullptr;
-};
-inline TensorView ViewOf(const Tensor& t) { return {t.dtype(), t.dims(), t.raw()}; }
-
 // Gives the memory for an output whose dimensions are known now: `bytes` of host memory.
 using OutputAllocator = FunctionRef<Result<void*>(int output, DType dtype,
                                                   std::span<const int64_t> dims, size_t bytes)>;
 
 struct StepProfile {
+  ir::NodeId node = -1;
   std::string name;  // of the node
   std::string op;
   std::string tactic;
@@ -70,7 +64,7 @@ class Context {
   // Finds the shape plan for these inputs without running; of the data only host values are read.
   Status Bind(std::span<const TensorView> inputs);
   // Of the shape that was bound last.
-  std::span<const Dims> output_dims() const;
+  const std::vector<Dims>& output_dims() const { return shape_plan_->output_dims; }
   const ShapePlan* shape_plan() const { return shape_plan_.get(); }
   size_t arena_bytes() const { return arena_bytes_; }
 
@@ -82,9 +76,8 @@ class Context {
  private:
   Context(std::shared_ptr<const Engine> engine, ContextOptions options);
   bool SameShape(std::span<const TensorView> inputs) const;
-  Status Prepare();
-  Status Transfer(std::span<const TensorView> inputs);
-  Status RunSteps();
+  Status Prepare(const ShapePlan& plan);
+  Status Execute();
   void* Address(const Location& location) const;
 
   std::shared_ptr<const Engine> engine_;
@@ -92,13 +85,13 @@ class Context {
   std::unique_ptr<Executor> executor_;  // options_.executor with denormals flushed in its tasks
   std::unique_ptr<ArenaAllocator> device_allocator_;
   void* stream_ = nullptr;
+  std::vector<int32_t> host_symbols_;  // the symbols that are host values
 
-  std::shared_ptr<const ShapePlan> shape_plan_;
-  std::vector<int64_t> bound_dims_;  // of all inputs, flat, as bound last
+  std::shared_ptr<const ShapePlan> shape_plan_;  // null while no shape is bound
   std::vector<int64_t> symbols_;
-
   std::byte* arena_ = nullptr;
   size_t arena_bytes_ = 0;
+
   std::vector<const void*> input_pointers_;
   std::vector<void*> output_pointers_;
   std::vector<void*> pointers_;            // by ShapePlan::pointers

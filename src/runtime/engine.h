@@ -1,11 +1,12 @@
-// An engine: a plan made runnable on a backend. Immutable but for its shape plans; shared by
-// threads.
+// An engine: a plan made runnable on a backend. Immutable but for its shape plans and the packings
+// that they need; shared by threads.
 #pragma once
 
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backend_api/backend.h"
@@ -15,7 +16,7 @@
 namespace graft {
 
 struct EngineOptions {
-  Executor* executor = nullptr;  // packs weights during Create; nullptr: the calling thread
+  Executor* executor = nullptr;  // packs weights during Create; null: the calling thread
   int shape_plans = 16;          // how many are kept, least recently used
 };
 
@@ -27,12 +28,6 @@ struct Binding {
   ir::Shape shape;
 };
 
-// A tactic that a step may use, resolved.
-struct ResolvedTactic {
-  const Tactic* tactic;
-  TacticTraits traits;
-};
-
 class Engine {
  public:
   // Resolves the plan's tactics by name and version and packs the constants for its first tuning
@@ -41,6 +36,8 @@ class Engine {
   static Result<std::shared_ptr<const Engine>> Create(Plan plan, Backend& backend,
                                                       const EngineOptions& options = {});
   ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
 
   const ir::Module& module() const { return plan_.module; }
   const Provenance& provenance() const { return plan_.provenance; }
@@ -50,6 +47,8 @@ class Engine {
   const std::vector<Binding>& outputs() const { return outputs_; }
   // Tactics that the plan names and this build does not have.
   const std::vector<std::string>& missing_tactics() const { return missing_tactics_; }
+  // Where a constant's bytes are, in the backend's memory space; null when only packings hold it.
+  const void* constant(ir::ValueId id) const { return constants_[id]; }
   size_t packed_bytes() const;
 
   // The shape plan of a binding of the symbols, made when there is none. `executor` packs constants
@@ -58,37 +57,47 @@ class Engine {
                                                          Executor& executor) const;
 
  private:
+  struct StepTactic {
+    const Tactic* tactic;
+    TacticTraits traits;
+  };
+  struct Packing {
+    std::string_view name;  // Tactic::packing()
+    std::unique_ptr<PackedWeights> weights;
+  };
   struct Step {
-    std::vector<ResolvedTactic> tactics;  // in the plan's order
-    std::vector<int> best;                // for each tuning point, index in tactics or -1
-    // One for each packing in use.
-    std::vector<std::pair<std::string, std::unique_ptr<PackedWeights>>> packed;
+    std::vector<StepTactic> tactics;  // in the plan's order
+    std::vector<int> best;            // for each tuning point an index in tactics; -1: missing
+    std::vector<Packing> packings;    // those that some shape has needed
   };
 
   Engine(Plan plan, Backend& backend, const EngineOptions& options);
+  Status CheckPlan() const;
   Status ResolveTactics();
-  Status PlaceConstants();
   Status PackFirstPoint(Executor& executor);
   void DropPackedConstants();
-  Result<const PackedWeights*> Packed(ir::NodeId node, const Tactic& tactic,
-                                      Executor& executor) const;
+  Status PlaceConstants();
+
+  // Indices in the step's tactics in the order to try them for these symbols.
+  std::vector<int> TacticOrder(const Step& step, std::span<const int64_t> symbols) const;
+  Result<const PackedWeights*> FindPacked(ir::NodeId node, const Tactic& tactic,
+                                          Executor& executor) const;
   Result<BoundChoice> BindStep(ir::NodeId node, const BoundNode& bound,
-                               const std::vector<int>& order, Executor& executor) const;
-  std::vector<int> TacticOrder(ir::NodeId node, std::span<const int64_t> symbols) const;
+                               std::span<const int64_t> symbols, Executor& executor) const;
   Result<std::shared_ptr<const ShapePlan>> MakeShapePlan(std::span<const int64_t> symbols,
                                                          Executor& executor) const;
 
   Plan plan_;
   Backend& backend_;
-  int shape_plan_limit_;
+  size_t shape_plan_limit_;
   std::vector<Binding> inputs_;
   std::vector<Binding> outputs_;
   std::vector<std::string> missing_tactics_;
-  std::vector<const void*> constants_;   // by value, in the backend's memory space
-  std::vector<void*> device_constants_;  // those of constants_ that the engine allocated
+  std::vector<const void*> constants_;   // by value
+  std::vector<void*> device_constants_;  // those of constants_ that the engine has allocated
 
-  mutable std::mutex mutex_;  // guards what follows; never taken by a step loop
-  mutable std::vector<Step> steps_;
+  mutable std::mutex mutex_;         // guards what follows; no step loop takes it
+  mutable std::vector<Step> steps_;  // by node; only their packings grow
   mutable std::vector<std::shared_ptr<const ShapePlan>> shape_plans_;  // most recent first
 };
 

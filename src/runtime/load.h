@@ -13,8 +13,7 @@ namespace graft {
 struct LoadOptions {
   ReadPlanOptions plan;
   EngineOptions engine;
-  std::string backend;  // runs the plan on another backend than the one it names; "": the plan's
-  bool map = true;      // false: the file is copied, for files that others may write to
+  bool map = true;  // false: the file is copied, for files that others may write to
 };
 
 // Equal plans loaded at the same time in one process are one engine (engine_registry.h).

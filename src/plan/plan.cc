@@ -1,0 +1,42 @@
+#include "plan/plan.h"
+
+#include <fmt/ranges.h>
+
+namespace graft {
+namespace {
+
+Result<int> FindBinding(std::string_view what, const std::vector<std::string>& names,
+                        std::string (*binding_name)(int), std::string_view name) {
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (names[i] == name || binding_name(static_cast<int>(i)) == name) return static_cast<int>(i);
+  }
+  // TensorFlow writes the first output of a node with and without ":0".
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (names[i] == fmt::format("{}:0", name) || fmt::format("{}:0", names[i]) == name)
+      return static_cast<int>(i);
+  }
+  return NotFoundError("no {} is called {}: there is {}", what, name, fmt::join(names, ", "));
+}
+
+}  // namespace
+
+Status CheckWeights(const Plan& plan) {
+  for (const UncheckedWeight& weight : plan.unchecked_weights) {
+    const ir::Value& value = plan.module.value(weight.value);
+    if (HashBytes(value.constant->raw(), value.constant->bytes()) != weight.hash)
+      return DataLossError("weight {}: its bytes are altered", value.name);
+  }
+  return OkStatus();
+}
+
+std::string InputBindingName(int index) { return fmt::format("TensorRTInputPH_{}", index); }
+std::string OutputBindingName(int index) { return fmt::format("TensorRTOutputPH_{}", index); }
+
+Result<int> FindInput(const ir::Module& module, std::string_view name) {
+  return FindBinding("input", module.input_names, InputBindingName, name);
+}
+Result<int> FindOutput(const ir::Module& module, std::string_view name) {
+  return FindBinding("output", module.output_names, OutputBindingName, name);
+}
+
+}  // namespace graft

@@ -1,0 +1,281 @@
+#include "plan/container.h"
+#include "plan/plan_file.h"
+#include "plan/plan_generated.h"
+
+namespace graft {
+namespace {
+
+namespace fb = flatbuffers;
+
+// No honest expression or rank comes near; they keep a small file from costing long work.
+constexpr size_t kMaxDimText = 4096;
+constexpr size_t kMaxRank = 32;
+
+std::string_view Text(const fb::String* text) {
+  return text ? std::string_view(text->data(), text->size()) : std::string_view();
+}
+
+// An absent vector reads as an empty one.
+template <class T>
+std::vector<T> Numbers(const fb::Vector<T>* vector) {
+  return vector ? std::vector<T>(vector->begin(), vector->end()) : std::vector<T>();
+}
+template <class T>
+uint32_t Size(const fb::Vector<T>* vector) {
+  return vector ? vector->size() : 0;
+}
+
+class Reader {
+ public:
+  Reader(const FileBytes& bytes, const ReadPlanOptions& options)
+      : bytes_(bytes), options_(options) {}
+
+  Result<Plan> Read() {
+    GRAFT_RETURN_IF_ERROR(ReadSections());
+    fb::Verifier verifier(reinterpret_cast<const uint8_t*>(metadata_.data()), metadata_.size());
+    if (!plan_fbs::VerifyMetadataBuffer(verifier))
+      return DataLossError("metadata: not a well-formed FlatBuffer");
+    root_ = plan_fbs::GetMetadata(metadata_.data());
+    plan_.backend = Text(root_->backend());
+    plan_.content = HashBytes(metadata_);
+    GRAFT_RETURN_IF_ERROR(ReadSymbols());
+    GRAFT_RETURN_IF_ERROR(ReadValues());
+    GRAFT_RETURN_IF_ERROR(ReadNodes());
+    GRAFT_RETURN_IF_ERROR(ReadBindings());
+    if (Status status = ir::Verify(plan_.module); !status.ok())
+      return DataLossError("module: {}", status.message());
+    GRAFT_RETURN_IF_ERROR(ReadChoices());
+    ReadProvenance();
+    return std::move(plan_);
+  }
+
+ private:
+  Status ReadSections() {
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<Section> sections, ReadContainer(bytes_));
+    const std::string_view* found[] = {nullptr, nullptr};
+    for (const Section& section : sections) {
+      const int slot = section.kind == SectionKind::kMetadata ? 0 : 1;
+      if (found[slot]) return DataLossError("section table: a section is there twice");
+      found[slot] = &section.bytes;
+    }
+    if (!found[0]) return DataLossError("section table: no metadata section");
+    metadata_ = *found[0];
+    if (found[1]) weights_ = *found[1];
+    return OkStatus();
+  }
+
+  Result<ir::Dim> ReadDim(std::string_view text) const {
+    if (text.size() > kMaxDimText)
+      return DataLossError("an expression of {} characters", text.size());
+    return ir::ParseDim(text, static_cast<int>(Size(root_->symbols())));
+  }
+
+  Result<std::vector<ir::Dim>> ReadDims(const fb::Vector<fb::Offset<fb::String>>* texts) const {
+    std::vector<ir::Dim> dims;
+    for (uint32_t i = 0; i < Size(texts); ++i) {
+      GRAFT_ASSIGN_OR_RETURN(ir::Dim dim, ReadDim(Text(texts->Get(i))));
+      dims.push_back(std::move(dim));
+    }
+    return dims;
+  }
+
+  Status ReadSymbols() {
+    for (uint32_t i = 0; i < Size(root_->symbols()); ++i) {
+      const plan_fbs::Symbol& stored = *root_->symbols()->Get(i);
+      ir::Symbol symbol;
+      if (stored.kind() > static_cast<uint8_t>(ir::Symbol::Kind::kResultDim))
+        return DataLossError("symbol {}: kind {}", i, stored.kind());
+      symbol.kind = static_cast<ir::Symbol::Kind>(stored.kind());
+      symbol.input = stored.input();
+      symbol.axis = stored.axis();
+      symbol.result = stored.result();
+      symbol.name = Text(stored.name());
+      if (stored.upper_bound()) {
+        Result<ir::Dim> bound = ReadDim(Text(stored.upper_bound()));
+        if (!bound.ok())
+          return DataLossError("symbol {}: upper bound: {}", i, bound.status().message());
+        symbol.upper_bound = *bound;
+      }
+      plan_.module.AddSymbol(std::move(symbol));
+    }
+    return OkStatus();
+  }
+
+  Status ReadValues() {
+    for (uint32_t i = 0; i < Size(root_->values()); ++i) {
+      const plan_fbs::Value& stored = *root_->values()->Get(i);
+      ir::Value value;
+      value.name = Text(stored.name());
+      if (Status status = ReadValue(stored, &value); !status.ok()) {
+        return Status(status.code(),
+                      fmt::format("value {} ({}): {}", i, value.name, status.message()));
+      }
+      plan_.module.AddValue(std::move(value));
+    }
+    return OkStatus();
+  }
+
+  Status ReadValue(const plan_fbs::Value& stored, ir::Value* value) {
+    value->dtype = static_cast<DType>(stored.dtype());
+    if (SizeOf(value->dtype) == 0) return DataLossError("dtype {}", stored.dtype());
+    value->has_shape = stored.has_shape();
+    if (!value->has_shape) return DataLossError("it has no shape");
+    if (Size(stored.shape()) > kMaxRank) return DataLossError("rank {}", Size(stored.shape()));
+    GRAFT_ASSIGN_OR_RETURN(value->shape, ReadDims(stored.shape()));
+    if (stored.contents()) {
+      GRAFT_ASSIGN_OR_RETURN(value->contents, ReadDims(stored.contents()));
+    }
+    value->low = stored.low();
+    value->high = stored.high();
+    if (stored.space() > static_cast<uint8_t>(ir::MemorySpace::kHost))
+      return DataLossError("memory space {}", stored.space());
+    value->space = static_cast<ir::MemorySpace>(stored.space());
+    if (const plan_fbs::View* view = stored.view()) {
+      GRAFT_ASSIGN_OR_RETURN(ir::Dim offset, ReadDim(Text(view->offset())));
+      value->view = ir::View{view->base(), view->axis(), std::move(offset)};
+    }
+    value->producer = stored.producer();
+    value->result = stored.result();
+    return stored.weight() ? ReadWeight(*stored.weight(), value) : OkStatus();
+  }
+
+  Status ReadWeight(const plan_fbs::Weight& stored, ir::Value* value) {
+    const std::optional<Dims> dims = ir::ConstantDims(value->shape);
+    const int64_t elements = dims ? CountElements(*dims) : -1;
+    if (elements < 0) return DataLossError("weight: its shape is {}", ir::ToString(value->shape));
+    const Hash128 hash = {stored.hash()->high(), stored.hash()->low()};
+    if (stored.external_name()) return FindExternal(stored, *dims, hash, value);
+
+    const uint64_t offset = stored.offset();
+    if (offset % 64 != 0 || offset > weights_.size() ||
+        static_cast<uint64_t>(elements) > (weights_.size() - offset) / SizeOf(value->dtype)) {
+      return DataLossError("weight: {} at {} does not lie in the weights section",
+                           Describe(value->dtype, *dims), offset);
+    }
+    const auto* data = reinterpret_cast<const std::byte*>(weights_.data() + offset);
+    value->constant =
+        Tensor(value->dtype, *dims, std::shared_ptr<const std::byte>(bytes_.data, data));
+    plan_.unchecked_weights.push_back({plan_.module.value_count(), hash});
+    return OkStatus();
+  }
+
+  Status FindExternal(const plan_fbs::Weight& stored, const Dims& dims, const Hash128& hash,
+                      ir::Value* value) {
+    const std::string name(Text(stored.external_name()));
+    if (!options_.external_weight)
+      return DataLossError("weight: {} lies outside of the plan and nothing finds it", name);
+    GRAFT_ASSIGN_OR_RETURN(Tensor tensor, options_.external_weight(name));
+    if (tensor.dtype() != value->dtype || tensor.dims() != dims) {
+      return DataLossError("weight: {} is {}, the plan was made for {}", name,
+                           Describe(tensor.dtype(), tensor.dims()), Describe(value->dtype, dims));
+    }
+    if (HashBytes(tensor.raw(), tensor.bytes()) != hash)
+      return DataLossError("weight: {} has other values than the plan was made for", name);
+    value->constant = std::move(tensor);
+    return OkStatus();
+  }
+
+  Status ReadNodes() {
+    const int symbol_count = static_cast<int>(plan_.module.symbols.size());
+    for (uint32_t i = 0; i < Size(root_->nodes()); ++i) {
+      const plan_fbs::Node& stored = *root_->nodes()->Get(i);
+      ir::Node node;
+      node.name = Text(stored.name());
+      Result<ir::Attributes> attributes =
+          ir::ParseAttributes(Text(stored.attributes()), symbol_count);
+      if (!attributes.ok()) {
+        return DataLossError("node {} ({}): attributes: {}", i, node.name,
+                             attributes.status().message());
+      }
+      node.attributes = std::move(attributes).value();
+      if (std::holds_alternative<std::monostate>(node.attributes) ||
+          (ir::Flags(node.kind()) & ir::kOpaque)) {
+        return DataLossError("node {} ({}): it cannot be in a plan", i, node.name);
+      }
+      node.inputs = Numbers(stored.inputs());
+      node.outputs = Numbers(stored.outputs());
+      node.origin = Numbers(stored.origin());
+      node.segment = stored.segment();
+      plan_.module.AppendNode(std::move(node));
+    }
+    return OkStatus();
+  }
+
+  Status ReadBindings() {
+    ir::Module& module = plan_.module;
+    module.inputs = Numbers(root_->inputs());
+    module.outputs = Numbers(root_->outputs());
+    for (uint32_t i = 0; i < Size(root_->input_names()); ++i)
+      module.input_names.emplace_back(Text(root_->input_names()->Get(i)));
+    for (uint32_t i = 0; i < Size(root_->output_names()); ++i)
+      module.output_names.emplace_back(Text(root_->output_names()->Get(i)));
+    if (module.input_names.size() != module.inputs.size() ||
+        module.output_names.size() != module.outputs.size()) {
+      return DataLossError("bindings: not as many names as inputs and outputs");
+    }
+    return OkStatus();
+  }
+
+  Status ReadChoices() {
+    Choices& choices = plan_.choices;
+    for (uint32_t i = 0; i < Size(root_->tuning_points()); ++i) {
+      choices.points.push_back({Numbers(root_->tuning_points()->Get(i)->symbols())});
+      if (choices.points.back().symbols.size() != plan_.module.symbols.size())
+        return DataLossError("tuning point {}: not as many values as symbols", i);
+    }
+    if (Size(root_->steps()) != static_cast<uint32_t>(plan_.module.node_count()))
+      return DataLossError("steps: {} for {} nodes", Size(root_->steps()),
+                           plan_.module.node_count());
+    for (uint32_t i = 0; i < Size(root_->steps()); ++i) {
+      const plan_fbs::Step& stored = *root_->steps()->Get(i);
+      StepChoice step;
+      for (uint32_t t = 0; t < Size(stored.tactics()); ++t) {
+        const plan_fbs::Tactic& tactic = *stored.tactics()->Get(t);
+        step.tactics.push_back({std::string(Text(tactic.name())), tactic.version()});
+      }
+      step.best = Numbers(stored.best());
+      if (step.best.size() != choices.points.size())
+        return DataLossError("step {}: not as many choices as tuning points", i);
+      for (const int best : step.best) {
+        if (best < 0 || best >= static_cast<int>(step.tactics.size()))
+          return DataLossError("step {}: tactic {} of {}", i, best, step.tactics.size());
+      }
+      choices.steps.push_back(std::move(step));
+    }
+    return OkStatus();
+  }
+
+  void ReadProvenance() {
+    if (const plan_fbs::Provenance* p = root_->provenance()) {
+      plan_.provenance = {std::string(Text(p->model_hash())), std::string(Text(p->options())),
+                          std::string(Text(p->fingerprint())), std::string(Text(p->versions()))};
+    }
+  }
+
+  const FileBytes& bytes_;
+  const ReadPlanOptions& options_;
+  std::string_view metadata_;
+  std::string_view weights_;
+  const plan_fbs::Metadata* root_ = nullptr;
+  Plan plan_;
+};
+
+}  // namespace
+
+Result<Plan> ReadPlan(const FileBytes& bytes, const ReadPlanOptions& options) {
+  GRAFT_ASSIGN_OR_RETURN(Plan plan, Reader(bytes, options).Read());
+  if (options.check_all_weights || bytes.size <= kSmallPlanBytes) {
+    GRAFT_RETURN_IF_ERROR(CheckWeights(plan));
+    plan.unchecked_weights.clear();
+  }
+  return plan;
+}
+
+Result<Plan> LoadPlan(const std::string& path, const ReadPlanOptions& options, bool map) {
+  GRAFT_ASSIGN_OR_RETURN(const FileBytes bytes, ReadFile(path, map));
+  Result<Plan> plan = ReadPlan(bytes, options);
+  if (!plan.ok()) return plan.status().WithContext(path);
+  return plan;
+}
+
+}  // namespace graft

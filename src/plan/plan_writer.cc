@@ -1,0 +1,153 @@
+#include <map>
+
+#include "base/aligned_buffer.h"
+#include "plan/container.h"
+#include "plan/plan_file.h"
+#include "plan/plan_generated.h"
+
+namespace graft {
+namespace {
+
+namespace fb = flatbuffers;
+
+// What the reader would refuse is not written in the first place.
+Status CheckWhole(const Plan& plan) {
+  const ir::Module& module = plan.module;
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    if (module.removed(id)) return InvalidArgumentError("node {} is removed: compact first", id);
+    if (ir::Flags(module.node(id).kind()) & ir::kOpaque) {
+      return InvalidArgumentError("{}: an opaque node cannot be in a plan", module.node(id).name);
+    }
+  }
+  if (plan.choices.steps.size() != static_cast<size_t>(module.node_count())) {
+    return InvalidArgumentError("{} steps for {} nodes", plan.choices.steps.size(),
+                                module.node_count());
+  }
+  return OkStatus();
+}
+
+class Writer {
+ public:
+  Writer(const Plan& plan, const WritePlanOptions& options) : plan_(plan), options_(options) {}
+
+  Result<std::string> Write() {
+    GRAFT_RETURN_IF_ERROR(CheckWhole(plan_));
+    const ir::Module& module = plan_.module;
+    std::vector<fb::Offset<plan_fbs::Symbol>> symbols;
+    for (const ir::Symbol& symbol : module.symbols) symbols.push_back(Put(symbol));
+    std::vector<fb::Offset<plan_fbs::Value>> values;
+    for (ir::ValueId id = 0; id < module.value_count(); ++id) {
+      GRAFT_ASSIGN_OR_RETURN(const auto value, Put(id));
+      values.push_back(value);
+    }
+    std::vector<fb::Offset<plan_fbs::Node>> nodes;
+    for (ir::NodeId id = 0; id < module.node_count(); ++id) nodes.push_back(Put(module.node(id)));
+    std::vector<fb::Offset<plan_fbs::TuningPoint>> points;
+    for (const TuningPoint& point : plan_.choices.points) {
+      points.push_back(plan_fbs::CreateTuningPoint(builder_, builder_.CreateVector(point.symbols)));
+    }
+    std::vector<fb::Offset<plan_fbs::Step>> steps;
+    for (const StepChoice& step : plan_.choices.steps) steps.push_back(Put(step));
+    const Provenance& p = plan_.provenance;
+    const auto provenance = plan_fbs::CreateProvenance(builder_, Put(p.model_hash), Put(p.options),
+                                                       Put(p.fingerprint), Put(p.versions));
+    plan_fbs::FinishMetadataBuffer(
+        builder_, plan_fbs::CreateMetadata(
+                      builder_, builder_.CreateVector(symbols), builder_.CreateVector(values),
+                      builder_.CreateVector(nodes), builder_.CreateVector(module.inputs),
+                      builder_.CreateVector(module.outputs), Put(module.input_names),
+                      Put(module.output_names), Put(plan_.backend), builder_.CreateVector(points),
+                      builder_.CreateVector(steps), provenance));
+    const std::string_view metadata(reinterpret_cast<const char*>(builder_.GetBufferPointer()),
+                                    builder_.GetSize());
+    const Section sections[] = {{SectionKind::kMetadata, metadata},
+                                {SectionKind::kWeights, weights_}};
+    return WriteContainer(sections);
+  }
+
+ private:
+  fb::Offset<fb::String> Put(const std::string& text) { return builder_.CreateSharedString(text); }
+  fb::Offset<fb::Vector<fb::Offset<fb::String>>> Put(const std::vector<std::string>& texts) {
+    std::vector<fb::Offset<fb::String>> strings;
+    for (const std::string& text : texts) strings.push_back(Put(text));
+    return builder_.CreateVector(strings);
+  }
+  fb::Offset<fb::Vector<fb::Offset<fb::String>>> Put(const std::vector<ir::Dim>& dims) {
+    std::vector<fb::Offset<fb::String>> strings;
+    for (const ir::Dim& dim : dims) strings.push_back(Put(dim.ToString()));
+    return builder_.CreateVector(strings);
+  }
+
+  fb::Offset<plan_fbs::Symbol> Put(const ir::Symbol& symbol) {
+    const auto bound = symbol.upper_bound ? Put(symbol.upper_bound->ToString()) : 0;
+    return plan_fbs::CreateSymbol(builder_, static_cast<uint8_t>(symbol.kind), symbol.input,
+                                  symbol.axis, symbol.result, Put(symbol.name), bound);
+  }
+
+  Result<fb::Offset<plan_fbs::Value>> Put(ir::ValueId id) {
+    const ir::Value& value = plan_.module.value(id);
+    fb::Offset<plan_fbs::Weight> weight = 0;
+    if (value.constant) {
+      GRAFT_ASSIGN_OR_RETURN(weight, PutWeight(id));
+    }
+    const auto contents = value.contents ? Put(*value.contents) : 0;
+    const auto view = value.view
+                          ? plan_fbs::CreateView(builder_, value.view->base, value.view->axis,
+                                                 Put(value.view->offset.ToString()))
+                          : 0;
+    return plan_fbs::CreateValue(builder_, Put(value.name), static_cast<uint8_t>(value.dtype),
+                                 value.has_shape, Put(value.shape), weight, contents, value.low,
+                                 value.high, static_cast<uint8_t>(value.space), view,
+                                 value.producer, value.result);
+  }
+
+  Result<fb::Offset<plan_fbs::Weight>> PutWeight(ir::ValueId id) {
+    const ir::Value& value = plan_.module.value(id);
+    const Tensor& tensor = *value.constant;
+    if (SizeOf(tensor.dtype()) == 0) {
+      return InvalidArgumentError("{}: a plan holds no {} constants", value.name,
+                                  Name(tensor.dtype()));
+    }
+    const Hash128 hash = HashBytes(tensor.raw(), tensor.bytes());
+    const plan_fbs::Hash stored(hash.high, hash.low);
+    if (options_.external_name) {
+      const std::string name = options_.external_name(id);
+      if (!name.empty()) return plan_fbs::CreateWeight(builder_, &stored, 0, Put(name));
+    }
+    const auto [entry, added] = offsets_.try_emplace(hash, AlignUp(weights_.size()));
+    if (added) {
+      weights_.resize(entry->second, '\0');
+      weights_.append(reinterpret_cast<const char*>(tensor.raw()), tensor.bytes());
+    }
+    return plan_fbs::CreateWeight(builder_, &stored, entry->second, 0);
+  }
+
+  fb::Offset<plan_fbs::Node> Put(const ir::Node& node) {
+    return plan_fbs::CreateNode(builder_, Put(ir::AttributesToString(node.attributes)),
+                                builder_.CreateVector(node.inputs),
+                                builder_.CreateVector(node.outputs), Put(node.name),
+                                builder_.CreateVector(node.origin), node.segment);
+  }
+
+  fb::Offset<plan_fbs::Step> Put(const StepChoice& step) {
+    std::vector<fb::Offset<plan_fbs::Tactic>> tactics;
+    for (const TacticChoice& tactic : step.tactics)
+      tactics.push_back(plan_fbs::CreateTactic(builder_, Put(tactic.name), tactic.version));
+    return plan_fbs::CreateStep(builder_, builder_.CreateVector(tactics),
+                                builder_.CreateVector(step.best));
+  }
+
+  const Plan& plan_;
+  const WritePlanOptions& options_;
+  fb::FlatBufferBuilder builder_;
+  std::string weights_;
+  std::map<Hash128, size_t> offsets_;  // equal weights are stored once
+};
+
+}  // namespace
+
+Result<std::string> WritePlan(const Plan& plan, const WritePlanOptions& options) {
+  return Writer(plan, options).Write();
+}
+
+}  // namespace graft

@@ -1,0 +1,346 @@
+#include "runtime/engine.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "runtime/placement.h"
+
+namespace graft {
+namespace {
+
+// How far two bindings lie apart: ratios count, not differences.
+double Distance(std::span<const int64_t> a, std::span<const int64_t> b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    sum += std::abs(std::log2(static_cast<double>(std::max<int64_t>(a[i], 1))) -
+                    std::log2(static_cast<double>(std::max<int64_t>(b[i], 1))));
+  }
+  return sum;
+}
+
+bool Contains(const std::vector<int>& list, int item) {
+  return std::find(list.begin(), list.end(), item) != list.end();
+}
+
+// Only the first operand and the first result may have rows that are not dense, and only when the
+// tactic says so.
+bool TakesStrides(const TacticTraits& traits, const BoundNode& node) {
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    if (!node.inputs[i].dense() && (i > 0 || !traits.strided_inputs)) return false;
+  }
+  for (size_t i = 0; i < node.outputs.size(); ++i) {
+    if (!node.outputs[i].dense() && (i > 0 || !traits.strided_output)) return false;
+  }
+  return true;
+}
+
+// One row is dense whatever the distance to the next.
+void ForgetStrideOfSingleRow(std::vector<BoundValue>& values) {
+  for (BoundValue& v : values) {
+    if (!v.dims.empty() && CountElements(v.dims) == v.dims.back()) v.row_stride = v.dims.back();
+  }
+}
+
+std::vector<Binding> MakeBindings(const ir::Module& module, const std::vector<ir::ValueId>& values,
+                                  const std::vector<std::string>& names,
+                                  std::string (*binding_name)(int)) {
+  std::vector<Binding> bindings;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const ir::Value& value = module.value(values[i]);
+    bindings.push_back({names[i], binding_name(static_cast<int>(i)), value.dtype, value.shape});
+  }
+  return bindings;
+}
+
+}  // namespace
+
+Engine::Engine(Plan plan, Backend& backend, const EngineOptions& options)
+    : plan_(std::move(plan)),
+      backend_(backend),
+      shape_plan_limit_(static_cast<size_t>(std::max(options.shape_plans, 1))) {
+  const ir::Module& m = plan_.module;
+  inputs_ = MakeBindings(m, m.inputs, m.input_names, InputBindingName);
+  outputs_ = MakeBindings(m, m.outputs, m.output_names, OutputBindingName);
+}
+
+Engine::~Engine() {
+  for (void* memory : device_constants_) backend_.device().Free(memory);
+}
+
+Result<std::shared_ptr<const Engine>> Engine::Create(Plan plan, Backend& backend,
+                                                     const EngineOptions& options) {
+  InlineExecutor inline_executor;
+  Executor& executor = options.executor ? *options.executor : inline_executor;
+  std::shared_ptr<Engine> engine(new Engine(std::move(plan), backend, options));
+  GRAFT_RETURN_IF_ERROR(engine->CheckPlan());
+  GRAFT_RETURN_IF_ERROR(CheckWeights(engine->plan_));
+  GRAFT_RETURN_IF_ERROR(engine->ResolveTactics());
+  GRAFT_RETURN_IF_ERROR(engine->PackFirstPoint(executor));
+  engine->DropPackedConstants();
+  GRAFT_RETURN_IF_ERROR(engine->PlaceConstants());
+  return std::shared_ptr<const Engine>(std::move(engine));
+}
+
+Status Engine::CheckPlan() const {
+  const ir::Module& module = plan_.module;
+  if (plan_.choices.steps.size() != static_cast<size_t>(module.node_count())) {
+    return InvalidArgumentError("the plan has {} steps for {} nodes", plan_.choices.steps.size(),
+                                module.node_count());
+  }
+  for (const ir::Symbol& symbol : module.symbols) {
+    if (symbol.kind == ir::Symbol::Kind::kResultDim) {
+      return UnsupportedError("{}: dimensions that are only known when a step has run",
+                              symbol.name);
+    }
+  }
+  return OkStatus();
+}
+
+Status Engine::ResolveTactics() {
+  const ir::Module& module = plan_.module;
+  steps_.resize(module.node_count());
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    const ir::Node& node = module.node(id);
+    const StepChoice& choice = plan_.choices.steps[id];
+    Step& step = steps_[id];
+    std::vector<int> index(choice.tactics.size(), -1);  // in step.tactics
+    std::vector<std::string> missing;
+    bool any_shape = false;
+    for (size_t t = 0; t < choice.tactics.size(); ++t) {
+      const TacticChoice& wanted = choice.tactics[t];
+      const Tactic* tactic = backend_.FindTactic(wanted.name);
+      if (!tactic || tactic->version() != wanted.version || tactic->Accepts(module, node)) {
+        missing.push_back(fmt::format("{} version {}", wanted.name, wanted.version));
+        continue;
+      }
+      index[t] = static_cast<int>(step.tactics.size());
+      step.tactics.push_back({tactic, tactic->Traits(module, node)});
+      any_shape |= step.tactics.back().traits.any_shape;
+    }
+    // A node without a step that runs (a reshape of a dense value) needs no tactic.
+    if (!any_shape && !(choice.tactics.empty() && (ir::Flags(node.kind()) & ir::kViewOfInput))) {
+      return UnsupportedError("{}: this build of backend {} has no tactic of the plan for it: {}",
+                              node.name, backend_.name(), fmt::join(missing, ", "));
+    }
+    for (const int best : choice.best) step.best.push_back(index[best]);
+    for (std::string& name : missing) {
+      if (std::find(missing_tactics_.begin(), missing_tactics_.end(), name) ==
+          missing_tactics_.end()) {
+        missing_tactics_.push_back(std::move(name));
+      }
+    }
+  }
+  return OkStatus();
+}
+
+Status Engine::PackFirstPoint(Executor& executor) {
+  // Big ones share the executor one after the other, the many small ones run side by side.
+  constexpr size_t kBigBytes = size_t{16} << 20;
+  const ir::Module& module = plan_.module;
+  struct Job {
+    ir::NodeId node;
+    const Tactic* tactic;
+  };
+  std::vector<Job> big, small;
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    const Step& step = steps_[id];
+    if (step.tactics.empty()) continue;
+    const int best = step.best.empty() || step.best[0] < 0 ? 0 : step.best[0];
+    const Tactic* tactic = step.tactics[best].tactic;
+    if (tactic->packing().empty()) continue;
+    size_t bytes = 0;
+    for (const ir::ValueId v : module.node(id).inputs) {
+      if (module.value(v).constant) bytes += module.value(v).constant->bytes();
+    }
+    (bytes >= kBigBytes ? big : small).push_back({id, tactic});
+  }
+  for (const Job& job : big)
+    GRAFT_RETURN_IF_ERROR(FindPacked(job.node, *job.tactic, executor).status());
+  std::vector<Status> statuses(small.size());
+  executor.ParallelFor(static_cast<int64_t>(small.size()), [&](int64_t i, int) {
+    InlineExecutor inline_executor;
+    statuses[i] = FindPacked(small[i].node, *small[i].tactic, inline_executor).status();
+  });
+  for (const Status& status : statuses) GRAFT_RETURN_IF_ERROR(status);
+  return OkStatus();
+}
+
+// A constant's own bytes are needed while some step reads them as they are, or may still pack them.
+void Engine::DropPackedConstants() {
+  ir::Module& module = plan_.module;
+  std::vector<bool> needed(module.value_count(), false);
+  for (const ir::ValueId v : module.outputs) needed[v] = true;
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    const Step& step = steps_[id];
+    const std::vector<ir::ValueId>& inputs = module.node(id).inputs;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const bool packed =
+          !step.tactics.empty() &&
+          std::all_of(step.tactics.begin(), step.tactics.end(), [&](const StepTactic& t) {
+            return Contains(t.traits.packed_inputs, static_cast<int>(i)) &&
+                   !step.packings.empty() && step.packings[0].name == t.tactic->packing();
+          });
+      if (!packed) needed[inputs[i]] = true;
+    }
+  }
+  for (ir::ValueId id = 0; id < module.value_count(); ++id) {
+    std::optional<Tensor>& constant = module.value(id).constant;
+    if (constant && !needed[id]) constant = Tensor(constant->dtype(), constant->dims(), nullptr);
+  }
+}
+
+Status Engine::PlaceConstants() {
+  const ir::Module& module = plan_.module;
+  Device& device = backend_.device();
+  constants_.assign(module.value_count(), nullptr);
+  for (ir::ValueId id = 0; id < module.value_count(); ++id) {
+    const std::optional<Tensor>& constant = module.value(id).constant;
+    if (!constant || constant->raw() == nullptr) continue;
+    if (device.host_accessible()) {
+      constants_[id] = constant->raw();
+      continue;
+    }
+    GRAFT_ASSIGN_OR_RETURN(void* memory, device.Allocate(constant->bytes()));
+    device_constants_.push_back(memory);
+    GRAFT_RETURN_IF_ERROR(device.CopyToDevice(memory, constant->raw(), constant->bytes(), nullptr));
+    constants_[id] = memory;
+  }
+  return OkStatus();
+}
+
+size_t Engine::packed_bytes() const {
+  std::lock_guard lock(mutex_);
+  size_t bytes = 0;
+  for (const Step& step : steps_) {
+    for (const Packing& packing : step.packings) bytes += packing.weights->bytes();
+  }
+  return bytes;
+}
+
+std::vector<int> Engine::TacticOrder(const Step& step, std::span<const int64_t> symbols) const {
+  const std::vector<TuningPoint>& points = plan_.choices.points;
+  int nearest = -1;
+  double nearest_distance = std::numeric_limits<double>::infinity();
+  bool exact = false;
+  for (size_t p = 0; p < points.size() && !exact; ++p) {
+    exact = std::equal(symbols.begin(), symbols.end(), points[p].symbols.begin(),
+                       points[p].symbols.end());
+    const double distance = exact ? 0 : Distance(symbols, points[p].symbols);
+    if (exact || distance < nearest_distance) {
+      nearest = static_cast<int>(p);
+      nearest_distance = distance;
+    }
+  }
+  std::vector<int> order;
+  if (nearest >= 0 && step.best[nearest] >= 0) order.push_back(step.best[nearest]);
+  for (int t = 0; t < static_cast<int>(step.tactics.size()); ++t) {
+    if (!Contains(order, t)) order.push_back(t);
+  }
+  // Code is generated for tuning points only: a new shape must cost next to nothing.
+  if (!exact) {
+    std::erase_if(order, [&](int t) { return step.tactics[t].traits.prepare_cost_ms > 0; });
+  }
+  return order;
+}
+
+Result<const PackedWeights*> Engine::FindPacked(ir::NodeId id, const Tactic& tactic,
+                                                Executor& executor) const {
+  if (tactic.packing().empty()) return nullptr;
+  std::vector<Packing>& packings = steps_[id].packings;
+  for (const Packing& packing : packings) {
+    if (packing.name == tactic.packing()) return packing.weights.get();
+  }
+  const ir::Node& node = plan_.module.node(id);
+  Result<std::unique_ptr<PackedWeights>> packed = tactic.Pack(plan_.module, node, executor);
+  if (!packed.ok()) return packed.status().WithContext(node.name);
+  packings.push_back({tactic.packing(), std::move(packed).value()});
+  return packings.back().weights.get();
+}
+
+Result<BoundChoice> Engine::BindStep(ir::NodeId id, const BoundNode& bound,
+                                     std::span<const int64_t> symbols, Executor& executor) const {
+  const Step& step = steps_[id];
+  std::vector<std::string> reasons;
+  for (const int t : TacticOrder(step, symbols)) {
+    const auto& [tactic, traits] = step.tactics[t];
+    if (!TakesStrides(traits, bound)) {
+      reasons.push_back(fmt::format("{}: rows that are not dense", tactic->name()));
+      continue;
+    }
+    GRAFT_ASSIGN_OR_RETURN(const PackedWeights* packed, FindPacked(id, *tactic, executor));
+    Result<std::unique_ptr<BoundStep>> result = tactic->Bind(bound, packed);
+    if (result.ok()) return BoundChoice{tactic, &traits, std::move(result).value()};
+    if (result.status().code() != StatusCode::kUnsupported)
+      return result.status().WithContext(bound.name);
+    reasons.push_back(fmt::format("{}: {}", tactic->name(), result.status().message()));
+  }
+  return UnsupportedError("{}: no tactic of the plan takes {} ({})", bound.name,
+                          ProblemString(bound), fmt::join(reasons, "; "));
+}
+
+Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const int64_t> symbols,
+                                                               Executor& executor) const {
+  const ir::Module& module = plan_.module;
+  auto plan = std::make_shared<ShapePlan>();
+  plan->symbols.assign(symbols.begin(), symbols.end());
+  plan->width = executor.width();
+
+  std::vector<BoundNode> nodes;
+  nodes.reserve(module.node_count());
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    GRAFT_ASSIGN_OR_RETURN(BoundNode node, BindNode(module, module.node(id), symbols));
+    ForgetStrideOfSingleRow(node.inputs);
+    ForgetStrideOfSingleRow(node.outputs);
+    nodes.push_back(std::move(node));
+  }
+  GRAFT_ASSIGN_OR_RETURN(Placement placement, Placement::Create(module, symbols));
+
+  std::vector<Placement::StepMemory> memory(module.node_count());
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    if (placement.Skips(id)) continue;
+    GRAFT_ASSIGN_OR_RETURN(BoundChoice choice, BindStep(id, nodes[id], symbols, executor));
+    memory[id] = {choice.traits->in_place, choice.step->workspace_bytes(plan->width)};
+    const ir::Node& node = module.node(id);
+    plan->steps.push_back({choice.step.get(), id, static_cast<int32_t>(plan->choices.size()), 0,
+                           static_cast<int32_t>(node.inputs.size()),
+                           static_cast<int32_t>(node.outputs.size())});
+    plan->choices.push_back(std::move(choice));
+  }
+  placement.LayOut(memory, backend_.device().host_accessible());
+
+  for (ShapePlan::Step& step : plan->steps) {
+    const ir::Node& node = module.node(step.node);
+    step.first_pointer = static_cast<int32_t>(plan->pointers.size());
+    for (const ir::ValueId v : node.inputs) plan->pointers.push_back(placement.value(v));
+    for (const ir::ValueId v : node.outputs) plan->pointers.push_back(placement.value(v));
+    plan->pointers.push_back(placement.workspace(step.node));
+  }
+  plan->arena_bytes = placement.arena_bytes();
+  plan->uploads = placement.uploads();
+  plan->downloads = placement.downloads();
+  for (const ir::ValueId v : module.inputs) plan->input_dims.push_back(placement.dims(v));
+  for (const ir::ValueId v : module.outputs) plan->output_dims.push_back(placement.dims(v));
+  return std::shared_ptr<const ShapePlan>(std::move(plan));
+}
+
+Result<std::shared_ptr<const ShapePlan>> Engine::FindShapePlan(std::span<const int64_t> symbols,
+                                                               Executor& executor) const {
+  std::lock_guard lock(mutex_);
+  const auto found = std::find_if(shape_plans_.begin(), shape_plans_.end(), [&](const auto& plan) {
+    return plan->width == executor.width() &&
+           std::equal(symbols.begin(), symbols.end(), plan->symbols.begin(), plan->symbols.end());
+  });
+  if (found != shape_plans_.end()) {
+    std::rotate(shape_plans_.begin(), found, found + 1);
+    return shape_plans_.front();
+  }
+  GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<const ShapePlan> plan, MakeShapePlan(symbols, executor));
+  if (shape_plans_.size() == shape_plan_limit_) shape_plans_.pop_back();
+  shape_plans_.insert(shape_plans_.begin(), plan);
+  return plan;
+}
+
+}  // namespace graft

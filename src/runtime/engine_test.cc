@@ -1,0 +1,295 @@
+#include "runtime/engine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "runtime/context.h"
+#include "runtime/test_backend.h"
+
+namespace graft {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::TestBackend;
+using testing::TestTactic;
+
+ir::PointwiseAttributes AddProgram() {
+  ir::PointwiseAttributes a;
+  a.program.inputs = 2;
+  a.program.Add(PointwiseOp::kAdd, DType::kFloat32, 0, 1);
+  return a;
+}
+ir::PointwiseAttributes NegateProgram() {
+  ir::PointwiseAttributes a;
+  a.program.inputs = 1;
+  a.program.Add(PointwiseOp::kNeg, DType::kFloat32, 0);
+  return a;
+}
+
+// A plan whose steps all use the same tactics.
+Plan MakePlan(ir::Module module, std::vector<TacticChoice> tactics,
+              std::vector<TuningPoint> points = {}, std::vector<int> best = {}) {
+  Plan plan;
+  plan.backend = "test";
+  plan.choices.points = std::move(points);
+  plan.choices.steps.assign(module.node_count(), {std::move(tactics), std::move(best)});
+  plan.module = std::move(module);
+  return plan;
+}
+
+class ModuleBuilder {
+ public:
+  ir::Module module;
+  ir::SymbolId Batch() {
+    return module.AddSymbol({ir::Symbol::Kind::kInputDim, 0, 0, 0, "x.0", std::nullopt});
+  }
+  ir::ValueId Node(ir::Attributes attributes, std::vector<ir::ValueId> inputs, std::string name) {
+    Result<ir::NodeId> id = module.AddNode(std::move(attributes), std::move(inputs), name);
+    EXPECT_TRUE(id.ok()) << id.status().ToString();
+    return module.node(*id).outputs[0];
+  }
+  void Output(ir::ValueId id, std::string name) {
+    module.outputs.push_back(id);
+    module.output_names.push_back(std::move(name));
+  }
+};
+
+// y = x + weights, with a dynamic batch.
+ModuleBuilder AddModule() {
+  ModuleBuilder b;
+  const ir::SymbolId n = b.Batch();
+  const ir::ValueId x = b.module.AddInput("x:0", DType::kFloat32, {ir::Dim::Symbol(n), 2});
+  const ir::ValueId w = b.module.AddConstant("w", Tensor::Of<float>({2}, {10, 20}));
+  b.Output(b.Node(AddProgram(), {x, w}, "y"), "y:0");
+  return b;
+}
+
+std::shared_ptr<const Engine> MakeEngine(Plan plan, Backend& backend) {
+  Result<std::shared_ptr<const Engine>> engine = Engine::Create(std::move(plan), backend);
+  EXPECT_TRUE(engine.ok()) << engine.status().ToString();
+  return *engine;
+}
+
+std::vector<float> RunOnce(const std::shared_ptr<const Engine>& engine, const Tensor& x) {
+  Result<std::unique_ptr<Context>> context = Context::Create(engine);
+  EXPECT_TRUE(context.ok());
+  Result<std::vector<Tensor>> outputs = (*context)->Run(std::vector<Tensor>{x});
+  EXPECT_TRUE(outputs.ok()) << outputs.status().ToString();
+  const std::span<const float> data = outputs->at(0).data<float>();
+  return {data.begin(), data.end()};
+}
+
+TEST(Engine, RunsAnyBatch) {
+  TestBackend backend;
+  backend.Add("sum");
+  const auto engine = MakeEngine(MakePlan(AddModule().module, {{"sum", 1}}), backend);
+  EXPECT_EQ(engine->inputs()[0].binding_name, "TensorRTInputPH_0");
+  EXPECT_THAT(RunOnce(engine, Tensor::Of<float>({1, 2}, {1, 2})), ElementsAre(11, 22));
+  EXPECT_THAT(RunOnce(engine, Tensor::Of<float>({2, 2}, {1, 2, 3, 4})),
+              ElementsAre(11, 22, 13, 24));
+  EXPECT_THAT(RunOnce(engine, Tensor::Of<float>({0, 2}, {})), ElementsAre());
+}
+
+TEST(Engine, KeepsShapePlans) {
+  TestBackend backend;
+  TestTactic& sum = backend.Add("sum");
+  Plan plan = MakePlan(AddModule().module, {{"sum", 1}});
+  Result<std::shared_ptr<const Engine>> engine =
+      Engine::Create(std::move(plan), backend, {nullptr, 2});
+  ASSERT_TRUE(engine.ok());
+  InlineExecutor executor;
+  for (const int64_t n : {1, 2, 1, 2, 3, 2, 1})
+    ASSERT_TRUE((*engine)->FindShapePlan(std::vector<int64_t>{n}, executor).ok());
+  // 1 had to give way to 3.
+  EXPECT_EQ(sum.binds, 4);
+}
+
+TEST(Engine, PacksOnceAndDropsTheConstant) {
+  TestBackend backend;
+  for (const char* name : {"a", "b"}) {
+    TestTactic& tactic = backend.Add(name);
+    tactic.packing_name = "panels";
+    tactic.traits.packed_inputs = {1};
+  }
+  const auto engine = MakeEngine(
+      MakePlan(AddModule().module, {{"a", 1}, {"b", 1}}, {{{1}}, {{2}}}, {0, 1}), backend);
+  EXPECT_EQ(engine->constant(1), nullptr);
+  EXPECT_EQ(engine->packed_bytes(), 8u);
+  EXPECT_THAT(RunOnce(engine, Tensor::Of<float>({1, 2}, {1, 2})), ElementsAre(11, 22));
+  EXPECT_THAT(RunOnce(engine, Tensor::Of<float>({2, 2}, {1, 2, 3, 4})),
+              ElementsAre(11, 22, 13, 24));
+  const auto* a = static_cast<const TestTactic*>(backend.FindTactic("a"));
+  const auto* b = static_cast<const TestTactic*>(backend.FindTactic("b"));
+  EXPECT_EQ(a->packs + b->packs, 1);
+  EXPECT_EQ(a->runs, 1);
+  EXPECT_EQ(b->runs, 1);
+}
+
+TEST(Engine, PacksForATacticWhenAShapeNeedsIt) {
+  TestBackend backend;
+  for (const char* name : {"a", "b"}) {
+    TestTactic& tactic = backend.Add(name);
+    tactic.packing_name = name;
+    tactic.traits.packed_inputs = {1};
+  }
+  const auto engine = MakeEngine(
+      MakePlan(AddModule().module, {{"a", 1}, {"b", 1}}, {{{1}}, {{8}}}, {0, 1}), backend);
+  const auto* b = static_cast<const TestTactic*>(backend.FindTactic("b"));
+  EXPECT_EQ(b->packs, 0);
+  EXPECT_NE(engine->constant(1), nullptr);
+  RunOnce(engine, Tensor::Of<float>({8, 2}, std::vector<float>(16, 1)));
+  EXPECT_EQ(b->packs, 1);
+}
+
+// The tactic that serves `batch`, from the shape plan.
+std::string Chosen(const Engine& engine, int64_t batch) {
+  InlineExecutor executor;
+  auto plan = engine.FindShapePlan(std::vector<int64_t>{batch}, executor);
+  EXPECT_TRUE(plan.ok()) << plan.status().ToString();
+  return std::string((*plan)->choices[0].tactic->name());
+}
+
+TEST(Engine, ChoosesTacticsByRule) {
+  TestBackend backend;
+  backend.Add("general");
+  TestTactic& generated = backend.Add("generated");
+  generated.traits.prepare_cost_ms = 10;
+  TestTactic& picky = backend.Add("picky");
+  picky.traits.any_shape = false;
+  picky.takes = [](const BoundNode& node) { return node.outputs[0].dims[0] % 2 == 0; };
+  const auto engine =
+      MakeEngine(MakePlan(AddModule().module, {{"picky", 1}, {"generated", 1}, {"general", 1}},
+                          {{{1}}, {{16}}, {{256}}}, {2, 0, 1}),
+                 backend);
+  EXPECT_EQ(Chosen(*engine, 1), "general");
+  EXPECT_EQ(Chosen(*engine, 16), "picky");
+  EXPECT_EQ(Chosen(*engine, 20), "picky");
+  EXPECT_EQ(Chosen(*engine, 21), "general");
+  EXPECT_EQ(Chosen(*engine, 256), "generated");
+  EXPECT_EQ(Chosen(*engine, 250), "picky");
+}
+
+TEST(Engine, LeavesOutTacticsThatThisBuildLacks) {
+  TestBackend backend;
+  backend.Add("sum").tactic_version = 2;
+  const auto engine = MakeEngine(
+      MakePlan(AddModule().module, {{"sum", 1}, {"other", 1}, {"sum", 2}}, {{{1}}}, {1}), backend);
+  EXPECT_THAT(engine->missing_tactics(), ElementsAre("sum version 1", "other version 1"));
+  EXPECT_EQ(Chosen(*engine, 1), "sum");
+
+  const auto none = Engine::Create(MakePlan(AddModule().module, {{"other", 3}}), backend);
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.status().code(), StatusCode::kUnsupported);
+  EXPECT_THAT(none.status().message(), HasSubstr("y: "));
+  EXPECT_THAT(none.status().message(), HasSubstr("other version 3"));
+}
+
+TEST(Engine, RefusesResultDims) {
+  TestBackend backend;
+  backend.Add("sum");
+  ModuleBuilder b = AddModule();
+  b.module.AddSymbol({ir::Symbol::Kind::kResultDim, 0, 0, 0, "where.0", ir::Dim(5)});
+  const auto engine = Engine::Create(MakePlan(b.module, {{"sum", 1}}), backend);
+  ASSERT_FALSE(engine.ok());
+  EXPECT_THAT(engine.status().message(), HasSubstr("where.0"));
+}
+
+TEST(Engine, AcceptsOutputsOfAllKinds) {
+  TestBackend backend;
+  backend.Add("sum");
+  ModuleBuilder b;
+  const ir::ValueId x = b.module.AddInput("x", DType::kFloat32, {2});
+  const ir::ValueId w = b.module.AddConstant("w", Tensor::Of<float>({1}, {5}));
+  const ir::ValueId y = b.Node(AddProgram(), {x, w}, "y");
+  b.Output(x, "input");
+  b.Output(w, "constant");
+  b.Output(y, "first");
+  b.Output(y, "second");
+  const auto engine = MakeEngine(MakePlan(b.module, {{"sum", 1}}), backend);
+  auto context = Context::Create(engine);
+  ASSERT_TRUE(context.ok());
+  auto outputs = (*context)->Run(std::vector<Tensor>{Tensor::Of<float>({2}, {1, 2})});
+  ASSERT_TRUE(outputs.ok()) << outputs.status().ToString();
+  EXPECT_THAT((*outputs)[0].data<float>(), ElementsAre(1, 2));
+  EXPECT_THAT((*outputs)[1].data<float>(), ElementsAre(5));
+  EXPECT_THAT((*outputs)[2].data<float>(), ElementsAre(6, 7));
+  EXPECT_THAT((*outputs)[3].data<float>(), ElementsAre(6, 7));
+}
+
+TEST(Engine, ReshapesWithoutAStep) {
+  TestBackend backend;
+  TestTactic& sum = backend.Add("sum");
+  ModuleBuilder b;
+  const ir::ValueId x = b.module.AddInput("x", DType::kFloat32, {2, 2});
+  const ir::ValueId h = b.Node(NegateProgram(), {x}, "h");
+  b.Output(b.Node(ir::ReshapeAttributes{{4}}, {h}, "y"), "y");
+  const auto engine = MakeEngine(MakePlan(b.module, {{"sum", 1}}), backend);
+  EXPECT_THAT(RunOnce(engine, Tensor::Of<float>({2, 2}, {1, 2, 3, 4})), ElementsAre(1, 2, 3, 4));
+  EXPECT_EQ(sum.runs, 1);
+  InlineExecutor executor;
+  const auto plan = engine->FindShapePlan({}, executor);
+  EXPECT_TRUE((*plan)->downloads.empty());
+  EXPECT_EQ((*plan)->arena_bytes, 0u);
+}
+
+// concat([-x, -x - x]) whose operands are written into the result.
+ModuleBuilder ConcatModule(bool views) {
+  ModuleBuilder b;
+  const ir::SymbolId n = b.Batch();
+  const ir::ValueId x = b.module.AddInput("x", DType::kFloat32, {ir::Dim::Symbol(n), 2});
+  const ir::ValueId a = b.Node(NegateProgram(), {x}, "a");
+  const ir::ValueId c = b.Node(AddProgram(), {a, x}, "c");
+  const ir::ValueId y = b.Node(ir::ConcatAttributes{1}, {a, c}, "y");
+  if (views) {
+    b.module.value(a).view = {y, 1, 0};
+    b.module.value(c).view = {y, 1, 2};
+  }
+  b.Output(y, "y");
+  return b;
+}
+
+TEST(Engine, ConcatenatesByWritingAtOffsets) {
+  for (const bool views : {false, true}) {
+    TestBackend backend;
+    TestTactic& sum = backend.Add("sum");
+    sum.traits.strided_inputs = sum.traits.strided_output = true;
+    const auto engine = MakeEngine(MakePlan(ConcatModule(views).module, {{"sum", 1}}), backend);
+    EXPECT_THAT(RunOnce(engine, Tensor::Of<float>({2, 2}, {1, 2, 3, 4})),
+                ElementsAre(1, 2, 2, 4, 3, 4, 6, 8));
+    EXPECT_EQ(sum.runs, views ? 2 : 3);
+  }
+}
+
+TEST(Engine, NamesTheStepThatCannotTakeStrides) {
+  TestBackend backend;
+  backend.Add("sum");
+  const auto engine = MakeEngine(MakePlan(ConcatModule(true).module, {{"sum", 1}}), backend);
+  InlineExecutor executor;
+  const auto plan = engine->FindShapePlan(std::vector<int64_t>{2}, executor);
+  ASSERT_FALSE(plan.ok());
+  EXPECT_THAT(plan.status().message(), HasSubstr("a: no tactic of the plan takes"));
+  // A single row is dense.
+  EXPECT_TRUE(engine->FindShapePlan(std::vector<int64_t>{1}, executor).ok());
+}
+
+TEST(Engine, WorksInPlace) {
+  for (const bool in_place : {false, true}) {
+    TestBackend backend;
+    backend.Add("sum").traits.in_place = in_place;
+    ModuleBuilder b;
+    const ir::ValueId x = b.module.AddInput("x", DType::kFloat32, {16});
+    ir::ValueId h = b.Node(NegateProgram(), {x}, "0");
+    for (int i = 1; i < 5; ++i) h = b.Node(AddProgram(), {h, x}, fmt::format("{}", i));
+    h = b.Node(ir::ReduceAttributes{ir::ReduceKind::kSum, {0}, true}, {h}, "reduce");
+    b.Output(h, "y");
+    const auto engine = MakeEngine(MakePlan(b.module, {{"sum", 1}}), backend);
+    EXPECT_THAT(RunOnce(engine, Tensor::Of<float>({16}, std::vector<float>(16, 2))),
+                ElementsAre(10));
+    InlineExecutor executor;
+    EXPECT_EQ((*engine->FindShapePlan({}, executor))->arena_bytes, in_place ? 64u : 128u);
+  }
+}
+
+}  // namespace
+}  // namespace graft

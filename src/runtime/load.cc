@@ -1,0 +1,26 @@
+#include "runtime/load.h"
+
+#include "runtime/backend_table.h"
+#include "runtime/engine_registry.h"
+
+namespace graft {
+
+Result<std::shared_ptr<const Engine>> LoadEngine(const FileBytes& bytes,
+                                                 const LoadOptions& options) {
+  GRAFT_ASSIGN_OR_RETURN(Plan plan, ReadPlan(bytes, options.plan));
+  GRAFT_ASSIGN_OR_RETURN(Backend * backend, FindBackend(plan.backend));
+  const Hash128 content = plan.content;
+  return EngineRegistry::Global().FindOrCreate(content, backend->name(), [&] {
+    return Engine::Create(std::move(plan), *backend, options.engine);
+  });
+}
+
+Result<std::shared_ptr<const Engine>> LoadEngine(const std::string& path,
+                                                 const LoadOptions& options) {
+  GRAFT_ASSIGN_OR_RETURN(const FileBytes bytes, ReadFile(path, options.map));
+  Result<std::shared_ptr<const Engine>> engine = LoadEngine(bytes, options);
+  if (!engine.ok()) return engine.status().WithContext(path);
+  return engine;
+}
+
+}  // namespace graft

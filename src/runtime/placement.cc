@@ -1,0 +1,238 @@
+#include "runtime/placement.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "plan/memory_planner.h"
+
+namespace graft {
+
+Result<Placement> Placement::Create(const ir::Module& module, std::span<const int64_t> symbols) {
+  Placement placement(module);
+  GRAFT_RETURN_IF_ERROR(placement.Measure(symbols));
+  for (ir::ValueId id = 0; id < module.value_count(); ++id)
+    GRAFT_RETURN_IF_ERROR(placement.PlaceView(id, symbols));
+  placement.FindSkips();
+  return placement;
+}
+
+Status Placement::Measure(std::span<const int64_t> symbols) {
+  storage_.resize(module_->value_count());
+  for (ir::ValueId id = 0; id < module_->value_count(); ++id) {
+    const ir::Value& value = module_->value(id);
+    Storage& storage = storage_[id];
+    if (SizeOf(value.dtype) == 0)
+      return InvalidArgumentError("{}: an engine holds no {} values", value.name,
+                                  Name(value.dtype));
+    for (const ir::Dim& dim : value.shape) {
+      Result<int64_t> n = dim.Evaluate(symbols);
+      if (!n.ok()) return n.status().WithContext(value.name);
+      storage.dims.push_back(*n);
+    }
+    constexpr int64_t kMaxBytes = int64_t{1} << 46;
+    const int64_t elements = CountElements(storage.dims);
+    if (elements < 0 || elements > kMaxBytes / static_cast<int64_t>(SizeOf(value.dtype))) {
+      return InvalidArgumentError("{}: it would be {}", value.name,
+                                  Describe(value.dtype, storage.dims));
+    }
+    storage.bytes = static_cast<size_t>(elements) * SizeOf(value.dtype);
+    storage.row_stride = storage.dims.empty() ? 1 : storage.dims.back();
+  }
+  return OkStatus();
+}
+
+// A view's rows are its base's rows, so a window along an axis that is not the last one must be one
+// block: nothing outside of the axis.
+Status Placement::PlaceView(ir::ValueId id, std::span<const int64_t> symbols) {
+  const ir::Value& value = module_->value(id);
+  if (!value.view) return OkStatus();
+  if (value.producer < 0)
+    return InvalidArgumentError("{}: only results of nodes can be views", value.name);
+  // Bases of bases first; the verifier has excluded cycles.
+  if (storage_[id].parent >= 0) return OkStatus();
+  GRAFT_RETURN_IF_ERROR(PlaceView(value.view->base, symbols));
+  const Storage& base = storage_[value.view->base];
+  Storage& storage = storage_[id];
+  const auto axis = static_cast<size_t>(value.view->axis);
+  GRAFT_ASSIGN_OR_RETURN(const int64_t begin, value.view->offset.Evaluate(symbols));
+  if (axis >= base.dims.size() || storage.dims.size() != base.dims.size() || begin < 0 ||
+      begin + storage.dims[axis] > base.dims[axis]) {
+    return InvalidArgumentError("{}: no window of {} at {} along axis {}", value.name,
+                                Describe(value.dtype, base.dims), begin, axis);
+  }
+  storage.parent = value.view->base;
+  storage.row_stride = base.row_stride;
+  const size_t size = SizeOf(value.dtype);
+  if (axis + 1 == base.dims.size()) {
+    storage.offset = static_cast<size_t>(begin) * size;
+    return OkStatus();
+  }
+  int64_t outer = 1;
+  for (size_t i = 0; i < axis; ++i) outer *= base.dims[i];
+  if (outer > 1) {
+    return InternalError("{}: a view along axis {} of {} is not one block", value.name, axis,
+                         Describe(value.dtype, base.dims));
+  }
+  int64_t rows = begin;
+  for (size_t i = axis + 1; i + 1 < base.dims.size(); ++i) rows *= base.dims[i];
+  storage.offset = static_cast<size_t>(rows * base.row_stride) * size;
+  return OkStatus();
+}
+
+void Placement::FindSkips() {
+  skips_.assign(module_->node_count(), false);
+  for (ir::NodeId id = 0; id < module_->node_count(); ++id) {
+    const ir::Node& node = module_->node(id);
+    if (node.outputs.size() != 1 || node.inputs.empty()) continue;
+    const ir::ValueId output = node.outputs[0];
+    const ir::ValueId input = node.inputs[0];
+    const std::optional<ir::View>& output_view = module_->value(output).view;
+    if (ir::Flags(node.kind()) & ir::kViewOfInput) {
+      if (!output_view && Dense(input)) {
+        storage_[output].parent = input;
+        skips_[id] = true;
+      }
+    } else if (node.kind() == ir::OpKind::kSlice) {
+      skips_[id] = output_view && output_view->base == input;
+    } else if (node.kind() == ir::OpKind::kConcat) {
+      skips_[id] = std::all_of(node.inputs.begin(), node.inputs.end(), [&](ir::ValueId v) {
+        const std::optional<ir::View>& view = module_->value(v).view;
+        return view && view->base == output;
+      });
+    }
+  }
+}
+
+Placement::Place Placement::Find(ir::ValueId id) const {
+  Place place = {id, 0};
+  for (; storage_[place.root].parent >= 0; place.root = storage_[place.root].parent)
+    place.offset += storage_[place.root].offset;
+  return place;
+}
+
+bool Placement::Dense(ir::ValueId id) const {
+  const Storage& s = storage_[id];
+  return s.dims.empty() || s.bytes == 0 || s.row_stride == s.dims.back() ||
+         CountElements(s.dims) == s.dims.back();
+}
+
+// The value is all that its root holds.
+bool Placement::WholeRoot(ir::ValueId id) const {
+  const Place place = Find(id);
+  return place.offset == 0 && Dense(id) && storage_[id].bytes == storage_[place.root].bytes;
+}
+
+void Placement::FindLifetimes() {
+  const int steps = module_->node_count();
+  for (Storage& s : storage_) s.first = steps, s.last = -1;
+  for (ir::NodeId id = 0; id < steps; ++id) {
+    if (skips_[id]) continue;
+    for (const std::vector<ir::ValueId>* operands :
+         {&module_->node(id).inputs, &module_->node(id).outputs}) {
+      for (const ir::ValueId v : *operands) {
+        Storage& root = storage_[Find(v).root];
+        root.first = std::min(root.first, id);
+        root.last = std::max(root.last, id);
+      }
+    }
+  }
+  // Outputs are read after the last step.
+  for (const ir::ValueId v : module_->outputs) storage_[Find(v).root].last = steps;
+}
+
+ShapePlan::Transfer Placement::MakeTransfer(int32_t index, ir::ValueId id) const {
+  const Storage& s = storage_[id];
+  const size_t size = SizeOf(module_->value(id).dtype);
+  if (Dense(id)) return {index, value(id), 1, s.bytes, s.bytes};
+  const size_t row_bytes = static_cast<size_t>(s.dims.back()) * size;
+  return {index, value(id), static_cast<int64_t>(s.bytes / row_bytes), row_bytes,
+          static_cast<size_t>(s.row_stride) * size};
+}
+
+// Decides the roots that are not in the arena, or are there for the border's sake.
+void Placement::PlaceBorder(bool host_accessible) {
+  using Base = Location::Base;
+  for (ir::ValueId id = 0; id < module_->value_count(); ++id) {
+    Storage& s = storage_[id];
+    s.location = {module_->value(id).constant ? Base::kConstant : Base::kArena, id, 0};
+  }
+  for (size_t i = 0; i < module_->inputs.size(); ++i) {
+    Storage& s = storage_[module_->inputs[i]];
+    if (host_accessible) s.location = {Base::kInput, static_cast<int32_t>(i), 0};
+    s.first = 0;
+  }
+  if (!host_accessible) return;
+  for (size_t i = 0; i < module_->outputs.size(); ++i) {
+    Storage& root = storage_[Find(module_->outputs[i]).root];
+    if (WholeRoot(module_->outputs[i]) && root.location.base == Base::kArena)
+      root.location = {Base::kOutput, static_cast<int32_t>(i), 0};
+  }
+}
+
+// Gives output 0 the buffer of input 0 when nobody needs that any more.
+void Placement::ShareInPlace(ir::NodeId id) {
+  const ir::Node& node = module_->node(id);
+  const ir::ValueId from = Find(node.inputs[0]).root;
+  const ir::ValueId to = Find(node.outputs[0]).root;
+  Storage& a = storage_[from];
+  Storage& b = storage_[to];
+  const bool fits =
+      from != to && a.bytes == b.bytes && WholeRoot(node.inputs[0]) && WholeRoot(node.outputs[0]) &&
+      a.last == id && b.first == id && a.location.base == Location::Base::kArena &&
+      (b.location.base == Location::Base::kArena || b.location.base == Location::Base::kOutput);
+  if (!fits) return;
+  for (size_t i = 1; i < node.inputs.size(); ++i) {
+    if (Find(node.inputs[i]).root == from) return;
+  }
+  a.last = b.last;
+  if (b.location.base == Location::Base::kOutput) a.location = b.location;
+  b.parent = from;
+}
+
+void Placement::LayOut(std::span<const StepMemory> steps, bool host_accessible) {
+  FindLifetimes();
+  PlaceBorder(host_accessible);
+  for (ir::NodeId id = 0; id < module_->node_count(); ++id) {
+    if (!skips_[id] && steps[id].in_place) ShareInPlace(id);
+  }
+
+  std::vector<BufferRequest> requests;
+  std::vector<Location*> places;
+  for (Storage& s : storage_) {
+    if (s.parent >= 0 || s.location.base != Location::Base::kArena || s.last < 0) continue;
+    requests.push_back({s.bytes, s.first, s.last});
+    places.push_back(&s.location);
+  }
+  workspaces_.assign(module_->node_count(), Location());
+  for (ir::NodeId id = 0; id < module_->node_count(); ++id) {
+    if (skips_[id] || steps[id].workspace_bytes == 0) continue;
+    workspaces_[id].base = Location::Base::kArena;
+    requests.push_back({steps[id].workspace_bytes, id, id});
+    places.push_back(&workspaces_[id]);
+  }
+  const MemoryPlan plan = PlanMemory(requests);
+  arena_bytes_ = plan.bytes;
+  for (size_t i = 0; i < places.size(); ++i)
+    *places[i] = {Location::Base::kArena, 0, plan.offsets[i]};
+
+  for (size_t i = 0; i < module_->inputs.size(); ++i) {
+    const Storage& s = storage_[module_->inputs[i]];
+    if (!host_accessible && s.last >= 0 && s.bytes > 0)
+      uploads_.push_back(MakeTransfer(static_cast<int32_t>(i), module_->inputs[i]));
+  }
+  for (size_t i = 0; i < module_->outputs.size(); ++i) {
+    const Location location = value(module_->outputs[i]);
+    const bool there = location == Location{Location::Base::kOutput, static_cast<int32_t>(i), 0};
+    if (!there && storage_[module_->outputs[i]].bytes > 0)
+      downloads_.push_back(MakeTransfer(static_cast<int32_t>(i), module_->outputs[i]));
+  }
+}
+
+Location Placement::value(ir::ValueId id) const {
+  const Place place = Find(id);
+  Location location = storage_[place.root].location;
+  location.offset += place.offset;
+  return location;
+}
+
+}  // namespace graft

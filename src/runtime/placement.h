@@ -1,0 +1,79 @@
+// Where every value lies during a run of one shape: which values share bytes, which steps have
+// nothing left to do because of that, and the layout of the arena.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "backend_api/backend.h"
+#include "base/status.h"
+#include "runtime/shape_plan.h"
+
+namespace graft {
+
+class Placement {
+ public:
+  // Finds which values share bytes: views, and reshapes of dense values. The module outlives it.
+  static Result<Placement> Create(const ir::Module& module, std::span<const int64_t> symbols);
+
+  // True when the node's results lie where they belong without it: a reshape of a dense value, a
+  // concatenation whose operands were written in place, a slice that is a view.
+  bool Skips(ir::NodeId node) const { return skips_[node]; }
+
+  struct StepMemory {
+    bool in_place = false;  // output 0 may share input 0's buffer
+    size_t workspace_bytes = 0;
+  };
+  // Lays out the arena. With `host_accessible` memory the steps read and write the caller's inputs
+  // and outputs where they are; otherwise these have a place in the arena and a transfer.
+  // `steps` has one entry for each node.
+  void LayOut(std::span<const StepMemory> steps, bool host_accessible);
+
+  // After LayOut.
+  Location value(ir::ValueId id) const;
+  Location workspace(ir::NodeId node) const { return workspaces_[node]; }
+  size_t arena_bytes() const { return arena_bytes_; }
+  const std::vector<ShapePlan::Transfer>& uploads() const { return uploads_; }
+  const std::vector<ShapePlan::Transfer>& downloads() const { return downloads_; }
+  const Dims& dims(ir::ValueId id) const { return storage_[id].dims; }
+
+ private:
+  // Of one value. Values that share bytes form a tree; its root owns them.
+  struct Storage {
+    Dims dims;
+    size_t bytes = 0;        // when dense
+    int64_t row_stride = 1;  // in elements
+    ir::ValueId parent = -1;
+    size_t offset = 0;  // from the parent's first byte
+    // Of roots.
+    Location location;
+    int first = 0;
+    int last = -1;
+  };
+  struct Place {
+    ir::ValueId root;
+    size_t offset;
+  };
+
+  explicit Placement(const ir::Module& module) : module_(&module) {}
+  Status Measure(std::span<const int64_t> symbols);
+  Status PlaceView(ir::ValueId id, std::span<const int64_t> symbols);
+  void FindSkips();
+  Place Find(ir::ValueId id) const;
+  bool Dense(ir::ValueId id) const;
+  bool WholeRoot(ir::ValueId id) const;
+  void FindLifetimes();
+  void PlaceBorder(bool host_accessible);
+  void ShareInPlace(ir::NodeId node);
+  ShapePlan::Transfer MakeTransfer(int32_t index, ir::ValueId id) const;
+
+  const ir::Module* module_;
+  std::vector<Storage> storage_;  // by value
+  std::vector<bool> skips_;       // by node
+  std::vector<Location> workspaces_;
+  size_t arena_bytes_ = 0;
+  std::vector<ShapePlan::Transfer> uploads_;
+  std::vector<ShapePlan::Transfer> downloads_;
+};
+
+}  // namespace graft

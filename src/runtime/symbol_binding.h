@@ -1,0 +1,21 @@
+// Gives every symbol of a module its value from an engine's inputs.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "base/status.h"
+#include "ir/module.h"
+#include "runtime/tensor_view.h"
+
+namespace graft {
+
+// Checks number, dtypes and dimensions of the inputs; of their data only host values are read.
+// `symbols` has one entry for each symbol afterwards. kInvalidArgument names the input.
+Status BindSymbols(const ir::Module& module, std::span<const TensorView> inputs,
+                   std::vector<int64_t>* symbols);
+
+// Element `index` of a small int32 or int64 input.
+int64_t ReadHostValue(const TensorView& input, int32_t index);
+
+}  // namespace graft
