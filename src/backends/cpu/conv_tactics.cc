@@ -2,6 +2,7 @@
 #include "backends/cpu/epilogue.h"
 #include "backends/cpu/packed_floats.h"
 #include "backends/cpu/tactics.h"
+#include "base/aligned_buffer.h"
 #include "kernels/cpu/conv/conv.h"
 
 namespace graft::cpu {
@@ -40,20 +41,28 @@ class ConvStep final : public BoundStep {
       : kernel_(kernel), problem_(problem), weights_(weights), epilogue_(std::move(epilogue)) {}
 
   size_t workspace_bytes(int width) const override {
-    return static_cast<size_t>(kernel_.workspace_size(problem_, width)) * sizeof(float);
+    return kernel_workspace(width) + epilogue_.scratch_bytes(width);
   }
   Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
     ConvArguments arguments;
     arguments.input = static_cast<const float*>(pointers.inputs[0]);
     arguments.weights = weights_;
     arguments.output = static_cast<float*>(pointers.outputs[0]);
-    arguments.epilogue = epilogue_.ForRun(pointers);
     arguments.workspace = pointers.workspace;
-    kernel_.run(problem_, arguments, *queue.executor);
+    void* scratch =
+        static_cast<std::byte*>(pointers.workspace) + kernel_workspace(queue.executor->width());
+    epilogue_.Run(pointers, scratch, [&](const Epilogue& epilogue) {
+      arguments.epilogue = epilogue;
+      kernel_.run(problem_, arguments, *queue.executor);
+    });
     return OkStatus();
   }
 
  private:
+  size_t kernel_workspace(int width) const {
+    return AlignUp(static_cast<size_t>(kernel_.workspace_size(problem_, width)) * sizeof(float));
+  }
+
   const ConvKernel& kernel_;
   ConvProblem problem_;
   const float* weights_;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 
 #include "backends/cpu/cpu_backend.h"
@@ -93,6 +94,46 @@ TEST(ConvTactics, RunANodeInWindowsOfWiderBuffers) {
     }
   }
   EXPECT_GT(taken, 0);
+}
+
+// A program that no kernel knows: of the result, one value for each image and channel, and one for
+// each column of the image.
+TEST(ConvTactics, RunAnyEpilogue) {
+  Example plain("");
+  ir::Module& module = plain.module;
+  ir::ConvAttributes conv = *module.node(plain.node).get<ir::ConvAttributes>();
+  conv.epilogue = ParsePointwise("3:r3=mul.f32(r0,r1);r4=add.f32(r3,r2);r5=abs.f32(r4)").value();
+  const std::vector<ir::ValueId> inputs = {module.node(plain.node).inputs[0],
+                                           module.node(plain.node).inputs[1],
+                                           module.AddInput("scale", DType::kFloat32, {2, 1, 1, 5}),
+                                           module.AddInput("column", DType::kFloat32, {4, 1})};
+  const ir::Node plain_node = module.node(plain.node);
+  const ir::Node node = module.node(module.AddNode(conv, inputs, "fused").value());
+  const auto x = RandomFloats(2 * 9 * 8 * 6, 3);
+  const auto scale = RandomFloats(2 * 5, 4);
+  const auto column = RandomFloats(4, 5);
+  for (const Candidate& candidate : CpuBackend().Candidates(module, node)) {
+    if (candidate.refusal) continue;
+    SCOPED_TRACE(std::string(candidate.tactic->name()));
+    const std::unique_ptr<Executor> executor = MakeTbbExecutor(2);
+    std::vector<float> results[2];
+    for (const ir::Node* n : {&plain_node, &node}) {
+      const auto packed = candidate.tactic->Pack(module, *n, *executor).value();
+      const auto step =
+          candidate.tactic->Bind(BindNode(module, *n, {}).value(), packed.get()).value();
+      AlignedBuffer workspace(step->workspace_bytes(executor->width()));
+      std::vector<float>& y = results[n == &node];
+      y.resize(2 * 4 * 4 * 5);
+      const void* pointers[] = {x.data(), nullptr, scale.data(), column.data()};
+      void* outputs[] = {y.data()};
+      ASSERT_TRUE(
+          step->Enqueue({pointers, outputs, workspace.data()}, {.executor = executor.get()}).ok());
+    }
+    for (int64_t i = 0; i < 2 * 4 * 4 * 5; ++i) {
+      const float value = results[0][i] * scale[i / 80 * 5 + i % 5] + column[i / 5 % 4];
+      EXPECT_FLOAT_EQ(results[1][i], std::abs(value)) << i;
+    }
+  }
 }
 
 TEST(ConvTactics, SymbolicBatchIsAccepted) {

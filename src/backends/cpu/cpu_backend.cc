@@ -26,6 +26,7 @@ class Cpu final : public Backend {
  public:
   Cpu() {
     cpu::AddConvTactics(table_);
+    cpu::AddMatMulTactics(table_);
     cpu::AddTableTactics(table_);
   }
 

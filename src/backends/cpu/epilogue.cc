@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/aligned_buffer.h"
+#include "kernels/cpu/pointwise/pointwise.h"
+
 namespace graft::cpu {
 namespace {
 
@@ -59,11 +62,10 @@ std::optional<Native> MatchNative(const PointwiseProgram& program, ShapeOf&& sha
   return native;
 }
 
-// `dims` against the output's: `one` and `same` compare two of them.
-template <class Dims, class One>
-OperandShape Classify(const Dims& dims, const Dims& output, One&& one) {
-  if (dims.empty() || !(dims.back() == output.back())) return OperandShape::kOther;
-  if (std::all_of(dims.begin(), dims.end() - 1, one)) return OperandShape::kChannels;
+OperandShape Classify(const BoundValue& operand, const Dims& output) {
+  const Dims& dims = operand.dims;
+  if (dims.empty() || dims.back() != output.back()) return OperandShape::kOther;
+  if (CountElements(dims) == dims.back()) return OperandShape::kChannels;
   return dims == output ? OperandShape::kWhole : OperandShape::kOther;
 }
 
@@ -71,38 +73,130 @@ OperandShape Classify(const Dims& dims, const Dims& output, One&& one) {
 
 std::optional<Refusal> RefuseEpilogue(const ir::Module& module, const ir::Node& node,
                                       const PointwiseProgram& program, int first_operand) {
-  const ir::Shape& output = module.value(node.outputs[0]).shape;
-  const auto native = MatchNative(program, [&](int i) {
-    const ir::Value& operand = module.value(node.inputs[first_operand + i - 1]);
-    return operand.dtype == DType::kFloat32
-               ? Classify(operand.shape, output, [](const ir::Dim& d) { return d == 1; })
-               : OperandShape::kOther;
-  });
-  if (native) return std::nullopt;
-  return Refuse("{}: epilogue {} is not of bias, residual and bounds", node.name,
-                ToString(program));
+  if (program.empty()) return std::nullopt;
+  std::vector<DType> dtypes = {DType::kFloat32};
+  for (size_t i = first_operand; i < node.inputs.size(); ++i) {
+    dtypes.push_back(module.value(node.inputs[i]).dtype);
+  }
+  const Result<PointwiseKernel> kernel = PointwiseKernel::Compile(program, dtypes);
+  if (kernel.ok()) return std::nullopt;
+  return Refuse("{}: {}", node.name, kernel.status().message());
 }
+
+// The program, and how its operands lie along the output's rows (all but the last axis, flat).
+struct BoundEpilogue::Program {
+  struct Operand {
+    int input;  // of the node
+    size_t element_size;
+    Dims strides;  // elements, along each axis of the output's rows
+    int64_t column_stride;
+  };
+  PointwiseKernel kernel;
+  std::vector<Operand> operands;
+  Dims row_dims;
+  int64_t output_stride;
+  // Every operand moves by the same distance from each row to the next.
+  bool uniform_rows = true;
+
+  int64_t RowOffset(const Operand& operand, int64_t row) const {
+    int64_t offset = 0;
+    for (size_t axis = row_dims.size(); axis-- > 0; row /= row_dims[axis]) {
+      offset += row % row_dims[axis] * operand.strides[axis];
+    }
+    return offset;
+  }
+
+  void Run(const StepPointers& pointers, std::byte* scratch, int64_t row, int64_t rows,
+           int64_t column, int64_t columns) const {
+    float* output = static_cast<float*>(pointers.outputs[0]) + row * output_stride + column;
+    RowsOperand bound[kMaxPointwiseInstructions + 1];
+    const int64_t step = uniform_rows ? rows : 1;
+    for (int64_t r = 0; r < rows; r += step) {
+      bound[0] = {output, output_stride, 1};
+      for (size_t i = 0; i < operands.size(); ++i) {
+        const Operand& operand = operands[i];
+        const int64_t offset = RowOffset(operand, row + r) + column * operand.column_stride;
+        bound[i + 1] = {static_cast<const std::byte*>(pointers.inputs[operand.input]) +
+                            offset * static_cast<int64_t>(operand.element_size),
+                        operand.strides.empty() ? 0 : operand.strides.back(),
+                        operand.column_stride};
+      }
+      kernel.RunRows(step, columns, {bound, operands.size() + 1}, output, output_stride, scratch);
+      output += step * output_stride;
+    }
+  }
+};
+
+namespace {
+
+// Strides of a value along the output's axes; 0 where it broadcasts.
+Dims BroadcastStrides(const BoundValue& value, size_t rank) {
+  Dims strides(rank, 0);
+  int64_t stride = 1;
+  for (size_t i = 0; i < value.dims.size(); ++i) {
+    const int64_t n = value.dims[value.dims.size() - 1 - i];
+    if (n != 1) strides[rank - 1 - i] = stride;
+    stride = i == 0 ? value.row_stride : stride * n;
+  }
+  return strides;
+}
+
+}  // namespace
+
+BoundEpilogue::BoundEpilogue()
+    : low_(-std::numeric_limits<float>::infinity()),
+      high_(std::numeric_limits<float>::infinity()) {}
+BoundEpilogue::~BoundEpilogue() = default;
+BoundEpilogue::BoundEpilogue(BoundEpilogue&&) noexcept = default;
+BoundEpilogue& BoundEpilogue::operator=(BoundEpilogue&&) noexcept = default;
 
 Result<BoundEpilogue> BoundEpilogue::Bind(const BoundNode& node, const PointwiseProgram& program,
                                           int first_operand) {
   const Dims& output = node.outputs[0].dims;
-  const auto native = MatchNative(program, [&](int i) {
-    return Classify(node.inputs[first_operand + i - 1].dims, output,
-                    [](int64_t d) { return d == 1; });
-  });
-  if (!native) return UnsupportedError("{}: epilogue {}", node.name, ToString(program));
   BoundEpilogue bound;
-  if (native->bias > 0) bound.bias_ = first_operand + native->bias - 1;
-  if (native->residual > 0) {
-    bound.residual_ = first_operand + native->residual - 1;
-    bound.residual_stride_ = node.inputs[bound.residual_].row_stride;
+  const auto native = MatchNative(program, [&](int i) {
+    const BoundValue& operand = node.inputs[first_operand + i - 1];
+    return operand.dtype == DType::kFloat32 ? Classify(operand, output) : OperandShape::kOther;
+  });
+  if (native) {
+    if (native->bias > 0) bound.bias_ = first_operand + native->bias - 1;
+    if (native->residual > 0) {
+      bound.residual_ = first_operand + native->residual - 1;
+      bound.residual_stride_ = node.inputs[bound.residual_].row_stride;
+    }
+    bound.low_ = native->low;
+    bound.high_ = native->high;
+    return bound;
   }
-  bound.low_ = native->low;
-  bound.high_ = native->high;
+
+  std::vector<DType> dtypes = {DType::kFloat32};
+  std::vector<Program::Operand> operands;
+  bool uniform_rows = true;
+  const Dims row_dims(output.begin(), output.end() - 1);
+  for (size_t i = first_operand; i < node.inputs.size(); ++i) {
+    const BoundValue& value = node.inputs[i];
+    Dims strides = BroadcastStrides(value, output.size());
+    const int64_t column_stride = strides.back();
+    strides.pop_back();
+    for (size_t axis = 0; axis + 1 < strides.size(); ++axis) {
+      uniform_rows &= strides[axis] == strides[axis + 1] * row_dims[axis + 1];
+    }
+    dtypes.push_back(value.dtype);
+    operands.push_back(
+        {static_cast<int>(i), SizeOf(value.dtype), std::move(strides), column_stride});
+  }
+  GRAFT_ASSIGN_OR_RETURN(PointwiseKernel kernel, PointwiseKernel::Compile(program, dtypes));
+  bound.program_ = std::make_unique<const Program>(Program{
+      std::move(kernel), std::move(operands), row_dims, node.outputs[0].row_stride, uniform_rows});
   return bound;
 }
 
-Epilogue BoundEpilogue::ForRun(const StepPointers& pointers) const {
+size_t BoundEpilogue::scratch_bytes(int width) const {
+  return program_ ? AlignUp(program_->kernel.scratch_bytes()) * width : 0;
+}
+
+void BoundEpilogue::Run(const StepPointers& pointers, void* scratch,
+                        FunctionRef<void(const Epilogue& epilogue)> run) const {
   Epilogue epilogue;
   if (bias_ >= 0) epilogue.bias = static_cast<const float*>(pointers.inputs[bias_]);
   if (residual_ >= 0) {
@@ -111,7 +205,16 @@ Epilogue BoundEpilogue::ForRun(const StepPointers& pointers) const {
   }
   epilogue.low = low_;
   epilogue.high = high_;
-  return epilogue;
+  if (!program_) return run(epilogue);
+
+  const size_t scratch_size = AlignUp(program_->kernel.scratch_bytes());
+  auto finish_block = [&](int64_t row, int64_t rows, int64_t column, int64_t columns, int worker) {
+    program_->Run(pointers, static_cast<std::byte*>(scratch) + scratch_size * worker, row, rows,
+                  column, columns);
+  };
+  const BlockFunction finish = finish_block;
+  epilogue.finish = &finish;
+  run(epilogue);
 }
 
 }  // namespace graft::cpu

@@ -16,6 +16,7 @@ struct TacticEntry {
 using TacticTable = std::vector<TacticEntry>;
 
 void AddConvTactics(TacticTable& table);
+void AddMatMulTactics(TacticTable& table);
 // Those of the kernels' tables of GRAFT_CPU_KERNEL rows (table_tactics.h).
 void AddTableTactics(TacticTable& table);
 

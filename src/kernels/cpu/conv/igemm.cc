@@ -113,12 +113,11 @@ GemmProblem ToGemm(const ConvProblem& p) {
   gemm.depth = p.filter.depth();
   gemm.groups = p.filter.groups;
   gemm.group_column = gemm.columns;
+  gemm.group_panels = PanelsSize(gemm.depth, gemm.columns);
   return gemm;
 }
 
-int64_t GroupSize(const ConvFilter& f) {
-  return PanelCount(f.group_outputs()) * kPanel * f.depth();
-}
+int64_t GroupSize(const ConvFilter& f) { return PanelsSize(f.depth(), f.group_outputs()); }
 
 }  // namespace
 

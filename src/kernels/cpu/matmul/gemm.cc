@@ -62,8 +62,6 @@ Blocks MakeBlocks(const GemmProblem& p, int width) {
 
 }  // namespace
 
-int64_t GemmProblem::packed_group_size() const { return PanelCount(columns) * kPanel * depth; }
-
 int64_t GemmWorkspaceSize(int width) { return width * kTileFloats; }
 
 void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction copy_tile,
@@ -84,8 +82,7 @@ void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction
     const int64_t column = column_block * blocks.columns;
     const int64_t columns = std::min(p.columns - column, blocks.columns);
     const int64_t c_column = group * p.group_column + column;
-    const float* b =
-        arguments.b + group * p.packed_group_size() + column / kPanel * kPanel * p.depth;
+    const float* b = arguments.b + group * p.group_panels + column / kPanel * kPanel * p.depth;
 
     TileJob job;
     float* tile = arguments.workspace + worker * kTileFloats;
@@ -97,7 +94,9 @@ void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction
     job.residual_stride = epilogue.residual_stride;
     job.low = epilogue.low;
     job.high = epilogue.high;
-    for (int64_t k = 0; k < p.depth; k += depth_block) {
+    // Once even for an empty product, which is the epilogue of zeros.
+    int64_t k = 0;
+    do {
       const int64_t k_end = std::min(p.depth, k + depth_block);
       job.depth = k_end - k;
       job.b = b + k * kPanel;
@@ -116,13 +115,15 @@ void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction
           (*epilogue.finish)(c_row, job.rows, c_column, columns, worker);
         }
       }
-    }
+      k += depth_block;
+    } while (k < p.depth);
   });
 }
 
 double GemmCost(const GemmProblem& p) {
   // Whole vectors of 16 columns, 16 multiply-adds a cycle; and B comes from memory once.
-  const double b_size = static_cast<double>(p.packed_group_size()) * static_cast<double>(p.groups);
+  const double b_size =
+      static_cast<double>(PanelsSize(p.depth, p.columns)) * static_cast<double>(p.groups);
   return b_size * static_cast<double>(p.rows) / 16 / 0.85 + b_size / 2;
 }
 

@@ -10,7 +10,7 @@
 namespace graft::cpu {
 
 // `groups` products of the same size. Group g's result begins at row g * group_row, column
-// g * group_column of C; its panels follow those of group g - 1.
+// g * group_column of C, its panels at g * group_panels floats.
 struct GemmProblem {
   int64_t rows = 0;
   int64_t columns = 0;
@@ -18,8 +18,7 @@ struct GemmProblem {
   int64_t groups = 1;
   int64_t group_row = 0;
   int64_t group_column = 0;
-
-  int64_t packed_group_size() const;  // floats of one group's panels
+  int64_t group_panels = 0;
 };
 
 struct GemmArguments {

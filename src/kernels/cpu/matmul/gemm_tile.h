@@ -50,6 +50,7 @@ inline int64_t DepthBlockSize(int64_t k) {
 }
 
 inline int64_t PanelCount(int64_t columns) { return (columns + kPanel - 1) / kPanel; }
+inline int64_t PanelsSize(int64_t k, int64_t columns) { return PanelCount(columns) * kPanel * k; }
 // B[k, columns], element (i, j) at b[i * row_stride + j * column_stride], into panels.
 void PackPanels(const float* b, int64_t k, int64_t columns, int64_t row_stride,
                 int64_t column_stride, float* panels, Executor& executor);

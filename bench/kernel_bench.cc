@@ -1,0 +1,251 @@
+// Every tactic of the CPU backend on single convolutions and products: GFLOP/s, one thread unless
+// told otherwise.
+//
+//   kernel_bench [--threads N] [--seconds S] [--filter TEXT] [problem…]
+//
+// A problem is batch x height x width x channels, a dash, kernel height x width x output channels,
+// and options: s2 (stride), d2 (dilation), g32 (groups; "gc" for as many as channels), valid (no
+// padding): 1x56x56x64-3x3x64-s2. A product is matmul-MxKxN, with the second matrix constant.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "backends/cpu/cpu_backend.h"
+#include "base/aligned_buffer.h"
+#include "fma_peak.h"
+#include "kernels/cpu/targets.h"
+
+namespace graft {
+namespace {
+
+const char* const kLayers[] = {
+    // ResNet-50
+    "1x224x224x3-7x7x64-s2",
+    "1x56x56x64-1x1x64",
+    "1x56x56x64-3x3x64",
+    "1x56x56x64-1x1x256",
+    "1x56x56x256-1x1x64",
+    "1x56x56x128-3x3x128-s2",
+    "1x28x28x128-3x3x128",
+    "1x28x28x128-1x1x512",
+    "1x28x28x512-1x1x128",
+    "1x14x14x256-3x3x256",
+    "1x14x14x256-1x1x1024",
+    "1x14x14x1024-1x1x256",
+    "1x14x14x1024-1x1x512-s2",
+    "1x7x7x512-3x3x512",
+    "1x7x7x512-1x1x2048",
+    "1x7x7x2048-1x1x512",
+    // Inception v3
+    "1x149x149x32-3x3x32-valid",
+    "1x17x17x128-1x7x192",
+    "1x35x35x288-3x3x384-s2-valid",
+    // VGG16
+    "1x224x224x3-3x3x64",
+    "1x224x224x64-3x3x64",
+    "1x112x112x128-3x3x128",
+    "1x28x28x512-3x3x512",
+    "matmul-1x25088x4096",
+    // MobileNet v2, NASNet mobile
+    "1x112x112x48-3x3x48-gc",
+    "1x112x112x144-3x3x144-s2-gc",
+    "1x28x28x288-3x3x288-gc",
+    "1x7x7x1344-3x3x1344-gc",
+    "1x28x28x88-5x5x88-gc",
+    "1x14x14x176-7x7x176-s2-gc",
+    "1x112x112x24-1x1x144",
+    "1x56x56x144-1x1x32",
+    "1x7x7x1344-1x1x448",
+    "matmul-1x2048x1000",
+    "matmul-64x768x3072",
+};
+
+struct Options {
+  int threads = 1;
+  double seconds = 0.3;
+  std::string filter;
+  std::vector<std::string> problems;
+};
+
+struct Problem {
+  ir::Module module;
+  ir::NodeId node = -1;
+  double operations = 0;
+};
+
+std::vector<std::string> Split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
+  return parts;
+}
+
+std::vector<int64_t> ParseDims(const std::string& text, size_t count) {
+  std::vector<int64_t> dims;
+  for (const std::string& part : Split(text, 'x')) dims.push_back(std::atoll(part.c_str()));
+  if (dims.size() != count) dims.clear();
+  return dims;
+}
+
+Tensor RandomTensor(Dims dims) {
+  Tensor tensor = Tensor::Allocate(DType::kFloat32, std::move(dims)).value();
+  std::mt19937 generator(1);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  for (float& v : tensor.mutable_data<float>()) v = uniform(generator);
+  return tensor;
+}
+
+Result<Problem> MakeConv(const std::vector<std::string>& parts) {
+  const std::vector<int64_t> x = ParseDims(parts[0], 4);
+  const std::vector<int64_t> w = parts.size() > 1 ? ParseDims(parts[1], 3) : x;
+  if (x.size() != 4 || w.size() != 3) return InvalidArgumentError("not a problem");
+  int64_t stride = 1, dilation = 1, groups = 1;
+  bool valid = false;
+  for (size_t i = 2; i < parts.size(); ++i) {
+    const std::string& option = parts[i];
+    const int64_t number = std::atoll(option.c_str() + 1);
+    if (option == "valid") {
+      valid = true;
+    } else if (option == "gc") {
+      groups = x[3];
+    } else if (option[0] == 's' && number > 0) {
+      stride = number;
+    } else if (option[0] == 'd' && number > 0) {
+      dilation = number;
+    } else if (option[0] == 'g' && number > 0) {
+      groups = number;
+    } else {
+      return InvalidArgumentError("no option {}", option);
+    }
+  }
+  ir::ConvAttributes conv;
+  conv.strides = {stride, stride};
+  conv.dilations = {dilation, dilation};
+  conv.groups = groups;
+  for (int i = 0; i < 2; ++i) {
+    const int64_t extent = (w[i] - 1) * dilation + 1;
+    const int64_t out = (x[i + 1] + stride - 1) / stride;
+    const int64_t pad = valid ? 0 : std::max<int64_t>(0, (out - 1) * stride + extent - x[i + 1]);
+    conv.pads_before.push_back(pad / 2);
+    conv.pads_after.push_back(pad - pad / 2);
+  }
+  conv.epilogue = ParsePointwise("2:r2=add.f32(r0,r1);r3=relu.f32(r2)").value();
+  Problem problem;
+  const ir::ValueId input = problem.module.AddInput("x", DType::kFloat32, ir::MakeShape(x));
+  const ir::ValueId weights =
+      problem.module.AddConstant("w", RandomTensor({w[0], w[1], x[3] / groups, w[2]}));
+  const ir::ValueId bias = problem.module.AddConstant("b", RandomTensor({w[2]}));
+  GRAFT_ASSIGN_OR_RETURN(problem.node,
+                         problem.module.AddNode(conv, {input, weights, bias}, "conv"));
+  GRAFT_ASSIGN_OR_RETURN(const BoundNode bound,
+                         BindNode(problem.module, problem.module.node(problem.node), {}));
+  const Dims& y = bound.outputs[0].dims;
+  problem.operations = 2.0 * static_cast<double>(CountElements(y) * w[0] * w[1] * x[3] / groups);
+  return problem;
+}
+
+Result<Problem> MakeMatMul(const std::string& text) {
+  const std::vector<int64_t> d = ParseDims(text, 3);
+  if (d.size() != 3) return InvalidArgumentError("not a product");
+  ir::MatMulAttributes matmul;
+  matmul.epilogue = ParsePointwise("2:r2=add.f32(r0,r1);r3=relu.f32(r2)").value();
+  Problem problem;
+  const ir::ValueId a = problem.module.AddInput("a", DType::kFloat32, {d[0], d[1]});
+  const ir::ValueId b = problem.module.AddConstant("b", RandomTensor({d[1], d[2]}));
+  const ir::ValueId bias = problem.module.AddConstant("bias", RandomTensor({d[2]}));
+  GRAFT_ASSIGN_OR_RETURN(problem.node, problem.module.AddNode(matmul, {a, b, bias}, "matmul"));
+  problem.operations = 2.0 * static_cast<double>(d[0] * d[1] * d[2]);
+  return problem;
+}
+
+Result<Problem> MakeProblem(const std::string& text) {
+  const std::vector<std::string> parts = Split(text, '-');
+  if (parts.size() == 2 && parts[0] == "matmul") return MakeMatMul(parts[1]);
+  return MakeConv(parts);
+}
+
+// The shortest of many runs, in seconds.
+Result<double> Time(const BoundNode& bound, const BoundStep& step, const Options& options,
+                    Executor& executor) {
+  const Tensor x = RandomTensor(bound.inputs[0].dims);
+  Tensor y = RandomTensor(bound.outputs[0].dims);
+  AlignedBuffer workspace(step.workspace_bytes(executor.width()));
+  const void* inputs[] = {x.raw(), bound.inputs[1].constant->raw(),
+                          bound.inputs[2].constant->raw()};
+  void* outputs[] = {y.mutable_raw()};
+  const StepPointers pointers{inputs, outputs, workspace.data()};
+  using Clock = std::chrono::steady_clock;
+  const auto begin = Clock::now();
+  double best = 1e30;
+  do {
+    const auto start = Clock::now();
+    GRAFT_RETURN_IF_ERROR(step.Enqueue(pointers, {.executor = &executor}));
+    best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
+  } while (std::chrono::duration<double>(Clock::now() - begin).count() < options.seconds);
+  return best;
+}
+
+Status RunProblem(const std::string& text, const Options& options, Executor& executor) {
+  GRAFT_ASSIGN_OR_RETURN(const Problem problem, MakeProblem(text));
+  const ir::Node& node = problem.module.node(problem.node);
+  GRAFT_ASSIGN_OR_RETURN(const BoundNode bound, BindNode(problem.module, node, {}));
+  std::printf("%-28s", text.c_str());
+  for (const Candidate& candidate : CpuBackend().Candidates(problem.module, node)) {
+    const std::string name(candidate.tactic->name());
+    if (candidate.refusal || name.find(options.filter) == std::string::npos) continue;
+    std::unique_ptr<PackedWeights> packed;
+    if (!candidate.tactic->packing().empty()) {
+      GRAFT_ASSIGN_OR_RETURN(packed, candidate.tactic->Pack(problem.module, node, executor));
+    }
+    const auto step = candidate.tactic->Bind(bound, packed.get());
+    if (!step.ok()) continue;
+    GRAFT_ASSIGN_OR_RETURN(const double seconds, Time(bound, **step, options, executor));
+    std::printf("  %s %.1f (%.3f ms)", name.substr(name.find('.') + 1).c_str(),
+                problem.operations / seconds * 1e-9, seconds * 1e3);
+    std::fflush(stdout);
+  }
+  std::printf("\n");
+  return OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const bool has_value = i + 1 < argc;
+    if (argument == "--threads" && has_value) {
+      options.threads = std::atoi(argv[++i]);
+    } else if (argument == "--seconds" && has_value) {
+      options.seconds = std::atof(argv[++i]);
+    } else if (argument == "--filter" && has_value) {
+      options.filter = argv[++i];
+    } else if (argument.starts_with("--")) {
+      std::fprintf(stderr, "no option %s\n", argument.c_str());
+      return 2;
+    } else {
+      options.problems.push_back(argument);
+    }
+  }
+  if (options.problems.empty()) options.problems.assign(std::begin(kLayers), std::end(kLayers));
+  const std::unique_ptr<Executor> executor = MakeTbbExecutor(options.threads);
+  std::printf("%s, %d threads, %.1f GFLOP/s of multiply-adds in registers a core\n",
+              cpu::SupportedTargets().front().c_str(), executor->width(), MeasureFmaPeak());
+  for (const std::string& problem : options.problems) {
+    const Status status = RunProblem(problem, options, *executor);
+    if (!status.ok()) {
+      std::fprintf(stderr, "%s: %s\n", problem.c_str(), status.ToString().c_str());
+      return 2;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace graft
+
+int main(int argc, char** argv) { return graft::Main(argc, argv); }
