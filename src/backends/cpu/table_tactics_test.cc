@@ -69,5 +69,44 @@ TEST(PointwiseTactic, RefusesByName) {
   }
 }
 
+TEST(DataTactics, RunBoundNodes) {
+  ir::Module module;
+  const ir::ValueId x = module.AddConstant("x", Tensor::Of<int32_t>({2, 3}, {1, 2, 3, 4, 5, 6}));
+  const ir::ValueId y = module.AddConstant("y", Tensor::Of<int32_t>({2, 1}, {7, 8}));
+  const auto run = [&](ir::Attributes attributes, std::vector<ir::ValueId> inputs,
+                       std::string_view tactic) {
+    Result<ir::NodeId> node = module.AddNode(std::move(attributes), std::move(inputs), "n");
+    GRAFT_CHECK(node.ok(), "{}", node.status().ToString());
+    return RunNode(module, *node, tactic)[0];
+  };
+  const auto i32 = [](Dims dims, std::initializer_list<int32_t> values) {
+    return Tensor::Of<int32_t>(std::move(dims), values);
+  };
+  EXPECT_TRUE(BitwiseEqual(run(ir::ReshapeAttributes{{3, 2}}, {x}, "cpu.reshape.copy"),
+                           i32({3, 2}, {1, 2, 3, 4, 5, 6})));
+  EXPECT_TRUE(BitwiseEqual(run(ir::TransposeAttributes{{1, 0}}, {x}, "cpu.transpose.blocks"),
+                           i32({3, 2}, {1, 4, 2, 5, 3, 6})));
+  EXPECT_TRUE(BitwiseEqual(run(ir::ConcatAttributes{1}, {x, y}, "cpu.concat.copies"),
+                           i32({2, 4}, {1, 2, 3, 7, 4, 5, 6, 8})));
+  EXPECT_TRUE(BitwiseEqual(run(ir::SliceAttributes{{0, 2}, {2, 2}, {1, -1}}, {x}, "cpu.slice.copy"),
+                           i32({2, 2}, {3, 2, 6, 5})));
+  EXPECT_TRUE(BitwiseEqual(run(ir::BroadcastAttributes{{2, 2}}, {y}, "cpu.broadcast.copy"),
+                           i32({2, 2}, {7, 7, 8, 8})));
+  EXPECT_TRUE(BitwiseEqual(run(ir::TileAttributes{{1, 3}}, {y}, "cpu.tile.copy"),
+                           i32({2, 3}, {7, 7, 7, 8, 8, 8})));
+  EXPECT_TRUE(BitwiseEqual(
+      run(ir::PadAttributes{ir::PadMode::kConstant, {0, 1}, {0, 0}, 9}, {y}, "cpu.pad.tables"),
+      i32({2, 2}, {9, 7, 9, 8})));
+  const ir::ValueId index = module.AddConstant("i", Tensor::Of<int64_t>({2}, {2, 0}));
+  EXPECT_TRUE(BitwiseEqual(run(ir::GatherAttributes{1, 0}, {x, index}, "cpu.gather.slices"),
+                           i32({2, 2}, {3, 1, 6, 4})));
+  const ir::ValueId tuple = module.AddConstant("t", Tensor::Of<int64_t>({1, 2}, {1, 2}));
+  EXPECT_TRUE(BitwiseEqual(run(ir::GatherNdAttributes{0}, {x, tuple}, "cpu.gather_nd.slices"),
+                           i32({1}, {6})));
+  EXPECT_TRUE(
+      BitwiseEqual(run(ir::DimsAttributes{{-1, 5}, DType::kInt32, 1}, {}, "cpu.dims.constant"),
+                   i32({2}, {-1, 5})));
+}
+
 }  // namespace
 }  // namespace graft::cpu

@@ -1,7 +1,10 @@
 // What the kernels' unit tests share.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <string>
@@ -40,5 +43,23 @@ class Scratch {
  private:
   AlignedBuffer buffer_;
 };
+
+// Runs an operation with one output of `count` elements on one thread and on three; the results
+// must be the same bits.
+template <class T, class Operation>
+std::vector<T> RunOperation(const Operation& operation, const std::vector<const void*>& inputs,
+                            int64_t count) {
+  std::vector<T> results[2];
+  for (int i = 0; i < 2; ++i) {
+    const std::unique_ptr<Executor> executor = MakeTbbExecutor(i == 0 ? 1 : 3);
+    Scratch scratch(operation.scratch_bytes(executor->width()));
+    results[i].resize(count);
+    void* output = results[i].data();
+    operation.Run({inputs, {&output, 1}, scratch.get()}, *executor);
+  }
+  EXPECT_EQ(std::memcmp(results[0].data(), results[1].data(), count * sizeof(T)), 0)
+      << "the result depends on the number of threads";
+  return results[0];
+}
 
 }  // namespace graft::cpu

@@ -1,25 +1,9 @@
 #include <algorithm>
 
 #include "kernels/cpu/pointwise/pointwise.h"
+#include "kernels/cpu/strides.h"
 
 namespace graft::cpu {
-namespace {
-
-// The elements between neighbours along each axis of `output` for an input of `dims`; 0 where it
-// broadcasts.
-std::vector<int64_t> BroadcastStrides(const Dims& dims, int64_t row_stride, const Dims& output) {
-  std::vector<int64_t> strides(output.size(), 0);
-  int64_t stride = 1;
-  for (size_t i = 0; i < dims.size(); ++i) {
-    const size_t axis = dims.size() - 1 - i;
-    if (dims[axis] != 1) strides[output.size() - 1 - i] = stride;
-    stride = i == 0 ? row_stride : stride * dims[axis];
-  }
-  return strides;
-}
-
-}  // namespace
-
 Result<PointwiseOperation> PointwiseOperation::Make(const PointwiseProblem& problem) {
   std::vector<DType> dtypes;
   for (const PointwiseProblem::Input& input : problem.inputs) dtypes.push_back(input.dtype);
@@ -29,6 +13,10 @@ Result<PointwiseOperation> PointwiseOperation::Make(const PointwiseProblem& prob
   std::vector<std::vector<int64_t>> strides;
   std::vector<size_t> sizes;
   for (const PointwiseProblem::Input& input : problem.inputs) {
+    if (!Broadcasts(input.dims, problem.output)) {
+      return InvalidArgumentError("{} does not broadcast to {}", Describe(input.dtype, input.dims),
+                                  Describe(operation.kernel_.result_dtype(), problem.output));
+    }
     strides.push_back(BroadcastStrides(input.dims, input.row_stride, problem.output));
     sizes.push_back(SizeOf(input.dtype));
   }

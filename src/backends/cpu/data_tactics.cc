@@ -1,0 +1,333 @@
+#include <algorithm>
+#include <cstring>
+
+#include "backends/cpu/table_tactics.h"
+#include "backends/cpu/tactic_base.h"
+#include "kernels/cpu/data/copy.h"
+#include "kernels/cpu/data/gather.h"
+#include "kernels/cpu/data/pad.h"
+#include "kernels/cpu/pointwise/instructions.h"
+#include "kernels/cpu/strides.h"
+
+namespace graft::cpu {
+namespace {
+
+std::vector<int64_t> Values(std::span<const ir::Dim> dims) {
+  std::vector<int64_t> values;
+  for (const ir::Dim& d : dims) values.push_back(d.constant().value());
+  return values;
+}
+
+std::optional<Refusal> RefuseDType(const ir::Module& module, const ir::Node& node) {
+  const DType dtype = module.value(node.outputs[0]).dtype;
+  if (!IsNumeric(dtype)) return Refuse("elements of {} have no place in an engine", Name(dtype));
+  return std::nullopt;
+}
+
+using Copies = std::vector<CopyProblem>;
+
+// An op that is nothing but copies.
+class CopyTactic final : public CpuTactic {
+ public:
+  using MakeCopies = Result<Copies> (*)(const BoundNode& node);
+
+  CopyTactic(std::string_view name, int version, MakeCopies make_copies)
+      : CpuTactic(name, version), make_copies_(make_copies) {}
+
+  std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
+    return RefuseDType(module, node);
+  }
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
+    TacticTraits traits;
+    traits.strided_inputs = true;
+    traits.strided_output = true;
+    traits.exact = true;
+    return traits;
+  }
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
+                                          const PackedWeights*) const override {
+    Result<Copies> copies = make_copies_(node);
+    if (!copies.ok()) return copies.status().WithContext(node.name);
+    return MakeStep(CopyOperation(*copies, SizeOf(node.outputs[0].dtype)));
+  }
+
+ private:
+  MakeCopies make_copies_;
+};
+
+Result<Copies> TransposeCopies(const BoundNode& node) {
+  const auto& a = std::get<ir::TransposeAttributes>(node.attributes);
+  const BoundValue& x = node.inputs[0];
+  return Copies{TransposeCopy(x.dims, x.row_stride, a.permutation, node.outputs[0].row_stride)};
+}
+
+Result<Copies> ConcatOperandCopies(const BoundNode& node) {
+  const int64_t axis = std::get<ir::ConcatAttributes>(node.attributes).axis;
+  const BoundValue& y = node.outputs[0];
+  Copies copies;
+  int64_t position = 0;
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    const BoundValue& x = node.inputs[i];
+    Dims expected = y.dims;
+    expected[axis] = x.dims[axis];
+    if (x.dims != expected) {
+      return InvalidArgumentError("operand {} is {} in a concatenation along axis {} to {}", i,
+                                  Describe(x.dtype, x.dims), axis, Describe(y.dtype, y.dims));
+    }
+    copies.push_back(ConcatCopy(static_cast<int>(i), x.dims, x.row_stride, axis, position, y.dims,
+                                y.row_stride));
+    position += x.dims[axis];
+  }
+  return copies;
+}
+
+Result<Copies> SliceCopies(const BoundNode& node) {
+  const auto& a = std::get<ir::SliceAttributes>(node.attributes);
+  const BoundValue& x = node.inputs[0];
+  const std::vector<int64_t> begin = Values(a.begin);
+  const std::vector<int64_t> size = Values(a.size);
+  for (size_t i = 0; i < size.size(); ++i) {
+    const int64_t last = begin[i] + (size[i] - 1) * a.strides[i];
+    if (size[i] > 0 && (std::min(begin[i], last) < 0 || std::max(begin[i], last) >= x.dims[i])) {
+      return InvalidArgumentError("elements {} to {} of axis {} of {}", begin[i], last, i,
+                                  Describe(x.dtype, x.dims));
+    }
+  }
+  return Copies{
+      SliceCopy(x.dims, x.row_stride, begin, size, a.strides, node.outputs[0].row_stride)};
+}
+
+Result<Copies> BroadcastCopies(const BoundNode& node) {
+  const BoundValue& x = node.inputs[0];
+  const BoundValue& y = node.outputs[0];
+  if (!Broadcasts(x.dims, y.dims)) {
+    return InvalidArgumentError("{} does not broadcast to {}", Describe(x.dtype, x.dims),
+                                Describe(y.dtype, y.dims));
+  }
+  return Copies{BroadcastCopy(x.dims, x.row_stride, y.dims, y.row_stride)};
+}
+
+Result<Copies> TileCopies(const BoundNode& node) {
+  const auto& a = std::get<ir::TileAttributes>(node.attributes);
+  const BoundValue& x = node.inputs[0];
+  return Copies{TileCopy(x.dims, x.row_stride, Values(a.multiples), node.outputs[0].row_stride)};
+}
+
+Result<Copies> DepthToSpaceCopies(const BoundNode& node) {
+  const auto& a = std::get<ir::DepthToSpaceAttributes>(node.attributes);
+  const BoundValue& x = node.inputs[0];
+  const BoundValue& y = node.outputs[0];
+  if (CountElements(x.dims) != CountElements(y.dims)) {
+    return InvalidArgumentError("{} is not a multiple of blocks of {}", Describe(x.dtype, x.dims),
+                                a.block);
+  }
+  return Copies{DepthToSpaceCopy(x.dims, x.row_stride, a.block, a.to_depth, y.row_stride)};
+}
+
+// The same bytes: nothing to do where the planner lets the result share its operand's buffer.
+class ReshapeOperation {
+ public:
+  explicit ReshapeOperation(CopyOperation copy) : copy_(std::move(copy)) {}
+  size_t scratch_bytes(int) const { return 0; }
+  void Run(const Buffers& buffers, Executor& executor) const {
+    if (buffers.inputs[0] != buffers.outputs[0]) copy_.Run(buffers, executor);
+  }
+
+ private:
+  CopyOperation copy_;
+};
+
+class ReshapeTactic final : public CpuTactic {
+ public:
+  using CpuTactic::CpuTactic;
+  std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
+    return RefuseDType(module, node);
+  }
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
+    TacticTraits traits;
+    traits.in_place = true;
+    traits.exact = true;
+    return traits;
+  }
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
+                                          const PackedWeights*) const override {
+    const BoundValue& x = node.inputs[0];
+    const BoundValue& y = node.outputs[0];
+    const int64_t count = CountElements(x.dims);
+    if (count != CountElements(y.dims)) {
+      return InvalidArgumentError("{}: {} cannot become {}", node.name, Describe(x.dtype, x.dims),
+                                  Describe(y.dtype, y.dims));
+    }
+    const CopyProblem all{0, {count}, {1}, {1}};
+    return MakeStep(ReshapeOperation(CopyOperation({&all, 1}, SizeOf(x.dtype))));
+  }
+};
+
+class PadTactic final : public CpuTactic {
+ public:
+  using CpuTactic::CpuTactic;
+  std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
+    const DType dtype = module.value(node.outputs[0]).dtype;
+    if (node.get<ir::PadAttributes>()->mode == ir::PadMode::kConstant &&
+        CastLoop(DType::kFloat64, dtype) == nullptr) {
+      return Refuse("no padding of {} with a constant on the CPU", Name(dtype));
+    }
+    return RefuseDType(module, node);
+  }
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
+    TacticTraits traits;
+    traits.strided_inputs = true;
+    traits.exact = true;
+    return traits;
+  }
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
+                                          const PackedWeights*) const override {
+    const auto& a = std::get<ir::PadAttributes>(node.attributes);
+    const BoundValue& x = node.inputs[0];
+    PadProblem problem;
+    switch (a.mode) {
+      case ir::PadMode::kConstant:
+        problem.padding = Padding::kConstant;
+        CastLoop(DType::kFloat64, x.dtype)({{&a.value}, {0}, problem.value, 1, 0, 0});
+        break;
+      case ir::PadMode::kReflect:
+        problem.padding = Padding::kReflect;
+        break;
+      case ir::PadMode::kSymmetric:
+        problem.padding = Padding::kSymmetric;
+        break;
+    }
+    problem.x = x.dims;
+    problem.x_row_stride = x.row_stride;
+    problem.before = Values(a.before);
+    problem.after = Values(a.after);
+    problem.element_size = SizeOf(x.dtype);
+    Result<PadOperation> operation = PadOperation::Make(problem);
+    if (!operation.ok()) return operation.status().WithContext(node.name);
+    return MakeStep(std::move(operation).value());
+  }
+};
+
+class GatherTactic final : public CpuTactic {
+ public:
+  using MakeProblem = GatherProblem (*)(const BoundNode& node);
+
+  GatherTactic(std::string_view name, int version, MakeProblem make_problem)
+      : CpuTactic(name, version), make_problem_(make_problem) {}
+
+  std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
+    const DType index = module.value(node.inputs[1]).dtype;
+    if (index != DType::kInt32 && index != DType::kInt64) {
+      return Refuse("no gathering by indices of {} on the CPU", Name(index));
+    }
+    return RefuseDType(module, node);
+  }
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
+    TacticTraits traits;
+    traits.exact = true;
+    return traits;
+  }
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
+                                          const PackedWeights*) const override {
+    GatherProblem problem = make_problem_(node);
+    problem.slice_bytes *= static_cast<int64_t>(SizeOf(node.inputs[0].dtype));
+    problem.index_dtype = node.inputs[1].dtype;
+    const int64_t slices = problem.batches * problem.outer * problem.tuples;
+    const BoundValue& y = node.outputs[0];
+    if (slices * problem.slice_bytes !=
+        CountElements(y.dims) * static_cast<int64_t>(SizeOf(y.dtype))) {
+      return InvalidArgumentError("{}: the batch dimensions of {} and {} differ", node.name,
+                                  Describe(node.inputs[0].dtype, node.inputs[0].dims),
+                                  Describe(node.inputs[1].dtype, node.inputs[1].dims));
+    }
+    Result<GatherOperation> operation = GatherOperation::Make(problem);
+    if (!operation.ok()) return operation.status().WithContext(node.name);
+    return MakeStep(std::move(operation).value());
+  }
+
+ private:
+  MakeProblem make_problem_;
+};
+
+GatherProblem GatherAlong(const BoundNode& node) {
+  const auto& a = std::get<ir::GatherAttributes>(node.attributes);
+  return GatherOperation::Along(node.inputs[0].dims, node.inputs[1].dims, a.axis, a.batch_dims);
+}
+
+GatherProblem GatherNd(const BoundNode& node) {
+  const auto& a = std::get<ir::GatherNdAttributes>(node.attributes);
+  return GatherOperation::Nd(node.inputs[0].dims, node.inputs[1].dims, a.batch_dims);
+}
+
+// Integers that the shapes fix: known when the step is bound.
+class ConstantOperation {
+ public:
+  explicit ConstantOperation(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {}
+  size_t scratch_bytes(int) const { return 0; }
+  void Run(const Buffers& buffers, Executor&) const {
+    std::copy(bytes_.begin(), bytes_.end(), static_cast<std::byte*>(buffers.outputs[0]));
+  }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+class DimsTactic final : public CpuTactic {
+ public:
+  using CpuTactic::CpuTactic;
+  std::optional<Refusal> Accepts(const ir::Module&, const ir::Node&) const override {
+    return std::nullopt;
+  }
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
+    TacticTraits traits;
+    traits.exact = true;
+    return traits;
+  }
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
+                                          const PackedWeights*) const override {
+    const auto& a = std::get<ir::DimsAttributes>(node.attributes);
+    const size_t size = SizeOf(a.dtype);
+    std::vector<std::byte> bytes;
+    for (int64_t value : Values(a.values)) {
+      // Little endian: the low bytes of an int64 are the int32.
+      const std::byte* first = reinterpret_cast<const std::byte*>(&value);
+      if (a.dtype == DType::kInt32 && value != static_cast<int32_t>(value)) {
+        return InvalidArgumentError("{}: {} does not fit i32", node.name, value);
+      }
+      bytes.insert(bytes.end(), first, first + size);
+    }
+    return MakeStep(ConstantOperation(std::move(bytes)));
+  }
+};
+
+}  // namespace
+
+#define GRAFT_COPY_TACTIC(Id, make_copies)                               \
+  std::unique_ptr<Tactic> Make##Id(std::string_view name, int version) { \
+    return std::make_unique<CopyTactic>(name, version, make_copies);     \
+  }
+GRAFT_COPY_TACTIC(TransposeBlocks, TransposeCopies)
+GRAFT_COPY_TACTIC(ConcatCopies, ConcatOperandCopies)
+GRAFT_COPY_TACTIC(SliceCopy, SliceCopies)
+GRAFT_COPY_TACTIC(BroadcastCopy, BroadcastCopies)
+GRAFT_COPY_TACTIC(TileCopy, TileCopies)
+GRAFT_COPY_TACTIC(DepthToSpaceCopy, DepthToSpaceCopies)
+#undef GRAFT_COPY_TACTIC
+
+std::unique_ptr<Tactic> MakeReshapeCopy(std::string_view name, int version) {
+  return std::make_unique<ReshapeTactic>(name, version);
+}
+std::unique_ptr<Tactic> MakePadTables(std::string_view name, int version) {
+  return std::make_unique<PadTactic>(name, version);
+}
+std::unique_ptr<Tactic> MakeGatherSlices(std::string_view name, int version) {
+  return std::make_unique<GatherTactic>(name, version, GatherAlong);
+}
+std::unique_ptr<Tactic> MakeGatherNdSlices(std::string_view name, int version) {
+  return std::make_unique<GatherTactic>(name, version, GatherNd);
+}
+std::unique_ptr<Tactic> MakeDimsConstant(std::string_view name, int version) {
+  return std::make_unique<DimsTactic>(name, version);
+}
+
+}  // namespace graft::cpu
