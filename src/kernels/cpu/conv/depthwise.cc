@@ -1,0 +1,258 @@
+// Convolution of each channel by itself: vectors run along the channels, a few neighbouring outputs
+// are kept in registers, so that an input that several of them need is loaded once.
+#include <algorithm>
+
+#include "kernels/cpu/conv/conv.h"
+#include "kernels/cpu/parallel.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/conv/depthwise.cc"
+#include <hwy/foreach_target.h>
+// Highway's own order: foreach_target.h first.
+#include <hwy/highway.h>
+
+#ifndef GRAFT_KERNELS_CPU_CONV_DEPTHWISE_ONCE
+#define GRAFT_KERNELS_CPU_CONV_DEPTHWISE_ONCE
+namespace graft::cpu {
+
+// Weights lie in blocks of 16 channels, all taps of a block together.
+inline constexpr int64_t kChannelBlock = 16;
+
+// A run of neighbouring outputs of one row, and the taps that fall inside the image.
+struct DepthwiseSpan {
+  const float* input;    // what the first tap of the first output reads, channel 0
+  const float* weights;  // of the first tap
+  int64_t rows;          // taps
+  int64_t columns;       // taps
+  int64_t input_row;     // elements from a tap to the one below it
+  int64_t input_column;  // to the one beside it
+  int64_t input_output;  // from an output's taps to the next output's
+  int64_t weight_row;    // from a row of taps to the next
+  int64_t weight_block;  // from a block of channels to the next
+  int64_t channels;
+  float* output;
+  int64_t output_stride;
+  const float* residual;  // at the first output
+  const Epilogue* epilogue;
+};
+
+}  // namespace graft::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace graft::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+constexpr int64_t kLanes = hn::MaxLanes(D());
+constexpr int kOutputs = 4;
+
+// Adds one row of taps to the accumulators of kCount outputs.
+template <int kWidth, int kStride, int kCount, class Load>
+HWY_INLINE void AddTaps(const DepthwiseSpan& s, const float* in, const float* w, Load&& load,
+                        V (&acc)[kCount]) {
+  const D d;
+  if constexpr (kWidth > 0) {
+    V taps[kWidth];
+    _Pragma("GCC unroll 8") for (int k = 0; k < kWidth; ++k) {
+      taps[k] = hn::LoadU(d, w + k * kChannelBlock);
+    }
+    constexpr int kInputs = (kCount - 1) * kStride + kWidth;
+    _Pragma("GCC unroll 32") for (int i = 0; i < kInputs; ++i) {
+      const V x = load(in + i * s.input_column);
+      _Pragma("GCC unroll 8") for (int o = 0; o < kCount; ++o) {
+        const int k = i - o * kStride;
+        if (k >= 0 && k < kWidth) acc[o] = hn::MulAdd(x, taps[k], acc[o]);
+      }
+    }
+  } else {
+    for (int64_t k = 0; k < s.columns; ++k) {
+      const V tap = hn::LoadU(d, w + k * kChannelBlock);
+      _Pragma("GCC unroll 8") for (int o = 0; o < kCount; ++o) {
+        acc[o] = hn::MulAdd(load(in + k * s.input_column + o * s.input_output), tap, acc[o]);
+      }
+    }
+  }
+}
+
+template <int kWidth, int kStride, int kCount, bool kMasked>
+HWY_INLINE void Channels(const DepthwiseSpan& s, int64_t c) {
+  const D d;
+  const auto mask = hn::FirstN(d, static_cast<size_t>(s.channels - c));
+  auto load = [&](const float* from)
+                  HWY_ATTR { return kMasked ? hn::MaskedLoad(mask, d, from) : hn::LoadU(d, from); };
+  const Epilogue& epilogue = *s.epilogue;
+  V acc[kCount];
+  const V start = epilogue.bias ? load(epilogue.bias + c) : hn::Zero(d);
+  for (V& a : acc) a = start;
+  const float* in = s.input + c;
+  const float* w = s.weights + c / kChannelBlock * s.weight_block + c % kChannelBlock;
+  for (int64_t row = 0; row < s.rows; ++row, in += s.input_row, w += s.weight_row) {
+    AddTaps<kWidth, kStride>(s, in, w, load, acc);
+  }
+  const V low = hn::Set(d, epilogue.low);
+  const V high = hn::Set(d, epilogue.high);
+  for (int o = 0; o < kCount; ++o) {
+    V v = acc[o];
+    if (s.residual) v = hn::Add(v, load(s.residual + o * epilogue.residual_stride + c));
+    // Max and Min give their second operand when either is NaN: NaN stays.
+    v = hn::Min(high, hn::Max(low, v));
+    float* to = s.output + o * s.output_stride + c;
+    if (kMasked) {
+      hn::BlendedStore(v, mask, d, to);
+    } else {
+      hn::StoreU(v, d, to);
+    }
+  }
+}
+
+// kWidth taps in a row and kStride as constants; 0 stands for any.
+template <int kWidth, int kStride, int kCount>
+void Span(const DepthwiseSpan& s) {
+  int64_t c = 0;
+  for (; c + kLanes <= s.channels; c += kLanes) Channels<kWidth, kStride, kCount, false>(s, c);
+  if (c < s.channels) Channels<kWidth, kStride, kCount, true>(s, c);
+}
+
+using SpanFunction = void (*)(const DepthwiseSpan&);
+SpanFunction ChooseSpan(const ConvFilter& f) {
+  if (f.dilation[2] != 1) return Span<0, 0, kOutputs>;
+  switch (f.kernel[2] * 4 + f.stride[2]) {
+    case 3 * 4 + 1:
+      return Span<3, 1, kOutputs>;
+    case 3 * 4 + 2:
+      return Span<3, 2, kOutputs>;
+    case 5 * 4 + 1:
+      return Span<5, 1, kOutputs>;
+    case 5 * 4 + 2:
+      return Span<5, 2, kOutputs>;
+    case 7 * 4 + 1:
+      return Span<7, 1, kOutputs>;
+    case 7 * 4 + 2:
+      return Span<7, 2, kOutputs>;
+    default:
+      return Span<0, 0, kOutputs>;
+  }
+}
+
+// One row of outputs of one image.
+void Row(const ConvProblem& p, const ConvArguments& arguments, int64_t row) {
+  const ConvFilter& f = p.filter;
+  const int64_t n = row / p.output[1];
+  const int64_t y0 = row % p.output[1] * f.stride[1] - p.pad[1];
+  // Taps [first, last) of a side that fall inside the image.
+  struct Taps {
+    int64_t first;
+    int64_t last;
+  };
+  auto inside = [&](int64_t start, int axis) {
+    const int64_t step = f.dilation[axis];
+    const int64_t first = start < 0 ? std::min(f.kernel[axis], (-start + step - 1) / step) : 0;
+    const int64_t last = start < p.input[axis]
+                             ? std::min(f.kernel[axis], (p.input[axis] - start + step - 1) / step)
+                             : 0;
+    return Taps{first, std::max(first, last)};
+  };
+  const Taps rows = inside(y0, 1);
+  const int64_t image_row = p.input[2] * p.input_stride;
+
+  DepthwiseSpan s;
+  s.rows = rows.last - rows.first;
+  s.input_row = f.dilation[1] * image_row;
+  s.input_column = f.dilation[2] * p.input_stride;
+  s.input_output = f.stride[2] * p.input_stride;
+  s.weight_row = f.kernel[2] * kChannelBlock;
+  s.weight_block = f.kernel[1] * s.weight_row;
+  s.channels = f.output_channels;
+  s.output_stride = p.output_stride;
+  s.epilogue = &arguments.epilogue;
+  const float* input =
+      arguments.input + (n * p.input[1] + y0 + rows.first * f.dilation[1]) * image_row;
+  const float* weights = arguments.weights + rows.first * s.weight_row;
+  float* output = arguments.output + row * p.output[2] * p.output_stride;
+  const float* residual =
+      arguments.epilogue.residual
+          ? arguments.epilogue.residual + row * p.output[2] * arguments.epilogue.residual_stride
+          : nullptr;
+
+  const SpanFunction wide = ChooseSpan(f);
+  const int64_t extent = (f.kernel[2] - 1) * f.dilation[2];
+  for (int64_t x = 0; x < p.output[2];) {
+    const int64_t x0 = x * f.stride[2] - p.pad[2];
+    const int64_t last_x = x0 + (kOutputs - 1) * f.stride[2] + extent;
+    const bool whole = x + kOutputs <= p.output[2] && x0 >= 0 && last_x < p.input[2];
+    const Taps columns = whole ? Taps{0, f.kernel[2]} : inside(x0, 2);
+    s.columns = columns.last - columns.first;
+    s.input = input + (x0 + columns.first * f.dilation[2]) * p.input_stride;
+    s.weights = weights + columns.first * kChannelBlock;
+    s.output = output + x * p.output_stride;
+    s.residual = residual ? residual + x * arguments.epilogue.residual_stride : nullptr;
+    if (whole) {
+      wide(s);
+      x += kOutputs;
+    } else {
+      Span<0, 0, 1>(s);
+      ++x;
+    }
+  }
+}
+
+}  // namespace graft::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace graft::cpu {
+
+HWY_EXPORT(Row);
+
+std::optional<Refusal> DepthwiseRefuses(const ConvFilter& f) {
+  if (f.groups != f.input_channels || f.groups != f.output_channels) {
+    return Refuse("{} groups of {} input and {} output channels: not one channel each", f.groups,
+                  f.input_channels, f.output_channels);
+  }
+  if (f.kernel[0] != 1 || f.stride[0] != 1) return Refuse("three spatial dimensions");
+  return std::nullopt;
+}
+
+int64_t DepthwisePackedSize(const ConvFilter& f) {
+  return CeilDiv(f.output_channels, kChannelBlock) * kChannelBlock * f.taps();
+}
+
+void DepthwisePack(const ConvFilter& f, const float* weights, float* packed, Executor&) {
+  for (int64_t block = 0; block < f.output_channels; block += kChannelBlock) {
+    for (int64_t tap = 0; tap < f.taps(); ++tap) {
+      for (int64_t c = block; c < block + kChannelBlock; ++c) {
+        *packed++ = c < f.output_channels ? weights[tap * f.output_channels + c] : 0.0f;
+      }
+    }
+  }
+}
+
+int64_t DepthwiseWorkspaceSize(const ConvProblem&, int) { return 0; }
+
+void DepthwiseRun(const ConvProblem& p, const ConvArguments& arguments, Executor& executor) {
+  const int64_t rows = p.batch * p.output[0] * p.output[1];
+  if (rows == 0 || p.output[2] == 0) return;
+  const auto run_row = HWY_DYNAMIC_DISPATCH(Row);
+  const int64_t tasks = std::min(rows, TaskCount(p.rows() * p.filter.output_channels, executor));
+  executor.ParallelFor(tasks, [&](int64_t task, int worker) {
+    const Range range = Part(rows, tasks, task);
+    for (int64_t row = range.begin; row < range.end; ++row) {
+      run_row(p, arguments, row);
+      if (arguments.epilogue.finish) {
+        (*arguments.epilogue.finish)(row* p.output[2], p.output[2], 0, p.filter.output_channels,
+                                     worker);
+      }
+    }
+  });
+}
+
+double DepthwiseCost(const ConvProblem& p) {
+  // Loads bound it: two for a multiply-add of 16 channels, and what comes from memory.
+  return p.multiply_adds() / 16 + static_cast<double>(p.batch * p.input_pixels() + p.rows()) *
+                                      static_cast<double>(p.filter.output_channels) / 8;
+}
+
+}  // namespace graft::cpu
+#endif  // HWY_ONCE
