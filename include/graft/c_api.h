@@ -78,7 +78,7 @@ typedef struct graft_engine_options {
   int32_t threads; /* that pack weights while loading; 0: one for each processor */
 } graft_engine_options;
 #define GRAFT_ENGINE_OPTIONS_INIT \
-  { sizeof(graft_engine_options), NULL, 1, 0, NULL, NULL, 1 }
+  { sizeof(graft_engine_options), 1, 0, NULL, NULL, 0 }
 
 /* An engine is shared by threads; equal plans loaded in one process are one engine. */
 typedef struct graft_engine graft_engine;

@@ -1,0 +1,214 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "plan/memory_planner.h"
+#include "plan/plan_file.h"
+
+namespace graft {
+namespace {
+
+using ::testing::HasSubstr;
+
+FileBytes Bytes(const std::string& text) {
+  Tensor tensor = *Tensor::Allocate(DType::kUint8, {static_cast<int64_t>(text.size())});
+  std::copy(text.begin(), text.end(), reinterpret_cast<char*>(tensor.mutable_raw()));
+  return {tensor.shared(), text.size()};
+}
+
+// relu(x · w + b) with a dynamic batch, and a host value that shapes the second output.
+Plan SmallPlan() {
+  Plan plan;
+  ir::Module& m = plan.module;
+  ir::Symbol batch;
+  batch.name = "x.0";
+  ir::Symbol length;
+  length.kind = ir::Symbol::Kind::kHostValue;
+  length.input = 1;
+  length.name = "shape[0]";
+  const ir::SymbolId n = m.AddSymbol(batch);
+  const ir::SymbolId k = m.AddSymbol(length);
+  const ir::ValueId x = m.AddInput("x:0", DType::kFloat32, {ir::Dim::Symbol(n), 2});
+  const ir::ValueId shape = m.AddInput("shape:0", DType::kInt32, {1});
+  m.value(shape).contents = {ir::Dim::Symbol(k)};
+  const ir::ValueId w = m.AddConstant("w", Tensor::Of<float>({2, 3}, {1, 2, 3, 4, 5, 6}));
+  const ir::ValueId b = m.AddConstant("b", Tensor::Of<float>({3}, {1, 2, 3}));
+  ir::MatMulAttributes matmul;
+  matmul.epilogue.inputs = 2;
+  const int sum = matmul.epilogue.Add(PointwiseOp::kAdd, DType::kFloat32, 0, 1);
+  matmul.epilogue.Add(PointwiseOp::kRelu, DType::kFloat32, sum);
+  const ir::ValueId y = m.node(*m.AddNode(matmul, {x, w, b}, "dense")).outputs[0];
+  const ir::ValueId zero = m.AddConstant("zero", Tensor::Scalar<float>(0));
+  const ir::ValueId fill =
+      m.node(*m.AddNode(ir::BroadcastAttributes{{ir::Dim::Symbol(k) * 2 + 1}}, {zero}, "fill"))
+          .outputs[0];
+  m.outputs = {y, fill};
+  m.output_names = {"y:0", "fill:0"};
+  plan.backend = "reference";
+  plan.choices.points = {{{1, 1}}, {{8, 1}}};
+  plan.choices.steps = {{{{"matmul", 1}, {"matmul.generated", 3}}, {0, 1}},
+                        {{{"fill", 1}}, {0, 0}}};
+  plan.provenance = {"00ff", "--batch 1", "test", "graft 0"};
+  return plan;
+}
+
+// Everything that a run depends on.
+std::string Describe(const Plan& plan) {
+  std::string text = ir::ToText(plan.module).value();
+  for (ir::ValueId id = 0; id < plan.module.value_count(); ++id) {
+    const ir::Value& value = plan.module.value(id);
+    if (value.constant) text += ToHex(HashBytes(value.constant->raw(), value.constant->bytes()));
+    text += fmt::format(" {} {} {}", value.name, value.low, value.high);
+  }
+  for (const StepChoice& step : plan.choices.steps) {
+    for (const TacticChoice& t : step.tactics) text += fmt::format(" {}.{}", t.name, t.version);
+  }
+  return text + plan.backend + plan.provenance.options;
+}
+
+TEST(PlanFile, RoundTrips) {
+  const Plan plan = SmallPlan();
+  const std::string file = *WritePlan(plan);
+  const Result<Plan> read = ReadPlan(Bytes(file));
+  ASSERT_TRUE(read.ok()) << read.status().ToString();
+  EXPECT_EQ(Describe(*read), Describe(plan));
+  EXPECT_EQ(read->choices, plan.choices);
+  EXPECT_EQ(read->provenance, plan.provenance);
+  EXPECT_EQ(*WritePlan(*read), file);
+  for (ir::ValueId id = 0; id < read->module.value_count(); ++id) {
+    const std::optional<Tensor>& constant = read->module.value(id).constant;
+    if (!constant) continue;
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(constant->raw()) % 64, 0u);
+  }
+}
+
+TEST(PlanFile, StoresEqualWeightsOnce) {
+  Plan plan = SmallPlan();
+  Tensor big = *Tensor::Allocate(DType::kUint8, {100000});
+  std::fill_n(big.mutable_data<uint8_t>().data(), 100000, uint8_t{7});
+  for (int i = 0; i < 3; ++i) {
+    plan.module.outputs.push_back(plan.module.AddConstant(fmt::format("c{}", i), big));
+    plan.module.output_names.push_back(fmt::format("c{}", i));
+  }
+  EXPECT_LT(WritePlan(plan)->size(), 110000u);
+}
+
+TEST(PlanFile, RefusesEveryAlteredByteOrIsTheSame) {
+  const std::string file = *WritePlan(SmallPlan());
+  const std::string same = Describe(*ReadPlan(Bytes(file)));
+  int refused = 0;
+  for (size_t i = 0; i < file.size(); ++i) {
+    for (const char flip : {'\x01', '\x80', '\xff'}) {
+      std::string altered = file;
+      altered[i] ^= flip;
+      const Result<Plan> plan = ReadPlan(Bytes(altered));
+      if (plan.ok()) {
+        EXPECT_EQ(Describe(*plan), same) << "byte " << i;
+      } else {
+        EXPECT_FALSE(plan.status().message().empty());
+        ++refused;
+      }
+    }
+  }
+  EXPECT_GT(refused, 2000);
+}
+
+TEST(PlanFile, RefusesEveryTruncation) {
+  const std::string file = *WritePlan(SmallPlan());
+  for (size_t size = 0; size < file.size(); ++size) {
+    const Result<Plan> plan = ReadPlan(Bytes(file.substr(0, size)));
+    ASSERT_FALSE(plan.ok()) << size;
+    EXPECT_EQ(plan.status().code(), StatusCode::kDataLoss) << plan.status().ToString();
+  }
+  EXPECT_FALSE(ReadPlan(Bytes(file + "x")).ok());
+}
+
+TEST(PlanFile, NamesTheFieldThatOffends) {
+  std::string file = *WritePlan(SmallPlan());
+  std::string newer = file;
+  newer[8] = 99;
+  const Status version = ReadPlan(Bytes(newer)).status();
+  EXPECT_EQ(version.code(), StatusCode::kUnsupported);
+  EXPECT_THAT(version.message(), HasSubstr("version 99"));
+  file.back() ^= 1;  // of the last weight
+  const Status weight = ReadPlan(Bytes(file)).status();
+  EXPECT_EQ(weight.code(), StatusCode::kDataLoss);
+  EXPECT_THAT(weight.message(), HasSubstr("weight zero"));
+}
+
+TEST(PlanFile, TakesWeightsFromElsewhere) {
+  const Plan plan = SmallPlan();
+  WritePlanOptions write;
+  write.external_name = [&](ir::ValueId id) { return "native/" + plan.module.value(id).name; };
+  const std::string file = *WritePlan(plan, write);
+  EXPECT_THAT(ReadPlan(Bytes(file)).status().message(), HasSubstr("native/w"));
+
+  ReadPlanOptions read;
+  std::map<std::string, Tensor> elsewhere;
+  for (ir::ValueId id = 0; id < plan.module.value_count(); ++id) {
+    const ir::Value& value = plan.module.value(id);
+    if (value.constant) elsewhere["native/" + value.name] = *value.constant;
+  }
+  read.external_weight = [&](const std::string& name) -> Result<Tensor> {
+    return elsewhere.at(name);
+  };
+  const Result<Plan> found = ReadPlan(Bytes(file), read);
+  ASSERT_TRUE(found.ok()) << found.status().ToString();
+  EXPECT_EQ(Describe(*found), Describe(plan));
+
+  elsewhere["native/b"] = Tensor::Of<float>({3}, {1, 2, 4});
+  EXPECT_THAT(ReadPlan(Bytes(file), read).status().message(), HasSubstr("native/b"));
+  elsewhere["native/b"] = Tensor::Of<float>({2}, {1, 2});
+  EXPECT_THAT(ReadPlan(Bytes(file), read).status().message(), HasSubstr("f32[3]"));
+}
+
+TEST(PlanFile, RefusesToWriteWhatIsNotWhole) {
+  Plan plan = SmallPlan();
+  plan.choices.steps.pop_back();
+  EXPECT_THAT(WritePlan(plan).status().message(), HasSubstr("1 steps for 2 nodes"));
+}
+
+TEST(Bindings, AreFoundByBothNames) {
+  const Plan plan = SmallPlan();
+  EXPECT_EQ(*FindInput(plan.module, "shape:0"), 1);
+  EXPECT_EQ(*FindInput(plan.module, "shape"), 1);
+  EXPECT_EQ(*FindInput(plan.module, "TensorRTInputPH_1"), 1);
+  EXPECT_EQ(*FindOutput(plan.module, "TensorRTOutputPH_0"), 0);
+  EXPECT_THAT(FindOutput(plan.module, "z").status().message(), HasSubstr("y:0, fill:0"));
+}
+
+TEST(MemoryPlanner, NeverOverlapsWhatLivesTogether) {
+  std::mt19937 random(1);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<BufferRequest> requests(random() % 60);
+    for (BufferRequest& r : requests) {
+      r.bytes = random() % 5 == 0 ? 0 : random() % 5000;
+      r.first = static_cast<int>(random() % 40);
+      r.last = r.first + static_cast<int>(random() % 8);
+    }
+    const MemoryPlan plan = PlanMemory(requests);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      const BufferRequest& a = requests[i];
+      ASSERT_EQ(plan.offsets[i] % 64, 0u);
+      ASSERT_LE(plan.offsets[i] + a.bytes, plan.bytes);
+      for (size_t j = 0; j < i; ++j) {
+        const BufferRequest& b = requests[j];
+        const bool together = a.first <= b.last && b.first <= a.last && a.bytes && b.bytes;
+        const bool apart = plan.offsets[i] + a.bytes <= plan.offsets[j] ||
+                           plan.offsets[j] + b.bytes <= plan.offsets[i];
+        ASSERT_TRUE(!together || apart) << "round " << round;
+      }
+    }
+  }
+}
+
+TEST(MemoryPlanner, ReusesMemory) {
+  // A chain: two buffers in turn.
+  std::vector<BufferRequest> chain;
+  for (int i = 0; i < 10; ++i) chain.push_back({1024, i, i + 1});
+  EXPECT_EQ(PlanMemory(chain).bytes, 2048u);
+}
+
+}  // namespace
+}  // namespace graft
