@@ -29,8 +29,10 @@ import shutil
 import subprocess
 import sys
 
-# name -> (constructor, side of the image, millions of trained parameters, options). Constructors are
-# those of keras.applications and of keras_models.py.
+CACHE = pathlib.Path(os.environ.get("GRAFT_CACHE", pathlib.Path.home() / ".cache/graft"))
+
+# name -> (constructor, side of the image, millions of trained parameters, options). Constructors
+# are those of keras.applications and of keras_models.py.
 MODELS = {
     "mobilenet_v1": ("MobileNet", 224, 4.2, {}),
     "mobilenet_v2_1.4": ("MobileNetV2", 224, 6.1, {"alpha": 1.4}),
@@ -50,8 +52,7 @@ def cached(name, frozen=False):
     here = pathlib.Path(__file__).resolve().parent
     files = ("guide_models.py", "conditioned.py", "keras_models.py")
     digest = hashlib.sha256(b"".join((here / file).read_bytes() for file in files)).hexdigest()[:16]
-    cache = pathlib.Path(os.environ.get("GRAFT_CACHE", pathlib.Path.home() / ".cache/graft"))
-    folder = cache / "guide-models" / f"{name}-{digest}"
+    folder = CACHE / "guide-models" / f"{name}-{digest}"
     command = [sys.executable, here / "conditioned.py", name, folder]
     if frozen and not (folder / "frozen.json").exists():
         command.append("--frozen-pb")
