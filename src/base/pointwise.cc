@@ -53,6 +53,35 @@ Status Verify(const PointwiseProgram& program) {
 
 namespace {
 
+bool WorksOnIntegers(PointwiseOp op) {
+  switch (op) {
+    case PointwiseOp::kAdd:
+    case PointwiseOp::kSub:
+    case PointwiseOp::kMul:
+    case PointwiseOp::kDiv:
+    case PointwiseOp::kFloorDiv:
+    case PointwiseOp::kFloorMod:
+    case PointwiseOp::kTruncMod:
+    case PointwiseOp::kPow:
+    case PointwiseOp::kMin:
+    case PointwiseOp::kMax:
+    case PointwiseOp::kSquaredDifference:
+    case PointwiseOp::kNeg:
+    case PointwiseOp::kAbs:
+    case PointwiseOp::kSign:
+    case PointwiseOp::kSquare:
+    case PointwiseOp::kFloor:
+    case PointwiseOp::kCeil:
+    case PointwiseOp::kRound:
+    case PointwiseOp::kTrunc:
+    case PointwiseOp::kRelu:
+    case PointwiseOp::kClamp:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // What an instruction demands of its operands; `own` is the result's dtype.
 bool OperandFits(PointwiseOp op, int operand, DType x, DType first, DType own) {
   switch (op) {
@@ -77,7 +106,7 @@ bool OperandFits(PointwiseOp op, int operand, DType x, DType first, DType own) {
     case PointwiseOp::kNot:
       return x == own && !IsFloating(own);
     default:
-      return x == own;
+      return x == own && (IsFloating(own) || (IsInteger(own) && WorksOnIntegers(op)));
   }
 }
 
