@@ -81,4 +81,26 @@ Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
   return bound;
 }
 
+Status VerifyBound(const BoundNode& node) {
+  ir::Module module;
+  ir::Node symbolic;
+  symbolic.attributes = node.attributes;
+  for (const BoundValue& v : node.inputs)
+    symbolic.inputs.push_back(module.AddInput("", v.dtype, ir::MakeShape(v.dims)));
+  Result<std::vector<ir::Value>> results = ir::InferResults(module, symbolic);
+  if (!results.ok()) return results.status().WithContext(node.name);
+  if (results->size() != node.outputs.size())
+    return InvalidArgumentError("{}: {} results", node.name, node.outputs.size());
+  for (size_t i = 0; i < node.outputs.size(); ++i) {
+    const ir::Value& inferred = (*results)[i];
+    if (inferred.dtype != node.outputs[i].dtype ||
+        inferred.shape != ir::MakeShape(node.outputs[i].dims)) {
+      return InvalidArgumentError("{}: result {} is {}{}, not {}", node.name, i,
+                                  Name(inferred.dtype), ir::ToString(inferred.shape),
+                                  Describe(node.outputs[i].dtype, node.outputs[i].dims));
+    }
+  }
+  return OkStatus();
+}
+
 }  // namespace graft

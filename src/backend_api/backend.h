@@ -165,4 +165,8 @@ std::string ProblemString(const BoundNode& node);
 Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
                            std::span<const int64_t> symbols);
 
+// Whether the operands of a bound node fit the op and give its results: what the shape rule could
+// not decide on symbols. Kernels trust what has passed.
+Status VerifyBound(const BoundNode& node);
+
 }  // namespace graft

@@ -78,6 +78,14 @@ Status CheckEpilogue(const Rule& r, const PointwiseProgram& epilogue, int first,
   return OkStatus();
 }
 
+Status CheckSameDType(const Rule& r) {
+  if (r.operand(0).dtype != r.operand(1).dtype) {
+    return InvalidArgumentError("operands of dtypes {} and {}", Name(r.operand(0).dtype),
+                                Name(r.operand(1).dtype));
+  }
+  return OkStatus();
+}
+
 Status CheckPositive(std::span<const int64_t> values, std::string_view what) {
   for (int64_t v : values) {
     if (v < 1 || v > (int64_t{1} << 30)) return InvalidArgumentError("{} {}", what, v);
@@ -125,6 +133,7 @@ Status Infer(Rule& r, const PointwiseAttributes& a) {
 
 Status Infer(Rule& r, const ConvAttributes& a) {
   GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2));
+  GRAFT_RETURN_IF_ERROR(CheckSameDType(r));
   const size_t spatial = a.strides.size();
   GRAFT_RETURN_IF_ERROR(
       CheckSpatial(spatial, {a.dilations.size(), a.pads_before.size(), a.pads_after.size()}));
@@ -160,6 +169,7 @@ Status Infer(Rule& r, const ConvAttributes& a) {
 
 Status Infer(Rule& r, const ConvTransposeAttributes& a) {
   GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2));
+  GRAFT_RETURN_IF_ERROR(CheckSameDType(r));
   const size_t spatial = a.strides.size();
   GRAFT_RETURN_IF_ERROR(CheckSpatial(spatial, {a.dilations.size(), a.pads_before.size(),
                                                a.pads_after.size(), a.output_size.size()}));
@@ -185,6 +195,7 @@ Status Infer(Rule& r, const ConvTransposeAttributes& a) {
 
 Status Infer(Rule& r, const MatMulAttributes& attributes) {
   GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2));
+  GRAFT_RETURN_IF_ERROR(CheckSameDType(r));
   const Shape& a = r.shape(0);
   const Shape& b = r.shape(1);
   if (a.size() < 2 || b.size() < 2)
@@ -336,6 +347,12 @@ Status Infer(Rule& r, const PadAttributes& a) {
   for (size_t i = 0; i < out.size(); ++i) {
     for (const Dim& p : {a.before[i], a.after[i]}) {
       if (p.is_constant() && *p.constant() < 0) return InvalidArgumentError("a negative padding");
+      // A mirror has nothing beyond the other edge.
+      const Dim room = a.mode == PadMode::kSymmetric ? out[i] - p : out[i] - 1 - p;
+      if (a.mode != PadMode::kConstant && room.is_constant() && *room.constant() < 0 && !(p == 0)) {
+        return InvalidArgumentError("a mirrored padding of {} on an axis of {}", p.ToString(),
+                                    out[i].ToString());
+      }
     }
     out[i] = out[i] + a.before[i] + a.after[i];
   }
@@ -367,6 +384,14 @@ Status Infer(Rule& r, const TileAttributes& a) {
   return OkStatus();
 }
 
+Status CheckBatch(const Shape& params, const Shape& indices, int64_t batch_dims) {
+  for (int64_t i = 0; i < batch_dims; ++i) {
+    if (!MayEqual(params[i], indices[i]))
+      return InvalidArgumentError("batches of {} and {}", ToString(params), ToString(indices));
+  }
+  return OkStatus();
+}
+
 Status Infer(Rule& r, const GatherAttributes& a) {
   GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2, 2));
   const Shape& params = r.shape(0);
@@ -377,6 +402,7 @@ Status Infer(Rule& r, const GatherAttributes& a) {
   if (a.batch_dims < 0 || a.batch_dims > r.rank(1) || a.batch_dims > a.axis) {
     return InvalidArgumentError("batch_dims {}", a.batch_dims);
   }
+  GRAFT_RETURN_IF_ERROR(CheckBatch(params, indices, a.batch_dims));
   Shape out(params.begin(), params.begin() + a.axis);
   out.insert(out.end(), indices.begin() + a.batch_dims, indices.end());
   out.insert(out.end(), params.begin() + a.axis + 1, params.end());
@@ -399,6 +425,7 @@ Status Infer(Rule& r, const GatherNdAttributes& a) {
     return InvalidArgumentError("indices of {} axes into rank {} with batch_dims {}", depth,
                                 r.rank(0), a.batch_dims);
   }
+  GRAFT_RETURN_IF_ERROR(CheckBatch(params, indices, a.batch_dims));
   Shape out(indices.begin(), indices.end() - 1);
   out.insert(out.end(), params.begin() + a.batch_dims + depth, params.end());
   r.Result(r.operand(0).dtype, std::move(out));
@@ -443,6 +470,9 @@ Status Infer(Rule& r, const TopKAttributes& a) {
   GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
   if (r.rank(0) < 1) return InvalidArgumentError("a scalar");
   Shape out = r.shape(0);
+  const Dim left = out.back() - a.k;
+  if ((left.is_constant() && *left.constant() < 0) || (a.k.is_constant() && *a.k.constant() < 0))
+    return InvalidArgumentError("{} of {} elements", a.k.ToString(), out.back().ToString());
   out.back() = a.k;
   r.Result(r.operand(0).dtype, out);
   r.Result(DType::kInt32, std::move(out));
