@@ -1,0 +1,27 @@
+// Runs nodes and whole modules on the reference kernels: the oracle of pass and backend tests, and
+// what folds constants.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "base/status.h"
+#include "base/tensor.h"
+#include "ir/module.h"
+
+namespace graft::reference {
+
+// The results of one node of the module. Symbols may be left out where neither the node nor its
+// values have any.
+Result<std::vector<Tensor>> Evaluate(const ir::Module& module, const ir::Node& node,
+                                     std::span<const Tensor> inputs,
+                                     std::span<const int64_t> symbols = {});
+
+// The module's outputs, in their order. The inputs' dimensions and values bind its symbols.
+Result<std::vector<Tensor>> RunModule(const ir::Module& module, std::span<const Tensor> inputs);
+
+// RunModule with every value that was computed, by ValueId; those that were not are invalid.
+Result<std::vector<Tensor>> RunModuleKeepingAll(const ir::Module& module,
+                                                std::span<const Tensor> inputs);
+
+}  // namespace graft::reference

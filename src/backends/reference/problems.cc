@@ -1,0 +1,57 @@
+#include "backends/reference/problems.h"
+
+namespace graft::reference {
+namespace {
+
+// The attributes of a bound node hold constants only.
+std::vector<int64_t> Known(const std::vector<ir::Dim>& dims) {
+  std::optional<std::vector<int64_t>> known = ir::ConstantDims(dims);
+  GRAFT_CHECK(known.has_value(), "{} is not bound", ir::ToString(dims));
+  return *std::move(known);
+}
+
+static_assert(static_cast<int>(Reduction::kAny) == static_cast<int>(ir::ReduceKind::kAny));
+static_assert(static_cast<int>(Padding::kSymmetric) == static_cast<int>(ir::PadMode::kSymmetric));
+
+}  // namespace
+
+PointwiseProblem ToProblem(const ir::PointwiseAttributes& a) { return {a.program}; }
+ConvProblem ToProblem(const ir::ConvAttributes& a) {
+  return {a.strides, a.dilations, Known(a.pads_before), a.groups, a.epilogue};
+}
+ConvTransposeProblem ToProblem(const ir::ConvTransposeAttributes& a) {
+  return {a.strides, a.dilations, Known(a.pads_before), a.epilogue};
+}
+MatMulProblem ToProblem(const ir::MatMulAttributes& a) {
+  return {a.transpose_a, a.transpose_b, a.epilogue};
+}
+PoolProblem ToProblem(const ir::PoolAttributes& a) {
+  return {a.kind == ir::PoolKind::kAverage, a.window, a.strides, Known(a.pads_before),
+          a.count_padding};
+}
+ReduceProblem ToProblem(const ir::ReduceAttributes& a) {
+  return {static_cast<Reduction>(a.kind), a.axes};
+}
+ArgReduceProblem ToProblem(const ir::ArgReduceAttributes& a) {
+  return {a.kind == ir::ArgReduceKind::kMin, a.axis};
+}
+SoftmaxProblem ToProblem(const ir::SoftmaxAttributes& a) { return {a.log}; }
+ReshapeProblem ToProblem(const ir::ReshapeAttributes&) { return {}; }
+TransposeProblem ToProblem(const ir::TransposeAttributes& a) { return {a.permutation}; }
+ConcatProblem ToProblem(const ir::ConcatAttributes& a) { return {a.axis}; }
+SliceProblem ToProblem(const ir::SliceAttributes& a) { return {Known(a.begin), a.strides}; }
+PadProblem ToProblem(const ir::PadAttributes& a) {
+  return {static_cast<Padding>(a.mode), Known(a.before), a.value};
+}
+BroadcastProblem ToProblem(const ir::BroadcastAttributes&) { return {}; }
+TileProblem ToProblem(const ir::TileAttributes&) { return {}; }
+GatherProblem ToProblem(const ir::GatherAttributes& a) { return {a.axis, a.batch_dims}; }
+GatherNdProblem ToProblem(const ir::GatherNdAttributes& a) { return {a.batch_dims}; }
+ResizeProblem ToProblem(const ir::ResizeAttributes& a) {
+  return {a.mode == ir::ResizeMode::kBilinear, a.align_corners, a.half_pixel_centers};
+}
+DepthToSpaceProblem ToProblem(const ir::DepthToSpaceAttributes& a) { return {a.block, a.to_depth}; }
+DimsProblem ToProblem(const ir::DimsAttributes& a) { return {Known(a.values)}; }
+TopKProblem ToProblem(const ir::TopKAttributes&) { return {}; }
+
+}  // namespace graft::reference

@@ -1,0 +1,113 @@
+// The oracle: every op computed the slow, obvious way, with TensorFlow's semantics. The meaning of
+// each field is that of the op's attribute in the IR; all sizes are known here. Input 0 and output
+// 0 may have any row stride, all others are dense. Outputs have the dims that the op's shape rule
+// gives.
+#pragma once
+
+#include "base/pointwise.h"
+#include "kernels/reference/array.h"
+
+namespace graft::reference {
+
+struct PointwiseProblem {
+  PointwiseProgram program;
+};
+
+struct ConvProblem {
+  std::vector<int64_t> strides, dilations, pads_before;
+  int64_t groups = 1;
+  PointwiseProgram epilogue;
+};
+
+struct ConvTransposeProblem {
+  std::vector<int64_t> strides, dilations, pads_before;
+  PointwiseProgram epilogue;
+};
+
+struct MatMulProblem {
+  bool transpose_a = false;
+  bool transpose_b = false;
+  PointwiseProgram epilogue;
+};
+
+struct PoolProblem {
+  bool average = false;
+  std::vector<int64_t> window, strides, pads_before;
+  bool count_padding = false;
+};
+
+enum class Reduction { kSum, kMean, kMax, kMin, kProd, kAll, kAny };
+struct ReduceProblem {
+  Reduction kind = Reduction::kSum;
+  std::vector<int64_t> axes;
+};
+
+struct ArgReduceProblem {
+  bool smallest = false;
+  int64_t axis = 0;
+};
+
+struct SoftmaxProblem {
+  bool log = false;
+};
+
+struct ReshapeProblem {};
+
+struct TransposeProblem {
+  std::vector<int64_t> permutation;
+};
+
+struct ConcatProblem {
+  int64_t axis = 0;
+};
+
+struct SliceProblem {
+  std::vector<int64_t> begin, strides;
+};
+
+enum class Padding { kConstant, kReflect, kSymmetric };
+struct PadProblem {
+  Padding mode = Padding::kConstant;
+  std::vector<int64_t> before;
+  double value = 0;
+};
+
+struct BroadcastProblem {};
+struct TileProblem {};
+
+struct GatherProblem {
+  int64_t axis = 0;
+  int64_t batch_dims = 0;
+};
+
+struct GatherNdProblem {
+  int64_t batch_dims = 0;
+};
+
+struct ResizeProblem {
+  bool bilinear = false;
+  bool align_corners = false;
+  bool half_pixel_centers = false;
+};
+
+struct DepthToSpaceProblem {
+  int64_t block = 2;
+  bool to_depth = false;
+};
+
+struct DimsProblem {
+  std::vector<int64_t> values;
+};
+
+struct TopKProblem {};
+
+#define GRAFT_REFERENCE_KERNEL(Op, name, dtypes) \
+  void Run(const Op##Problem& problem, Inputs in, Outputs out);
+#include "kernels/reference/kernels.inc"
+#undef GRAFT_REFERENCE_KERNEL
+
+// Applies an epilogue to `result` in place: register 0 is the result, the others are `operands`.
+// Nothing for a program without instructions.
+void ApplyEpilogue(const PointwiseProgram& epilogue, const Array& result, Inputs operands);
+
+}  // namespace graft::reference

@@ -1,0 +1,186 @@
+// Ops that only move elements: each is a map from an index of the result to one of an operand.
+#include <algorithm>
+
+#include "kernels/reference/kernels.h"
+
+namespace graft::reference {
+namespace {
+
+using Index = std::span<const int64_t>;
+
+// y[index] = x[source(index)]; zero where source gives nullptr.
+template <class Source>
+void Map(const Array& y, Source source) {
+  WithSize(y.dtype, [&](auto type) {
+    using T = decltype(type);
+    ForEachIndex(y.dims, [&](Index index) {
+      const std::byte* from = source(index);
+      y.Row<T>(0)[y.Offset(index)] = from ? *reinterpret_cast<const T*>(from) : T();
+    });
+  });
+}
+
+const std::byte* ElementAt(const ConstArray& x, Index index) {
+  return x.data + x.Offset(index) * static_cast<int64_t>(SizeOf(x.dtype));
+}
+
+// The whole numbers of an index operand, which is dense.
+std::vector<int64_t> ReadIndices(const ConstArray& x) {
+  std::vector<int64_t> values(x.elements());
+  WithNumber(x.dtype, [&](auto type) {
+    const auto* from = x.Row<decltype(type)>(0);
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int64_t>(from[i]);
+  });
+  return values;
+}
+
+// Where position i of a padded axis comes from, in an axis of n; -1: from nowhere.
+int64_t PadSource(Padding mode, int64_t i, int64_t n) {
+  if (i >= 0 && i < n) return i;
+  switch (mode) {
+    case Padding::kConstant:
+      return -1;
+    case Padding::kReflect:
+      return i < 0 ? -i : 2 * n - 2 - i;
+    case Padding::kSymmetric:
+      return i < 0 ? -i - 1 : 2 * n - 1 - i;
+  }
+  return -1;
+}
+
+}  // namespace
+
+void Run(const ReshapeProblem&, Inputs in, Outputs out) {
+  const int64_t length = in[0].row_length();
+  int64_t number = 0;
+  Map(out[0], [&](Index) {
+    const int64_t i = number++;
+    return in[0].data +
+           (i / length * in[0].row_stride + i % length) * static_cast<int64_t>(SizeOf(in[0].dtype));
+  });
+}
+
+void Run(const TransposeProblem& problem, Inputs in, Outputs out) {
+  Dims from(in[0].rank());
+  Map(out[0], [&](Index index) {
+    for (size_t i = 0; i < index.size(); ++i) from[problem.permutation[i]] = index[i];
+    return ElementAt(in[0], from);
+  });
+}
+
+void Run(const ConcatProblem& problem, Inputs in, Outputs out) {
+  Map(out[0], [&](Index index) -> const std::byte* {
+    Dims from(index.begin(), index.end());
+    for (const ConstArray& x : in) {
+      if (from[problem.axis] < x.dims[problem.axis]) return ElementAt(x, from);
+      from[problem.axis] -= x.dims[problem.axis];
+    }
+    return nullptr;
+  });
+}
+
+void Run(const SliceProblem& problem, Inputs in, Outputs out) {
+  Dims from(in[0].rank());
+  Map(out[0], [&](Index index) {
+    for (size_t i = 0; i < index.size(); ++i)
+      from[i] = problem.begin[i] + index[i] * problem.strides[i];
+    return ElementAt(in[0], from);
+  });
+}
+
+void Run(const PadProblem& problem, Inputs in, Outputs out) {
+  const ConstArray& x = in[0];
+  WithAny(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    const T value = static_cast<T>(problem.value);
+    Dims from(x.rank());
+    Map(out[0], [&](Index index) {
+      for (size_t i = 0; i < index.size(); ++i) {
+        from[i] = PadSource(problem.mode, index[i] - problem.before[i], x.dims[i]);
+        if (from[i] < 0) return reinterpret_cast<const std::byte*>(&value);
+      }
+      return ElementAt(x, from);
+    });
+  });
+}
+
+void Run(const BroadcastProblem&, Inputs in, Outputs out) {
+  const ConstArray& x = in[0];
+  Dims from(x.rank());
+  Map(out[0], [&](Index index) {
+    for (size_t i = 0; i < from.size(); ++i)
+      from[i] = x.dims[i] == 1 ? 0 : index[index.size() - from.size() + i];
+    return ElementAt(x, from);
+  });
+}
+
+void Run(const TileProblem&, Inputs in, Outputs out) {
+  const ConstArray& x = in[0];
+  Dims from(x.rank());
+  Map(out[0], [&](Index index) {
+    for (size_t i = 0; i < from.size(); ++i) from[i] = index[i] % x.dims[i];
+    return ElementAt(x, from);
+  });
+}
+
+void Run(const GatherProblem& problem, Inputs in, Outputs out) {
+  const ConstArray& params = in[0];
+  const ConstArray& indices = in[1];
+  const std::vector<int64_t> rows = ReadIndices(indices);
+  const auto batch_dims = static_cast<size_t>(problem.batch_dims);
+  const auto axis = static_cast<size_t>(problem.axis);
+  const size_t own_dims = indices.dims.size() - batch_dims;
+  Map(out[0], [&](Index index) -> const std::byte* {
+    Dims at(index.begin(), index.begin() + batch_dims);
+    at.insert(at.end(), index.begin() + axis, index.begin() + axis + own_dims);
+    const int64_t row = rows[indices.Offset(at)];
+    if (row < 0 || row >= params.dims[axis]) return nullptr;
+    Dims from(index.begin(), index.begin() + axis);
+    from.push_back(row);
+    from.insert(from.end(), index.begin() + axis + own_dims, index.end());
+    return ElementAt(params, from);
+  });
+}
+
+void Run(const GatherNdProblem& problem, Inputs in, Outputs out) {
+  const ConstArray& params = in[0];
+  const ConstArray& indices = in[1];
+  const std::vector<int64_t> positions = ReadIndices(indices);
+  const int64_t depth = indices.dims.back();
+  const size_t own_dims = indices.dims.size() - 1;
+  Map(out[0], [&](Index index) -> const std::byte* {
+    Dims from(index.begin(), index.begin() + problem.batch_dims);
+    int64_t tuple = 0;
+    for (size_t i = 0; i < own_dims; ++i) tuple = tuple * indices.dims[i] + index[i];
+    for (int64_t i = 0; i < depth; ++i) {
+      const int64_t position = positions[tuple * depth + i];
+      if (position < 0 || position >= params.dims[from.size()]) return nullptr;
+      from.push_back(position);
+    }
+    from.insert(from.end(), index.begin() + own_dims, index.end());
+    return ElementAt(params, from);
+  });
+}
+
+void Run(const DepthToSpaceProblem& problem, Inputs in, Outputs out) {
+  const int64_t block = problem.block;
+  const int64_t depth = problem.to_depth ? in[0].dims[3] : out[0].dims[3];
+  Map(out[0], [&](Index i) {
+    const int64_t from_depth[] = {i[0], i[1] / block, i[2] / block,
+                                  (i[1] % block * block + i[2] % block) * depth + i[3]};
+    const int64_t within = depth == 0 ? 0 : i[3] / depth;
+    const int64_t from_space[] = {i[0], i[1] * block + within / block,
+                                  i[2] * block + within % block, depth == 0 ? 0 : i[3] % depth};
+    return ElementAt(in[0], problem.to_depth ? from_space : from_depth);
+  });
+}
+
+void Run(const DimsProblem& problem, Inputs, Outputs out) {
+  WithNumber(out[0].dtype, [&](auto type) {
+    using T = decltype(type);
+    std::transform(problem.values.begin(), problem.values.end(), out[0].Row<T>(0),
+                   [](int64_t v) { return static_cast<T>(v); });
+  });
+}
+
+}  // namespace graft::reference

@@ -1,0 +1,248 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "kernels/reference/kernels.h"
+
+namespace graft::reference {
+namespace {
+
+ConstArray In(const Tensor& t) {
+  return {t.dtype(), t.dims(), t.rank() ? t.dims().back() : 1, t.raw()};
+}
+
+// Runs a kernel into a new tensor of the given type.
+template <class T, class Problem>
+Tensor Compute(const Problem& problem, std::vector<Tensor> inputs, Dims dims) {
+  std::vector<ConstArray> in;
+  for (const Tensor& t : inputs) in.push_back(In(t));
+  Tensor y = *Tensor::Allocate(DTypeOf<T>(), dims);
+  const Array out{y.dtype(), y.dims(), y.rank() ? y.dims().back() : 1, y.mutable_raw()};
+  Run(problem, in, std::span(&out, 1));
+  return y;
+}
+
+template <class T>
+void Expect(const Tensor& y, std::vector<T> values) {
+  ASSERT_EQ(y.elements(), static_cast<int64_t>(values.size()));
+  for (size_t i = 0; i < values.size(); ++i) {
+    const T got = y.data<T>()[i];
+    EXPECT_TRUE(got == values[i] || (got != got && values[i] != values[i]))
+        << i << ": " << +got << " " << +values[i];
+  }
+}
+
+template <class T>
+Tensor Unary(PointwiseOp op, std::initializer_list<T> x, double p = 0, double q = 0) {
+  PointwiseProblem problem;
+  problem.program.inputs = 1;
+  problem.program.Add(op, DTypeOf<T>(), 0, -1, -1, p, q);
+  const Dims dims = {static_cast<int64_t>(x.size())};
+  return Compute<T>(problem, {Tensor::Of<T>(dims, x)}, dims);
+}
+template <class T>
+Tensor Binary(PointwiseOp op, std::initializer_list<T> x, std::initializer_list<T> y) {
+  PointwiseProblem problem;
+  problem.program.inputs = 2;
+  problem.program.Add(op, DTypeOf<T>(), 0, 1);
+  const Dims dims = {static_cast<int64_t>(x.size())};
+  return Compute<T>(problem, {Tensor::Of<T>(dims, x), Tensor::Of<T>(dims, y)}, dims);
+}
+template <class To, class From>
+Tensor Cast(std::initializer_list<From> x) {
+  PointwiseProblem problem;
+  problem.program.inputs = 1;
+  problem.program.Add(PointwiseOp::kCast, DTypeOf<To>(), 0);
+  const Dims dims = {static_cast<int64_t>(x.size())};
+  return Compute<To>(problem, {Tensor::Of<From>(dims, x)}, dims);
+}
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr int32_t kLowest = std::numeric_limits<int32_t>::lowest();
+constexpr int32_t kHighest = std::numeric_limits<int32_t>::max();
+
+TEST(Pointwise, IntegersDivideAsTensorFlowDoes) {
+  Expect<int32_t>(
+      Binary<int32_t>(PointwiseOp::kFloorDiv, {7, -7, 7, -7, 5, kLowest}, {2, 2, -2, -2, 0, -1}),
+      {3, -4, -4, 3, 0, kLowest});
+  Expect<int32_t>(
+      Binary<int32_t>(PointwiseOp::kFloorMod, {7, -7, 7, -7, 5, kLowest}, {2, 2, -2, -2, 0, -1}),
+      {1, 1, -1, -1, 0, 0});
+  Expect<int32_t>(Binary<int32_t>(PointwiseOp::kDiv, {-7, 7}, {2, 0}), {-3, 0});
+  Expect<int32_t>(Binary<int32_t>(PointwiseOp::kTruncMod, {-7}, {2}), {-1});
+  Expect<int32_t>(Binary<int32_t>(PointwiseOp::kPow, {3, -1, 2, kHighest}, {4, -3, -1, 1}),
+                  {81, -1, 0, kHighest});
+  Expect<uint8_t>(Binary<uint8_t>(PointwiseOp::kAdd, {250}, {10}), {4});
+}
+
+TEST(Pointwise, FloatsKeepNanAndInfinity) {
+  Expect<float>(Binary<float>(PointwiseOp::kMax, {1, kNan, 1}, {2, 1, kNan}), {2, kNan, kNan});
+  Expect<float>(Binary<float>(PointwiseOp::kFloorMod, {-7, 7, 5.5}, {2, -2, kInf}), {1, -1, 5.5});
+  Expect<float>(Binary<float>(PointwiseOp::kDivNoNan, {1, 4}, {0, 2}), {0, 2});
+  Expect<float>(Unary<float>(PointwiseOp::kRelu, {-1, 2, kNan, kInf}), {0, 2, kNan, kInf});
+  Expect<float>(Unary<float>(PointwiseOp::kClamp, {-1, 9, kNan}, 0, 6), {0, 6, kNan});
+  Expect<float>(Unary<float>(PointwiseOp::kRound, {0.5, 1.5, -2.5}), {0, 2, -2});
+  Expect<float>(Unary<float>(PointwiseOp::kSign, {-3, 0, kNan}), {-1, 0, kNan});
+  Expect<float>(Unary<float>(PointwiseOp::kSoftplus, {100, -200}), {100, 0});
+}
+
+TEST(Pointwise, CastsSaturate) {
+  Expect<int32_t>(Cast<int32_t, float>({1.9f, -1.9f, kNan, kInf, -1e30f}),
+                  {1, -1, 0, kHighest, kLowest});
+  Expect<uint8_t>(Cast<uint8_t, float>({-1.0f, 300.0f}), {0, 255});
+  Expect<bool>(Cast<bool, float>({0.0f, 0.25f, kNan}), {false, true, true});
+  Expect<int8_t>(Cast<int8_t, int32_t>({257}), {1});
+}
+
+TEST(Pointwise, BroadcastsAndCrossesBlocks) {
+  PointwiseProblem problem;
+  problem.program.inputs = 3;
+  problem.program.Add(PointwiseOp::kMul, DType::kFloat32, 0, 1);
+  problem.program.Add(PointwiseOp::kAdd, DType::kFloat32, 3, 2);
+  constexpr int64_t kLong = 600;
+  std::vector<float> row(kLong);
+  for (int64_t i = 0; i < kLong; ++i) row[i] = static_cast<float>(i);
+  const Tensor y = Compute<float>(
+      problem,
+      {Tensor::Of<float>({kLong}, row), Tensor::Of<float>({2, 1}, {1, 10}), Tensor::Scalar(5.0f)},
+      {2, kLong});
+  for (int64_t i = 0; i < kLong; ++i) {
+    EXPECT_EQ(y.data<float>()[i], row[i] + 5);
+    EXPECT_EQ(y.data<float>()[kLong + i], row[i] * 10 + 5);
+  }
+}
+
+TEST(Conv, GroupsDilationAndEpilogue) {
+  // One row of 4 pixels, 2 channels, each its own group; kernel {1, 10} at distance 2, padded by 1.
+  ConvProblem p{{1}, {2}, {1}, 2, {}};
+  p.epilogue.inputs = 2;
+  p.epilogue.Add(PointwiseOp::kAdd, DType::kFloat32, 0, 1);
+  const Tensor x = Tensor::Of<float>({1, 4, 2}, {1, 5, 2, 6, 3, 7, 4, 8});
+  const Tensor w = Tensor::Of<float>({2, 1, 2}, {1, 1, 10, 100});
+  const Tensor bias = Tensor::Of<float>({2}, {0.5, 0});
+  Expect<float>(Compute<float>(p, {x, w, bias}, {1, 4, 2}),
+                {20.5, 600, 31.5, 705, 42.5, 806, 3.5, 7});
+}
+
+TEST(ConvTranspose, IsTheGradientOfAConvolution) {
+  const ConvTransposeProblem p{{2}, {1}, {0}, {}};
+  const Tensor dy = Tensor::Of<float>({1, 2, 1}, {1, 2});
+  const Tensor w = Tensor::Of<float>({3, 1, 1}, {1, 10, 100});
+  Expect<float>(Compute<float>(p, {dy, w}, {1, 5, 1}), {1, 10, 102, 20, 200});
+}
+
+TEST(MatMul, TransposesAndBroadcastsBatches) {
+  const Tensor a = Tensor::Of<float>({2, 1, 2}, {1, 2, 3, 4});
+  const Tensor b = Tensor::Of<float>({2, 2}, {1, 10, 100, 1000});
+  Expect<float>(Compute<float>(MatMulProblem{}, {a, b}, {2, 1, 2}), {201, 2010, 403, 4030});
+  Expect<float>(Compute<float>(MatMulProblem{.transpose_b = true}, {a, b}, {2, 1, 2}),
+                {21, 2100, 43, 4300});
+  Expect<float>(Compute<float>(MatMulProblem{.transpose_a = true},
+                               {Tensor::Of<float>({2, 1}, {1, 2}), b}, {1, 2}),
+                {201, 2010});
+}
+
+TEST(Pool, PaddingNeitherWinsNorCounts) {
+  const Tensor x = Tensor::Of<float>({1, 2, 2, 1}, {-4, -3, -2, -1});
+  const PoolProblem max{false, {2, 2}, {2, 2}, {1, 1}, false};
+  Expect<float>(Compute<float>(max, {x}, {1, 2, 2, 1}), {-4, -3, -2, -1});
+  const PoolProblem inside{true, {3, 3}, {1, 1}, {1, 1}, false};
+  Expect<float>(Compute<float>(inside, {x}, {1, 1, 1, 1}), {-2.5});
+  const PoolProblem counted{true, {2, 2}, {2, 2}, {1, 1}, true};
+  Expect<float>(Compute<float>(counted, {x}, {1, 2, 2, 1}), {-1, -0.75, -0.5, -0.25});
+}
+
+TEST(Reduce, EmptySetsAndNan) {
+  const Tensor none = Tensor::Of<float>({2, 0}, {});
+  auto reduce = [&](Reduction kind) {
+    return Compute<float>(ReduceProblem{kind, {1}}, {none}, {2});
+  };
+  Expect<float>(reduce(Reduction::kSum), {0, 0});
+  Expect<float>(reduce(Reduction::kMean), {kNan, kNan});
+  Expect<float>(reduce(Reduction::kProd), {1, 1});
+  Expect<float>(reduce(Reduction::kMax), {-kInf, -kInf});
+  Expect<float>(reduce(Reduction::kMin), {kInf, kInf});
+  const Tensor x = Tensor::Of<float>({2, 2}, {1, kNan, kNan, 4});
+  Expect<float>(Compute<float>(ReduceProblem{Reduction::kMax, {1}}, {x}, {2}), {kNan, kNan});
+  const Tensor i = Tensor::Of<int32_t>({2, 2}, {1, 2, -3, -4});
+  Expect<int32_t>(Compute<int32_t>(ReduceProblem{Reduction::kMean, {1}}, {i}, {2}), {1, -3});
+  Expect<int32_t>(Compute<int32_t>(ReduceProblem{Reduction::kSum, {0}}, {i}, {2}), {-2, -2});
+  const Tensor b = Tensor::Of<bool>({2}, {true, false});
+  Expect<bool>(Compute<bool>(ReduceProblem{Reduction::kAny, {0}}, {b}, {}), {true});
+  Expect<bool>(Compute<bool>(ReduceProblem{Reduction::kAll, {0}}, {b}, {}), {false});
+}
+
+TEST(ArgReduce, FirstOfEqualsAndNeverNan) {
+  const Tensor x = Tensor::Of<float>({2, 3}, {1, 7, 7, kNan, -1, kNan});
+  Expect<int64_t>(Compute<int64_t>(ArgReduceProblem{false, 1}, {x}, {2}), {1, 1});
+  Expect<int32_t>(Compute<int32_t>(ArgReduceProblem{true, 0}, {x}, {3}), {0, 1, 0});
+}
+
+TEST(Softmax, IsStableForLargeValues) {
+  const Tensor x = Tensor::Of<float>({1, 2}, {1000, 1000});
+  Expect<float>(Compute<float>(SoftmaxProblem{}, {x}, {1, 2}), {0.5, 0.5});
+  Expect<float>(Compute<float>(SoftmaxProblem{true}, {x}, {1, 2}), {-0.69314718f, -0.69314718f});
+}
+
+TEST(Movement, SlicesPadsAndGathers) {
+  const Tensor x = Tensor::Of<int32_t>({4}, {1, 2, 3, 4});
+  Expect<int32_t>(Compute<int32_t>(SliceProblem{{3}, {-2}}, {x}, {2}), {4, 2});
+  Expect<int32_t>(Compute<int32_t>(PadProblem{Padding::kConstant, {1}, 9}, {x}, {6}),
+                  {9, 1, 2, 3, 4, 9});
+  Expect<int32_t>(Compute<int32_t>(PadProblem{Padding::kReflect, {2}}, {x}, {7}),
+                  {3, 2, 1, 2, 3, 4, 3});
+  Expect<int32_t>(Compute<int32_t>(PadProblem{Padding::kSymmetric, {2}}, {x}, {7}),
+                  {2, 1, 1, 2, 3, 4, 4});
+  const Tensor at = Tensor::Of<int64_t>({3}, {2, -1, 4});
+  Expect<int32_t>(Compute<int32_t>(GatherProblem{}, {x, at}, {3}), {3, 0, 0});
+  const Tensor square = x.Reshaped({2, 2});
+  Expect<int32_t>(Compute<int32_t>(TransposeProblem{{1, 0}}, {square}, {2, 2}), {1, 3, 2, 4});
+  const Tensor batch = Tensor::Of<int32_t>({2, 1}, {1, 0});
+  Expect<int32_t>(Compute<int32_t>(GatherProblem{1, 1}, {square, batch}, {2, 1}), {2, 3});
+  const Tensor pairs = Tensor::Of<int32_t>({2, 2}, {1, 0, 0, 2});
+  Expect<int32_t>(Compute<int32_t>(GatherNdProblem{}, {square, pairs}, {2}), {3, 0});
+  const Tensor one = Tensor::Of<int32_t>({1, 4}, {1, 2, 3, 4}).Reshaped({1, 1, 1, 4});
+  const Tensor space = Compute<int32_t>(DepthToSpaceProblem{2, false}, {one}, {1, 2, 2, 1});
+  Expect<int32_t>(space, {1, 2, 3, 4});
+  Expect<int32_t>(Compute<int32_t>(DepthToSpaceProblem{2, true}, {space}, {1, 1, 1, 4}),
+                  {1, 2, 3, 4});
+}
+
+TEST(Resize, FollowsTensorFlowsThreeGrids) {
+  const Tensor x = Tensor::Of<float>({1, 1, 2, 1}, {0, 4});
+  auto resize = [&](ResizeProblem p) { return Compute<float>(p, {x}, {1, 1, 4, 1}); };
+  Expect<float>(resize({true, false, false}), {0, 2, 4, 4});
+  Expect<float>(resize({true, false, true}), {0, 1, 3, 4});
+  Expect<float>(resize({true, true, false}), {0, 4 * (1.0f / 3), 4 * (2.0f / 3), 4});
+  Expect<float>(resize({false, false, false}), {0, 0, 4, 4});
+  Expect<float>(resize({false, true, false}), {0, 0, 4, 4});
+}
+
+TEST(TopK, TiesGoToTheLowerIndex) {
+  const Tensor x = Tensor::Of<float>({1, 4}, {1, 3, 3, 2});
+  Tensor values = *Tensor::Allocate(DType::kFloat32, {1, 3});
+  Tensor indices = *Tensor::Allocate(DType::kInt32, {1, 3});
+  const ConstArray in = In(x);
+  const Array out[] = {{DType::kFloat32, values.dims(), 3, values.mutable_raw()},
+                       {DType::kInt32, indices.dims(), 3, indices.mutable_raw()}};
+  reference::Run(TopKProblem{}, std::span(&in, 1), out);
+  Expect<float>(values, {3, 3, 2});
+  Expect<int32_t>(indices, {1, 2, 3});
+}
+
+TEST(Arrays, RowsMayLieApart) {
+  // Columns 1 and 2 of a [2, 4] buffer, doubled into columns 0 and 1 of a [2, 3] buffer.
+  const Tensor wide = Tensor::Of<float>({2, 4}, {0, 1, 2, 0, 0, 3, 4, 0});
+  Tensor target = Tensor::Of<float>({2, 3}, {9, 9, 9, 9, 9, 9});
+  PointwiseProblem p;
+  p.program.inputs = 1;
+  p.program.Add(PointwiseOp::kAdd, DType::kFloat32, 0, 0);
+  const ConstArray in{DType::kFloat32, {2, 2}, 4, wide.raw() + sizeof(float)};
+  const Array out{DType::kFloat32, {2, 2}, 3, target.mutable_raw()};
+  reference::Run(p, std::span(&in, 1), std::span(&out, 1));
+  Expect<float>(target, {2, 4, 9, 6, 8, 9});
+}
+
+}  // namespace
+}  // namespace graft::reference
