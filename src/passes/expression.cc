@@ -9,11 +9,6 @@ namespace {
 
 constexpr size_t kOpOperands = 2;  // of every op with an epilogue: data and weights
 
-bool IsCommutative(PointwiseOp op) {
-  return op == PointwiseOp::kAdd || op == PointwiseOp::kMul || op == PointwiseOp::kMin ||
-         op == PointwiseOp::kMax;
-}
-
 }  // namespace
 
 Expression ExpressionOf(const ir::Node& node) {
@@ -60,7 +55,9 @@ Expression Tidy(const Expression& expression) {
   }
   // What flows through the program comes before what it is combined with.
   auto comes_first = [&](int r) {
-    return std::pair(r < inputs && expression.operands[r] != kOwnResult, r);
+    const bool flows = r >= inputs || expression.operands[r] == kOwnResult;
+    const bool constant = r >= inputs && instructions[r - inputs].op == PointwiseOp::kConstant;
+    return std::pair(constant ? 2 : flows ? 0 : 1, r);
   };
   for (size_t i = 0; i < instructions.size(); ++i) {
     auto& operands = instructions[i].operands;
@@ -99,6 +96,22 @@ Expression Tidy(const Expression& expression) {
     renumbered[inputs + i] = tidy.program.Add(instructions[i]);
   }
   return tidy;
+}
+
+Expression WithResult(const Expression& expression, int result) {
+  const PointwiseProgram& program = expression.program;
+  if (result < program.inputs) {
+    Expression identity = {PointwiseProgram{1, {}}, {expression.operands[result]}};
+    return identity;
+  }
+  Expression shorter = expression;
+  shorter.program.instructions.resize(result - program.inputs + 1);
+  return shorter;
+}
+
+bool IsCommutative(PointwiseOp op) {
+  return op == PointwiseOp::kAdd || op == PointwiseOp::kMul || op == PointwiseOp::kMin ||
+         op == PointwiseOp::kMax;
 }
 
 bool Fits(const Expression& expression) {

@@ -17,7 +17,10 @@ struct Expression {
 
   // Hands on its only operand.
   bool identity() const { return program.empty() && operands.size() == 1; }
-  bool operator==(const Expression&) const = default;
+  // As printed: an immediate that is NaN equals itself.
+  bool operator==(const Expression& other) const {
+    return operands == other.operands && ToString(program) == ToString(other.program);
+  }
 };
 
 // What an element-wise node computes, or what an op does to its own result.
@@ -34,6 +37,12 @@ Expression Inline(const Expression& outer, size_t operand, const Expression& inn
 // not read, the operands of commutative instructions in a fixed order. kOwnResult stays, and stays
 // first.
 Expression Tidy(const Expression& expression);
+
+// The same instructions with the register `result` as the result. It holds a value of the result's
+// dtype.
+Expression WithResult(const Expression& expression, int result);
+
+bool IsCommutative(PointwiseOp op);
 
 // Within the limits of a program.
 bool Fits(const Expression& expression);

@@ -22,11 +22,21 @@ constexpr PassFunction kSimplify[] = {
     RemoveIdentities,
     // Early: two equal readers of a convolution would keep it from fusing with either.
     MergeEqual,
-    // Before epilogues are fused: a scale costs nothing in the weights and something in an
-    // epilogue.
+    // Before programs are joined: the first instructions of a program, one by one, are what it
+    // takes
+    // into the weights.
     FoldScale,
-    // The folded weights leave their constant arithmetic behind.
+    // Programs join before they are simplified: an activation spelled over several nodes is
+    // recognised as one program.
+    FuseActivations,
+    SimplifyPrograms,
+    // Just before its only reader: rewriting a node loses the ranges of its result.
+    PropagateRanges,
+    FoldPad,
+    // What the passes above have left behind.
     FoldConstants,
+    RemoveIdentities,
+    MergeEqual,
 };
 
 constexpr PassFunction kOptimize[] = {
@@ -34,7 +44,15 @@ constexpr PassFunction kOptimize[] = {
     FoldConstants,
     RemoveIdentities,
     MergeEqual,
+    // Before element-wise nodes join each other: a residual addition and the activation behind it
+    // belong to the convolution before them.
     FuseEpilogue,
+    // What no epilogue could take.
+    FusePointwise,
+    // Joined programs simplify further.
+    SimplifyPrograms,
+    // The plan states the ranges of what is left.
+    PropagateRanges,
 };
 
 std::span<const PassFunction> Order(Stage stage) {

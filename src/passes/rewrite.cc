@@ -11,6 +11,19 @@ void Cover(ir::Node& into, const ir::Node& from) {
   into.origin = std::move(joined);
 }
 
+bool SameType(const ir::Value& a, const ir::Value& b) {
+  return a.dtype == b.dtype && a.has_shape == b.has_shape && a.shape == b.shape;
+}
+
+bool Gives(const ir::Module& module, const ir::Attributes& attributes,
+           const std::vector<ir::ValueId>& inputs, const ir::Value& wanted) {
+  ir::Node node;
+  node.attributes = attributes;
+  node.inputs = inputs;
+  const Result<std::vector<ir::Value>> results = ir::InferResults(module, node);
+  return results.ok() && results->size() == 1 && SameType((*results)[0], wanted);
+}
+
 Result<ir::NodeId> ReplaceNode(ir::Module& module, ir::NodeId id, ir::Attributes attributes,
                                std::vector<ir::ValueId> inputs, std::string name) {
   if (name.empty()) name = module.node(id).name;
@@ -23,6 +36,10 @@ Result<ir::NodeId> ReplaceNode(ir::Module& module, ir::NodeId id, ir::Attributes
   for (size_t i = 0; i < old_outputs.size(); ++i) {
     const ir::Value& before = module.value(old_outputs[i]);
     ir::Value& after = module.value(new_outputs[i]);
+    if (!SameType(before, after)) {
+      return InternalError("{}: {}{} becomes {}{}", before.name, Name(before.dtype),
+                           ToString(before.shape), Name(after.dtype), ToString(after.shape));
+    }
     after.name = before.name;
     after.low = before.low;
     after.high = before.high;

@@ -12,9 +12,16 @@ namespace graft::passes {
 // `into` computes what `from` did as well: it covers its TensorFlow nodes.
 void Cover(ir::Node& into, const ir::Node& from);
 
-// The node `id` gives way to a new one with the same results: readers read those instead, which
-// keep the old values' names and ranges. The new node covers the old one's TensorFlow nodes and has
-// its segment. `name` is the new node's; empty: the old one's. Fails when the operands do not fit.
+bool SameType(const ir::Value& a, const ir::Value& b);
+
+// Whether such a node would have one result, of the type of `wanted`.
+bool Gives(const ir::Module& module, const ir::Attributes& attributes,
+           const std::vector<ir::ValueId>& inputs, const ir::Value& wanted);
+
+// The node `id` gives way to a new one with results of the same types and numbers: readers read
+// those instead, which keep the old values' names and ranges. The new node covers the old one's
+// TensorFlow nodes and has its segment. `name` is the new node's; empty: the old one's. Fails when
+// the operands do not fit.
 Result<ir::NodeId> ReplaceNode(ir::Module& module, ir::NodeId id, ir::Attributes attributes,
                                std::vector<ir::ValueId> inputs, std::string name = {});
 
