@@ -1,0 +1,138 @@
+// Convolutions: plain, grouped, depthwise, transposed (the gradient ops), and TensorFlow's own
+// fused form.
+#include "import/layout.h"
+#include "import/normalize.h"
+#include "import/pointwise.h"
+
+namespace graft::importer {
+namespace {
+
+Outcome CheckRanks(const NodeContext& ctx, int image, int filter, int rank) {
+  if (ctx.rank(image) != rank || ctx.rank(filter) != rank)
+    return Refuse("input {} and filter {}: must have rank {}", ToString(ctx.shape(image)),
+                  ToString(ctx.shape(filter)), rank);
+  if (!ir::ConstantDims(ctx.shape(filter)))
+    return Refuse("filter {}: must have a constant shape", ToString(ctx.shape(filter)));
+  return kAccepted;
+}
+
+// How many input elements a dilated filter covers on each spatial axis.
+std::vector<int64_t> Extents(const std::vector<int64_t>& filter,
+                             const std::vector<int64_t>& dilations) {
+  std::vector<int64_t> extents;
+  for (size_t i = 0; i < dilations.size(); ++i)
+    extents.push_back((filter[i] - 1) * dilations[i] + 1);
+  return extents;
+}
+
+int ImageRank(const NodeContext& ctx) { return ctx.node().op.starts_with("Conv3D") ? 5 : 4; }
+
+// Operand 0 convolved with `filter`, [N, spatial…, C] whatever the node's data format is.
+Accepted<ir::ValueId> EmitConv(NodeContext& ctx, ir::ValueId filter, int64_t groups,
+                               bool channels_first) {
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> strides, SpatialAttr(ctx, "strides", channels_first));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> dilations,
+                         SpatialAttr(ctx, "dilations", channels_first));
+  ir::ValueId x = ctx.operand(0);
+  if (channels_first) {
+    GRAFT_ASSIGN_OR_RETURN(x, ToChannelsLast(ctx, x));
+  }
+  const std::vector<ir::Dim> sizes = SpatialDims(ctx.ValueOf(x).shape);
+  if (strides.size() != sizes.size() || dilations.size() != sizes.size())
+    return Refuse("strides and dilations for {} spatial dimensions", strides.size());
+  const std::vector<int64_t> extents =
+      Extents(*ir::ConstantDims(ctx.ValueOf(filter).shape), dilations);
+  GRAFT_ASSIGN_OR_RETURN(Pads pads, ReadPads(ctx, sizes, extents, strides, channels_first));
+  return ctx.Emit(ir::ConvAttributes{.strides = std::move(strides),
+                                     .dilations = std::move(dilations),
+                                     .pads_before = std::move(pads.before),
+                                     .pads_after = std::move(pads.after),
+                                     .groups = groups},
+                  {x, filter});
+}
+
+// A convolution has as many groups as its filter's depth goes into the input's.
+Accepted<int64_t> Groups(const NodeContext& ctx, bool channels_first) {
+  const ir::Dim depth = channels_first ? ctx.shape(0)[1] : ctx.shape(0).back();
+  const int64_t filter_depth = *ctx.shape(1)[ctx.rank(1) - 2].constant();
+  if (!depth.is_constant()) return 1;
+  if (filter_depth < 1 || *depth.constant() % filter_depth != 0)
+    return Refuse("input depth {} is no multiple of the filter's {}", depth.ToString(),
+                  filter_depth);
+  return *depth.constant() / filter_depth;
+}
+
+Outcome OutputInFormat(NodeContext& ctx, ir::ValueId y, bool channels_first) {
+  if (!channels_first) return ctx.SetOutput(0, y);
+  return ctx.Output(ToChannelsFirst(ctx, y));
+}
+
+}  // namespace
+
+Outcome ImportConv(NodeContext& ctx) {
+  GRAFT_RETURN_IF_REFUSED(CheckRanks(ctx, 0, 1, ImageRank(ctx)));
+  GRAFT_ASSIGN_OR_RETURN(const bool channels_first, ReadChannelsFirst(ctx));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t groups, Groups(ctx, channels_first));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId y,
+                         EmitConv(ctx, ctx.operand(1), groups, channels_first));
+  return OutputInFormat(ctx, y, channels_first);
+}
+
+Outcome ImportDepthwiseConv(NodeContext& ctx) {
+  GRAFT_RETURN_IF_REFUSED(CheckRanks(ctx, 0, 1, 4));
+  GRAFT_ASSIGN_OR_RETURN(const bool channels_first, ReadChannelsFirst(ctx));
+  // [h, w, C, multiplier] → [h, w, 1, C*multiplier]: output channel c*multiplier + m is ours too.
+  const ir::Shape& w = ctx.shape(1);
+  GRAFT_ASSIGN_OR_RETURN(
+      const ir::ValueId filter,
+      ctx.Reshape(ctx.operand(1), {w[0], w[1], 1, w[2] * w[3]}, "depthwise_filter"));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId y,
+                         EmitConv(ctx, filter, *ctx.shape(1)[2].constant(), channels_first));
+  return OutputInFormat(ctx, y, channels_first);
+}
+
+// input_sizes, filter, out_backprop
+Outcome ImportConvBackpropInput(NodeContext& ctx) {
+  const int rank = ImageRank(ctx);
+  GRAFT_RETURN_IF_REFUSED(CheckRanks(ctx, 2, 1, rank));
+  GRAFT_ASSIGN_OR_RETURN(const bool channels_first, ReadChannelsFirst(ctx));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> strides, SpatialAttr(ctx, "strides", channels_first));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> dilations,
+                         SpatialAttr(ctx, "dilations", channels_first));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<ir::Dim> sizes, ctx.Dims(0));
+  // The whole shape of the image, or its two spatial dimensions alone.
+  if (static_cast<int>(sizes.size()) == rank) {
+    sizes.erase(sizes.begin() + (channels_first ? 1 : rank - 1));
+    sizes.erase(sizes.begin());
+  }
+  if (static_cast<int>(sizes.size()) != rank - 2)
+    return Refuse("input_sizes of {} entries", sizes.size());
+  ir::ValueId dy = ctx.operand(2);
+  if (channels_first) {
+    GRAFT_ASSIGN_OR_RETURN(dy, ToChannelsLast(ctx, dy));
+  }
+  if (strides.size() != sizes.size() || dilations.size() != sizes.size())
+    return Refuse("strides and dilations for {} spatial dimensions", strides.size());
+  const std::vector<int64_t> extents = Extents(*ir::ConstantDims(ctx.shape(1)), dilations);
+  GRAFT_ASSIGN_OR_RETURN(Pads pads, ReadPads(ctx, sizes, extents, strides, channels_first));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId dx,
+                         ctx.Emit(ir::ConvTransposeAttributes{.strides = std::move(strides),
+                                                              .dilations = std::move(dilations),
+                                                              .pads_before = std::move(pads.before),
+                                                              .pads_after = std::move(pads.after),
+                                                              .output_size = std::move(sizes)},
+                                  {dy, ctx.operand(1)}));
+  return OutputInFormat(ctx, dx, channels_first);
+}
+
+// input, filter, args…: what Grappler's remapper makes of a convolution and what follows it.
+Outcome ImportFusedConv(NodeContext& ctx) {
+  GRAFT_RETURN_IF_REFUSED(CheckRanks(ctx, 0, 1, 4));
+  GRAFT_ASSIGN_OR_RETURN(const bool channels_first, ReadChannelsFirst(ctx));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t groups, Groups(ctx, channels_first));
+  GRAFT_ASSIGN_OR_RETURN(ir::ValueId y, EmitConv(ctx, ctx.operand(1), groups, channels_first));
+  GRAFT_ASSIGN_OR_RETURN(y, EmitFusedOps(ctx, y));
+  return OutputInFormat(ctx, y, channels_first);
+}
+
+}  // namespace graft::importer

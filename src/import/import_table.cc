@@ -1,0 +1,42 @@
+#include "import/import_table.h"
+
+#include <unordered_map>
+
+#include "import/pointwise.h"
+
+namespace graft::importer {
+
+#define GRAFT_IMPORT(op, function) Outcome function(NodeContext&);
+#define GRAFT_IMPORT_FREE(op, function) Outcome function(NodeContext&);
+#define GRAFT_IMPORT_POINTWISE(op, instruction)
+#include "import/import.inc"
+#undef GRAFT_IMPORT
+#undef GRAFT_IMPORT_FREE
+#undef GRAFT_IMPORT_POINTWISE
+
+namespace {
+
+constexpr ImportRow kRows[] = {
+#define GRAFT_IMPORT(op, function) {op, Role::kComputes, function},
+#define GRAFT_IMPORT_FREE(op, function) {op, Role::kFree, function},
+#define GRAFT_IMPORT_POINTWISE(op, instruction) \
+  {op, Role::kComputes, ImportInstruction<PointwiseOp::instruction>},
+#include "import/import.inc"
+#undef GRAFT_IMPORT
+#undef GRAFT_IMPORT_FREE
+#undef GRAFT_IMPORT_POINTWISE
+};
+
+}  // namespace
+
+const ImportRow* FindImport(std::string_view op) {
+  static const auto* const kIndex = [] {
+    auto* index = new std::unordered_map<std::string_view, const ImportRow*>;
+    for (const ImportRow& row : kRows) index->emplace(row.op, &row);
+    return index;
+  }();
+  const auto it = kIndex->find(op);
+  return it == kIndex->end() ? nullptr : it->second;
+}
+
+}  // namespace graft::importer

@@ -1,0 +1,258 @@
+#include "import/importer.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "import/graph_order.h"
+#include "import/import_table.h"
+#include "import/opaque_shapes.h"
+#include "tf/opdefs.h"
+
+namespace graft::importer {
+namespace {
+
+// A node with its defaults filled in and its signature resolved.
+struct Signature {
+  tf::NodeDef node;
+  const tf::OpDef* op = nullptr;  // null for a custom op
+  std::vector<DType> inputs;
+  std::vector<DType> outputs;
+};
+
+class Importer {
+ public:
+  Importer(const tf::GraphDef& graph, GraphOrder order) : graph_(graph), order_(std::move(order)) {}
+
+  Result<ImportedGraph> Run(const std::vector<GraphInput>& inputs,
+                            const std::vector<std::string>& outputs);
+
+ private:
+  Status AddInputs(const tf::NodeIndex& index, const std::vector<GraphInput>& inputs);
+  Status MarkRead(int node, int output);
+  Status ImportNode(int n);
+  Result<Signature> Resolve(int n) const;
+  // Converts the node, or says why not; `outputs` gets its results.
+  Outcome Convert(int n, const Signature& signature, std::vector<ir::ValueId>* outputs);
+  Outcome CheckOperands(const Signature& signature, const std::vector<ir::ValueId>& operands) const;
+  Outcome CheckResults(int n, const Signature& signature,
+                       const std::vector<ir::ValueId>& outputs) const;
+  // `outputs` holds the results of an attempt to convert the node, where it came so far; their
+  // shapes hold for the opaque node too.
+  void AddOpaque(int n, const Signature& signature, std::vector<ir::ValueId>* outputs);
+  void NameResults(int n, ir::NodeId first);
+
+  const tf::GraphDef& graph_;
+  GraphOrder order_;
+  ImportedGraph result_;
+  std::vector<std::vector<std::pair<int, ir::ValueId>>> fed_;  // for each node: output, input value
+  std::vector<int> read_outputs_;  // for each node, one more than the highest output anyone reads
+};
+
+Result<ImportedGraph> Importer::Run(const std::vector<GraphInput>& inputs,
+                                    const std::vector<std::string>& outputs) {
+  GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph_.nodes));
+  const size_t count = graph_.nodes.size();
+  result_.nodes.resize(count);
+  result_.tensors.resize(count);
+  fed_.resize(count);
+  read_outputs_.assign(count, 0);
+  GRAFT_RETURN_IF_ERROR(AddInputs(index, inputs));
+
+  std::vector<Edge> fetched;
+  for (const std::string& name : outputs) {
+    GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(name));
+    const int node = index.Find(ref.node);
+    if (node < 0 || ref.is_control())
+      return InvalidArgumentError("the graph has no tensor '{}'", name);
+    fetched.push_back({node, ref.index});
+  }
+  for (const Edge& edge : fetched)
+    read_outputs_[edge.node] = std::max(read_outputs_[edge.node], edge.index + 1);
+  for (const auto& edges : order_.inputs) {
+    for (const Edge& edge : edges)
+      read_outputs_[edge.node] = std::max(read_outputs_[edge.node], edge.index + 1);
+  }
+
+  for (int n : order_.nodes) GRAFT_RETURN_IF_ERROR(ImportNode(n));
+
+  for (size_t i = 0; i < fetched.size(); ++i) {
+    result_.module.outputs.push_back(result_.tensors[fetched[i].node][fetched[i].index]);
+    result_.module.output_names.push_back(outputs[i]);
+  }
+  return std::move(result_);
+}
+
+Status Importer::AddInputs(const tf::NodeIndex& index, const std::vector<GraphInput>& inputs) {
+  ir::Module& module = result_.module;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const GraphInput& input = inputs[i];
+    GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(input.tensor));
+    const int node = index.Find(ref.node);
+    if (node < 0 || ref.is_control())
+      return InvalidArgumentError("the graph has no tensor '{}'", input.tensor);
+    ir::Shape shape;
+    for (size_t axis = 0; axis < input.shape.dims.size(); ++axis) {
+      if (input.shape.dims[axis] >= 0) {
+        shape.push_back(input.shape.dims[axis]);
+        continue;
+      }
+      ir::Symbol symbol;
+      symbol.kind = ir::Symbol::Kind::kInputDim;
+      symbol.input = static_cast<int32_t>(i);
+      symbol.axis = static_cast<int32_t>(axis);
+      symbol.name = fmt::format("{}.{}", input.tensor, axis);
+      shape.push_back(ir::Dim::Symbol(module.AddSymbol(std::move(symbol))));
+    }
+    const ir::ValueId id = module.AddInput(input.tensor, input.dtype, std::move(shape));
+    module.value(id).has_shape = !input.shape.unknown_rank;
+    fed_[node].emplace_back(ref.index, id);
+  }
+  return OkStatus();
+}
+
+Result<Signature> Importer::Resolve(int n) const {
+  Signature s{.node = graph_.nodes[n], .op = tf::FindOp(graph_.nodes[n].op)};
+  const size_t operands = order_.inputs[n].size();
+  if (s.op == nullptr) {
+    // Nothing is known of a custom op but what its readers expect to be there.
+    s.outputs.assign(read_outputs_[n], DType::kInvalid);
+    return s;
+  }
+  tf::AddDefaultAttrs(*s.op, &s.node);
+  GRAFT_ASSIGN_OR_RETURN(s.inputs, tf::InputTypes(s.node, *s.op));
+  GRAFT_ASSIGN_OR_RETURN(s.outputs, tf::OutputTypes(s.node, *s.op));
+  // A loop's Merge has its back edge left out of the order.
+  if (s.inputs.size() != operands && s.node.op != "Merge" && s.node.op != "RefMerge") {
+    return DataLossError("{}: {} inputs for an op of {}", s.node.name, operands, s.inputs.size());
+  }
+  if (read_outputs_[n] > static_cast<int>(s.outputs.size())) {
+    return DataLossError("{}: output {} is read of an op of {} outputs", s.node.name,
+                         read_outputs_[n] - 1, s.outputs.size());
+  }
+  return s;
+}
+
+Status Importer::ImportNode(int n) {
+  std::vector<ir::ValueId>& outputs = result_.tensors[n];
+  GRAFT_ASSIGN_OR_RETURN(const Signature signature, Resolve(n));
+  outputs.assign(signature.outputs.size(), -1);
+  for (const auto& [output, id] : fed_[n]) {
+    if (output >= static_cast<int>(outputs.size()))
+      return InvalidArgumentError("the graph has no tensor '{}:{}'", signature.node.name, output);
+    outputs[output] = id;
+  }
+  // A node all of whose results are fed does not run.
+  if (!outputs.empty() && std::count(outputs.begin(), outputs.end(), -1) == 0) return OkStatus();
+
+  const ir::NodeId first = result_.module.node_count();
+  std::vector<ir::ValueId> computed(outputs.size(), -1);
+  if (const Outcome refusal = Convert(n, signature, &computed)) {
+    for (ir::NodeId id = first; id < result_.module.node_count(); ++id)
+      result_.module.RemoveNode(id);
+    result_.nodes[n] = {Decision::kRefused, refusal->reason};
+    AddOpaque(n, signature, &computed);
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (outputs[i] < 0) outputs[i] = computed[i];
+  }
+  NameResults(n, first);
+  return OkStatus();
+}
+
+Outcome Importer::Convert(int n, const Signature& signature, std::vector<ir::ValueId>* outputs) {
+  const ImportRow* row = FindImport(signature.node.op);
+  if (row == nullptr) return Refuse("Op type {} is not supported.", signature.node.op);
+  std::vector<ir::ValueId> operands;
+  for (const Edge& edge : order_.inputs[n])
+    operands.push_back(result_.tensors[edge.node][edge.index]);
+  const bool computes = row->role == Role::kComputes;
+  if (computes) result_.nodes[n].decision = Decision::kAccepted;
+  Outcome refusal = computes ? CheckOperands(signature, operands) : kAccepted;
+  NodeContext context(&result_.module, signature.node, std::move(operands), outputs);
+  if (!refusal) refusal = row->function(context);
+  if (!refusal) refusal = CheckResults(n, signature, *outputs);
+  // Converted for the shapes of its results alone.
+  if (computes && order_.loop_depth[n] > 0) return Refuse("it runs inside a loop");
+  if (computes && order_.branch_depth[n] > 0) return Refuse("it runs inside a conditional");
+  return refusal;
+}
+
+Outcome Importer::CheckOperands(const Signature& signature,
+                                const std::vector<ir::ValueId>& operands) const {
+  for (size_t i = 0; i < operands.size(); ++i) {
+    const ir::Value& value = result_.module.value(operands[i]);
+    if (!IsNumeric(value.dtype))
+      return Refuse("Unsupported tensorflow data type {} ({})", TensorFlowName(value.dtype),
+                    value.name);
+    if (value.dtype != signature.inputs[i])
+      return Refuse("input {} is {}, not {}", i, TensorFlowName(value.dtype),
+                    TensorFlowName(signature.inputs[i]));
+    if (!value.has_shape) return Refuse("Input tensor rank is unknown. ({})", value.name);
+  }
+  return kAccepted;
+}
+
+Outcome Importer::CheckResults(int n, const Signature& signature,
+                               const std::vector<ir::ValueId>& outputs) const {
+  for (int i = 0; i < static_cast<int>(outputs.size()); ++i) {
+    if (outputs[i] < 0) {
+      if (i < read_outputs_[n]) return Refuse("output {} is used", i);
+      continue;
+    }
+    const DType dtype = result_.module.value(outputs[i]).dtype;
+    if (dtype != signature.outputs[i])
+      return Refuse("output {} of type {} is not supported", i,
+                    TensorFlowName(signature.outputs[i]));
+  }
+  return kAccepted;
+}
+
+void Importer::AddOpaque(int n, const Signature& signature, std::vector<ir::ValueId>* outputs) {
+  ir::Module& module = result_.module;
+  std::vector<ir::ValueId> operands;
+  for (const Edge& edge : order_.inputs[n])
+    operands.push_back(result_.tensors[edge.node][edge.index]);
+  std::vector<ir::Value> results(signature.outputs.size());
+  OpaqueNode opaque(&module, signature.node, operands);
+  for (size_t i = 0; i < results.size(); ++i) {
+    results[i].name = tf::TensorName(signature.node.name, static_cast<int>(i));
+    results[i].dtype = signature.outputs[i];
+    if ((*outputs)[i] >= 0) {
+      const ir::Value& computed = module.value((*outputs)[i]);
+      results[i].has_shape = computed.has_shape;
+      results[i].shape = computed.shape;
+      results[i].contents = computed.contents;
+    } else if (std::optional<ir::Shape> shape = OpaqueShape(opaque, static_cast<int>(i))) {
+      results[i].has_shape = true;
+      results[i].shape = *std::move(shape);
+    }
+  }
+  const ir::NodeId id =
+      module.AddOpaque({.op = signature.node.op, .node_def = tf::SerializeNodeDef(graph_.nodes[n])},
+                       std::move(operands), std::move(results), signature.node.name);
+  *outputs = module.node(id).outputs;
+}
+
+void Importer::NameResults(int n, ir::NodeId first) {
+  ir::Module& module = result_.module;
+  for (ir::NodeId id = first; id < module.node_count(); ++id) module.node(id).origin = {n};
+  const std::vector<ir::ValueId>& outputs = result_.tensors[n];
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (outputs[i] < 0) continue;
+    ir::Value& value = module.value(outputs[i]);
+    if (value.producer < first) continue;  // an identity: the name stays its producer's
+    value.name = tf::TensorName(graph_.nodes[n].name, static_cast<int>(i));
+    if (value.result == 0) module.node(value.producer).name = value.name;
+  }
+}
+
+}  // namespace
+
+Result<ImportedGraph> ImportGraph(const tf::GraphDef& graph, const std::vector<GraphInput>& inputs,
+                                  const std::vector<std::string>& outputs) {
+  GRAFT_ASSIGN_OR_RETURN(GraphOrder order, OrderGraph(graph));
+  return Importer(graph, std::move(order)).Run(inputs, outputs);
+}
+
+}  // namespace graft::importer

@@ -1,0 +1,182 @@
+#include "import/importer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace graft::importer {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+tf::NodeDef Node(std::string name, std::string op, std::vector<std::string> inputs,
+                 tf::AttrMap attrs = {}) {
+  tf::NodeDef node;
+  node.name = std::move(name);
+  node.op = std::move(op);
+  node.inputs = std::move(inputs);
+  node.attrs = std::move(attrs);
+  return node;
+}
+
+tf::NodeDef Placeholder(std::string name, DType dtype = DType::kFloat32) {
+  return Node(std::move(name), "Placeholder", {}, {{"dtype", dtype}});
+}
+
+tf::NodeDef Const(std::string name, Tensor tensor) {
+  const DType dtype = tensor.dtype();
+  return Node(std::move(name), "Const", {},
+              {{"dtype", dtype}, {"value", tf::TensorValue(std::move(tensor))}});
+}
+
+Tensor Zeros(Dims dims) {
+  Tensor tensor = Tensor::Allocate(DType::kFloat32, std::move(dims)).value();
+  for (float& v : tensor.mutable_data<float>()) v = 0;
+  return tensor;
+}
+
+const tf::AttrMap kFloat = {{"T", DType::kFloat32}};
+
+// Imports a graph whose first node is the input and whose last is the output.
+ImportedGraph Import(std::vector<tf::NodeDef> nodes, tf::Shape input) {
+  tf::GraphDef graph;
+  graph.nodes = std::move(nodes);
+  const DType dtype = *graph.nodes[0].Attr<DType>("dtype");
+  Result<ImportedGraph> imported = ImportGraph(
+      graph, {{graph.nodes[0].name, dtype, std::move(input)}}, {graph.nodes.back().name});
+  EXPECT_TRUE(imported.ok()) << imported.status().message();
+  if (!imported.ok()) return {};
+  const Status verified = ir::Verify(imported->module);
+  EXPECT_TRUE(verified.ok()) << verified.message();
+  return std::move(imported).value();
+}
+
+std::string OutputShape(const ImportedGraph& graph) {
+  return ToString(graph.module.value(graph.module.outputs[0]).shape);
+}
+
+tf::NodeDef Conv(std::vector<int64_t> dilations, std::string padding = "SAME") {
+  return Node("conv", "Conv2D", {"x", "w"},
+              {{"T", DType::kFloat32},
+               {"strides", std::vector<int64_t>{1, 2, 2, 1}},
+               {"dilations", std::move(dilations)},
+               {"padding", std::move(padding)}});
+}
+
+TEST(Importer, ConvolutionOfSymbolicSize) {
+  const ImportedGraph graph = Import({Placeholder("x"), Const("w", Zeros({3, 3, 3, 8})),
+                                      Conv({1, 1, 1, 1}), Node("y", "Relu", {"conv"}, kFloat)},
+                                     {.dims = {-1, -1, 64, 3}});
+  EXPECT_EQ(OutputShape(graph), "[s0,floordiv(s1+1,2),32,8]");
+  EXPECT_EQ(graph.nodes[0].decision, Decision::kNotNeeded);
+  EXPECT_EQ(graph.nodes[1].decision, Decision::kNotNeeded);
+  EXPECT_EQ(graph.nodes[2].decision, Decision::kAccepted);
+  EXPECT_EQ(graph.nodes[3].decision, Decision::kAccepted);
+  const ir::Value& y = graph.module.value(graph.module.outputs[0]);
+  EXPECT_EQ(graph.module.node(y.producer).origin, std::vector<int32_t>{3});
+  EXPECT_EQ(y.name, "y");
+}
+
+TEST(Importer, RefusalNamesTheFactAndLeavesTheNodeOpaque) {
+  const ImportedGraph graph =
+      Import({Placeholder("x"), Const("w", Zeros({3, 3, 3, 8})), Conv({1, 2, 2, 3})},
+             {.dims = {1, 8, 8, 3}});
+  EXPECT_EQ(graph.nodes[2].decision, Decision::kRefused);
+  EXPECT_EQ(graph.nodes[2].reason, "dilations [1,2,2,3]: channel dilation must be 1");
+  const ir::Value& y = graph.module.value(graph.module.outputs[0]);
+  EXPECT_EQ(graph.module.node(y.producer).get<ir::OpaqueAttributes>()->op, "Conv2D");
+}
+
+TEST(Importer, UnknownRankStopsWhatFollows) {
+  const ImportedGraph graph =
+      Import({Placeholder("x"), Node("y", "Relu", {"x"}, kFloat)}, tf::Shape::Unknown());
+  EXPECT_EQ(graph.nodes[1].reason, "Input tensor rank is unknown. (x)");
+}
+
+TEST(Importer, DimensionsOfOpaqueResultsAreSymbols) {
+  const ImportedGraph graph =
+      Import({Placeholder("x"), Node("where", "Where", {"x"}, kFloat),
+              Node("y", "Cast", {"where"}, {{"SrcT", DType::kInt64}, {"DstT", DType::kFloat32}})},
+             {.dims = {4, 5}});
+  EXPECT_EQ(graph.nodes[1].reason, "Op type Where is not supported.");
+  EXPECT_EQ(graph.nodes[2].decision, Decision::kAccepted);
+  EXPECT_EQ(OutputShape(graph), "[s0,2]");
+  EXPECT_EQ(graph.module.symbols[0].kind, ir::Symbol::Kind::kResultDim);
+}
+
+TEST(Importer, CustomOpsStayAndFeedNothing) {
+  const ImportedGraph graph = Import(
+      {Placeholder("x"), Node("mine", "MyOwnOp", {"x"}), Node("y", "Relu", {"mine:1"}, kFloat)},
+      {.dims = {4}});
+  EXPECT_EQ(graph.nodes[1].reason, "Op type MyOwnOp is not supported.");
+  EXPECT_THAT(graph.nodes[2].reason, StartsWith("Unsupported tensorflow data type"));
+}
+
+TEST(Importer, NodesOfALoopStayNative) {
+  const tf::AttrMap int_type = {{"T", DType::kInt32}};
+  const ImportedGraph graph = Import(
+      {Placeholder("x", DType::kInt32), Const("one", Tensor::Scalar<int32_t>(1)),
+       Node("enter", "Enter", {"x"}, {{"T", DType::kInt32}, {"frame_name", "loop"}}),
+       Node("merge", "Merge", {"enter", "next"}, {{"T", DType::kInt32}, {"N", 2}}),
+       Node("less", "Less", {"merge", "merge"}, int_type), Node("cond", "LoopCond", {"less"}),
+       Node("switch", "Switch", {"merge", "cond"}, int_type),
+       Node("add", "AddV2", {"switch:1", "one"}, int_type),
+       Node("next", "NextIteration", {"add"}, int_type), Node("exit", "Exit", {"switch"}, int_type),
+       Node("y", "AddV2", {"x", "one"}, int_type)},
+      {.dims = {}});
+  EXPECT_EQ(graph.nodes[4].reason, "it runs inside a loop");
+  EXPECT_EQ(graph.nodes[7].reason, "it runs inside a loop");
+  EXPECT_EQ(graph.nodes[10].decision, Decision::kAccepted);
+}
+
+TEST(Importer, NodesOfABranchStayNative) {
+  const tf::AttrMap type = {{"T", DType::kFloat32}};
+  const ImportedGraph graph = Import(
+      {Placeholder("x"), Const("yes", Tensor::Scalar<bool>(true)),
+       Node("switch", "Switch", {"x", "yes"}, type), Node("relu", "Relu", {"switch:1"}, type),
+       Node("merge", "Merge", {"switch", "relu"}, {{"T", DType::kFloat32}, {"N", 2}}),
+       Node("y", "Neg", {"merge"}, type)},
+      {.dims = {-1, 3}});
+  EXPECT_EQ(graph.nodes[3].reason, "it runs inside a conditional");
+  EXPECT_EQ(graph.nodes[5].decision, Decision::kAccepted);
+  EXPECT_EQ(OutputShape(graph), "[s0,3]");
+}
+
+TEST(Importer, ShapesFromHostValues) {
+  tf::GraphDef graph;
+  graph.nodes = {
+      Placeholder("x"), Placeholder("shape", DType::kInt32),
+      Node("y", "Reshape", {"x", "shape"}, {{"T", DType::kFloat32}, {"Tshape", DType::kInt32}})};
+  const Result<ImportedGraph> imported = ImportGraph(
+      graph, {{"x", DType::kFloat32, {.dims = {-1, 6}}}, {"shape", DType::kInt32, {.dims = {2}}}},
+      {"y"});
+  ASSERT_TRUE(imported.ok()) << imported.status().message();
+  const ir::Module& module = imported->module;
+  EXPECT_EQ(module.symbols[1].kind, ir::Symbol::Kind::kHostValue);
+  EXPECT_EQ(module.value(module.inputs[1]).space, ir::MemorySpace::kHost);
+  // 4x6 elements as [3, -1] and as [3, 8].
+  for (const int64_t last : {-1, 8}) {
+    const int64_t symbols[] = {4, 3, last};
+    const ir::Shape& shape = module.value(module.outputs[0]).shape;
+    EXPECT_EQ(*shape[0].Evaluate(symbols), 3);
+    EXPECT_EQ(*shape[1].Evaluate(symbols), 8);
+  }
+}
+
+TEST(Importer, MalformedGraphsAreErrors) {
+  auto import = [](std::vector<tf::NodeDef> nodes) {
+    tf::GraphDef graph;
+    graph.nodes = std::move(nodes);
+    return ImportGraph(graph, {}, {graph.nodes.back().name}).status().message();
+  };
+  EXPECT_EQ(import({Node("y", "Relu", {"gone"}, kFloat)}), "y: its input 'gone' does not exist");
+  EXPECT_THAT(import({Node("a", "Relu", {"y"}, kFloat), Node("y", "Relu", {"a"}, kFloat)}),
+              HasSubstr("cycle outside of loops"));
+  EXPECT_EQ(import({Const("a", Zeros({})), Node("y", "AddV2", {"a"}, kFloat)}),
+            "y: 1 inputs for an op of 2");
+  EXPECT_EQ(import({Const("a", Zeros({})), Node("y", "Relu", {"a:1"}, kFloat)}),
+            "a: output 1 is read of an op of 1 outputs");
+}
+
+}  // namespace
+}  // namespace graft::importer

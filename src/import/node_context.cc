@@ -1,0 +1,149 @@
+#include "import/node_context.h"
+
+#include "tf/opdefs.h"
+
+namespace graft::importer {
+namespace {
+
+// An input of the graph with more elements is data, not a shape.
+constexpr int64_t kMaxHostValues = 16;
+
+// Gives the elements of a small integer input of the module a symbol each.
+bool BindHostValues(ir::Module* module, ir::ValueId id) {
+  ir::Value& value = module->value(id);
+  const auto dims = ir::ConstantDims(value.shape);
+  if (value.dtype != DType::kInt32 && value.dtype != DType::kInt64) return false;
+  if (value.shape.size() > 1 || !dims || CountElements(*dims) > kMaxHostValues) return false;
+  for (size_t input = 0; input < module->inputs.size(); ++input) {
+    if (module->inputs[input] != id) continue;
+    std::vector<ir::Dim> contents;
+    for (int64_t i = 0; i < CountElements(*dims); ++i) {
+      ir::Symbol symbol;
+      symbol.kind = ir::Symbol::Kind::kHostValue;
+      symbol.input = static_cast<int32_t>(input);
+      symbol.axis = static_cast<int32_t>(i);
+      symbol.name = fmt::format("{}[{}]", module->input_names[input], i);
+      contents.push_back(ir::Dim::Symbol(module->AddSymbol(std::move(symbol))));
+    }
+    value.contents = std::move(contents);
+    value.space = ir::MemorySpace::kHost;
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string NodeContext::OperandName(int i) const {
+  const tf::OpDef* op = tf::FindOp(node_.op);
+  if (op == nullptr) return fmt::format("{}", i);
+  int first = 0;
+  for (const tf::ArgDef& arg : op->inputs) {
+    int64_t count = 1;
+    if (!arg.number_attr.empty()) {
+      const Result<int64_t> number = node_.Attr<int64_t>(arg.number_attr);
+      if (number.ok()) count = *number;
+    }
+    if (i < first + count) return arg.name;
+    first += static_cast<int>(count);
+  }
+  return fmt::format("{}", i);
+}
+
+Accepted<std::vector<ir::Dim>> NodeContext::Dims(int i) {
+  if (rank(i) > 1) return Refuse("{} {}: must be a vector", OperandName(i), ToString(shape(i)));
+  if (!value(i).contents && !BindHostValues(module_, operands_[i])) {
+    return Refuse(
+        "The input \"{}\" for {} must be a constant, computed from shapes, or a small integer "
+        "input of the graph",
+        OperandName(i), node_.op);
+  }
+  return *value(i).contents;
+}
+
+Accepted<std::vector<int64_t>> NodeContext::Integers(int i) const {
+  const ir::Value& v = value(i);
+  if (v.constant) return Accepted<std::vector<int64_t>>(v.constant->ToInt64());
+  if (v.contents) {
+    if (auto integers = ir::ConstantDims(*v.contents)) return *std::move(integers);
+  }
+  return Refuse("The input \"{}\" for {} must be a constant", OperandName(i), node_.op);
+}
+
+Accepted<int64_t> NodeContext::Integer(int i) const {
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> integers, Integers(i));
+  if (integers.size() != 1)
+    return Refuse("{} {}: must be one integer", OperandName(i), ToString(shape(i)));
+  return integers[0];
+}
+
+Accepted<int64_t> NodeContext::Axis(int64_t axis, int rank) const {
+  if (axis < -rank || axis >= rank) return Refuse("axis {} of rank {}", axis, rank);
+  return axis < 0 ? axis + rank : axis;
+}
+
+Accepted<int64_t> NodeContext::AxisOperand(int i, int rank) const {
+  GRAFT_ASSIGN_OR_RETURN(const int64_t axis, Integer(i));
+  return Axis(axis, rank);
+}
+
+bool NodeContext::NonNegative(const ir::Dim& dim) const {
+  return dim.NonNegative(
+      [&](ir::SymbolId id) { return module_->symbols[id].kind != ir::Symbol::Kind::kHostValue; });
+}
+
+Accepted<ir::ValueId> NodeContext::Emit(ir::Attributes attributes,
+                                        std::vector<ir::ValueId> operands, std::string_view part) {
+  std::string name = part.empty() ? node_.name : fmt::format("{}/{}", node_.name, part);
+  const size_t prefix = name.size() + 2;
+  const Result<ir::NodeId> id =
+      module_->AddNode(std::move(attributes), std::move(operands), std::move(name));
+  // The report names the node already; AddNode's message begins with "name: ".
+  if (!id.ok()) return Refusal{id.status().message().substr(prefix)};
+  return module_->node(*id).outputs[0];
+}
+
+Accepted<ir::ValueId> NodeContext::EmitPointwise(PointwiseProgram program,
+                                                 std::vector<ir::ValueId> operands,
+                                                 std::string_view part) {
+  return Emit(ir::PointwiseAttributes{std::move(program)}, std::move(operands), part);
+}
+
+Accepted<ir::ValueId> NodeContext::EmitPointwise(PointwiseOp op, std::vector<ir::ValueId> operands,
+                                                 double p, double q) {
+  PointwiseProgram program{.inputs = static_cast<int>(operands.size())};
+  PointwiseInstruction instruction{.op = op, .dtype = ValueOf(operands[0]).dtype, .p = p, .q = q};
+  for (int k = 0; k < program.inputs; ++k) instruction.operands[k] = k;
+  program.Add(instruction);
+  return EmitPointwise(std::move(program), std::move(operands));
+}
+
+ir::ValueId NodeContext::AddConstant(Tensor tensor, std::string_view part) {
+  return module_->AddConstant(fmt::format("{}/{}", node_.name, part), std::move(tensor));
+}
+
+Accepted<ir::ValueId> NodeContext::Reshape(ir::ValueId x, ir::Shape shape, std::string_view part) {
+  const ir::Value& value = ValueOf(x);
+  if (value.shape == shape) return x;
+  const auto dims = ir::ConstantDims(shape);
+  if (value.constant && dims && CountElements(*dims) == value.constant->elements()) {
+    return AddConstant(value.constant->Reshaped(*dims), part);
+  }
+  return Emit(ir::ReshapeAttributes{std::move(shape)}, {x}, part);
+}
+
+Accepted<ir::ValueId> NodeContext::Transpose(ir::ValueId x, std::vector<int64_t> permutation,
+                                             std::string_view part) {
+  bool identity = permutation.size() == ValueOf(x).shape.size();
+  for (size_t i = 0; i < permutation.size(); ++i)
+    identity = identity && permutation[i] == static_cast<int64_t>(i);
+  if (identity) return x;
+  return Emit(ir::TransposeAttributes{std::move(permutation)}, {x}, part);
+}
+
+Outcome NodeContext::SetOutput(int i, ir::ValueId id) {
+  (*outputs_)[i] = id;
+  return kAccepted;
+}
+
+}  // namespace graft::importer

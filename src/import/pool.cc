@@ -1,0 +1,34 @@
+// Pooling.
+#include "import/layout.h"
+
+namespace graft::importer {
+
+Outcome ImportPool(NodeContext& ctx) {
+  const bool is_3d = ctx.node().op.ends_with("3D");
+  if (ctx.rank(0) != (is_3d ? 5 : 4))
+    return Refuse("input {}: must have rank {}", ToString(ctx.shape(0)), is_3d ? 5 : 4);
+  GRAFT_ASSIGN_OR_RETURN(const bool channels_first, ReadChannelsFirst(ctx));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> window, SpatialAttr(ctx, "ksize", channels_first));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> strides, SpatialAttr(ctx, "strides", channels_first));
+  ir::ValueId x = ctx.operand(0);
+  if (channels_first) {
+    GRAFT_ASSIGN_OR_RETURN(x, ToChannelsLast(ctx, x));
+  }
+  const std::vector<ir::Dim> sizes = SpatialDims(ctx.ValueOf(x).shape);
+  if (strides.size() != sizes.size() || window.size() != sizes.size())
+    return Refuse("a window of {} spatial dimensions", window.size());
+  GRAFT_ASSIGN_OR_RETURN(Pads pads, ReadPads(ctx, sizes, window, strides, channels_first));
+  GRAFT_ASSIGN_OR_RETURN(
+      const ir::ValueId y,
+      ctx.Emit(ir::PoolAttributes{.kind = ctx.node().op.starts_with("Max") ? ir::PoolKind::kMax
+                                                                           : ir::PoolKind::kAverage,
+                                  .window = std::move(window),
+                                  .strides = std::move(strides),
+                                  .pads_before = std::move(pads.before),
+                                  .pads_after = std::move(pads.after)},
+               {x}));
+  if (!channels_first) return ctx.SetOutput(0, y);
+  return ctx.Output(ToChannelsFirst(ctx, y));
+}
+
+}  // namespace graft::importer

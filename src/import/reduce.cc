@@ -1,0 +1,54 @@
+// Reductions, arg reductions and top-k.
+#include <algorithm>
+#include <utility>
+
+#include "import/node_context.h"
+
+namespace graft::importer {
+namespace {
+
+constexpr std::pair<std::string_view, ir::ReduceKind> kKinds[] = {
+    {"All", ir::ReduceKind::kAll},   {"Any", ir::ReduceKind::kAny}, {"Max", ir::ReduceKind::kMax},
+    {"Mean", ir::ReduceKind::kMean}, {"Min", ir::ReduceKind::kMin}, {"Prod", ir::ReduceKind::kProd},
+    {"Sum", ir::ReduceKind::kSum},
+};
+
+}  // namespace
+
+Outcome ImportReduce(NodeContext& ctx) {
+  const auto kind = std::find_if(std::begin(kKinds), std::end(kKinds),
+                                 [&](const auto& row) { return row.first == ctx.node().op; });
+  GRAFT_ASSIGN_OR_RETURN(const bool keep_dims, ctx.Attr<bool>("keep_dims"));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> axes, ctx.Integers(1));
+  for (int64_t& axis : axes) {
+    GRAFT_ASSIGN_OR_RETURN(axis, ctx.Axis(axis, ctx.rank(0)));
+  }
+  std::sort(axes.begin(), axes.end());
+  if (std::adjacent_find(axes.begin(), axes.end()) != axes.end())
+    return Refuse("an axis is given twice");
+  if (axes.empty()) return ctx.SetOutput(0, ctx.operand(0));
+  return ctx.Output(ctx.Emit(
+      ir::ReduceAttributes{.kind = kind->second, .axes = std::move(axes), .keep_dims = keep_dims},
+      {ctx.operand(0)}));
+}
+
+Outcome ImportArgReduce(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const DType dtype, ctx.Attr<DType>("output_type"));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t axis, ctx.AxisOperand(1, ctx.rank(0)));
+  const auto kind = ctx.node().op == "ArgMax" ? ir::ArgReduceKind::kMax : ir::ArgReduceKind::kMin;
+  return ctx.Output(ctx.Emit(ir::ArgReduceAttributes{.kind = kind, .axis = axis, .dtype = dtype},
+                             {ctx.operand(0)}));
+}
+
+Outcome ImportTopK(NodeContext& ctx) {
+  // sorted=false leaves the order open; sorted is one.
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::Dim> k, ctx.Dims(1));
+  if (k.size() != 1) return Refuse("k {}: must be a scalar", ToString(ctx.shape(1)));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId values,
+                         ctx.Emit(ir::TopKAttributes{.k = k[0]}, {ctx.operand(0)}));
+  const ir::ValueId indices = ctx.module().node(ctx.ValueOf(values).producer).outputs[1];
+  GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(0, values));
+  return ctx.SetOutput(1, indices);
+}
+
+}  // namespace graft::importer

@@ -1,0 +1,204 @@
+// Shapes as data, and tensors made from shapes.
+#include <algorithm>
+#include <cmath>
+
+#include "import/node_context.h"
+
+namespace graft::importer {
+namespace {
+
+// Integers as a tensor of the graph: a constant where all are known.
+Accepted<ir::ValueId> EmitIntegers(NodeContext& ctx, std::vector<ir::Dim> values, DType dtype,
+                                   int64_t rank) {
+  if (dtype != DType::kInt32 && dtype != DType::kInt64)
+    return Refuse("Unsupported tensorflow data type {}", TensorFlowName(dtype));
+  const auto known = ir::ConstantDims(values);
+  if (!known)
+    return ctx.Emit(ir::DimsAttributes{.values = std::move(values), .dtype = dtype, .rank = rank},
+                    {});
+  ::graft::Dims dims;
+  if (rank == 1) dims.push_back(static_cast<int64_t>(known->size()));
+  if (dtype == DType::kInt64) return ctx.AddConstant(Tensor::Of<int64_t>(dims, *known), "value");
+  for (int64_t v : *known) {
+    if (v != static_cast<int32_t>(v)) return Refuse("{} is outside the range of int32", v);
+  }
+  return ctx.AddConstant(
+      Tensor::Of<int32_t>(dims, std::vector<int32_t>(known->begin(), known->end())), "value");
+}
+
+Outcome FilledLike(NodeContext& ctx, double value) {
+  PointwiseProgram program;
+  program.Add(PointwiseOp::kConstant, ctx.dtype(0), -1, -1, -1, value);
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId scalar,
+                         ctx.EmitPointwise(std::move(program), {}, "scalar"));
+  return ctx.Output(ctx.Emit(ir::BroadcastAttributes{.shape = ctx.shape(0)}, {scalar}));
+}
+
+template <class T>
+Outcome FloatRange(NodeContext& ctx) {
+  for (int i = 0; i < 3; ++i) {
+    if (!ctx.value(i).constant)
+      return Refuse("The input \"{}\" for {} must be a constant", ctx.OperandName(i),
+                    ctx.node().op);
+  }
+  const T start = ctx.value(0).constant->data<T>()[0];
+  const T limit = ctx.value(1).constant->data<T>()[0];
+  const T delta = ctx.value(2).constant->data<T>()[0];
+  const double count = std::ceil(std::abs((double{limit} - start) / delta));
+  constexpr double kMaxCount = 1 << 24;  // it becomes a constant
+  const bool empty = delta > 0 ? start >= limit : start <= limit;
+  if (!(delta != 0) || !(count <= kMaxCount)) return Refuse("a range of {} elements", count);
+  std::vector<T> values(empty ? 0 : static_cast<size_t>(count));
+  // TensorFlow adds up, rounding at every step.
+  T next = start;
+  for (T& value : values) {
+    value = next;
+    next += delta;
+  }
+  return ctx.SetOutput(
+      0, ctx.AddConstant(Tensor::Of<T>({static_cast<int64_t>(values.size())}, values), "value"));
+}
+
+}  // namespace
+
+Outcome ImportReshape(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(ir::Shape shape, ctx.Dims(1));
+  if (ctx.rank(1) != 1) return Refuse("shape {}: must be a vector", ToString(ctx.shape(1)));
+  if (std::count(shape.begin(), shape.end(), ir::Dim(-1)) > 1)
+    return Refuse("shape {}: more than one dimension is -1", ToString(shape));
+  // An entry that may be -1 at run time: shape = entry, or what is left when entry is -1. With
+  // is_open being 1 or 0, every form below is exact in both cases.
+  const ir::Dim total = Product(ctx.shape(0));
+  std::vector<ir::Dim> is_open(shape.size(), 0);
+  ir::Dim others = 1;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] == ir::Dim(-1)) {
+      is_open[i] = 1;
+    } else if (!ctx.NonNegative(shape[i])) {
+      is_open[i] = ir::Dim(0) - Max(Min(shape[i], 0), -1);
+    }
+    others *= shape[i] + is_open[i] * 2;
+  }
+  if (std::all_of(is_open.begin(), is_open.end(), [](const ir::Dim& d) { return d == 0; }))
+    return ctx.Output(ctx.Reshape(ctx.operand(0), std::move(shape)));
+  if (others == 0) return Refuse("shape {}: -1 beside a dimension of 0", ToString(shape));
+  const ir::Dim rest = FloorDiv(total, others);
+  for (size_t i = 0; i < shape.size(); ++i) shape[i] += is_open[i] * (rest + 1);
+  return ctx.Output(ctx.Reshape(ctx.operand(0), std::move(shape)));
+}
+
+Outcome ImportExpandDims(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const int64_t axis, ctx.AxisOperand(1, ctx.rank(0) + 1));
+  ir::Shape shape = ctx.shape(0);
+  shape.insert(shape.begin() + axis, 1);
+  return ctx.Output(ctx.Reshape(ctx.operand(0), std::move(shape)));
+}
+
+Outcome ImportSqueeze(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> axes, ctx.AttrList<int64_t>("squeeze_dims"));
+  const ir::Shape& shape = ctx.shape(0);
+  std::vector<bool> dropped(shape.size(), false);
+  for (int64_t given : axes) {
+    GRAFT_ASSIGN_OR_RETURN(const int64_t axis, ctx.Axis(given, ctx.rank(0)));
+    if (shape[axis].is_constant() && !(shape[axis] == 1))
+      return Refuse("dimension {} of {} is not 1", axis, ToString(shape));
+    dropped[axis] = true;
+  }
+  ir::Shape result;
+  for (size_t axis = 0; axis < shape.size(); ++axis) {
+    if (axes.empty()) {
+      if (!shape[axis].is_constant())
+        return Refuse("squeeze_dims is empty and dimension {} of {} is not known", axis,
+                      ToString(shape));
+      dropped[axis] = shape[axis] == 1;
+    }
+    if (!dropped[axis]) result.push_back(shape[axis]);
+  }
+  return ctx.Output(ctx.Reshape(ctx.operand(0), std::move(result)));
+}
+
+Outcome ImportShape(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const DType dtype, ctx.Attr<DType>("out_type"));
+  for (int i = 0; i < ctx.operand_count(); ++i) {
+    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId y, EmitIntegers(ctx, ctx.shape(i), dtype, 1));
+    GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(i, y));
+  }
+  return kAccepted;
+}
+
+Outcome ImportSize(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const DType dtype, ctx.Attr<DType>("out_type"));
+  return ctx.Output(EmitIntegers(ctx, {Product(ctx.shape(0))}, dtype, 0));
+}
+
+Outcome ImportRank(NodeContext& ctx) {
+  return ctx.Output(EmitIntegers(ctx, {ctx.rank(0)}, DType::kInt32, 0));
+}
+
+// dims, value
+Outcome ImportFill(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(ir::Shape shape, ctx.Dims(0));
+  if (ctx.rank(1) != 0) return Refuse("value {}: must be a scalar", ToString(ctx.shape(1)));
+  return ctx.Output(ctx.Emit(ir::BroadcastAttributes{.shape = std::move(shape)}, {ctx.operand(1)}));
+}
+
+Outcome ImportBroadcastTo(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(ir::Shape shape, ctx.Dims(1));
+  return ctx.Output(ctx.Emit(ir::BroadcastAttributes{.shape = std::move(shape)}, {ctx.operand(0)}));
+}
+
+Outcome ImportZerosLike(NodeContext& ctx) { return FilledLike(ctx, 0); }
+Outcome ImportOnesLike(NodeContext& ctx) { return FilledLike(ctx, 1); }
+
+// start, limit, delta
+Outcome ImportRange(NodeContext& ctx) {
+  for (int i = 0; i < 3; ++i) {
+    if (ctx.rank(i) != 0)
+      return Refuse("{} {}: must be a scalar", ctx.OperandName(i), ToString(ctx.shape(i)));
+  }
+  if (ctx.dtype(0) == DType::kFloat32) return FloatRange<float>(ctx);
+  if (ctx.dtype(0) == DType::kFloat64) return FloatRange<double>(ctx);
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::Dim> start, ctx.Dims(0));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::Dim> limit, ctx.Dims(1));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t delta, ctx.Integer(2));
+  if (delta == 0) return Refuse("delta must not be 0");
+  const ir::Dim span = delta > 0 ? limit[0] - start[0] : start[0] - limit[0];
+  const ir::Dim count = Max(CeilDiv(span, std::abs(delta)), 0);
+  if (!count.is_constant())
+    return Refuse("a range of {} elements: must be known", count.ToString());
+  constexpr int64_t kMaxCount = 1 << 24;  // it becomes a constant
+  if (*count.constant() > kMaxCount) return Refuse("a range of {} elements", *count.constant());
+  std::vector<ir::Dim> values;
+  for (int64_t i = 0; i < *count.constant(); ++i) values.push_back(start[0] + i * delta);
+  return ctx.Output(EmitIntegers(ctx, std::move(values), ctx.dtype(0), 1));
+}
+
+Outcome ImportDataFormatVecPermute(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const std::string from, ctx.Attr<std::string>("src_format"));
+  GRAFT_ASSIGN_OR_RETURN(const std::string to, ctx.Attr<std::string>("dst_format"));
+  if (ctx.rank(0) < 1 || ctx.rank(0) > 2 || !ctx.shape(0)[0].is_constant() ||
+      from.size() != to.size())
+    return Refuse("input {} from {} to {}", ToString(ctx.shape(0)), from, to);
+  const auto entries = static_cast<size_t>(*ctx.shape(0)[0].constant());
+  // A vector without N and C holds the spatial dimensions alone.
+  auto labels = [&](std::string format) {
+    if (entries + 2 == format.size())
+      std::erase_if(format, [](char c) { return c == 'N' || c == 'C'; });
+    return format;
+  };
+  const std::string source = labels(from);
+  std::vector<int32_t> indices;
+  for (char label : labels(to)) {
+    const size_t at = source.find(label);
+    if (at == std::string::npos) return Refuse("src_format {} and dst_format {}", from, to);
+    indices.push_back(static_cast<int32_t>(at));
+  }
+  if (indices.size() != entries)
+    return Refuse("input {} for format {}", ToString(ctx.shape(0)), from);
+  const auto count = static_cast<int64_t>(entries);
+  return ctx.Output(
+      ctx.Emit(ir::GatherAttributes{},
+               {ctx.operand(0), ctx.AddConstant(Tensor::Of<int32_t>({count}, indices), "order")}));
+}
+
+}  // namespace graft::importer
