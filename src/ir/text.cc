@@ -137,6 +137,7 @@ class Writer {
     }
     text_ += fmt::format("symbol s{} {} {} {} {}", id, kSymbolKinds[static_cast<int>(s.kind)],
                          input, s.axis, Quote(s.name));
+    if (s.result != 0) text_ += fmt::format(" result={}", s.result);
     if (s.upper_bound) text_ += fmt::format(" bound={}", s.upper_bound->ToString());
     text_ += "\n";
     return OkStatus();
@@ -244,6 +245,7 @@ class Parser {
     GRAFT_RETURN_IF_ERROR(in_.Number(&s.axis));
     GRAFT_RETURN_IF_ERROR(in_.Expect(" "));
     GRAFT_ASSIGN_OR_RETURN(s.name, in_.Quoted());
+    if (in_.Take(" result=")) GRAFT_RETURN_IF_ERROR(in_.Number(&s.result));
     if (in_.Take(" bound=")) {
       GRAFT_ASSIGN_OR_RETURN(Dim bound, ReadDim(in_, symbol_count_));
       s.upper_bound = std::move(bound);

@@ -216,10 +216,10 @@ class Verifier {
     if (s.upper_bound) GRAFT_RETURN_IF_ERROR(CheckDim(*s.upper_bound));
     const Value* source = nullptr;
     if (s.kind == Symbol::Kind::kResultDim) {
-      if (s.input < 0 || s.input >= m_.node_count() || m_.removed(s.input) ||
-          m_.node(s.input).outputs.empty())
-        return DataLossError("node {} has no result", s.input);
-      source = &m_.value(m_.node(s.input).outputs[0]);
+      if (s.input < 0 || s.input >= m_.node_count() || m_.removed(s.input) || s.result < 0 ||
+          s.result >= static_cast<int32_t>(m_.node(s.input).outputs.size()))
+        return DataLossError("node {} has no result {}", s.input, s.result);
+      source = &m_.value(m_.node(s.input).outputs[s.result]);
     } else {
       if (s.input < 0 || s.input >= static_cast<int32_t>(m_.inputs.size()))
         return DataLossError("input {} does not exist", s.input);
