@@ -1,0 +1,55 @@
+"""The ten guide models: one engine each, right at two batch sizes from one plan."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import guide_models  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+TOLERANCE = 1e-4  # of an output's largest value
+IN_MAKE_TEST = ("mobilenet_v1",)
+
+
+def largest_error(outputs, reference):
+    """Over all outputs, as a share of each one's largest value."""
+    assert sorted(outputs) == sorted(key for key in reference if key != "image")
+    return max(
+        float(np.abs(value - reference[key]).max() / np.abs(reference[key]).max())
+        for key, value in outputs.items()
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in IN_MAKE_TEST else [pytest.mark.models])
+        for name in guide_models.MODELS
+    ],
+)
+def test_one_engine_agrees_with_tensorflow(name, tmp_path):
+    import graft
+
+    folder = guide_models.cached(name)
+    plan, report = tmp_path / "model.plan", tmp_path / "report.json"
+    command = [ROOT / "build/release/bin/graft", "convert", folder / "saved_model"]
+    subprocess.run([*command, "--signature", "inner", "--plan", plan, "--json", report], check=True)
+    found = json.loads(report.read_text())
+    assert found["engines"] == 1
+    assert found["converted_ops"] > 0.9 * found["total_ops"], found["unconverted"]
+
+    engine = graft.Engine(str(plan))
+    for batch in (1, 5):
+        reference = np.load(folder / f"reference_b{batch}.npz")
+        outputs = engine.run({"image": reference["image"]})
+        error = largest_error(outputs, reference)
+        print(f"{name}, batch {batch}: {error:.1e}")
+        assert error <= TOLERANCE
+        if batch == 1:
+            # The same check has to refuse the outputs of a model with one kernel 1 % larger.
+            assert largest_error(outputs, np.load(folder / "perturbed_b1.npz")) > TOLERANCE
