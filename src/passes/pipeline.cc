@@ -79,10 +79,10 @@ Status CheckOptions(const PipelineOptions& options) {
   return options.stop_after.empty() ? OkStatus() : CheckName(options.stop_after);
 }
 
-// How many of the stage's passes run: up to the last place of `stop_after`, where it has one.
+// How many of the stage's passes run: up to the first place of `stop_after`, where it has one.
 size_t CountToRun(std::span<const PassFunction> order, const std::string& stop_after) {
-  for (size_t i = order.size(); i > 0; --i) {
-    if (FindPass(order[i - 1]).name == stop_after) return i;
+  for (size_t i = 0; i < order.size(); ++i) {
+    if (FindPass(order[i]).name == stop_after) return i + 1;
   }
   return order.size();
 }

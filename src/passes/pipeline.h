@@ -15,7 +15,7 @@ enum class Stage : uint8_t {
 
 struct PipelineOptions {
   std::vector<std::string> disabled;  // pass names; an unknown one is an InvalidArgument
-  std::string stop_after;             // a pass name: nothing runs after its last place in the stage
+  std::string stop_after;      // a pass name: nothing runs after its first place in the stage
   std::string dump_directory;  // where "017-fuse-epilogue.ir" goes after each pass that changed
                                // something; empty: nowhere
 };

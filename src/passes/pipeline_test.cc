@@ -12,14 +12,14 @@ namespace {
 
 using testing::HasSubstr;
 
-// The rows' sums twice, added; the result goes through an identity.
+// The rows' sums twice, side by side; the result goes through an identity.
 ir::Module Example() {
   return *ir::ParseText(R"(graft-ir 1
 input "x" %0 f32[4,4] "x"
 %1 f32[4] "a" = reduce kind=sum axes=[1] keep_dims=false (%0) "a"
 %2 f32[4] "b" = reduce kind=sum axes=[1] keep_dims=false (%0) "b"
-%3 f32[4] "sum" = pointwise program={2:r2=add.f32(r0,r1)} (%1,%2) "sum"
-%4 f32[4] "same" = reshape shape=[4] (%3) "same"
+%3 f32[8] "both" = concat axis=0 (%1,%2) "both"
+%4 f32[8] "same" = reshape shape=[8] (%3) "same"
 output "y" %4
 )");
 }
