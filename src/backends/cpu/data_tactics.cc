@@ -12,12 +12,6 @@
 namespace graft::cpu {
 namespace {
 
-std::vector<int64_t> Values(std::span<const ir::Dim> dims) {
-  std::vector<int64_t> values;
-  for (const ir::Dim& d : dims) values.push_back(d.constant().value());
-  return values;
-}
-
 std::optional<Refusal> RefuseDType(const ir::Module& module, const ir::Node& node) {
   const DType dtype = module.value(node.outputs[0]).dtype;
   if (!IsNumeric(dtype)) return Refuse("elements of {} have no place in an engine", Name(dtype));
@@ -202,9 +196,7 @@ class PadTactic final : public CpuTactic {
     problem.before = Values(a.before);
     problem.after = Values(a.after);
     problem.element_size = SizeOf(x.dtype);
-    Result<PadOperation> operation = PadOperation::Make(problem);
-    if (!operation.ok()) return operation.status().WithContext(node.name);
-    return MakeStep(std::move(operation).value());
+    return MakeStep(node, PadOperation::Make(problem));
   }
 };
 
@@ -240,9 +232,7 @@ class GatherTactic final : public CpuTactic {
                                   Describe(node.inputs[0].dtype, node.inputs[0].dims),
                                   Describe(node.inputs[1].dtype, node.inputs[1].dims));
     }
-    Result<GatherOperation> operation = GatherOperation::Make(problem);
-    if (!operation.ok()) return operation.status().WithContext(node.name);
-    return MakeStep(std::move(operation).value());
+    return MakeStep(node, GatherOperation::Make(problem));
   }
 
  private:

@@ -40,9 +40,7 @@ class PointwiseTactic final : public CpuTactic {
     }
     problem.output = y.dims;
     problem.output_row_stride = y.row_stride;
-    Result<PointwiseOperation> operation = PointwiseOperation::Make(problem);
-    if (!operation.ok()) return operation.status().WithContext(node.name);
-    return MakeStep(std::move(operation).value());
+    return MakeStep(node, PointwiseOperation::Make(problem));
   }
 };
 

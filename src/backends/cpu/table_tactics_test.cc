@@ -108,5 +108,27 @@ TEST(DataTactics, RunBoundNodes) {
                    i32({2}, {-1, 5})));
 }
 
+TEST(PoolTactic, RunsABoundNode) {
+  ir::Module module;
+  const ir::ValueId x =
+      module.AddConstant("x", Tensor::Of<float>({1, 2, 3, 1}, {1, 2, 3, 4, 5, 6}));
+  ir::PoolAttributes pool{ir::PoolKind::kMax, {2, 2}, {1, 1}, {0, 0}, {0, 1}, false};
+  const ir::NodeId max = module.AddNode(pool, {x}, "max").value();
+  EXPECT_TRUE(BitwiseEqual(RunNode(module, max, "cpu.pool.windows")[0],
+                           Tensor::Of<float>({1, 1, 3, 1}, {5, 6, 6})));
+  pool.kind = ir::PoolKind::kAverage;
+  const ir::NodeId average = module.AddNode(pool, {x}, "average").value();
+  EXPECT_TRUE(BitwiseEqual(RunNode(module, average, "cpu.pool.windows")[0],
+                           Tensor::Of<float>({1, 1, 3, 1}, {3, 4, 4.5})));
+}
+
+TEST(SoftmaxTactic, RunsABoundNode) {
+  ir::Module module;
+  const ir::ValueId x = module.AddConstant("x", Tensor::Of<float>({2, 2}, {0, 0, 5, 5}));
+  const ir::NodeId node = module.AddNode(ir::SoftmaxAttributes{false}, {x}, "n").value();
+  EXPECT_TRUE(BitwiseEqual(RunNode(module, node, "cpu.softmax.rows")[0],
+                           Tensor::Of<float>({2, 2}, {0.5, 0.5, 0.5, 0.5})));
+}
+
 }  // namespace
 }  // namespace graft::cpu

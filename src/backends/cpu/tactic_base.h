@@ -3,8 +3,10 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "backend_api/backend.h"
 #include "kernels/cpu/parallel.h"
@@ -43,6 +45,19 @@ class OperationStep final : public BoundStep {
 template <class Operation>
 std::unique_ptr<BoundStep> MakeStep(Operation operation) {
   return std::make_unique<OperationStep<Operation>>(std::move(operation));
+}
+// Of an operation that may not have come to be, with the node's name on its error.
+template <class Operation>
+Result<std::unique_ptr<BoundStep>> MakeStep(const BoundNode& node, Result<Operation> operation) {
+  if (!operation.ok()) return operation.status().WithContext(node.name);
+  return MakeStep(std::move(operation).value());
+}
+
+// The values of dims in a bound node's attributes.
+inline std::vector<int64_t> Values(std::span<const ir::Dim> dims) {
+  std::vector<int64_t> values;
+  for (const ir::Dim& d : dims) values.push_back(d.constant().value());
+  return values;
 }
 
 }  // namespace graft::cpu
