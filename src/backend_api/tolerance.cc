@@ -1,0 +1,179 @@
+#include "backend_api/tolerance.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace graft {
+namespace {
+
+enum class Rule { kExact, kElementwise, kAccumulated };
+struct Row {
+  Rule rule;
+  double factor;
+};
+
+Row RowOf(ir::OpKind op) {
+  switch (op) {
+#define GRAFT_TOLERANCE(Op, rule, factor) \
+  case ir::OpKind::k##Op:                 \
+    return {Rule::rule, factor};
+#include "backend_api/tolerance.inc"
+#undef GRAFT_TOLERANCE
+    case ir::OpKind::kOpaque:
+      break;
+  }
+  return {Rule::kExact, 0};
+}
+
+double Epsilon(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat64:
+      return 0x1p-52;
+    case DType::kFloat32:
+      return 0x1p-23;
+    case DType::kFloat16:
+      return 0x1p-10;
+    case DType::kBFloat16:
+      return 0x1p-7;
+    default:
+      return 0;
+  }
+}
+
+// Terms in each sum that the node forms; 0 where it forms none.
+struct CountTerms {
+  const BoundNode& node;
+
+  static double Product(std::span<const int64_t> dims) {
+    return static_cast<double>(CountElements(dims));
+  }
+  std::span<const int64_t> operand(int i) const { return node.inputs[i].dims; }
+
+  double operator()(const ir::ConvAttributes&) const {
+    return Product(operand(1).first(operand(1).size() - 1));
+  }
+  double operator()(const ir::ConvTransposeAttributes& a) const {
+    return Product(operand(1).first(a.strides.size())) * static_cast<double>(operand(1).back());
+  }
+  double operator()(const ir::MatMulAttributes& a) const {
+    const auto dims = operand(0);
+    return static_cast<double>(dims[dims.size() - (a.transpose_a ? 2 : 1)]);
+  }
+  double operator()(const ir::PoolAttributes& a) const {
+    return a.kind == ir::PoolKind::kMax ? 0 : Product(a.window);
+  }
+  double operator()(const ir::ReduceAttributes& a) const {
+    if (a.kind != ir::ReduceKind::kSum && a.kind != ir::ReduceKind::kMean &&
+        a.kind != ir::ReduceKind::kProd)
+      return 0;
+    double terms = 1;
+    for (int64_t axis : a.axes) terms *= static_cast<double>(operand(0)[axis]);
+    return terms;
+  }
+  double operator()(const ir::SoftmaxAttributes&) const {
+    return static_cast<double>(operand(0).back());
+  }
+  double operator()(const ir::ResizeAttributes& a) const {
+    return a.mode == ir::ResizeMode::kNearest ? 0 : 4;
+  }
+  template <class Other>
+  double operator()(const Other&) const {
+    return 0;
+  }
+};
+
+struct Differing {
+  double expected = 0;
+  double got = 0;
+  int64_t row = -1;
+  int64_t column = 0;
+};
+
+template <class T>
+std::string Compare(const BoundValue& type, const Tolerance& tolerance, const T* expected,
+                    const T* got) {
+  const int64_t columns = type.dims.empty() ? 1 : type.dims.back();
+  const int64_t rows = columns == 0 ? 0 : CountElements(type.dims) / columns;
+  auto for_each = [&](auto each) {
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < columns; ++c) {
+        const int64_t i = r * type.row_stride + c;
+        each(expected[i], got[i], r, c);
+      }
+    }
+  };
+  double largest = 0;
+  for_each([&](T x, T, int64_t, int64_t) {
+    const double size = std::abs(static_cast<double>(x));
+    if (std::isfinite(size)) largest = std::max(largest, size);
+  });
+  Differing worst;
+  double worst_excess = 0;
+  for_each([&](T want, T have, int64_t r, int64_t c) {
+    if (want == have || (want != want && have != have)) return;
+    const auto x = static_cast<double>(want);
+    const auto y = static_cast<double>(have);
+    double excess = INFINITY;
+    if (std::isfinite(x) && std::isfinite(y)) {
+      const double allowed = tolerance.of_largest * largest +
+                             tolerance.of_element * std::max(std::abs(x), std::min(largest, 1.0));
+      excess = std::abs(x - y) - allowed;
+    }
+    if (excess > worst_excess) worst = {x, y, r, c}, worst_excess = excess;
+  });
+  if (worst.row < 0) return "";
+  return fmt::format("{:.9g} instead of {:.9g} in row {}, column {} of {}; the largest is {:.3g}",
+                     worst.got, worst.expected, worst.row, worst.column,
+                     Describe(type.dtype, type.dims), largest);
+}
+
+}  // namespace
+
+Tolerance ToleranceOf(const BoundNode& node) {
+  const Row row = RowOf(static_cast<ir::OpKind>(node.attributes.index()));
+  const double eps = Epsilon(node.outputs[0].dtype);
+  Tolerance tolerance;
+  if (row.rule == Rule::kElementwise) {
+    const auto& program = std::get<ir::PointwiseAttributes>(node.attributes).program;
+    tolerance.of_element = row.factor * static_cast<double>(program.instructions.size()) * eps;
+  } else if (row.rule == Rule::kAccumulated) {
+    tolerance.of_largest =
+        row.factor * std::sqrt(std::visit(CountTerms{node}, node.attributes)) * eps;
+  }
+  return tolerance;
+}
+
+std::string Difference(const BoundValue& type, const Tolerance& tolerance, const void* expected,
+                       const void* got) {
+  auto compare = [&](auto element) {
+    using T = decltype(element);
+    return Compare(type, tolerance, static_cast<const T*>(expected), static_cast<const T*>(got));
+  };
+  switch (type.dtype) {
+    case DType::kFloat32:
+      return compare(float());
+    case DType::kFloat64:
+      return compare(double());
+    case DType::kInt8:
+      return compare(int8_t());
+    case DType::kInt16:
+      return compare(int16_t());
+    case DType::kInt32:
+      return compare(int32_t());
+    case DType::kInt64:
+      return compare(int64_t());
+    case DType::kUint8:
+    case DType::kBool:
+      return compare(uint8_t());
+    case DType::kUint16:
+      return compare(uint16_t());
+    case DType::kUint32:
+      return compare(uint32_t());
+    case DType::kUint64:
+      return compare(uint64_t());
+    default:
+      return fmt::format("{} cannot be compared", Name(type.dtype));
+  }
+}
+
+}  // namespace graft
