@@ -60,7 +60,7 @@ using AttrMap = std::map<std::string, AttrValue, std::less<>>;
 struct FuncValue {
   std::string name;
   AttrMap attrs;
-  bool operator==(const FuncValue&) const = default;
+  bool operator==(const FuncValue& other) const;
 };
 
 // Inside a function body: the value of the enclosing function's attribute of this name.
@@ -113,6 +113,10 @@ struct AttrValue {
   }
   bool operator==(const AttrValue&) const = default;
 };
+
+inline bool FuncValue::operator==(const FuncValue& other) const {
+  return name == other.name && attrs == other.attrs;
+}
 
 // Reading and writing. Parts of `file` that are kept (tensors) keep it alive. Nesting deeper than a
 // fixed limit is kDataLoss.

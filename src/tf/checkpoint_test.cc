@@ -4,7 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <functional>
+
+#include "tf/test_util.h"
 
 namespace graft::tf {
 namespace {
@@ -14,30 +15,7 @@ using ::testing::HasSubstr;
 constexpr char kModule[] = "test/data/tf/module/variables/variables";
 constexpr char kPartitioned[] = "test/data/tf/partitioned/model";
 
-Checkpoint Opened(const std::string& prefix) {
-  Result<Checkpoint> checkpoint = Checkpoint::Open(prefix);
-  EXPECT_TRUE(checkpoint.ok()) << checkpoint.status().ToString();
-  return std::move(checkpoint).value();
-}
-
-// A copy of the checkpoint in a directory of the test's, to be damaged.
-class Damaged {
- public:
-  explicit Damaged(const std::string& prefix) {
-    std::filesystem::remove_all(directory_);
-    std::filesystem::copy(std::filesystem::path(prefix).parent_path(), directory_);
-  }
-  ~Damaged() { std::filesystem::remove_all(directory_); }
-  std::string Path(const std::string& name) const { return directory_ + "/" + name; }
-  void Rewrite(const std::string& name, const std::function<void(std::string*)>& change) {
-    std::string bytes(ReadFile(Path(name), false)->view());
-    change(&bytes);
-    ASSERT_TRUE(WriteFileAtomically(Path(name), bytes).ok());
-  }
-
- private:
-  std::string directory_ = testing::TempDir() + "/graft_checkpoint_test";
-};
+Checkpoint Opened(const std::string& prefix) { return Get(Checkpoint::Open(prefix)); }
 
 TEST(Checkpoint, ReadsNumbers) {
   const Tensor w = *Opened(kModule).Read("inner/w/.ATTRIBUTES/VARIABLE_VALUE");
@@ -67,7 +45,7 @@ TEST(Checkpoint, MissingFilesAndNames) {
   const Status status = Opened(kModule).Read("nothing").status();
   EXPECT_EQ(status.code(), StatusCode::kNotFound);
   EXPECT_THAT(status.message(), HasSubstr("no tensor 'nothing'"));
-  Damaged copy(kModule);
+  Copy copy("test/data/tf/module/variables");
   std::filesystem::remove(copy.Path("variables.data-00000-of-00001"));
   const Status missing = Checkpoint::Open(copy.Path("variables")).status();
   EXPECT_EQ(missing.code(), StatusCode::kNotFound);
@@ -75,8 +53,8 @@ TEST(Checkpoint, MissingFilesAndNames) {
 }
 
 TEST(Checkpoint, ChangedDataIsFoundByItsChecksum) {
-  Damaged copy(kModule);
-  copy.Rewrite("variables.data-00000-of-00001", [](std::string* bytes) {
+  Copy copy("test/data/tf/module/variables");
+  copy.Change("variables.data-00000-of-00001", [](std::string* bytes) {
     for (char& c : *bytes) c = static_cast<char>(c ^ 1);
   });
   const Checkpoint checkpoint = Opened(copy.Path("variables"));
@@ -88,8 +66,8 @@ TEST(Checkpoint, ChangedDataIsFoundByItsChecksum) {
 }
 
 TEST(Checkpoint, TruncatedDataIsRefused) {
-  Damaged copy(kModule);
-  copy.Rewrite("variables.data-00000-of-00001", [](std::string* bytes) { bytes->resize(3); });
+  Copy copy("test/data/tf/module/variables");
+  copy.Change("variables.data-00000-of-00001", [](std::string* bytes) { bytes->resize(3); });
   const Checkpoint checkpoint = Opened(copy.Path("variables"));
   for (const auto& [key, entry] : checkpoint.entries()) {
     if (entry.dtype == DType::kFloat32) {
@@ -99,8 +77,8 @@ TEST(Checkpoint, TruncatedDataIsRefused) {
 }
 
 TEST(Checkpoint, DamagedIndexIsRefusedByName) {
-  Damaged copy(kModule);
-  copy.Rewrite("variables.index", [](std::string* bytes) { (*bytes)[10] ^= 1; });
+  Copy copy("test/data/tf/module/variables");
+  copy.Change("variables.index", [](std::string* bytes) { (*bytes)[10] ^= 1; });
   const Status status = Checkpoint::Open(copy.Path("variables")).status();
   EXPECT_EQ(status.code(), StatusCode::kDataLoss);
   EXPECT_THAT(status.message(), HasSubstr("variables.index"));

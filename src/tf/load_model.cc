@@ -78,6 +78,7 @@ class Loader {
     GRAFT_RETURN_IF_ERROR(ChooseInputs());
     GRAFT_RETURN_IF_ERROR(Freeze(objects));
     DropIdleControlEdges(&graph);
+    ReadConstantsDirectly(&graph);
     GRAFT_RETURN_IF_ERROR(PruneWhole());
     return Finish();
   }

@@ -79,6 +79,34 @@ void DropIdleControlEdges(GraphDef* graph) {
   }
 }
 
+void ReadConstantsDirectly(GraphDef* graph) {
+  const Result<NodeIndex> index = NodeIndex::Of(graph->nodes);
+  if (!index.ok()) return;
+  // The constant behind each node, empty when there is none. Identities of Identities are rare: one
+  // pass in graph order finds those whose source comes first, the others keep their Identity.
+  std::vector<std::string_view> constants(graph->nodes.size());
+  auto constant_behind = [&](std::string_view input) -> std::string_view {
+    const Result<TensorRef> ref = ParseTensorName(input);
+    if (!ref.ok() || ref->index != 0) return {};
+    const int source = index->Find(ref->node);
+    return source < 0 ? std::string_view() : constants[static_cast<size_t>(source)];
+  };
+  for (size_t i = 0; i < graph->nodes.size(); ++i) {
+    if (graph->nodes[i].op == "Const") constants[i] = graph->nodes[i].name;
+  }
+  for (size_t i = 0; i < graph->nodes.size(); ++i) {
+    const NodeDef& node = graph->nodes[i];
+    if (node.op == "Identity" && node.inputs.size() == 1)
+      constants[i] = constant_behind(node.inputs[0]);
+  }
+  for (NodeDef& node : graph->nodes) {
+    for (std::string& input : node.inputs) {
+      const std::string_view constant = constant_behind(input);
+      if (!constant.empty()) input = std::string(constant);
+    }
+  }
+}
+
 void DropDanglingColocation(GraphDef* graph) {
   constexpr std::string_view kPrefix = "loc:@";
   const Result<NodeIndex> index = NodeIndex::Of(graph->nodes);

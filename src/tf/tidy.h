@@ -10,6 +10,9 @@ namespace graft::tf {
 // control flow (Switch, Merge, …) stay.
 void DropIdleControlEdges(GraphDef* graph);
 
+// Lets readers of an Identity of a constant read the constant.
+void ReadConstantsDirectly(GraphDef* graph);
+
 // Removes colocation constraints ("loc:@NODE" in _class) with nodes that are not in the graph;
 // TensorFlow would refuse to load it.
 void DropDanglingColocation(GraphDef* graph);

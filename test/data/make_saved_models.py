@@ -132,6 +132,16 @@ def keras2():
     tf.saved_model.save(model, str(OUT / "keras2"))
 
 
+def graph():
+    """The GraphDef of the keras3 model alone: a .pb with a function library."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString((OUT / "keras3" / "saved_model.pb").read_bytes())
+    graph_def = model.meta_graphs[0].graph_def
+    (OUT / "functions.pb").write_bytes(graph_def.SerializeToString(deterministic=True))
+
+
 MAKERS = {
     "tf1_ref": lambda: tf1("tf1_ref", False),
     "tf1_resource": lambda: tf1("tf1_resource", True),
@@ -139,6 +149,7 @@ MAKERS = {
     "module": module,
     "keras3": keras3,
     "keras2": keras2,
+    "graph": graph,
 }
 
 

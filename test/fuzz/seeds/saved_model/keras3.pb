@@ -1,0 +1,1 @@
+../../../data/tf/keras3/saved_model.pb

@@ -1,0 +1,1 @@
+../../../data/tf/module/saved_model.pb

@@ -1,0 +1,1 @@
+../../../data/tf/tf1_ref/saved_model.pb
