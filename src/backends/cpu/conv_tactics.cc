@@ -1,4 +1,4 @@
-// Convolution by the kernels of kernels/cpu/conv/kernels.inc, one tactic each.
+// Convolution, and transposed convolution, by the kernels of kernels/cpu/conv, one tactic each.
 #include "backends/cpu/epilogue.h"
 #include "backends/cpu/packed_floats.h"
 #include "backends/cpu/tactics.h"
@@ -20,17 +20,32 @@ Spatial ToSpatial(const Values& values, int64_t missing, Convert&& convert) {
   return spatial;
 }
 
-// weights are [kernel…, C / groups, M].
-ConvFilter MakeFilter(const ir::ConvAttributes& attributes, std::span<const int64_t> weights) {
+template <class Attributes>
+ConvFilter MakeWindow(const Attributes& attributes, std::span<const int64_t> weights) {
   const size_t spatial = attributes.strides.size();
   auto same = [](int64_t n) { return n; };
   ConvFilter filter;
   filter.kernel = ToSpatial(weights.first(spatial), 1, same);
   filter.stride = ToSpatial(attributes.strides, 1, same);
   filter.dilation = ToSpatial(attributes.dilations, 1, same);
+  return filter;
+}
+
+// weights are [kernel…, C / groups, M].
+ConvFilter MakeFilter(const ir::ConvAttributes& attributes, std::span<const int64_t> weights) {
+  ConvFilter filter = MakeWindow(attributes, weights);
   filter.groups = attributes.groups;
-  filter.input_channels = weights[spatial] * attributes.groups;
-  filter.output_channels = weights[spatial + 1];
+  filter.input_channels = weights[weights.size() - 2] * attributes.groups;
+  filter.output_channels = weights.back();
+  return filter;
+}
+
+// weights are [kernel…, C, M], and M is the input.
+ConvFilter MakeFilter(const ir::ConvTransposeAttributes& attributes,
+                      std::span<const int64_t> weights) {
+  ConvFilter filter = MakeWindow(attributes, weights);
+  filter.input_channels = weights.back();
+  filter.output_channels = weights[weights.size() - 2];
   return filter;
 }
 
@@ -69,8 +84,9 @@ class ConvStep final : public BoundStep {
   BoundEpilogue epilogue_;
 };
 
+template <class Attributes>
 ConvProblem MakeProblem(const BoundNode& node) {
-  const auto& attributes = std::get<ir::ConvAttributes>(node.attributes);
+  const auto& attributes = std::get<Attributes>(node.attributes);
   const BoundValue& x = node.inputs[0];
   const BoundValue& y = node.outputs[0];
   auto same = [](int64_t n) { return n; };
@@ -87,6 +103,8 @@ ConvProblem MakeProblem(const BoundNode& node) {
   return problem;
 }
 
+// Attributes: ir::ConvAttributes or ir::ConvTransposeAttributes.
+template <class Attributes>
 class ConvTactic final : public Tactic {
  public:
   explicit ConvTactic(const ConvKernel& kernel) : kernel_(kernel) {}
@@ -96,7 +114,7 @@ class ConvTactic final : public Tactic {
   std::string_view packing() const override { return kernel_.packing; }
 
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
-    const auto& attributes = *node.get<ir::ConvAttributes>();
+    const auto& attributes = *node.get<Attributes>();
     const ir::Value& x = module.value(node.inputs[0]);
     const ir::Value& weights = module.value(node.inputs[1]);
     if (x.dtype != DType::kFloat32 || weights.dtype != DType::kFloat32) {
@@ -120,7 +138,7 @@ class ConvTactic final : public Tactic {
   Result<std::unique_ptr<PackedWeights>> Pack(const ir::Module& module, const ir::Node& node,
                                               Executor& executor) const override {
     const Tensor& weights = *module.value(node.inputs[1]).constant;
-    const ConvFilter filter = MakeFilter(*node.get<ir::ConvAttributes>(), weights.dims());
+    const ConvFilter filter = MakeFilter(*node.get<Attributes>(), weights.dims());
     GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<PackedFloats> packed,
                            PackedFloats::Allocate(kernel_.packed_size(filter)));
     kernel_.pack(filter, weights.data<float>().data(), packed->data(), executor);
@@ -129,16 +147,16 @@ class ConvTactic final : public Tactic {
 
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights* packed) const override {
-    const auto& attributes = std::get<ir::ConvAttributes>(node.attributes);
+    const auto& attributes = std::get<Attributes>(node.attributes);
     GRAFT_ASSIGN_OR_RETURN(BoundEpilogue epilogue,
                            BoundEpilogue::Bind(node, attributes.epilogue, 2));
     return std::unique_ptr<BoundStep>(std::make_unique<ConvStep>(
-        kernel_, MakeProblem(node), static_cast<const PackedFloats*>(packed)->data(),
+        kernel_, MakeProblem<Attributes>(node), static_cast<const PackedFloats*>(packed)->data(),
         std::move(epilogue)));
   }
 
   double Cost(const BoundNode& node) const override {
-    return kernel_.cost(MakeProblem(node)) / kCyclesPerMillisecond;
+    return kernel_.cost(MakeProblem<Attributes>(node)) / kCyclesPerMillisecond;
   }
 
  private:
@@ -149,7 +167,11 @@ class ConvTactic final : public Tactic {
 
 void AddConvTactics(TacticTable& table) {
   for (const ConvKernel& kernel : ConvKernels()) {
-    table.push_back({ir::OpKind::kConv, std::make_unique<ConvTactic>(kernel)});
+    table.push_back({ir::OpKind::kConv, std::make_unique<ConvTactic<ir::ConvAttributes>>(kernel)});
+  }
+  for (const ConvKernel& kernel : TransposedConvKernels()) {
+    table.push_back({ir::OpKind::kConvTranspose,
+                     std::make_unique<ConvTactic<ir::ConvTransposeAttributes>>(kernel)});
   }
 }
 

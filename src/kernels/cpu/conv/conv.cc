@@ -2,13 +2,20 @@
 
 namespace graft::cpu {
 
-std::span<const ConvKernel> ConvKernels() {
-  static constexpr ConvKernel kKernels[] = {
 #define GRAFT_CONV_KERNEL(Id, name, version, packing)                 \
   {name,     version,           packing, Id##Refuses, Id##PackedSize, \
    Id##Pack, Id##WorkspaceSize, Id##Run, Id##Cost},
+
+std::span<const ConvKernel> ConvKernels() {
+  static constexpr ConvKernel kKernels[] = {
 #include "kernels/cpu/conv/kernels.inc"
-#undef GRAFT_CONV_KERNEL
+  };
+  return kKernels;
+}
+
+std::span<const ConvKernel> TransposedConvKernels() {
+  static constexpr ConvKernel kKernels[] = {
+#include "kernels/cpu/conv/transposed_kernels.inc"
   };
   return kKernels;
 }

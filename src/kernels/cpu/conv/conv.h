@@ -82,9 +82,14 @@ struct ConvKernel {
   void Id##Run(const ConvProblem& problem, const ConvArguments& arguments, Executor& executor); \
   double Id##Cost(const ConvProblem& problem);
 #include "kernels/cpu/conv/kernels.inc"
+#include "kernels/cpu/conv/transposed_kernels.inc"
 #undef GRAFT_CONV_KERNEL
 
 // All of them. The last one takes any filter.
 std::span<const ConvKernel> ConvKernels();
+
+// Transposed convolution: output z * stride - pad + k * dilation gets input z times tap k.
+// `weights` of pack are [kernel…, output_channels, input_channels]; one group.
+std::span<const ConvKernel> TransposedConvKernels();
 
 }  // namespace graft::cpu

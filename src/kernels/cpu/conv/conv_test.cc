@@ -194,6 +194,108 @@ TEST(ConvKernels, AgreeWithTheDefinition) {
   }
 }
 
+struct TransposedCase {
+  Case conv;         // whose gradient it is: its output is our input
+  int64_t extra[3];  // outputs that no window of the convolution reaches
+};
+
+const TransposedCase kTransposedCases[] = {
+    {{1, {1, 8, 8}, {1, 2, 2}, {1, 2, 2}, {1, 1, 1}, {0, 0, 0}, {0, 0, 0}, 1, 24, 40}, {0, 0, 0}},
+    {{2, {1, 9, 7}, {1, 3, 3}, {1, 2, 2}, {1, 1, 1}, {0, 1, 0}, {0, 1, 1}, 1, 7, 300, 2, 3},
+     {0, 0, 0}},
+    {{1, {1, 6, 33}, {1, 4, 4}, {1, 1, 1}, {1, 1, 1}, {0, 2, 1}, {0, 1, 2}, 1, 16, 5}, {0, 0, 0}},
+    {{1, {1, 10, 11}, {1, 2, 2}, {1, 3, 3}, {1, 1, 1}, {0, 0, 0}, {0, 0, 0}, 1, 3, 4}, {0, 1, 2}},
+    {{1, {1, 12, 12}, {1, 3, 2}, {1, 1, 2}, {1, 2, 3}, {0, 1, 1}, {0, 2, 0}, 1, 5, 6}, {0, 0, 0}},
+    {{1, {5, 6, 7}, {3, 3, 3}, {2, 2, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, 1, 4, 18}, {0, 0, 0}},
+    {{0, {1, 8, 8}, {1, 3, 3}, {1, 2, 2}, {1, 1, 1}, {0, 1, 1}, {0, 1, 1}, 1, 4, 4}, {0, 0, 0}},
+};
+
+void CheckTransposed(const ConvKernel& kernel, const TransposedCase& c, Finish finish,
+                     int threads) {
+  const ConvProblem conv = MakeProblem(c.conv);
+  ConvProblem p = conv;
+  std::swap(p.input, p.output);
+  for (int i = 0; i < 3; ++i) p.output[i] += c.extra[i];
+  std::swap(p.filter.input_channels, p.filter.output_channels);
+  std::swap(p.input_stride, p.output_stride);
+  const ConvFilter& f = p.filter;
+  const std::vector<float> input = RandomFloats(p.batch * p.input_pixels() * p.input_stride, 1);
+  const std::vector<float> weights = RandomFloats(f.depth() * f.output_channels, 2);
+  const std::vector<float> bias = RandomFloats(f.output_channels, 3);
+  const std::vector<float> residual = RandomFloats(p.rows() * f.output_channels, 4);
+  std::vector<float> output(p.rows() * p.output_stride);
+
+  std::vector<double> expected(p.rows() * f.output_channels);
+  for (int64_t row = 0; row < conv.rows(); ++row) {
+    const int64_t n = row / conv.output_pixels();
+    const Spatial at = {row / conv.output[2] / conv.output[1] % conv.output[0],
+                        row / conv.output[2] % conv.output[1], row % conv.output[2]};
+    for (int64_t tap = 0; tap < f.taps(); ++tap) {
+      const Spatial k = {tap / f.kernel[2] / f.kernel[1], tap / f.kernel[2] % f.kernel[1],
+                         tap % f.kernel[2]};
+      Spatial to;
+      bool inside = true;
+      for (int i = 0; i < 3; ++i) {
+        to[i] = at[i] * f.stride[i] - p.pad[i] + k[i] * f.dilation[i];
+        inside &= to[i] >= 0 && to[i] < p.output[i];
+      }
+      if (!inside) continue;
+      const int64_t pixel = ((n * p.output[0] + to[0]) * p.output[1] + to[1]) * p.output[2] + to[2];
+      for (int64_t m = 0; m < f.output_channels; ++m) {
+        for (int64_t k_in = 0; k_in < f.input_channels; ++k_in) {
+          expected[pixel * f.output_channels + m] +=
+              static_cast<double>(input[row * p.input_stride + k_in]) *
+              weights[(tap * f.output_channels + m) * f.input_channels + k_in];
+        }
+      }
+    }
+  }
+
+  const std::unique_ptr<Executor> executor = MakeTbbExecutor(threads);
+  AlignedBuffer packed(kernel.packed_size(f) * sizeof(float));
+  kernel.pack(f, weights.data(), reinterpret_cast<float*>(packed.data()), *executor);
+  AlignedBuffer workspace(kernel.workspace_size(p, executor->width()) * sizeof(float));
+  ConvArguments a{input.data(), reinterpret_cast<const float*>(packed.data()), output.data()};
+  a.workspace = workspace.data();
+  auto double_block = [&](int64_t row, int64_t rows, int64_t column, int64_t columns, int) {
+    for (int64_t r = row; r < row + rows; ++r) {
+      for (int64_t k = column; k < column + columns; ++k) output[r * p.output_stride + k] *= 2;
+    }
+  };
+  const BlockFunction callback = double_block;
+  if (finish == Finish::kResidual) {
+    a.epilogue.bias = bias.data();
+    a.epilogue.residual = residual.data();
+    a.epilogue.residual_stride = f.output_channels;
+    a.epilogue.low = 0;
+  }
+  if (finish == Finish::kCallback) a.epilogue.finish = &callback;
+  kernel.run(p, a, *executor);
+  for (int64_t i = 0; i < p.rows() * f.output_channels; ++i) {
+    const int64_t m = i % f.output_channels;
+    double value = expected[i];
+    if (finish == Finish::kResidual) value = std::max(0.0, value + bias[m] + residual[i]);
+    if (finish == Finish::kCallback) value *= 2;
+    ASSERT_NEAR(output[i / f.output_channels * p.output_stride + m], value, 5e-4) << i;
+  }
+}
+
+TEST(TransposedConvKernels, AgreeWithTheDefinition) {
+  for (const std::string& target : SupportedTargets()) {
+    const ScopedTarget scoped(target);
+    for (const ConvKernel& kernel : TransposedConvKernels()) {
+      for (size_t i = 0; i < std::size(kTransposedCases); ++i) {
+        for (Finish finish : {Finish::kNone, Finish::kResidual, Finish::kCallback}) {
+          SCOPED_TRACE(testing::Message() << kernel.name << " on " << target << ", case " << i
+                                          << ", finish " << static_cast<int>(finish));
+          CheckTransposed(kernel, kTransposedCases[i], finish, finish == Finish::kNone ? 1 : 3);
+          if (HasFatalFailure()) return;
+        }
+      }
+    }
+  }
+}
+
 TEST(ConvKernels, TheLastTakesAnyFilter) {
   for (const Case& c : kCases) {
     EXPECT_FALSE(ConvKernels().back().refuses(MakeProblem(c).filter));
