@@ -22,6 +22,14 @@ constexpr PassFunction kSimplify[] = {
     RemoveIdentities,
     // Early: two equal readers of a convolution would keep it from fusing with either.
     MergeEqual,
+    // Before anything looks at neighbours of convolutions: a channels-first graph has transposes
+    // between them, and reshapes stand around convolutions over one dimension.
+    MoveTransposes,
+    MoveReshapes,
+    // The operands that were turned for them, and the transposes and reshapes that undid each
+    // other.
+    FoldConstants,
+    RemoveIdentities,
     // Before programs are joined: the first instructions of a program, one by one, are what it
     // takes
     // into the weights.
@@ -104,9 +112,10 @@ Result<int> RunToFixedPoint(const Pass& pass, PassContext& context, ir::Module& 
   for (;; ++rounds) {
     Result<bool> changed = pass.function(module, context);
     if (!changed.ok()) return changed.status().WithContext(pass.name);
+    // Also without a change: a pass may have built nodes that it had no use for.
+    GRAFT_RETURN_IF_ERROR(module.Compact().WithContext(pass.name));
     if (!*changed) break;
     if (rounds == limit) return InternalError("{}: no fixed point in {} rounds", pass.name, limit);
-    GRAFT_RETURN_IF_ERROR(module.Compact().WithContext(pass.name));
   }
   if (rounds > 0) GRAFT_RETURN_IF_ERROR(ir::Verify(module).WithContext(pass.name));
   return rounds;
