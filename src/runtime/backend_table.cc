@@ -3,6 +3,8 @@
 #include <fmt/ranges.h>
 
 #include "backends/cpu/cpu_backend.h"
+#include "backends/fake_device/fake_device_backend.h"
+#include "backends/reference/reference_backend.h"
 
 namespace graft {
 namespace {
@@ -13,6 +15,8 @@ struct Row {
 };
 constexpr Row kBackends[] = {
     {"cpu", CpuBackend},
+    {"reference", ReferenceBackend},
+    {"fake_device", FakeDeviceBackend},
 };
 
 }  // namespace

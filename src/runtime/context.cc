@@ -58,7 +58,7 @@ Context::~Context() {
   Device& device = engine_->backend().device();
   // Work of a run that failed half-way may still be under way in the arena.
   static_cast<void>(device.Synchronize(stream_));
-  if (arena_) options_.allocator->Free(arena_);
+  FreeArena();
   if (stream_) device.DestroyStream(stream_);
 }
 
@@ -87,14 +87,13 @@ Status Context::Bind(std::span<const TensorView> inputs) {
                          engine_->FindShapePlan(symbols_, *executor_));
   GRAFT_RETURN_IF_ERROR(Prepare(*plan));
   shape_plan_ = std::move(plan);
+  if (profiling_) StartProfile();
   return OkStatus();
 }
 
 Status Context::Prepare(const ShapePlan& plan) {
   if (plan.arena_bytes > arena_bytes_) {
-    if (arena_) options_.allocator->Free(arena_);
-    arena_ = nullptr;
-    arena_bytes_ = 0;
+    FreeArena();
     GRAFT_ASSIGN_OR_RETURN(void* memory, options_.allocator->Allocate(plan.arena_bytes));
     arena_ = static_cast<std::byte*>(memory);
     arena_bytes_ = plan.arena_bytes;
@@ -108,9 +107,13 @@ Status Context::Prepare(const ShapePlan& plan) {
       pointers_[i] = Address(plan.pointers[i]);
     }
   }
-  step_ns_.assign(plan.steps.size(), 0);
-  profiled_runs_ = 0;
   return OkStatus();
+}
+
+void Context::FreeArena() {
+  if (arena_) options_.allocator->Free(arena_);
+  arena_ = nullptr;
+  arena_bytes_ = 0;
 }
 
 void* Context::Address(const Location& location) const {
@@ -138,6 +141,7 @@ void* Context::Address(const Location& location) const {
 
 Status Context::Run(std::span<const TensorView> inputs, OutputAllocator allocate) {
   GRAFT_RETURN_IF_ERROR(Bind(inputs));
+  if (arena_bytes_ < shape_plan_->arena_bytes) GRAFT_RETURN_IF_ERROR(Prepare(*shape_plan_));
   for (size_t i = 0; i < inputs.size(); ++i) input_pointers_[i] = inputs[i].data;
   for (size_t i = 0; i < output_pointers_.size(); ++i) {
     const DType dtype = engine_->outputs()[i].dtype;
@@ -151,6 +155,7 @@ Status Context::Run(std::span<const TensorView> inputs, OutputAllocator allocate
   const Status status = Execute();
   // Whatever happened, nothing may touch the caller's memory afterwards.
   const Status synchronized = engine_->backend().device().Synchronize(stream_);
+  if (options_.arena_per_run) FreeArena();
   return status.ok() ? synchronized : status;
 }
 
@@ -212,8 +217,14 @@ Result<std::vector<Tensor>> Context::Run(std::span<const Tensor> inputs) {
   return outputs;
 }
 
+void Context::StartProfile() {
+  profiling_ = true;
+  profiled_runs_ = 0;
+  step_ns_.assign(shape_plan_ ? shape_plan_->steps.size() : 0, 0);
+}
+
 Result<std::vector<StepProfile>> Context::Profile() const {
-  if (!shape_plan_) return FailedPreconditionError("no shape is bound");
+  if (!shape_plan_ || !profiling_) return FailedPreconditionError("no run was profiled");
   const ir::Module& module = engine_->module();
   std::vector<StepProfile> profile;
   for (size_t i = 0; i < shape_plan_->steps.size(); ++i) {

@@ -25,6 +25,7 @@ class ArenaAllocator {
 struct ContextOptions {
   std::shared_ptr<Executor> executor;   // required for CPU backends' parallelism; null: inline
   ArenaAllocator* allocator = nullptr;  // outlives the context; null: the backend's device
+  bool arena_per_run = false;           // the arena is given back at the end of every run
 };
 
 // Gives the memory for an output whose dimensions are known now: `bytes` of host memory.
@@ -70,13 +71,14 @@ class Context {
 
   // Times every step of the runs that follow, for the shape bound then. A profiled run waits for
   // the device after each step.
-  void StartProfile() { profiling_ = true; }
+  void StartProfile();
   Result<std::vector<StepProfile>> Profile() const;
 
  private:
   Context(std::shared_ptr<const Engine> engine, ContextOptions options);
   bool SameShape(std::span<const TensorView> inputs) const;
   Status Prepare(const ShapePlan& plan);
+  void FreeArena();
   Status Execute();
   void* Address(const Location& location) const;
 

@@ -5,27 +5,18 @@
 
 #include "runtime/context.h"
 #include "runtime/test_backend.h"
+#include "runtime/test_modules.h"
 
 namespace graft {
 namespace {
 
+using testing::AddProgram;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::ModuleBuilder;
+using testing::NegateProgram;
 using testing::TestBackend;
 using testing::TestTactic;
-
-ir::PointwiseAttributes AddProgram() {
-  ir::PointwiseAttributes a;
-  a.program.inputs = 2;
-  a.program.Add(PointwiseOp::kAdd, DType::kFloat32, 0, 1);
-  return a;
-}
-ir::PointwiseAttributes NegateProgram() {
-  ir::PointwiseAttributes a;
-  a.program.inputs = 1;
-  a.program.Add(PointwiseOp::kNeg, DType::kFloat32, 0);
-  return a;
-}
 
 // A plan whose steps all use the same tactics.
 Plan MakePlan(ir::Module module, std::vector<TacticChoice> tactics,
@@ -37,23 +28,6 @@ Plan MakePlan(ir::Module module, std::vector<TacticChoice> tactics,
   plan.module = std::move(module);
   return plan;
 }
-
-class ModuleBuilder {
- public:
-  ir::Module module;
-  ir::SymbolId Batch() {
-    return module.AddSymbol({ir::Symbol::Kind::kInputDim, 0, 0, 0, "x.0", std::nullopt});
-  }
-  ir::ValueId Node(ir::Attributes attributes, std::vector<ir::ValueId> inputs, std::string name) {
-    Result<ir::NodeId> id = module.AddNode(std::move(attributes), std::move(inputs), name);
-    EXPECT_TRUE(id.ok()) << id.status().ToString();
-    return module.node(*id).outputs[0];
-  }
-  void Output(ir::ValueId id, std::string name) {
-    module.outputs.push_back(id);
-    module.output_names.push_back(std::move(name));
-  }
-};
 
 // y = x + weights, with a dynamic batch.
 ModuleBuilder AddModule() {

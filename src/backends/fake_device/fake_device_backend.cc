@@ -1,0 +1,245 @@
+#include "backends/fake_device/fake_device_backend.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "backends/fake_device/fake_queue.h"
+#include "backends/reference/reference_backend.h"
+#include "base/aligned_buffer.h"
+
+namespace graft {
+namespace {
+
+using fake_device::Memory;
+using fake_device::WorkQueue;
+
+constexpr std::string_view kOwnPrefix = "fake_device.";
+constexpr std::string_view kReferencePrefix = "reference.";
+constexpr std::byte kScramble{0x5a};
+
+class FakeDevice final : public Device {
+ public:
+  Memory& memory() { return memory_; }
+
+  Result<void*> Allocate(size_t bytes) override { return memory_.Allocate(bytes); }
+  void Free(void* address) override { memory_.Free(address); }
+  Result<void*> CreateStream() override { return static_cast<void*>(new WorkQueue); }
+  void DestroyStream(void* stream) override { delete static_cast<WorkQueue*>(stream); }
+  Status CopyToDevice(void* target, const void* source, size_t bytes, void* stream) override {
+    return Do(stream, [=, this]() -> Status {
+      GRAFT_ASSIGN_OR_RETURN(std::byte * to, memory_.Translate(target, bytes));
+      std::memcpy(to, source, bytes);
+      return OkStatus();
+    });
+  }
+  Status CopyToHost(void* target, const void* source, size_t bytes, void* stream) override {
+    return Do(stream, [=, this]() -> Status {
+      GRAFT_ASSIGN_OR_RETURN(std::byte * from, memory_.Translate(source, bytes));
+      std::memcpy(target, from, bytes);
+      return OkStatus();
+    });
+  }
+  Status Synchronize(void* stream) override {
+    return stream ? static_cast<WorkQueue*>(stream)->Synchronize() : OkStatus();
+  }
+  bool host_accessible() const override { return false; }
+
+ private:
+  static Status Do(void* stream, std::function<Status()> work) {
+    if (stream == nullptr) return work();
+    static_cast<WorkQueue*>(stream)->Push(std::move(work));
+    return OkStatus();
+  }
+
+  Memory memory_;
+};
+
+FakeDevice& TheDevice() {
+  static FakeDevice device;
+  return device;
+}
+
+// The node's constants in device memory, every byte changed: who reads them without unpacking gets
+// nonsense.
+class ScrambledWeights final : public PackedWeights {
+ public:
+  ~ScrambledWeights() override { TheDevice().Free(memory_); }
+  static Result<std::unique_ptr<PackedWeights>> Pack(const ir::Module& module,
+                                                     const ir::Node& node) {
+    auto packed = std::make_unique<ScrambledWeights>();
+    for (const ir::ValueId v : node.inputs) {
+      const std::optional<Tensor>& constant = module.value(v).constant;
+      packed->offsets_.push_back(packed->bytes_);
+      packed->sizes_.push_back(constant ? constant->bytes() : 0);
+      packed->bytes_ += AlignUp(packed->sizes_.back());
+    }
+    std::string scrambled(packed->bytes_, '\0');
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const std::optional<Tensor>& constant = module.value(node.inputs[i]).constant;
+      for (size_t b = 0; b < packed->sizes_[i]; ++b)
+        scrambled[packed->offsets_[i] + b] = static_cast<char>(constant->raw()[b] ^ kScramble);
+    }
+    GRAFT_ASSIGN_OR_RETURN(packed->memory_, TheDevice().Allocate(packed->bytes_));
+    GRAFT_RETURN_IF_ERROR(
+        TheDevice().CopyToDevice(packed->memory_, scrambled.data(), scrambled.size(), nullptr));
+    return std::unique_ptr<PackedWeights>(std::move(packed));
+  }
+
+  size_t bytes() const override { return bytes_; }
+  size_t size(size_t input) const { return sizes_[input]; }
+  size_t offset(size_t input) const { return offsets_[input]; }
+  // On the queue: all constants to `target`, at their offsets.
+  Status Unpack(std::byte* target) const {
+    GRAFT_ASSIGN_OR_RETURN(const std::byte* from, TheDevice().memory().Translate(memory_, bytes_));
+    for (size_t b = 0; b < bytes_; ++b) target[b] = from[b] ^ kScramble;
+    return OkStatus();
+  }
+
+ private:
+  void* memory_ = nullptr;
+  size_t bytes_ = 0;
+  std::vector<size_t> offsets_;  // by operand
+  std::vector<size_t> sizes_;
+};
+
+size_t SpanBytes(const BoundValue& v) {
+  const int64_t elements = CountElements(v.dims);
+  if (elements == 0) return 0;
+  const int64_t columns = v.dims.empty() ? 1 : v.dims.back();
+  const int64_t span = (elements / columns - 1) * v.row_stride + columns;
+  return static_cast<size_t>(span) * SizeOf(v.dtype);
+}
+
+class FakeStep final : public BoundStep {
+ public:
+  FakeStep(std::unique_ptr<BoundStep> step, const BoundNode& node, const ScrambledWeights* packed)
+      : step_(std::move(step)), packed_(packed) {
+    for (const BoundValue& v : node.inputs) input_bytes_.push_back(SpanBytes(v));
+    for (const BoundValue& v : node.outputs) output_bytes_.push_back(SpanBytes(v));
+  }
+
+  // At least one line, so that every step proves that it gets its workspace.
+  size_t workspace_bytes(int) const override {
+    return kBufferAlignment + packed_->bytes() + step_->workspace_bytes(1);
+  }
+
+  Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
+    if (queue.stream == nullptr) return InvalidArgumentError("fake device: no queue");
+    static_cast<WorkQueue*>(queue.stream)
+        ->Push([this, workspace = pointers.workspace,
+                in = std::vector<const void*>(pointers.inputs.begin(), pointers.inputs.end()),
+                out = std::vector<void*>(pointers.outputs.begin(), pointers.outputs.end())] {
+          return Run(in, out, workspace);
+        });
+    return OkStatus();
+  }
+
+ private:
+  Status Run(std::vector<const void*> in, std::vector<void*> out, void* workspace) const {
+    const Memory& memory = TheDevice().memory();
+    GRAFT_ASSIGN_OR_RETURN(std::byte * scratch, memory.Translate(workspace, workspace_bytes(1)));
+    GRAFT_RETURN_IF_ERROR(packed_->Unpack(scratch));
+    for (size_t i = 0; i < in.size(); ++i) {
+      if (packed_->size(i) > 0) {
+        in[i] = scratch + packed_->offset(i);
+      } else if (input_bytes_[i] > 0) {
+        GRAFT_ASSIGN_OR_RETURN(in[i], memory.Translate(in[i], input_bytes_[i]));
+      }
+    }
+    for (size_t i = 0; i < out.size(); ++i) {
+      if (output_bytes_[i] == 0) continue;
+      GRAFT_ASSIGN_OR_RETURN(out[i], memory.Translate(out[i], output_bytes_[i]));
+    }
+    InlineExecutor executor;
+    const Status status = step_->Enqueue({in, out, scratch + packed_->bytes()}, {&executor});
+    // The next step finds nothing of this one's there.
+    std::memset(scratch, 0xcd, workspace_bytes(1));
+    return status;
+  }
+
+  std::unique_ptr<BoundStep> step_;
+  const ScrambledWeights* packed_;
+  std::vector<size_t> input_bytes_;
+  std::vector<size_t> output_bytes_;
+};
+
+class FakeTactic final : public Tactic {
+ public:
+  explicit FakeTactic(const Tactic& reference)
+      : reference_(reference),
+        name_(std::string(kOwnPrefix) +
+              std::string(reference.name().substr(kReferencePrefix.size()))) {}
+
+  std::string_view name() const override { return name_; }
+  int version() const override { return reference_.version(); }
+  std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
+    return reference_.Accepts(module, node);
+  }
+  TacticTraits Traits(const ir::Module& module, const ir::Node& node) const override {
+    TacticTraits traits = reference_.Traits(module, node);
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      if (module.value(node.inputs[i]).constant)
+        traits.packed_inputs.push_back(static_cast<int>(i));
+    }
+    return traits;
+  }
+  std::string_view packing() const override { return "fake_device.scrambled"; }
+  Result<std::unique_ptr<PackedWeights>> Pack(const ir::Module& module, const ir::Node& node,
+                                              Executor&) const override {
+    return ScrambledWeights::Pack(module, node);
+  }
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
+                                          const PackedWeights* packed) const override {
+    GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<BoundStep> step, reference_.Bind(node, nullptr));
+    return std::unique_ptr<BoundStep>(std::make_unique<FakeStep>(
+        std::move(step), node, static_cast<const ScrambledWeights*>(packed)));
+  }
+  double Cost(const BoundNode& node) const override { return reference_.Cost(node); }
+
+ private:
+  const Tactic& reference_;
+  std::string name_;
+};
+
+class FakeBackend final : public Backend {
+ public:
+  std::string_view name() const override { return "fake_device"; }
+  Device& device() override { return TheDevice(); }
+  std::vector<Candidate> Candidates(const ir::Module& module, const ir::Node& node) const override {
+    std::vector<Candidate> candidates = ReferenceBackend().Candidates(module, node);
+    for (Candidate& candidate : candidates) candidate.tactic = Wrap(*candidate.tactic);
+    return candidates;
+  }
+  const Tactic* FindTactic(std::string_view name) const override {
+    if (!name.starts_with(kOwnPrefix)) return nullptr;
+    const Tactic* reference = ReferenceBackend().FindTactic(
+        std::string(kReferencePrefix) + std::string(name.substr(kOwnPrefix.size())));
+    return reference ? Wrap(*reference) : nullptr;
+  }
+  std::string Fingerprint() const override { return "fake_device"; }
+
+ private:
+  const Tactic* Wrap(const Tactic& reference) const {
+    std::lock_guard lock(mutex_);
+    std::unique_ptr<FakeTactic>& tactic = tactics_[&reference];
+    if (!tactic) tactic = std::make_unique<FakeTactic>(reference);
+    return tactic.get();
+  }
+
+  mutable std::mutex mutex_;
+  mutable std::map<const Tactic*, std::unique_ptr<FakeTactic>> tactics_;
+};
+
+}  // namespace
+
+Backend& FakeDeviceBackend() {
+  TheDevice();  // outlives the backend
+  static FakeBackend backend;
+  return backend;
+}
+
+fake_device::Memory& FakeDeviceMemory() { return TheDevice().memory(); }
+
+}  // namespace graft

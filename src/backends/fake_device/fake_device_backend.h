@@ -1,0 +1,15 @@
+// A device that is not there: the reference kernels behind everything that makes a real device
+// hard. Its memory faults when the host touches it, its queue works later on another thread, every
+// constant is packed and every step needs workspace. What runs here makes no use of luck.
+#pragma once
+
+#include "backend_api/backend.h"
+#include "backends/fake_device/fake_memory.h"
+
+namespace graft {
+
+Backend& FakeDeviceBackend();
+// Of that backend, for tests of failing allocations.
+fake_device::Memory& FakeDeviceMemory();
+
+}  // namespace graft

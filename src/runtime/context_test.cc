@@ -1,0 +1,287 @@
+#include "runtime/context.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <new>
+#include <thread>
+
+#include "backends/fake_device/fake_device_backend.h"
+#include "backends/reference/evaluator.h"
+#include "runtime/backend_table.h"
+#include "runtime/denormals.h"
+#include "runtime/engine_registry.h"
+#include "runtime/test_backend.h"
+#include "runtime/test_modules.h"
+
+namespace {
+std::atomic<int64_t> allocations{0};
+}  // namespace
+
+// Counts every allocation of C++ code in this program.
+[[gnu::noinline]] void* operator new(size_t size) {
+  ++allocations;
+  if (void* memory = std::malloc(size ? size : 1)) return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
+namespace graft {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::ModuleBuilder;
+using testing::PlanFor;
+using testing::RandomModule;
+using testing::RandomTensor;
+
+std::shared_ptr<const Engine> MakeEngine(const ir::Module& module, Backend& backend) {
+  Result<std::shared_ptr<const Engine>> engine = Engine::Create(PlanFor(module, backend), backend);
+  EXPECT_TRUE(engine.ok()) << engine.status().ToString();
+  return *engine;
+}
+
+std::unique_ptr<Context> MakeContext(std::shared_ptr<const Engine> engine,
+                                     ContextOptions options = {}) {
+  Result<std::unique_ptr<Context>> context = Context::Create(std::move(engine), std::move(options));
+  EXPECT_TRUE(context.ok()) << context.status().ToString();
+  return std::move(context).value();
+}
+
+void ExpectSame(std::span<const Tensor> a, std::span<const Tensor> b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(BitwiseEqual(a[i], b[i])) << "output " << i;
+}
+
+class ContextOnBackend : public ::testing::TestWithParam<std::string> {
+ protected:
+  Backend& backend() { return **FindBackend(GetParam()); }
+};
+INSTANTIATE_TEST_SUITE_P(Backends, ContextOnBackend, ::testing::Values("reference", "fake_device"),
+                         [](const auto& info) { return info.param; });
+
+TEST_P(ContextOnBackend, ComputesRandomModules) {
+  std::minstd_rand random(1);
+  for (unsigned seed = 0; seed < 150; ++seed) {
+    const ir::Module module = RandomModule(seed);
+    ASSERT_TRUE(ir::Verify(module).ok()) << ir::Verify(module).ToString();
+    ContextOptions options;
+    options.arena_per_run = seed % 2;
+    const auto context = MakeContext(MakeEngine(module, backend()), options);
+    for (const int64_t batch : {1, 3, 1, 0}) {
+      const std::vector<Tensor> inputs = {RandomTensor({batch, 4}, random)};
+      const Result<std::vector<Tensor>> expected = reference::RunModule(module, inputs);
+      ASSERT_TRUE(expected.ok()) << expected.status().ToString();
+      const Result<std::vector<Tensor>> outputs = context->Run(inputs);
+      ASSERT_TRUE(outputs.ok()) << outputs.status().ToString();
+      SCOPED_TRACE(fmt::format("seed {} batch {}\n{}", seed, batch, *ir::ToText(module)));
+      ExpectSame(*outputs, *expected);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_P(ContextOnBackend, SharesAnEngineBetweenThreads) {
+  const ir::Module module = RandomModule(7);
+  const auto engine = MakeEngine(module, backend());
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      std::minstd_rand random(t);
+      const auto context = MakeContext(engine);
+      for (int i = 0; i < 20; ++i) {
+        const std::vector<Tensor> inputs = {
+            RandomTensor({static_cast<int64_t>(1 + random() % 20), 4}, random)};
+        const Result<std::vector<Tensor>> outputs = context->Run(inputs);
+        ASSERT_TRUE(outputs.ok());
+        ExpectSame(*outputs, *reference::RunModule(module, inputs));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST_P(ContextOnBackend, ReadsShapesFromHostValues) {
+  ModuleBuilder b;
+  ir::Symbol symbol;
+  symbol.kind = ir::Symbol::Kind::kHostValue;
+  symbol.input = 1;
+  symbol.axis = 1;
+  symbol.name = "size[1]";
+  const ir::SymbolId s = b.module.AddSymbol(symbol);
+  const ir::ValueId x = b.module.AddInput("x:0", DType::kFloat32, {1, 3});
+  b.module.AddInput("size:0", DType::kInt64, {2});
+  b.Output(b.Node(ir::TileAttributes{{ir::Dim::Symbol(s), 1}}, {x}, "tile"), "tile:0");
+  const auto context = MakeContext(MakeEngine(b.module, backend()));
+  const Tensor data = Tensor::Of<float>({1, 3}, {1, 2, 3});
+  for (const int64_t n : {2, 5, 2}) {
+    const auto outputs = context->Run(std::vector<Tensor>{data, Tensor::Of<int64_t>({2}, {9, n})});
+    ASSERT_TRUE(outputs.ok()) << outputs.status().ToString();
+    EXPECT_EQ((*outputs)[0].dims(), (Dims{n, 3}));
+  }
+  const auto negative = context->Run(std::vector<Tensor>{data, Tensor::Of<int64_t>({2}, {9, -1})});
+  EXPECT_EQ(negative.status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST_P(ContextOnBackend, TimesSteps) {
+  const auto context = MakeContext(MakeEngine(RandomModule(3), backend()));
+  EXPECT_FALSE(context->Profile().ok());
+  context->StartProfile();
+  std::minstd_rand random(1);
+  for (int i = 0; i < 3; ++i)
+    ASSERT_TRUE(context->Run(std::vector<Tensor>{RandomTensor({2, 4}, random)}).ok());
+  const auto profile = context->Profile();
+  ASSERT_TRUE(profile.ok());
+  ASSERT_FALSE(profile->empty());
+  for (const StepProfile& step : *profile) {
+    EXPECT_EQ(step.runs, 3);
+    EXPECT_GT(step.total_ms, 0);
+    EXPECT_THAT(step.tactic, HasSubstr(GetParam()));
+  }
+}
+
+TEST(Context, RefusesInputsThatDoNotFit) {
+  const auto context = MakeContext(MakeEngine(RandomModule(1), **FindBackend("reference")));
+  const auto message = [&](std::vector<Tensor> inputs) {
+    return context->Run(inputs).status().message();
+  };
+  EXPECT_THAT(message({}), HasSubstr("0 inputs are given, the engine has 1"));
+  EXPECT_THAT(message({Tensor::Of<int32_t>({1, 4}, {1, 2, 3, 4})}), HasSubstr("x:0: dtype is i32"));
+  EXPECT_THAT(message({Tensor::Of<float>({4}, {1, 2, 3, 4})}), HasSubstr("x:0: shape is f32[4]"));
+  EXPECT_THAT(message({Tensor::Of<float>({1, 3}, {1, 2, 3})}),
+              HasSubstr("x:0: dimension 1 is 3, the engine takes 4"));
+}
+
+TEST(Context, SurvivesEveryFailingAllocation) {
+  Backend& backend = FakeDeviceBackend();
+  const ir::Module module = RandomModule(7);
+  std::minstd_rand random(1);
+  const std::vector<Tensor> inputs = {RandomTensor({2, 4}, random)};
+  const size_t before = FakeDeviceMemory().living_allocations();
+  int failures = 0;
+  for (int count = 0; count < 40; ++count) {
+    FakeDeviceMemory().FailAllocationAfter(count);
+    const auto engine = Engine::Create(PlanFor(module, backend), backend);
+    Status status = engine.status();
+    if (engine.ok()) {
+      const auto context = MakeContext(*engine);
+      status = context->Run(inputs).status();
+      // The next attempt has the memory.
+      if (!status.ok()) {
+        EXPECT_TRUE(context->Run(inputs).ok());
+      }
+    }
+    if (!status.ok()) {
+      EXPECT_EQ(status.code(), StatusCode::kResourceExhausted) << status.ToString();
+      ++failures;
+    }
+  }
+  FakeDeviceMemory().FailAllocationAfter(-1);
+  EXPECT_GT(failures, 2);
+  EXPECT_EQ(FakeDeviceMemory().living_allocations(), before);
+}
+
+int ThreadCount() {
+  int count = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/task"))
+    ++count;
+  return count;
+}
+
+TEST(Context, NeitherAllocatesNorStartsThreadsInSteadyState) {
+  testing::TestBackend backend;
+  testing::TestTactic& sum = backend.Add("sum");
+  sum.traits.strided_inputs = sum.traits.strided_output = sum.traits.in_place = true;
+  sum.workspace = 100;
+  ContextOptions options;
+  options.executor = MakeTbbExecutor(2);
+  const auto context = MakeContext(MakeEngine(RandomModule(7), backend), options);
+  std::minstd_rand random(1);
+  const Tensor x = RandomTensor({4, 4}, random);
+  const Tensor y = RandomTensor({2, 4}, random);
+  std::vector<std::vector<std::byte>> memory(4, std::vector<std::byte>(4096));
+  const auto allocate = [&](int output, DType, std::span<const int64_t>, size_t) -> Result<void*> {
+    return memory[output].data();
+  };
+  const auto run = [&](const Tensor& input) {
+    const TensorView views[] = {ViewOf(input)};
+    ASSERT_TRUE(context->Run(views, allocate).ok());
+  };
+  for (const Tensor* input : {&x, &y, &x}) run(*input);
+  const int threads = ThreadCount();
+  const int64_t before = allocations;
+  for (int i = 0; i < 100; ++i) run(x);
+  EXPECT_EQ(allocations, before);
+  // Known shapes in turn allocate nothing either.
+  for (int i = 0; i < 100; ++i) run(i % 2 ? x : y);
+  EXPECT_EQ(allocations, before);
+  EXPECT_EQ(ThreadCount(), threads);
+}
+
+TEST(Context, RunsInAForkedChild) {
+  const ir::Module module = RandomModule(7);
+  ContextOptions options;
+  options.executor = MakeTbbExecutor(2);
+  const auto engine = MakeEngine(module, **FindBackend("reference"));
+  const auto context = MakeContext(engine, options);
+  std::minstd_rand random(1);
+  const std::vector<Tensor> inputs = {RandomTensor({4, 4}, random)};
+  const std::vector<Tensor> expected = *context->Run(inputs);
+  options.executor->ParallelFor(64, [](int64_t, int) {});
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    alarm(20);
+    options.executor->ParallelFor(64, [](int64_t, int) {});
+    const auto outputs = MakeContext(engine, options)->Run(inputs);
+    _exit(outputs.ok() && BitwiseEqual(outputs->back(), expected.back()) ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+TEST(Denormals, AreFlushedInTasksAndRestored) {
+  const unsigned before = _mm_getcsr();
+  FlushingExecutor executor(MakeTbbExecutor(3));
+  std::atomic<int> flushed{0};
+  executor.ParallelFor(100, [&](int64_t, int) {
+    volatile float tiny = 1e-38f;
+    flushed += tiny * 0.1f == 0;
+  });
+  EXPECT_EQ(flushed, 100);
+  EXPECT_EQ(_mm_getcsr(), before);
+  volatile float tiny = 1e-38f;
+  EXPECT_NE(tiny * 0.1f, 0);
+}
+
+TEST(EngineRegistry, SharesLivingEngines) {
+  EngineRegistry registry;
+  int made = 0;
+  const auto make = [&]() -> Result<std::shared_ptr<const Engine>> {
+    ++made;
+    return MakeEngine(RandomModule(1), **FindBackend("reference"));
+  };
+  {
+    const auto a = registry.FindOrCreate({1, 2}, "reference", make);
+    const auto b = registry.FindOrCreate({1, 2}, "reference", make);
+    EXPECT_EQ(*a, *b);
+    EXPECT_EQ(made, 1);
+    EXPECT_NE(*registry.FindOrCreate({1, 3}, "reference", make), *a);
+    EXPECT_EQ(registry.size(), 1);
+  }
+  EXPECT_EQ(registry.size(), 0);
+  const auto failing = [&]() -> Result<std::shared_ptr<const Engine>> {
+    return InternalError("not now");
+  };
+  EXPECT_FALSE(registry.FindOrCreate({1, 2}, "reference", failing).ok());
+  EXPECT_TRUE(registry.FindOrCreate({1, 2}, "reference", make).ok());
+}
+
+}  // namespace
+}  // namespace graft
