@@ -1,8 +1,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <map>
 #include <random>
 
+#include "plan/container.h"
 #include "plan/memory_planner.h"
 #include "plan/plan_file.h"
 
@@ -17,39 +20,47 @@ FileBytes Bytes(const std::string& text) {
   return {tensor.shared(), text.size()};
 }
 
-// relu(x · w + b) with a dynamic batch, and a host value that shapes the second output.
-Plan SmallPlan() {
+// relu(x · w + b) with a dynamic batch.
+Plan DensePlan() {
   Plan plan;
   ir::Module& m = plan.module;
   ir::Symbol batch;
   batch.name = "x.0";
-  ir::Symbol length;
-  length.kind = ir::Symbol::Kind::kHostValue;
-  length.input = 1;
-  length.name = "shape[0]";
   const ir::SymbolId n = m.AddSymbol(batch);
-  const ir::SymbolId k = m.AddSymbol(length);
   const ir::ValueId x = m.AddInput("x:0", DType::kFloat32, {ir::Dim::Symbol(n), 2});
-  const ir::ValueId shape = m.AddInput("shape:0", DType::kInt32, {1});
-  m.value(shape).contents = {ir::Dim::Symbol(k)};
   const ir::ValueId w = m.AddConstant("w", Tensor::Of<float>({2, 3}, {1, 2, 3, 4, 5, 6}));
   const ir::ValueId b = m.AddConstant("b", Tensor::Of<float>({3}, {1, 2, 3}));
   ir::MatMulAttributes matmul;
   matmul.epilogue.inputs = 2;
   const int sum = matmul.epilogue.Add(PointwiseOp::kAdd, DType::kFloat32, 0, 1);
   matmul.epilogue.Add(PointwiseOp::kRelu, DType::kFloat32, sum);
-  const ir::ValueId y = m.node(*m.AddNode(matmul, {x, w, b}, "dense")).outputs[0];
-  const ir::ValueId zero = m.AddConstant("zero", Tensor::Scalar<float>(0));
-  const ir::ValueId fill =
-      m.node(*m.AddNode(ir::BroadcastAttributes{{ir::Dim::Symbol(k) * 2 + 1}}, {zero}, "fill"))
-          .outputs[0];
-  m.outputs = {y, fill};
-  m.output_names = {"y:0", "fill:0"};
+  m.outputs = {m.node(*m.AddNode(matmul, {x, w, b}, "dense")).outputs[0]};
+  m.output_names = {"y:0"};
   plan.backend = "reference";
+  plan.choices.points = {{{1}}, {{8}}};
+  plan.choices.steps = {{{{"reference.matmul", 1}}, {0, 0}}};
+  plan.provenance = {"00ff", "--batch 1", "test", "graft 0"};
+  return plan;
+}
+
+// DensePlan with a second output whose shape is a host value, and more tactics.
+Plan SmallPlan() {
+  Plan plan = DensePlan();
+  ir::Module& m = plan.module;
+  ir::Symbol length;
+  length.kind = ir::Symbol::Kind::kHostValue;
+  length.input = 1;
+  length.name = "shape[0]";
+  const ir::Dim k = ir::Dim::Symbol(m.AddSymbol(length));
+  const ir::ValueId shape = m.AddInput("shape:0", DType::kInt32, {1});
+  m.value(shape).contents = {k};
+  const ir::ValueId zero = m.AddConstant("zero", Tensor::Scalar<float>(0));
+  m.outputs.push_back(
+      m.node(*m.AddNode(ir::BroadcastAttributes{{k * 2 + 1}}, {zero}, "fill")).outputs[0]);
+  m.output_names.push_back("fill:0");
   plan.choices.points = {{{1, 1}}, {{8, 1}}};
   plan.choices.steps = {{{{"matmul", 1}, {"matmul.generated", 3}}, {0, 1}},
                         {{{"fill", 1}}, {0, 0}}};
-  plan.provenance = {"00ff", "--batch 1", "test", "graft 0"};
   return plan;
 }
 
@@ -81,6 +92,23 @@ TEST(PlanFile, RoundTrips) {
     if (!constant) continue;
     EXPECT_EQ(reinterpret_cast<uintptr_t>(constant->raw()) % 64, 0u);
   }
+}
+
+// The file of this version of the format stays readable, and the writer makes the same bytes. It is
+// a seed of the fuzz target too. GRAFT_UPDATE=1 writes it anew, after a deliberate change.
+TEST(PlanFile, KeepsItsFormat) {
+  const std::string path = "test/fuzz/seeds/plan/dense.plan";
+  const std::string file = *WritePlan(DensePlan());
+  if (std::getenv("GRAFT_UPDATE")) {
+    ASSERT_TRUE(WriteFileAtomically(path, file).ok());
+    // The fuzz target takes bare metadata too.
+    const std::vector<Section> sections = *ReadContainer(Bytes(file));
+    ASSERT_TRUE(WriteFileAtomically("test/fuzz/seeds/plan/dense.metadata", sections[0].bytes).ok());
+  }
+  const Result<Plan> plan = LoadPlan(path);
+  ASSERT_TRUE(plan.ok()) << plan.status().ToString();
+  EXPECT_EQ(Describe(*plan), Describe(DensePlan()));
+  EXPECT_EQ(ReadFile(path)->view(), file);
 }
 
 TEST(PlanFile, StoresEqualWeightsOnce) {
