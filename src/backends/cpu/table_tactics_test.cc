@@ -130,5 +130,22 @@ TEST(SoftmaxTactic, RunsABoundNode) {
                            Tensor::Of<float>({2, 2}, {0.5, 0.5, 0.5, 0.5})));
 }
 
+TEST(ReduceTactics, RunBoundNodes) {
+  ir::Module module;
+  const ir::ValueId x = module.AddConstant("x", Tensor::Of<float>({2, 1, 3}, {1, 2, 6, 4, 8, 4}));
+  ir::ReduceAttributes reduce{ir::ReduceKind::kMean, {1, 2}, false};
+  const ir::NodeId mean = module.AddNode(reduce, {x}, "mean").value();
+  EXPECT_TRUE(BitwiseEqual(RunNode(module, mean, "cpu.reduce.passes")[0],
+                           Tensor::Of<float>({2}, {3, 16.f / 3})));
+  const ir::ArgReduceAttributes arg{ir::ArgReduceKind::kMax, 2, DType::kInt64};
+  const ir::NodeId argmax = module.AddNode(arg, {x}, "argmax").value();
+  EXPECT_TRUE(BitwiseEqual(RunNode(module, argmax, "cpu.arg_reduce.lines")[0],
+                           Tensor::Of<int64_t>({2, 1}, {2, 1})));
+  const ir::NodeId top = module.AddNode(ir::TopKAttributes{2}, {x}, "top").value();
+  const std::vector<Tensor> best = RunNode(module, top, "cpu.top_k.rows");
+  EXPECT_TRUE(BitwiseEqual(best[0], Tensor::Of<float>({2, 1, 2}, {6, 2, 8, 4})));
+  EXPECT_TRUE(BitwiseEqual(best[1], Tensor::Of<int32_t>({2, 1, 2}, {2, 1, 1, 0})));
+}
+
 }  // namespace
 }  // namespace graft::cpu

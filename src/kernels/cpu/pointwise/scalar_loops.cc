@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "kernels/cpu/pointwise/instructions.h"
+#include "kernels/cpu/types.h"
 
 namespace graft::cpu {
 namespace {
@@ -300,46 +301,15 @@ void ConvertLoop(const InstructionBlock& b) {
   for (size_t i = 0; i < b.count; ++i) y[i] = Convert<From, To>(x[i & b.mask[0]]);
 }
 
-// Calls f with a null pointer of the dtype's C++ type; null for dtypes that have none here.
-template <class F>
-InstructionLoop WithType(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::kFloat32:
-      return f(static_cast<float*>(nullptr));
-    case DType::kFloat64:
-      return f(static_cast<double*>(nullptr));
-    case DType::kInt8:
-      return f(static_cast<int8_t*>(nullptr));
-    case DType::kInt16:
-      return f(static_cast<int16_t*>(nullptr));
-    case DType::kInt32:
-      return f(static_cast<int32_t*>(nullptr));
-    case DType::kInt64:
-      return f(static_cast<int64_t*>(nullptr));
-    case DType::kUint8:
-      return f(static_cast<uint8_t*>(nullptr));
-    case DType::kUint16:
-      return f(static_cast<uint16_t*>(nullptr));
-    case DType::kUint32:
-      return f(static_cast<uint32_t*>(nullptr));
-    case DType::kUint64:
-      return f(static_cast<uint64_t*>(nullptr));
-    case DType::kBool:
-      return f(static_cast<bool*>(nullptr));
-    default:
-      return nullptr;
-  }
-}
-
 }  // namespace
 
 InstructionLoop ScalarLoop(PointwiseOp op, DType operand) {
-  return WithType(operand, [&]<class T>(T*) { return Find<T>(op); });
+  return WithType(operand, [&]<class T>(T) { return Find<T>(op); });
 }
 
 InstructionLoop CastLoop(DType from, DType to) {
-  return WithType(from, [&]<class From>(From*) {
-    return WithType(to, []<class To>(To*) -> InstructionLoop { return ConvertLoop<From, To>; });
+  return WithType(from, [&]<class From>(From) {
+    return WithType(to, []<class To>(To) -> InstructionLoop { return ConvertLoop<From, To>; });
   });
 }
 

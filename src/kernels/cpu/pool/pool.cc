@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/cpu/strides.h"
+#include "kernels/cpu/types.h"
 
 namespace graft::cpu {
 namespace {
@@ -33,27 +35,13 @@ void PoolEach(const PoolWindow& w, int64_t channels) {
 }
 
 PoolLoop FindLoop(Pooling pooling, DType dtype) {
-  const bool max = pooling == Pooling::kMax;
-  switch (dtype) {
-    case DType::kFloat32:
-      return F32PoolLoop(pooling);
-    case DType::kFloat64:
-      return max ? PoolEach<Pooling::kMax, double> : PoolEach<Pooling::kAverage, double>;
-    case DType::kInt8:
-      return max ? PoolEach<Pooling::kMax, int8_t> : nullptr;
-    case DType::kInt16:
-      return max ? PoolEach<Pooling::kMax, int16_t> : nullptr;
-    case DType::kInt32:
-      return max ? PoolEach<Pooling::kMax, int32_t> : nullptr;
-    case DType::kInt64:
-      return max ? PoolEach<Pooling::kMax, int64_t> : nullptr;
-    case DType::kUint8:
-      return max ? PoolEach<Pooling::kMax, uint8_t> : nullptr;
-    case DType::kUint16:
-      return max ? PoolEach<Pooling::kMax, uint16_t> : nullptr;
-    default:
-      return nullptr;
-  }
+  if (dtype == DType::kFloat32) return F32PoolLoop(pooling);
+  return WithType(dtype, [&]<class T>(T) -> PoolLoop {
+    if (pooling == Pooling::kMax) return PoolEach<Pooling::kMax, T>;
+    // An average of integers has no rounding that everybody agrees on.
+    if constexpr (std::is_floating_point_v<T>) return PoolEach<Pooling::kAverage, T>;
+    return nullptr;
+  });
 }
 
 }  // namespace

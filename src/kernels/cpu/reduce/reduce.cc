@@ -1,0 +1,178 @@
+#include "kernels/cpu/reduce/reduce.h"
+
+#include <algorithm>
+#include <limits>
+#include <type_traits>
+
+#include "base/aligned_buffer.h"
+#include "kernels/cpu/types.h"
+
+namespace graft::cpu {
+namespace {
+
+template <Reduction kReduction, class T>
+struct Fold {
+  static constexpr bool kInfinite = std::numeric_limits<T>::has_infinity;
+  static constexpr T Identity() {
+    if constexpr (kReduction == Reduction::kSum) return T(0);
+    if constexpr (kReduction == Reduction::kProd) return T(1);
+    if constexpr (kReduction == Reduction::kMax) {
+      return kInfinite ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
+    }
+    return kInfinite ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
+  }
+  static T Join(T a, T x) {
+    if constexpr (kReduction == Reduction::kMax) return x > a || x != x ? x : a;
+    if constexpr (kReduction == Reduction::kMin) return x < a || x != x ? x : a;
+    // Integers wrap around: in 64 unsigned bits nothing overflows that is not cut off again.
+    using Wide = std::conditional_t<std::is_integral_v<T>, uint64_t, T>;
+    if constexpr (kReduction == Reduction::kSum) {
+      return static_cast<T>(static_cast<Wide>(a) + static_cast<Wide>(x));
+    }
+    return static_cast<T>(static_cast<Wide>(a) * static_cast<Wide>(x));
+  }
+};
+
+template <Reduction kReduction, class T>
+void ReduceEach(const ReduceBlock& b) {
+  using F = Fold<kReduction, T>;
+  const T* x = static_cast<const T*>(b.x);
+  T* y = static_cast<T*>(b.y);
+  std::fill_n(y, b.columns, F::Identity());
+  for (int64_t r = 0; r < b.count; ++r) {
+    for (int64_t c = 0; c < b.columns; ++c) y[c] = F::Join(y[c], x[r * b.stride + c]);
+  }
+  if (b.divisor == 1) return;
+  for (int64_t c = 0; c < b.columns; ++c) y[c] = static_cast<T>(y[c] / b.divisor);
+}
+
+ReduceLoop FindLoop(Reduction reduction, DType dtype) {
+  if (dtype == DType::kBool) {
+    // Bytes of 0 and 1: all is the minimum, any the maximum.
+    const bool all = reduction == Reduction::kAll || reduction == Reduction::kMin;
+    const bool any = reduction == Reduction::kAny || reduction == Reduction::kMax;
+    return all   ? ReduceEach<Reduction::kMin, bool>
+           : any ? ReduceEach<Reduction::kMax, bool>
+                 : nullptr;
+  }
+  if (dtype == DType::kFloat32) return F32ReduceLoop(reduction);
+  return WithType(dtype, [&]<class T>(T) -> ReduceLoop {
+    switch (reduction) {
+      case Reduction::kSum:
+        return ReduceEach<Reduction::kSum, T>;
+      case Reduction::kMean:
+        // The sum of integers would have to be wider than they are.
+        return std::is_floating_point_v<T> ? ReduceEach<Reduction::kSum, T> : nullptr;
+      case Reduction::kMax:
+        return ReduceEach<Reduction::kMax, T>;
+      case Reduction::kMin:
+        return ReduceEach<Reduction::kMin, T>;
+      case Reduction::kProd:
+        return ReduceEach<Reduction::kProd, T>;
+      default:
+        return nullptr;
+    }
+  });
+}
+
+// Columns of a task: what fits the first-level cache beside eight rows being read.
+constexpr int64_t kColumns = 512;
+// An axis is cut into parts when there would be too few tasks otherwise, and each is worth one.
+constexpr int64_t kFewUnits = 16;
+constexpr int64_t kMaxParts = 32;
+
+int64_t PartsOf(int64_t outer, int64_t count, int64_t inner) {
+  const int64_t units = outer * CeilDiv(inner, kColumns);
+  if (units >= kFewUnits) return 1;
+  const int64_t worthwhile = std::min(count * inner / (2 * kTaskWork), kMaxParts);
+  return std::max<int64_t>(1, std::min(worthwhile, count));
+}
+
+}  // namespace
+
+bool ReduceOperation::Supports(Reduction reduction, DType dtype) {
+  return FindLoop(reduction, dtype) != nullptr;
+}
+
+Result<ReduceOperation> ReduceOperation::Make(const ReduceProblem& p) {
+  ReduceOperation operation;
+  operation.loop_ = FindLoop(p.reduction, p.dtype);
+  if (operation.loop_ == nullptr) return UnsupportedError("a reduction of {}", Name(p.dtype));
+  operation.element_size_ = SizeOf(p.dtype);
+
+  // Neighbouring axes of one kind are one axis.
+  struct Axis {
+    int64_t count;
+    bool reduced;
+  };
+  std::vector<Axis> axes;
+  double divisor = 1;
+  for (size_t i = 0; i < p.x.size(); ++i) {
+    const bool reduced =
+        std::find(p.axes.begin(), p.axes.end(), static_cast<int64_t>(i)) != p.axes.end();
+    if (reduced) divisor *= static_cast<double>(p.x[i]);
+    if (!axes.empty() && axes.back().reduced == reduced) {
+      axes.back().count *= p.x[i];
+    } else {
+      axes.push_back({p.x[i], reduced});
+    }
+  }
+
+  // One pass for each reduced axis, the innermost first; nothing reduced is a pass over single
+  // elements.
+  int64_t inner = 1;
+  for (size_t i = axes.size(); i-- > 0;) {
+    if (!axes[i].reduced) {
+      inner *= axes[i].count;
+      continue;
+    }
+    int64_t outer = 1;
+    for (size_t k = 0; k < i; ++k) outer *= axes[k].count;
+    const int64_t parts = PartsOf(outer, axes[i].count, inner);
+    operation.passes_.push_back({outer, axes[i].count, parts, inner});
+    if (parts > 1) operation.passes_.push_back({outer, parts, 1, inner});
+  }
+  if (operation.passes_.empty()) operation.passes_.push_back({inner, 1, 1, 1});
+  if (p.reduction == Reduction::kMean) operation.passes_.back().divisor = divisor;
+  for (size_t i = 0; i + 1 < operation.passes_.size(); ++i) {
+    Pass& pass = operation.passes_[i];
+    pass.y_offset = operation.scratch_bytes_;
+    operation.scratch_bytes_ +=
+        AlignUp(pass.outer * pass.parts * pass.inner * operation.element_size_);
+  }
+  return operation;
+}
+
+void ReduceOperation::RunPass(const Pass& pass, const std::byte* x, std::byte* y,
+                              Executor& executor) const {
+  const int64_t size = static_cast<int64_t>(element_size_);
+  const int64_t column_blocks = CeilDiv(pass.inner, kColumns);
+  const int64_t units = pass.outer * pass.parts * column_blocks;
+  if (units == 0) return;
+  const int64_t tasks = std::min(units, TaskCount(pass.outer * pass.count * pass.inner, executor));
+  executor.ParallelFor(tasks, [&](int64_t task, int) {
+    const Range range = Part(units, tasks, task);
+    for (int64_t unit = range.begin; unit < range.end; ++unit) {
+      const Range columns = Part(pass.inner, column_blocks, unit % column_blocks);
+      const int64_t result = unit / column_blocks;  // outer · parts + part
+      const Range rows = Part(pass.count, pass.parts, result % pass.parts);
+      const int64_t row = result / pass.parts * pass.count + rows.begin;
+      loop_({x + (row * pass.inner + columns.begin) * size,
+             y + (result * pass.inner + columns.begin) * size, rows.size(), pass.inner,
+             columns.size(), pass.divisor});
+    }
+  });
+}
+
+void ReduceOperation::Run(const Buffers& buffers, Executor& executor) const {
+  const std::byte* x = static_cast<const std::byte*>(buffers.inputs[0]);
+  for (size_t i = 0; i < passes_.size(); ++i) {
+    const bool last = i + 1 == passes_.size();
+    std::byte* y =
+        last ? static_cast<std::byte*>(buffers.outputs[0]) : buffers.scratch + passes_[i].y_offset;
+    RunPass(passes_[i], x, y, executor);
+    x = y;
+  }
+}
+
+}  // namespace graft::cpu
