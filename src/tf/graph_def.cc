@@ -445,6 +445,12 @@ const FunctionDef* GraphDef::FindFunction(std::string_view name) const {
   return it == functions.end() ? nullptr : &*it;
 }
 
+Result<FunctionDef> ParseFunctionDef(const FileBytes& bytes) {
+  FunctionDef function;
+  GRAFT_RETURN_IF_ERROR(ParseFunction(bytes, bytes.view(), &function));
+  return function;
+}
+
 Result<GraphDef> ParseGraphDef(const FileBytes& bytes) {
   GraphDef graph;
   WireReader r(bytes.view());
@@ -519,6 +525,11 @@ Result<TensorRef> ParseTensorName(std::string_view text) {
   if (ref.node.empty() || ref.node.find_first_of(":^") != std::string_view::npos)
     return DataLossError("'{}' names no tensor", text);
   return ref;
+}
+
+std::string CanonicalTensor(std::string name) {
+  if (name.ends_with(":0")) name.resize(name.size() - 2);
+  return name;
 }
 
 std::string TensorName(std::string_view node, int index) {

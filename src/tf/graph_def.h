@@ -110,6 +110,8 @@ Result<GraphDef> ParseGraphDef(const FileBytes& bytes);
 Result<GraphDef> ReadGraphDef(const std::string& path);
 // kUnsupported above 2 GiB, which TensorFlow cannot read.
 Result<std::string> SerializeGraphDef(const GraphDef& graph);
+// One function by itself.
+Result<FunctionDef> ParseFunctionDef(const FileBytes& bytes);
 std::string SerializeNodeDef(const NodeDef& node);
 std::string SerializeFunctionDef(const FunctionDef& function);
 
@@ -124,6 +126,8 @@ struct TensorRef {
 // "a" and "a:0" are output 0, "a:2" output 2, "^a" control. kDataLoss for anything else.
 Result<TensorRef> ParseTensorName(std::string_view text);
 std::string TensorName(std::string_view node, int index);  // "a", "a:2", "^a"
+// "a:0" and "a" are one tensor; this is its shorter name.
+std::string CanonicalTensor(std::string name);
 
 // An edge of a function body: a function argument ("x", output empty), "node:output:index", or a
 // control edge.

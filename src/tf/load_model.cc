@@ -56,12 +56,6 @@ Result<Named> ParseNamed(const std::string& text) {
   return named;
 }
 
-// "a:0" and "a" are one tensor.
-std::string Canonical(std::string name) {
-  if (name.ends_with(":0")) name.resize(name.size() - 2);
-  return name;
-}
-
 std::string NodeOf(const std::string& tensor) { return tensor.substr(0, tensor.find(':')); }
 
 class Loader {
@@ -174,17 +168,17 @@ class Loader {
       return UnsupportedError("signature '{}': '{}' is a sparse or composite tensor",
                               spec_.signature, key);
     }
-    return Endpoint{key, Canonical(info.name), info.dtype, info.shape};
+    return Endpoint{key, CanonicalTensor(info.name), info.dtype, info.shape};
   }
 
   // The endpoint that `name` means: a signature's, by key or tensor name, or a tensor of the graph.
   Result<Endpoint> Find(const std::string& name,
                         const std::map<std::string, TensorInfo, std::less<>>& signature) const {
     for (const auto& [key, info] : signature) {
-      if (key == name || Canonical(info.name) == Canonical(name))
+      if (key == name || CanonicalTensor(info.name) == CanonicalTensor(name))
         return SignatureEndpoint(key, info);
     }
-    return TensorEndpoint(Canonical(name));
+    return TensorEndpoint(CanonicalTensor(name));
   }
 
   Result<Endpoint> TensorEndpoint(const std::string& tensor) const {
