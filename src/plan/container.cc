@@ -8,7 +8,7 @@
 namespace graft {
 namespace {
 
-constexpr char kMagic[8] = {'G', 'R', 'A', 'F', 'T', 'P', 'L', 'N'};
+
 constexpr uint32_t kMaxSections = 64;
 
 struct Header {
@@ -62,7 +62,7 @@ std::string WriteContainer(std::span<const Section> sections) {
     end = offset + section.bytes.size();
   }
   Header header = {};
-  std::memcpy(header.magic, kMagic, sizeof(kMagic));
+  std::memcpy(header.magic, kPlanMagic.data(), kPlanMagic.size());
   header.version = kPlanVersion;
   header.section_count = static_cast<uint32_t>(sections.size());
   header.file_size = end;
@@ -82,7 +82,7 @@ std::string WriteContainer(std::span<const Section> sections) {
 Result<std::vector<Section>> ReadContainer(const FileBytes& bytes) {
   const std::string_view file = bytes.view();
   Header header;
-  if (file.size() < sizeof(kMagic) || std::memcmp(file.data(), kMagic, sizeof(kMagic)) != 0)
+  if (!bytes.view().starts_with(kPlanMagic))
     return DataLossError("magic: this is not a plan file");
   if (file.size() < sizeof(Header)) return DataLossError("header: the file is truncated");
   std::memcpy(&header, file.data(), sizeof(header));

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/file.h"
@@ -23,6 +24,7 @@
 
 namespace graft {
 
+inline constexpr std::string_view kPlanMagic = "GRAFTPLN";
 inline constexpr uint32_t kPlanVersion = 1;
 
 enum class SectionKind : uint32_t { kMetadata = 1, kWeights = 2 };
