@@ -1,0 +1,97 @@
+#include "partition/candidates.h"
+
+#include "import/graph_order.h"
+
+namespace graft::partition {
+namespace {
+
+// The texts that users of TF-TRT know.
+constexpr std::string_view kExcluded =
+    "excluded by segmenter option. Most likely an input or output node.";
+constexpr std::string_view kDeniedOp = "Denylisted with the env var TF_TRT_OP_DENYLIST";
+
+// Every result of the node can live in an engine's buffers.
+bool HasNumericResults(const importer::ImportedGraph& imported, int node) {
+  for (ir::ValueId id : imported.tensors[node]) {
+    if (id < 0) continue;
+    const ir::Value& value = imported.module.value(id);
+    if (!IsNumeric(value.dtype) || !value.has_shape) return false;
+  }
+  return !imported.tensors[node].empty();
+}
+
+}  // namespace
+
+Result<Candidates> FindCandidates(const tf::GraphDef& graph,
+                                  const importer::ImportedGraph& imported, const Backend& backend,
+                                  const CandidateOptions& options) {
+  GRAFT_ASSIGN_OR_RETURN(importer::GraphOrder order, importer::OrderGraph(graph));
+  GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph.nodes));
+  const size_t n = graph.nodes.size();
+  Candidates found;
+  found.order = std::move(order.nodes);
+  found.nodes.resize(n);
+  found.reasons.resize(n);
+
+  std::vector<std::string> backend_reasons(n);
+  for (ir::NodeId id = 0; id < imported.module.node_count(); ++id) {
+    const ir::Node& node = imported.module.node(id);
+    if (node.kind() == ir::OpKind::kOpaque) continue;
+    if (std::optional<Refusal> refusal = backend.Supports(imported.module, node)) {
+      for (int32_t v : node.origin) backend_reasons[v] = refusal->reason;
+    }
+  }
+
+  for (size_t v = 0; v < n; ++v) {
+    const tf::NodeDef& node = graph.nodes[v];
+    ClusterNode& cluster = found.nodes[v];
+    for (const importer::Edge& e : order.inputs[v]) {
+      if (e.node >= 0 && e.index >= 0) cluster.inputs.push_back(e.node);
+    }
+    for (const std::string& input : node.inputs) {
+      if (!input.starts_with('^')) continue;
+      const int producer = index.Find(std::string_view(input).substr(1));
+      if (producer >= 0) cluster.controls.push_back(producer);
+    }
+    const importer::NodeReport& report = imported.nodes[v];
+    std::string& reason = found.reasons[v];
+    if (report.decision == importer::Decision::kNotNeeded && node.op == "Const") {
+      cluster.copied = true;
+    } else if (options.denied_nodes.contains(node.name)) {
+      reason = kExcluded;
+    } else if (options.denied_ops.contains(node.op)) {
+      reason = kDeniedOp;
+    } else if (report.decision == importer::Decision::kRefused) {
+      reason = report.reason;
+    } else if (report.decision == importer::Decision::kNotNeeded &&
+               (cluster.inputs.empty() || !HasNumericResults(imported, static_cast<int>(v)))) {
+      reason = node.op == "Placeholder" ? kExcluded
+                                        : fmt::format("Op type {} has nothing to compute", node.op);
+    } else if (!backend_reasons[v].empty()) {
+      reason = backend_reasons[v];
+    } else {
+      cluster.candidate = true;
+      cluster.weightless = report.decision == importer::Decision::kNotNeeded;
+    }
+  }
+  return found;
+}
+
+TensorInfo InfoOf(const tf::GraphDef& graph, const importer::ImportedGraph& imported) {
+  return [&](int node, int output) -> Result<Port> {
+    const std::vector<ir::ValueId>& results = imported.tensors[node];
+    if (output < 0 || static_cast<size_t>(output) >= results.size() || results[output] < 0) {
+      return FailedPreconditionError("{}: nothing is known of output {}", graph.nodes[node].name,
+                                     output);
+    }
+    const ir::Value& value = imported.module.value(results[output]);
+    Port port{node, output, value.dtype, tf::Shape::Unknown()};
+    if (value.has_shape) {
+      port.shape.unknown_rank = false;
+      for (const ir::Dim& d : value.shape) port.shape.dims.push_back(d.constant().value_or(-1));
+    }
+    return port;
+  };
+}
+
+}  // namespace graft::partition

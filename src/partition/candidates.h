@@ -1,0 +1,35 @@
+// Which nodes of a graph may go into an engine, and for the others why not.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "backend_api/backend.h"
+#include "import/importer.h"
+#include "partition/cluster.h"
+#include "partition/encapsulate.h"
+#include "tf/graph_def.h"
+
+namespace graft::partition {
+
+struct CandidateOptions {
+  std::set<std::string> denied_nodes;  // by name: never converted
+  std::set<std::string> denied_ops;    // by op
+};
+
+struct Candidates {
+  std::vector<ClusterNode> nodes;  // for each node of the graph
+  std::vector<int> order;          // topological
+  std::vector<std::string>
+      reasons;  // why a node is no candidate; empty for candidates and constants
+};
+
+Result<Candidates> FindCandidates(const tf::GraphDef& graph,
+                                  const importer::ImportedGraph& imported, const Backend& backend,
+                                  const CandidateOptions& options);
+
+// What the import knows of a tensor.
+TensorInfo InfoOf(const tf::GraphDef& graph, const importer::ImportedGraph& imported);
+
+}  // namespace graft::partition

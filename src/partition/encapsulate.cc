@@ -1,0 +1,368 @@
+#include "partition/encapsulate.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "tf/opdefs.h"
+
+namespace graft::partition {
+namespace {
+
+// The binding names of TF-TRT. In a function's signature they are lower case, as TensorFlow writes
+// argument names.
+std::string InputName(size_t i) { return fmt::format("TensorRTInputPH_{}", i); }
+std::string ArgName(size_t i) { return fmt::format("tensorrtinputph_{}", i); }
+std::string RetName(size_t i) { return fmt::format("tensorrtoutputph_{}", i); }
+
+struct Edge {
+  int node;
+  int output;  // tf::TensorRef::kControl for a control edge
+};
+
+// Every node's inputs, resolved.
+class Edges {
+ public:
+  static Result<Edges> Of(const tf::GraphDef& graph) {
+    GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph.nodes));
+    Edges edges;
+    for (const tf::NodeDef& node : graph.nodes) {
+      std::vector<Edge> inputs;
+      for (const std::string& input : node.inputs) {
+        GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(input));
+        const int producer = index.Find(ref.node);
+        if (producer < 0) return DataLossError("{}: input '{}' does not exist", node.name, input);
+        inputs.push_back({producer, ref.index});
+      }
+      edges.inputs_.push_back(std::move(inputs));
+    }
+    return edges;
+  }
+  const std::vector<Edge>& of(int node) const { return inputs_[node]; }
+
+ private:
+  std::vector<std::vector<Edge>> inputs_;
+};
+
+// "output_arg:index" of a node's output, as function bodies name it.
+Result<std::string> BodyEdge(const tf::NodeDef& node, int output) {
+  const tf::OpDef* op = tf::FindOp(node.op);
+  if (op == nullptr) return UnsupportedError("{}: op {} is not TensorFlow's", node.name, node.op);
+  int first = 0;
+  for (const tf::ArgDef& arg : op->outputs) {
+    int64_t count = 1;
+    if (!arg.number_attr.empty()) {
+      GRAFT_ASSIGN_OR_RETURN(count, node.Attr<int64_t>(arg.number_attr));
+    } else if (!arg.type_list_attr.empty()) {
+      GRAFT_ASSIGN_OR_RETURN(const std::vector<DType> types,
+                             node.AttrList<DType>(arg.type_list_attr));
+      count = static_cast<int64_t>(types.size());
+    }
+    if (output < first + count) return fmt::format("{}:{}:{}", node.name, arg.name, output - first);
+    first += static_cast<int>(count);
+  }
+  return DataLossError("{}: {} has no output {}", node.name, node.op, output);
+}
+
+using Tensor = std::pair<int, int>;  // node, output
+
+// For every tensor that enters a segment, the number of its port.
+std::map<Tensor, size_t> PortNumbers(const std::vector<Port>& ports) {
+  std::map<Tensor, size_t> numbers;
+  for (size_t i = 0; i < ports.size(); ++i) numbers[{ports[i].node, ports[i].output}] = i;
+  return numbers;
+}
+
+// Members and copied constants, constants first.
+std::vector<int> BodyNodes(const SegmentPorts& ports) {
+  std::vector<int> nodes = ports.constants;
+  nodes.insert(nodes.end(), ports.nodes.begin(), ports.nodes.end());
+  return nodes;
+}
+
+// A copy of the node without its inputs and its place: inside an engine there is one device.
+tf::NodeDef Bare(const tf::NodeDef& node) {
+  tf::NodeDef copy = node;
+  copy.inputs.clear();
+  copy.device.clear();
+  std::erase_if(copy.attrs, [](const auto& attr) { return attr.first == "_class"; });
+  return copy;
+}
+
+}  // namespace
+
+std::string NativeSegmentName(const std::string& engine) { return engine + "_native_segment"; }
+
+Result<std::vector<SegmentPorts>> FindPorts(const tf::GraphDef& graph,
+                                            const std::vector<std::vector<int>>& segments,
+                                            const std::vector<bool>& copied,
+                                            const std::vector<std::string>& fetches,
+                                            const std::vector<std::string>& engine_names,
+                                            const TensorInfo& info) {
+  GRAFT_ASSIGN_OR_RETURN(const Edges edges, Edges::Of(graph));
+  const int n = static_cast<int>(graph.nodes.size());
+  std::vector<int> segment_of(n, -1);
+  std::vector<SegmentPorts> all(segments.size());
+  for (size_t s = 0; s < segments.size(); ++s) {
+    all[s].engine = engine_names[s];
+    all[s].nodes = segments[s];
+    for (int v : segments[s]) segment_of[v] = static_cast<int>(s);
+  }
+  for (SegmentPorts& ports : all) {
+    std::set<Tensor> known;
+    std::set<int> constants, controls;
+    for (int v : ports.nodes) {
+      for (const Edge& e : edges.of(v)) {
+        if (segment_of[e.node] == segment_of[v]) continue;
+        const bool control = e.output == tf::TensorRef::kControl;
+        if (copied[e.node]) {
+          if (!control && constants.insert(e.node).second) ports.constants.push_back(e.node);
+        } else if (control) {
+          if (controls.insert(e.node).second) ports.control_inputs.push_back(e.node);
+        } else if (known.insert({e.node, e.output}).second) {
+          GRAFT_ASSIGN_OR_RETURN(Port port, info(e.node, e.output));
+          ports.inputs.push_back(std::move(port));
+        }
+      }
+    }
+  }
+  // Outputs: what others read, then what the user fetches, in topological order of the members.
+  std::set<Tensor> needed;
+  for (int v = 0; v < n; ++v) {
+    for (const Edge& e : edges.of(v)) {
+      if (e.output >= 0 && segment_of[e.node] >= 0 && segment_of[e.node] != segment_of[v])
+        needed.insert({e.node, e.output});
+    }
+  }
+  GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph.nodes));
+  for (const std::string& fetch : fetches) {
+    GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(fetch));
+    const int v = index.Find(ref.node);
+    if (v < 0) return InvalidArgumentError("output '{}' does not exist", fetch);
+    if (segment_of[v] < 0 || ref.is_control()) continue;
+    // All outputs up to the fetched one: their stand-in has them in order.
+    for (int i = 0; i <= ref.index; ++i) needed.insert({v, i});
+  }
+  for (SegmentPorts& ports : all) {
+    for (int v : ports.nodes) {
+      for (auto it = needed.lower_bound({v, 0}); it != needed.end() && it->first == v; ++it) {
+        GRAFT_ASSIGN_OR_RETURN(Port port, info(v, it->second));
+        ports.outputs.push_back(std::move(port));
+      }
+    }
+  }
+  return all;
+}
+
+std::vector<std::string> OutputTensors(const tf::GraphDef& graph, const SegmentPorts& ports) {
+  std::vector<std::string> names;
+  for (const Port& port : ports.outputs)
+    names.push_back(tf::TensorName(graph.nodes[port.node].name, port.output));
+  return names;
+}
+
+Result<tf::GraphDef> SegmentGraph(const tf::GraphDef& graph, const SegmentPorts& ports) {
+  GRAFT_ASSIGN_OR_RETURN(const Edges edges, Edges::Of(graph));
+  const std::map<Tensor, size_t> numbers = PortNumbers(ports.inputs);
+  const std::vector<int> body = BodyNodes(ports);
+  const std::set<int> inside(body.begin(), body.end());
+  tf::GraphDef segment;
+  segment.versions = graph.versions;
+  for (size_t i = 0; i < ports.inputs.size(); ++i) {
+    tf::NodeDef placeholder{.name = InputName(i), .op = "Placeholder"};
+    placeholder.attrs = {{"dtype", ports.inputs[i].dtype}, {"shape", ports.inputs[i].shape}};
+    segment.nodes.push_back(std::move(placeholder));
+  }
+  for (int v : body) {
+    tf::NodeDef node = Bare(graph.nodes[v]);
+    for (const Edge& e : edges.of(v)) {
+      if (const auto port = numbers.find({e.node, e.output}); port != numbers.end()) {
+        node.inputs.push_back(InputName(port->second));
+      } else if (inside.contains(e.node)) {
+        node.inputs.push_back(tf::TensorName(graph.nodes[e.node].name, e.output));
+      }
+    }
+    segment.nodes.push_back(std::move(node));
+  }
+  return segment;
+}
+
+Result<tf::FunctionDef> NativeSegment(const tf::GraphDef& graph, const SegmentPorts& ports) {
+  GRAFT_ASSIGN_OR_RETURN(const Edges edges, Edges::Of(graph));
+  const std::map<Tensor, size_t> numbers = PortNumbers(ports.inputs);
+  const std::vector<int> body = BodyNodes(ports);
+  const std::set<int> inside(body.begin(), body.end());
+  tf::FunctionDef function;
+  function.signature.name = NativeSegmentName(ports.engine);
+  for (size_t i = 0; i < ports.inputs.size(); ++i) {
+    function.signature.inputs.push_back({.name = ArgName(i), .type = ports.inputs[i].dtype});
+  }
+  for (int v : body) {
+    tf::NodeDef node = Bare(graph.nodes[v]);
+    for (const Edge& e : edges.of(v)) {
+      const std::string& producer = graph.nodes[e.node].name;
+      if (const auto port = numbers.find({e.node, e.output}); port != numbers.end()) {
+        node.inputs.push_back(ArgName(port->second));
+      } else if (!inside.contains(e.node)) {
+        continue;  // a control edge from outside: the engine node waits for it
+      } else if (e.output == tf::TensorRef::kControl) {
+        node.inputs.push_back("^" + producer);
+      } else {
+        GRAFT_ASSIGN_OR_RETURN(std::string edge, BodyEdge(graph.nodes[e.node], e.output));
+        node.inputs.push_back(std::move(edge));
+      }
+    }
+    function.nodes.push_back(std::move(node));
+  }
+  for (size_t i = 0; i < ports.outputs.size(); ++i) {
+    const Port& port = ports.outputs[i];
+    function.signature.outputs.push_back({.name = RetName(i), .type = port.dtype});
+    GRAFT_ASSIGN_OR_RETURN(function.ret[RetName(i)], BodyEdge(graph.nodes[port.node], port.output));
+  }
+  return function;
+}
+
+namespace {
+
+tf::NodeDef MakeEngineNode(const tf::GraphDef& graph, const EngineNode& engine) {
+  const SegmentPorts& ports = engine.ports;
+  const EngineAttributes& a = engine.attributes;
+  tf::NodeDef node{.name = ports.engine, .op = "TRTEngineOp"};
+  // Where the members agree on a device the engine stays there.
+  node.device = graph.nodes[ports.nodes[0]].device;
+  for (int v : ports.nodes) {
+    if (graph.nodes[v].device != node.device) node.device.clear();
+  }
+  std::vector<DType> in_types, out_types;
+  std::vector<tf::Shape> in_shapes, out_shapes;
+  for (const Port& p : ports.inputs) in_types.push_back(p.dtype), in_shapes.push_back(p.shape);
+  for (const Port& p : ports.outputs) out_types.push_back(p.dtype), out_shapes.push_back(p.shape);
+  node.attrs = {{"InT", in_types},
+                {"OutT", out_types},
+                {"input_shapes", in_shapes},
+                {"output_shapes", out_shapes},
+                {"serialized_segment", a.serialized_segment},
+                {"segment_func", tf::FuncValue{NativeSegmentName(ports.engine), {}}},
+                {"segment_funcdef_name", ""},
+                {"max_cached_engines_count", a.max_cached_engines_count},
+                {"max_batch_size", a.max_batch_size},
+                {"workspace_size_bytes", a.workspace_size_bytes},
+                {"precision_mode", a.precision_mode},
+                {"calibration_data", a.calibration_data},
+                {"use_calibration", a.use_calibration},
+                {"static_engine", a.static_engine},
+                {"profile_strategy", a.profile_strategy},
+                {"use_explicit_precision", false},
+                {"_use_implicit_batch", a.use_implicit_batch},
+                {"_allow_build_at_runtime", a.allow_build_at_runtime}};
+  return node;
+}
+
+// A node that gives the fetched member's tensors under its old name.
+tf::NodeDef StandIn(const tf::NodeDef& member, const std::vector<std::string>& inputs,
+                    const std::vector<DType>& types) {
+  tf::NodeDef node{.name = member.name,
+                   .op = inputs.size() == 1 ? "Identity" : "IdentityN",
+                   .inputs = inputs,
+                   .device = member.device};
+  if (inputs.size() == 1)
+    node.attrs = {{"T", types[0]}};
+  else
+    node.attrs = {{"T", types}};
+  return node;
+}
+
+}  // namespace
+
+Result<tf::GraphDef> Encapsulate(const tf::GraphDef& graph, const std::vector<EngineNode>& engines,
+                                 const std::vector<std::string>& fetches) {
+  GRAFT_ASSIGN_OR_RETURN(const Edges edges, Edges::Of(graph));
+  GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph.nodes));
+  const int n = static_cast<int>(graph.nodes.size());
+  std::vector<int> engine_of(n, -1);
+  std::map<Tensor, std::string> renamed;  // member tensors that leave a segment → "engine:i"
+  for (size_t s = 0; s < engines.size(); ++s) {
+    const SegmentPorts& ports = engines[s].ports;
+    for (int v : ports.nodes) engine_of[v] = static_cast<int>(s);
+    for (size_t i = 0; i < ports.outputs.size(); ++i) {
+      renamed[{ports.outputs[i].node, ports.outputs[i].output}] =
+          tf::TensorName(ports.engine, static_cast<int>(i));
+    }
+  }
+  // An edge to a node outside of the producer's segment.
+  auto edge_name = [&](int node, int output) {
+    if (engine_of[node] < 0) return tf::TensorName(graph.nodes[node].name, output);
+    if (output == tf::TensorRef::kControl) return "^" + engines[engine_of[node]].ports.engine;
+    return renamed.at({node, output});
+  };
+  auto add_once = [](std::vector<std::string>& inputs, std::string edge) {
+    if (edge[0] == '^' && std::find(inputs.begin(), inputs.end(), edge) != inputs.end()) return;
+    inputs.push_back(std::move(edge));
+  };
+
+  // Which constants somebody outside still needs.
+  std::vector<bool> read_outside(n, false);
+  std::set<int> fetched;
+  for (const std::string& fetch : fetches) {
+    GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(fetch));
+    const int v = index.Find(ref.node);
+    if (v < 0) return InvalidArgumentError("output '{}' does not exist", fetch);
+    fetched.insert(v);
+    read_outside[v] = true;
+  }
+  for (int v = 0; v < n; ++v) {
+    if (engine_of[v] >= 0) continue;
+    for (const auto& e : edges.of(v)) read_outside[e.node] = true;
+  }
+  std::vector<bool> copied(n, false);
+  for (const EngineNode& engine : engines) {
+    for (int c : engine.ports.constants) copied[c] = true;
+  }
+
+  tf::GraphDef converted;
+  converted.functions = graph.functions;
+  converted.gradients = graph.gradients;
+  converted.versions = graph.versions;
+  converted.other = graph.other;
+  converted.other_library = graph.other_library;
+  std::vector<bool> written(engines.size(), false);
+  for (int v = 0; v < n; ++v) {
+    if (engine_of[v] < 0) {
+      if (copied[v] && !read_outside[v]) continue;
+      tf::NodeDef node = graph.nodes[v];
+      node.inputs.clear();
+      for (const auto& e : edges.of(v)) add_once(node.inputs, edge_name(e.node, e.output));
+      converted.nodes.push_back(std::move(node));
+      continue;
+    }
+    const EngineNode& engine = engines[engine_of[v]];
+    if (!written[engine_of[v]]) {
+      written[engine_of[v]] = true;
+      tf::NodeDef node = MakeEngineNode(graph, engine);
+      for (const Port& p : engine.ports.inputs) node.inputs.push_back(edge_name(p.node, p.output));
+      for (int c : engine.ports.control_inputs)
+        add_once(node.inputs, edge_name(c, tf::TensorRef::kControl));
+      converted.nodes.push_back(std::move(node));
+      GRAFT_ASSIGN_OR_RETURN(tf::FunctionDef function, NativeSegment(graph, engine.ports));
+      converted.functions.push_back(std::move(function));
+    }
+    if (fetched.contains(v)) {
+      std::vector<std::string> inputs;
+      std::vector<DType> types;
+      for (const Port& p : engine.ports.outputs) {
+        if (p.node != v) continue;
+        if (p.output != static_cast<int>(inputs.size())) {
+          return UnsupportedError("{}: output {} is fetched without the ones before it",
+                                  graph.nodes[v].name, p.output);
+        }
+        inputs.push_back(renamed.at({v, p.output}));
+        types.push_back(p.dtype);
+      }
+      converted.nodes.push_back(StandIn(graph.nodes[v], inputs, types));
+    }
+  }
+  return converted;
+}
+
+}  // namespace graft::partition
