@@ -1,0 +1,55 @@
+// The part of the C API that converts.
+#include "base/aligned_buffer.h"
+#include "c_api/handles.h"
+#include "convert/convert_bytes.h"
+
+namespace graft {
+namespace {
+
+// A copy of the caller's bytes, since what is read of them refers to them.
+Result<FileBytes> Copy(const void* data, size_t size) {
+  auto buffer = std::make_shared<AlignedBuffer>(size);
+  if (!*buffer) return ResourceExhaustedError("no memory for {} bytes", size);
+  std::copy_n(static_cast<const std::byte*>(data), size, buffer->data());
+  const std::byte* copied = buffer->data();
+  return FileBytes{std::shared_ptr<const std::byte>(std::move(buffer), copied), size};
+}
+
+}  // namespace
+}  // namespace graft
+
+graft_status* graft_convert_graph_def(const void* graph_def, size_t size, const char* options_json,
+                                      graft_bytes** converted, graft_bytes** report) {
+  *converted = nullptr;
+  *report = nullptr;
+  return graft::Guarded([&]() -> graft::Status {
+    GRAFT_ASSIGN_OR_RETURN(const graft::FileBytes bytes, graft::Copy(graph_def, size));
+    GRAFT_ASSIGN_OR_RETURN(
+        graft::convert::ConvertedBytes result,
+        graft::convert::ConvertGraphDefBytes(bytes, options_json ? options_json : ""));
+    *converted = new graft_bytes{std::move(result.graph_def)};
+    *report = new graft_bytes{std::move(result.report)};
+    return graft::OkStatus();
+  });
+}
+
+graft_status* graft_build_segment(const void* function_def, size_t size,
+                                  const graft_tensor* arguments, int32_t argument_count,
+                                  const char* options_json, graft_bytes** plan) {
+  *plan = nullptr;
+  return graft::Guarded([&]() -> graft::Status {
+    GRAFT_ASSIGN_OR_RETURN(const graft::FileBytes bytes, graft::Copy(function_def, size));
+    std::vector<graft::importer::GraphInput> inputs;
+    for (int32_t i = 0; i < argument_count; ++i) {
+      graft::importer::GraphInput input;
+      input.dtype = static_cast<graft::DType>(arguments[i].dtype);
+      input.shape.dims.assign(arguments[i].dims, arguments[i].dims + arguments[i].rank);
+      inputs.push_back(std::move(input));
+    }
+    GRAFT_ASSIGN_OR_RETURN(
+        std::string result,
+        graft::convert::BuildSegment(bytes, inputs, options_json ? options_json : ""));
+    *plan = new graft_bytes{std::move(result)};
+    return graft::OkStatus();
+  });
+}

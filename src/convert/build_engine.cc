@@ -1,0 +1,130 @@
+#include "convert/build_engine.h"
+
+#include <chrono>
+
+#include "backends/reference/evaluator.h"
+#include "runtime/backend_table.h"
+
+namespace graft::convert {
+namespace {
+
+// Adds the time of its life to a stage.
+class StageTimer {
+ public:
+  explicit StageTimer(double* seconds) : seconds_(seconds) {}
+  ~StageTimer() {
+    *seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  double* seconds_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+Status CheckWhole(const tf::GraphDef& graph, const importer::ImportedGraph& imported) {
+  constexpr int kShown = 20;
+  std::string reasons;
+  int refused = 0;
+  for (size_t v = 0; v < graph.nodes.size(); ++v) {
+    if (imported.nodes[v].decision != importer::Decision::kRefused) continue;
+    if (++refused <= kShown) {
+      reasons += fmt::format("\n  {} ({}): {}", graph.nodes[v].name, graph.nodes[v].op,
+                             imported.nodes[v].reason);
+    }
+  }
+  if (refused == 0) return OkStatus();
+  if (refused > kShown) reasons += fmt::format("\n  … and {} more", refused - kShown);
+  return UnsupportedError("{} node{} cannot be converted:{}", refused, refused == 1 ? "" : "s",
+                          reasons);
+}
+
+// Some tactic that takes any shape can do it with rows that are not dense.
+bool AnyTactic(const Backend& backend, const ir::Module& module, const ir::Node& node,
+               bool TacticTraits::*trait) {
+  for (const Candidate& c : backend.Candidates(module, node)) {
+    if (c.refusal) continue;
+    const TacticTraits traits = c.tactic->Traits(module, node);
+    if (traits.any_shape && traits.*trait) return true;
+  }
+  return false;
+}
+
+passes::PassContext MakePassContext(const Backend& backend) {
+  passes::PassContext context;
+  context.evaluate = [](const ir::Module& module, const ir::Node& node,
+                        std::span<const Tensor> inputs) {
+    return reference::Evaluate(module, node, inputs);
+  };
+  context.supports_strided_output = [&backend](const ir::Module& module, const ir::Node& node) {
+    return AnyTactic(backend, module, node, &TacticTraits::strided_output);
+  };
+  context.supports_strided_input = [&backend](const ir::Module& module, const ir::Node& node) {
+    return AnyTactic(backend, module, node, &TacticTraits::strided_inputs);
+  };
+  return context;
+}
+
+// Tuning points without repetition: bindings that agree are measured once.
+Result<std::vector<TuningPoint>> FindPoints(const ir::Module& module,
+                                            const std::vector<std::vector<Dims>>& given) {
+  std::vector<TuningPoint> points;
+  for (const std::vector<Dims>& dims : given) {
+    GRAFT_ASSIGN_OR_RETURN(TuningPoint point, TuningPointFor(module, dims));
+    if (std::find(points.begin(), points.end(), point) == points.end())
+      points.push_back(std::move(point));
+  }
+  if (points.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(TuningPoint point, DefaultTuningPoint(module));
+    points.push_back(std::move(point));
+  }
+  return points;
+}
+
+}  // namespace
+
+Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& options,
+                                StageTimes* times) {
+  GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(options.backend));
+  BuiltEngine built;
+  ir::Module& module = built.plan.module;
+  {
+    StageTimer timer(&times->import);
+    GRAFT_ASSIGN_OR_RETURN(importer::ImportedGraph imported,
+                           importer::ImportGraph(*source.graph, source.inputs, source.outputs));
+    GRAFT_RETURN_IF_ERROR(CheckWhole(*source.graph, imported));
+    module = std::move(imported.module);
+    module.input_names = source.input_names;
+    module.output_names = source.output_names;
+    GRAFT_RETURN_IF_ERROR(module.Compact());
+    GRAFT_RETURN_IF_ERROR(ir::Verify(module).WithContext("after import"));
+  }
+  {
+    StageTimer timer(&times->passes);
+    passes::PassContext context = MakePassContext(*backend);
+    passes::PipelineOptions pipeline;
+    pipeline.disabled = options.disabled_passes;
+    pipeline.stop_after = options.stop_after;
+    pipeline.dump_directory = options.dump_directory;
+    for (const passes::Stage stage : {passes::Stage::kSimplify, passes::Stage::kOptimize}) {
+      if (options.progress) options.progress("passes", static_cast<int>(stage), 2);
+      GRAFT_ASSIGN_OR_RETURN(std::vector<passes::PassReport> reports,
+                             passes::RunPipeline(stage, pipeline, context, module));
+      built.passes.insert(built.passes.end(), reports.begin(), reports.end());
+    }
+  }
+  StageTimer timer(&times->tune);
+  GRAFT_ASSIGN_OR_RETURN(std::vector<TuningPoint> points, FindPoints(module, source.points));
+  std::unique_ptr<Executor> executor = MakeTbbExecutor(options.threads);  // for its width
+  TuneOptions tune;
+  tune.threads = executor->width();
+  tune.opt_level = options.opt_level;
+  if (options.progress)
+    tune.progress = [&](int done, int total) { options.progress("tune", done, total); };
+  GRAFT_ASSIGN_OR_RETURN(built.plan.choices, Tune(module, *backend, std::move(points), tune,
+                                                  *options.cache, &built.tune));
+  built.plan.backend = backend->name();
+  built.plan.provenance.fingerprint = backend->Fingerprint();
+  return built;
+}
+
+}  // namespace graft::convert

@@ -1,0 +1,57 @@
+// From a TensorFlow graph that converts whole to a plan: import, passes, tuning.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "import/importer.h"
+#include "passes/pipeline.h"
+#include "plan/plan.h"
+#include "tf/graph_def.h"
+#include "tune/tuner.h"
+
+namespace graft::convert {
+
+// Seconds of each stage.
+struct StageTimes {
+  double read = 0, import = 0, passes = 0, partition = 0, tune = 0, write = 0;
+};
+
+// Called now and then: what is being done, and how far it is.
+using Progress = std::function<void(std::string_view stage, int done, int total)>;
+
+struct BuildOptions {
+  std::string backend = "cpu";
+  int threads = 0;    // that the engine is tuned for; 0: all processors
+  int opt_level = 3;  // 0 … 5: how much time tuning may take
+  std::vector<std::string> disabled_passes;
+  std::string stop_after;        // a stage or pass: nothing runs after it
+  std::string dump_directory;    // the module after every step that changed it; empty: nowhere
+  TimingCache* cache = nullptr;  // required
+  Progress progress;
+};
+
+struct BuiltEngine {
+  Plan plan;
+  TuneReport tune;
+  std::vector<passes::PassReport> passes;
+};
+
+// The graph's inputs become the engine's, under `input_names` and `output_names`. `points` are
+// input dimensions to tune at
+// (-1: unknown; none: the default). kUnsupported when a node is refused, naming all such nodes.
+// Adds to `times`.
+struct EngineSource {
+  const tf::GraphDef* graph = nullptr;
+  std::vector<importer::GraphInput> inputs;
+  std::vector<std::string> outputs;  // tensor names
+  std::vector<std::string> input_names;
+  std::vector<std::string> output_names;
+  std::vector<std::vector<Dims>> points;
+};
+Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& options,
+                                StageTimes* times);
+
+}  // namespace graft::convert

@@ -1,0 +1,257 @@
+#include "convert/convert_bytes.h"
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "convert/convert_model.h"
+#include "plan/plan_file.h"
+#include "tf/inline.h"
+#include "tf/opdefs.h"
+
+namespace graft::convert {
+namespace {
+
+using Json = nlohmann::json;
+
+// Reads an options object; what nobody asked for is an error, so that a misspelt option does not
+// pass in silence.
+class Options {
+ public:
+  static Result<Options> Parse(const std::string& text) {
+    Options options;
+    options.json_ = Json::parse(text.empty() ? "{}" : text, nullptr, /*allow_exceptions=*/false);
+    if (!options.json_.is_object()) return InvalidArgumentError("the options are no JSON object");
+    return options;
+  }
+  void Read(const char* key, bool* value) { ReadIf(key, &Json::is_boolean, value); }
+  void Read(const char* key, int* value) { ReadIf(key, &Json::is_number_integer, value); }
+  void Read(const char* key, int64_t* value) { ReadIf(key, &Json::is_number_integer, value); }
+  void Read(const char* key, std::string* value) { ReadIf(key, &Json::is_string, value); }
+  void Read(const char* key, std::vector<std::string>* values) {
+    const Json* list = Take(key);
+    if (list == nullptr) return;
+    if (!list->is_array()) return Bad(key);
+    for (const Json& item : *list) {
+      if (!item.is_string()) return Bad(key);
+      values->push_back(item.get<std::string>());
+    }
+  }
+  void Read(const char* key, std::set<std::string>* values) {
+    std::vector<std::string> list;
+    Read(key, &list);
+    values->insert(list.begin(), list.end());
+  }
+  void ReadInputs(const char* key, std::vector<importer::GraphInput>* inputs) {
+    const Json* list = Take(key);
+    if (list == nullptr) return;
+    if (!list->is_array()) return Bad(key);
+    for (const Json& item : *list) {
+      if (!item.is_object() || !item.contains("tensor") || !item["tensor"].is_string() ||
+          !item.contains("dtype") || !item["dtype"].is_number_integer()) {
+        return Bad(key);
+      }
+      importer::GraphInput input{item["tensor"].get<std::string>(),
+                                 static_cast<DType>(item["dtype"].get<int>()),
+                                 tf::Shape::Unknown()};
+      if (item.contains("dims") && item["dims"].is_array()) {
+        input.shape.unknown_rank = false;
+        for (const Json& d : item["dims"]) {
+          if (!d.is_number_integer()) return Bad(key);
+          input.shape.dims.push_back(d.get<int64_t>());
+        }
+      }
+      inputs->push_back(std::move(input));
+    }
+  }
+  Status Done() const {
+    if (!status_.ok()) return status_;
+    for (const auto& [key, value] : json_.items()) {
+      if (!taken_.contains(key)) return InvalidArgumentError("option '{}' is not known", key);
+    }
+    return OkStatus();
+  }
+
+ private:
+  const Json* Take(const char* key) {
+    taken_.insert(key);
+    const auto found = json_.find(key);
+    return found == json_.end() ? nullptr : &*found;
+  }
+  template <class T>
+  void ReadIf(const char* key, bool (Json::*is)() const noexcept, T* value) {
+    const Json* item = Take(key);
+    if (item == nullptr) return;
+    if (!(item->*is)()) return Bad(key);
+    *value = item->get<T>();
+  }
+  void Bad(const char* key) {
+    if (status_.ok())
+      status_ = InvalidArgumentError("option '{}' has a value of the wrong type", key);
+  }
+
+  Json json_;
+  std::set<std::string> taken_;
+  Status status_;
+};
+
+// Every output of the nodes that nobody reads.
+Result<std::vector<std::string>> Unread(const tf::GraphDef& graph) {
+  std::set<std::string, std::less<>> read;
+  for (const tf::NodeDef& node : graph.nodes) {
+    for (const std::string& input : node.inputs) {
+      GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(input));
+      read.emplace(ref.node);
+    }
+  }
+  std::vector<std::string> tensors;
+  for (const tf::NodeDef& node : graph.nodes) {
+    if (read.contains(node.name) || tf::FindOp(node.op) == nullptr) continue;
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<DType> types, tf::OutputTypes(node));
+    for (size_t i = 0; i < types.size(); ++i)
+      tensors.push_back(tf::TensorName(node.name, static_cast<int>(i)));
+  }
+  return tensors;
+}
+
+Result<std::vector<importer::GraphInput>> Placeholders(const tf::GraphDef& graph) {
+  std::vector<importer::GraphInput> inputs;
+  for (const tf::NodeDef& node : graph.nodes) {
+    if (node.op != "Placeholder") continue;
+    GRAFT_ASSIGN_OR_RETURN(const DType dtype, node.Attr<DType>("dtype"));
+    const Result<tf::Shape> shape = node.Attr<tf::Shape>("shape");
+    inputs.push_back({node.name, dtype, shape.ok() ? *shape : tf::Shape::Unknown()});
+  }
+  return inputs;
+}
+
+std::string WithReports(const ModelReport& report) {
+  Json json = Json::parse(ToJson(report));
+  json["old_report"] = partition::OldReport(report.convert.left_out);
+  json["new_report"] = partition::NewReport(report.convert.left_out, false);
+  json["warnings"] = report.convert.warnings;
+  return json.dump();
+}
+
+struct Request {
+  std::vector<importer::GraphInput> inputs;
+  std::vector<std::string> outputs;
+  ConvertOptions convert;
+  std::string cache_path = TimingCache::DefaultPath();
+};
+
+Result<Request> ReadRequest(const std::string& options_json) {
+  GRAFT_ASSIGN_OR_RETURN(Options options, Options::Parse(options_json));
+  Request r;
+  ConvertOptions& c = r.convert;
+  partition::EngineAttributes& a = c.attributes;
+  options.ReadInputs("inputs", &r.inputs);
+  options.Read("outputs", &r.outputs);
+  options.Read("deny", &c.candidates.denied_nodes);
+  options.Read("deny-ops", &c.candidates.denied_ops);
+  options.Read("backend", &c.build.backend);
+  options.Read("threads", &c.build.threads);
+  options.Read("opt-level", &c.build.opt_level);
+  options.Read("minimum-segment-size", &c.cluster.minimum_segment_size);
+  options.Read("maximum-engines", &c.cluster.maximum_segments);
+  options.Read("graph-number", &c.graph_number);
+  options.Read("embed-weights", &c.embed_weights);
+  options.Read("timing-cache", &r.cache_path);
+  options.Read("precision-mode", &a.precision_mode);
+  options.Read("max-workspace-size-bytes", &a.workspace_size_bytes);
+  options.Read("maximum-cached-engines", &a.max_cached_engines_count);
+  options.Read("max-batch-size", &a.max_batch_size);
+  options.Read("profile-strategy", &a.profile_strategy);
+  options.Read("use-calibration", &a.use_calibration);
+  options.Read("static-engine", &a.static_engine);
+  options.Read("allow-build-at-runtime", &a.allow_build_at_runtime);
+  GRAFT_RETURN_IF_ERROR(options.Done());
+  if (a.precision_mode != "FP32") {
+    return UnsupportedError("precision mode '{}' has no engine in this version of Graft; use FP32",
+                            a.precision_mode);
+  }
+  return r;
+}
+
+}  // namespace
+
+Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
+                                            const std::string& options_json) {
+  GRAFT_ASSIGN_OR_RETURN(Request request, ReadRequest(options_json));
+  GRAFT_ASSIGN_OR_RETURN(tf::GraphDef graph, tf::ParseGraphDef(graph_def));
+  tf::AddDefaultAttrs(&graph);
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<tf::KeptCall> kept, tf::InlineCalls(&graph));
+  for (importer::GraphInput& input : request.inputs)
+    input.tensor = tf::CanonicalTensor(input.tensor);
+  for (std::string& output : request.outputs) output = tf::CanonicalTensor(output);
+  if (request.inputs.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(request.inputs, Placeholders(graph));
+  }
+  if (request.outputs.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(request.outputs, Unread(graph));
+  }
+  std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
+  request.convert.build.cache = cache.get();
+  request.convert.model_hash = ToHex(HashBytes(graph_def.view()));
+  GRAFT_ASSIGN_OR_RETURN(ConvertedGraph converted,
+                         ConvertGraph(graph, request.inputs, request.outputs, request.convert));
+  ModelReport report;
+  report.convert = std::move(converted.report);
+  for (const tf::KeptCall& call : kept) {
+    report.convert.warnings.push_back(
+        fmt::format("{}: the call of {} stays: {}", call.node, call.function, call.reason));
+  }
+  if (Status status = cache->Flush(); !status.ok())
+    report.convert.warnings.push_back(status.message());
+  ConvertedBytes bytes;
+  GRAFT_ASSIGN_OR_RETURN(bytes.graph_def, tf::SerializeGraphDef(converted.graph));
+  bytes.report = WithReports(report);
+  return bytes;
+}
+
+Result<std::string> BuildSegment(const FileBytes& function_def,
+                                 const std::vector<importer::GraphInput>& arguments,
+                                 const std::string& options_json) {
+  GRAFT_ASSIGN_OR_RETURN(Request request, ReadRequest(options_json));
+  GRAFT_ASSIGN_OR_RETURN(tf::FunctionDef function, tf::ParseFunctionDef(function_def));
+  if (arguments.size() != function.signature.inputs.size()) {
+    return InvalidArgumentError("{}: {} arguments for {}", function.signature.name,
+                                arguments.size(), function.signature.inputs.size());
+  }
+  // A graph that calls the function once: inlining turns argument names into tensors.
+  tf::GraphDef graph;
+  graph.versions.producer = tf::kGraphDefVersion;
+  tf::NodeDef call{.name = "segment", .op = function.signature.name};
+  EngineSource source;
+  std::vector<Dims> point;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    importer::GraphInput input = arguments[i];
+    input.tensor = InputBindingName(static_cast<int>(i));
+    point.push_back(input.shape.dims);
+    input.shape.dims.assign(input.shape.dims.size(), -1);
+    graph.nodes.push_back({.name = input.tensor,
+                           .op = "Placeholder",
+                           .attrs = {{"dtype", input.dtype}, {"shape", input.shape}}});
+    call.inputs.push_back(input.tensor);
+    source.input_names.push_back(input.tensor);
+    source.inputs.push_back(std::move(input));
+  }
+  for (size_t i = 0; i < function.signature.outputs.size(); ++i) {
+    source.outputs.push_back(tf::TensorName("segment", static_cast<int>(i)));
+    source.output_names.push_back(OutputBindingName(static_cast<int>(i)));
+  }
+  graph.nodes.push_back(std::move(call));
+  graph.functions.push_back(std::move(function));
+  tf::AddDefaultAttrs(&graph);
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<tf::KeptCall> kept, tf::InlineCalls(&graph));
+  if (!kept.empty()) return UnsupportedError("{}: {}", kept[0].function, kept[0].reason);
+  source.graph = &graph;
+  source.points.push_back(std::move(point));
+  std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
+  request.convert.build.cache = cache.get();
+  StageTimes times;
+  GRAFT_ASSIGN_OR_RETURN(BuiltEngine built, BuildEngine(source, request.convert.build, &times));
+  built.plan.provenance.model_hash = ToHex(HashBytes(function_def.view()));
+  return WritePlan(built.plan);
+}
+
+}  // namespace graft::convert

@@ -1,0 +1,37 @@
+// Conversion for callers that hold a GraphDef in memory (Python, the TensorFlow op): bytes and JSON
+// in, bytes and JSON out.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "import/importer.h"
+
+namespace graft::convert {
+
+struct ConvertedBytes {
+  std::string graph_def;
+  std::string
+      report;  // JSON: that of `graft convert --json`, and "old_report", "new_report", "warnings"
+};
+
+// Converts a frozen GraphDef. The options are a JSON object; all are optional:
+//   inputs   [{"tensor": "x:0", "dtype": 1, "dims": [-1, 3], "unknown_rank": false}]; none: the
+//   placeholders outputs  ["y:0"]; none: what nobody reads is kept. Nothing is pruned. deny node
+//   names;  deny-ops: op types backend, threads, opt-level, minimum-segment-size, maximum-engines,
+//   graph-number, embed-weights, timing-cache precision-mode, max-workspace-size-bytes,
+//   maximum-cached-engines, max-batch-size, profile-strategy, use-calibration, static-engine,
+//   allow-build-at-runtime: go into the engine nodes' attributes
+// kInvalidArgument names an option that is unknown or of the wrong type.
+Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
+                                            const std::string& options_json);
+
+// Builds the plan of a native segment, a FunctionDef's bytes. The engine takes any dimensions of
+// the arguments' ranks; `arguments` say those of the first call, to tune for.
+Result<std::string> BuildSegment(const FileBytes& function_def,
+                                 const std::vector<importer::GraphInput>& arguments,
+                                 const std::string& options_json);
+
+}  // namespace graft::convert

@@ -1,0 +1,65 @@
+// The main job: a frozen graph in, the same graph with its largest convertible parts replaced by
+// engines out.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "convert/build_engine.h"
+#include "partition/candidates.h"
+#include "partition/encapsulate.h"
+#include "partition/report.h"
+
+namespace graft::convert {
+
+struct ConvertOptions {
+  BuildOptions build;
+  partition::CandidateOptions candidates;
+  partition::ClusterOptions cluster;
+  partition::EngineAttributes attributes;  // serialized_segment is filled in here
+  bool build_engines = true;               // false: engines are built at their first run
+  bool embed_weights = false;  // true: a plan holds all its weights; false: it names those that the
+                               // native segment holds
+  std::string model_hash;      // for the plans' provenance
+  std::string options_text;
+  int graph_number = 0;  // the first number in engine names
+  // Dimensions of the graph's inputs to tune at; one entry an input, -1 unknown.
+  std::vector<std::vector<Dims>> points;
+};
+
+struct EngineSummary {
+  std::string name;
+  int nodes = 0;
+  int inputs = 0;
+  int outputs = 0;
+  size_t plan_bytes = 0;
+  TuneReport tune;
+};
+
+struct ConvertReport {
+  int nodes_before = 0;  // of the main graph
+  int nodes_after = 0;
+  int total_ops = 0;      // without Const, Placeholder, NoOp and fetched Identities
+  int converted_ops = 0;  // of those, inside engines
+  int candidate_segments = 0;
+  std::vector<EngineSummary> engines;
+  std::vector<partition::LeftOut>
+      left_out;  // every native node but constants, as TF-TRT's reports count
+  std::vector<partition::LeftOut>
+      unconverted;  // total_ops that are not converted, with the reasons of dropped segments
+  std::vector<std::string> warnings;
+  StageTimes seconds;
+};
+
+struct ConvertedGraph {
+  tf::GraphDef graph;
+  ConvertReport report;
+};
+
+// `outputs` are the fetched tensors. The input graph is not changed.
+Result<ConvertedGraph> ConvertGraph(const tf::GraphDef& graph,
+                                    const std::vector<importer::GraphInput>& inputs,
+                                    const std::vector<std::string>& outputs,
+                                    const ConvertOptions& options);
+
+}  // namespace graft::convert

@@ -1,0 +1,213 @@
+#include "convert/convert_model.h"
+
+#include <sys/resource.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/file.h"
+#include "plan/plan_file.h"
+
+namespace graft::convert {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+bool Names(const tf::Endpoint& endpoint, const std::string& name) {
+  return name == endpoint.key || name == endpoint.tensor || name == endpoint.tensor + ":0" ||
+         name + ":0" == endpoint.tensor;
+}
+
+// One vector of input dimensions for each tuning point; what is not given is the model's own.
+Result<std::vector<std::vector<Dims>>> Points(
+    const std::vector<tf::Endpoint>& inputs,
+    const std::vector<std::map<std::string, Dims>>& shapes) {
+  std::vector<std::vector<Dims>> points;
+  for (const auto& given : shapes) {
+    std::vector<Dims> point;
+    for (const tf::Endpoint& input : inputs) point.push_back(input.shape.dims);
+    for (const auto& [name, dims] : given) {
+      int at = name.empty() && inputs.size() == 1 ? 0 : -1;
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        if (Names(inputs[i], name)) at = static_cast<int>(i);
+      }
+      if (at < 0) {
+        std::vector<std::string> keys;
+        for (const tf::Endpoint& input : inputs) keys.push_back(input.key);
+        return InvalidArgumentError("--shapes: there is no input '{}'; the inputs are {}", name,
+                                    fmt::join(keys, ", "));
+      }
+      point[at] = dims;
+    }
+    points.push_back(std::move(point));
+  }
+  return points;
+}
+
+importer::GraphInput ToGraphInput(const tf::Endpoint& endpoint) {
+  return {endpoint.tensor, endpoint.dtype, endpoint.shape};
+}
+
+class ModelConverter {
+ public:
+  explicit ModelConverter(const ModelOptions& options)
+      : options_(options), convert_(options.convert) {}
+
+  Result<ModelReport> Run() {
+    const Clock::time_point start = Clock::now();
+    GRAFT_ASSIGN_OR_RETURN(model_, tf::LoadModel(options_.model));
+    const double read_seconds = SecondsSince(start);
+    convert_.model_hash = ToHex(model_.content_hash);
+    GRAFT_ASSIGN_OR_RETURN(points_, Points(model_.inputs, options_.shapes));
+    if (!options_.plan.empty()) GRAFT_RETURN_IF_ERROR(WriteThePlan());
+    GRAFT_RETURN_IF_ERROR(ConvertTheGraph());
+    report_.convert.seconds.read = read_seconds;
+    if (Status status = convert_.build.cache->Flush(); !status.ok())
+      report_.warnings.push_back(status.message());
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    report_.peak_rss_bytes = usage.ru_maxrss * 1024;
+    return std::move(report_);
+  }
+
+ private:
+  Status WriteThePlan() {
+    EngineSource source;
+    source.graph = &model_.graph;
+    for (const tf::Endpoint& input : model_.inputs) {
+      source.inputs.push_back(ToGraphInput(input));
+      source.input_names.push_back(input.key);
+    }
+    for (const tf::Endpoint& output : model_.outputs) {
+      source.outputs.push_back(output.tensor);
+      source.output_names.push_back(output.key);
+    }
+    source.points = points_;
+    Result<BuiltEngine> built = BuildEngine(source, convert_.build, &plan_seconds_);
+    if (!built.ok()) {
+      return built.status().code() == StatusCode::kUnsupported
+                 ? built.status().WithContext(
+                       "a plan needs the whole model (--output works with parts of it)")
+                 : built.status();
+    }
+    built->plan.provenance.model_hash = convert_.model_hash;
+    built->plan.provenance.options = convert_.options_text;
+    const Clock::time_point start = Clock::now();
+    GRAFT_ASSIGN_OR_RETURN(const std::string bytes, WritePlan(built->plan));
+    GRAFT_RETURN_IF_ERROR(WriteFileAtomically(options_.plan, bytes));
+    plan_seconds_.write += SecondsSince(start);
+    report_.plan_bytes = bytes.size();
+    report_.plan_tune = std::move(built->tune);
+    return OkStatus();
+  }
+
+  // All inputs and outputs of the tag's signatures, since the written model serves all of them.
+  Status ConvertTheGraph() {
+    std::vector<importer::GraphInput> inputs;
+    std::vector<std::string> outputs;
+    std::set<std::string> known_inputs, known_outputs;
+    auto add_input = [&](const std::string& tensor, DType dtype, const tf::Shape& shape) {
+      if (!tensor.empty() && known_inputs.insert(tensor).second)
+        inputs.push_back({tensor, dtype, shape});
+    };
+    auto add_output = [&](const std::string& tensor) {
+      if (!tensor.empty() && known_outputs.insert(tensor).second) outputs.push_back(tensor);
+    };
+    // The chosen signature first: the tuning points are in its order.
+    for (const tf::Endpoint& input : model_.inputs)
+      add_input(input.tensor, input.dtype, input.shape);
+    for (const tf::Endpoint& output : model_.outputs) add_output(output.tensor);
+    const bool whole = options_.output.size() && !options_.output.ends_with(".pb");
+    const tf::GraphDef& graph = whole ? model_.whole.graph : model_.graph;
+    if (whole) {
+      for (const auto& [key, signature] : model_.whole.signatures) {
+        for (const auto& [name, info] : signature.inputs)
+          add_input(tf::CanonicalTensor(info.name), info.dtype, info.shape);
+        for (const auto& [name, info] : signature.outputs)
+          add_output(tf::CanonicalTensor(info.name));
+      }
+    }
+    convert_.points = points_;
+    for (std::vector<Dims>& point : convert_.points) {
+      for (size_t i = point.size(); i < inputs.size(); ++i) point.push_back(inputs[i].shape.dims);
+    }
+    convert_.build_engines = convert_.build_engines && !options_.output.empty();
+    GRAFT_ASSIGN_OR_RETURN(ConvertedGraph converted,
+                           ConvertGraph(graph, inputs, outputs, convert_));
+    report_.convert = std::move(converted.report);
+    StageTimes& seconds = report_.convert.seconds;
+    seconds.import += plan_seconds_.import;
+    seconds.passes += plan_seconds_.passes;
+    seconds.tune += plan_seconds_.tune;
+    seconds.write += plan_seconds_.write;
+    const Clock::time_point start = Clock::now();
+    if (whole) {
+      tf::MetaGraph meta = model_.whole;
+      meta.graph = std::move(converted.graph);
+      GRAFT_RETURN_IF_ERROR(tf::WriteSavedModel(meta, options_.model.path, options_.output));
+    } else if (!options_.output.empty()) {
+      GRAFT_ASSIGN_OR_RETURN(const std::string bytes, tf::SerializeGraphDef(converted.graph));
+      GRAFT_RETURN_IF_ERROR(WriteFileAtomically(options_.output, bytes));
+    }
+    seconds.write += SecondsSince(start);
+    return OkStatus();
+  }
+
+  const ModelOptions& options_;
+  ConvertOptions convert_;
+  tf::LoadedModel model_;
+  std::vector<std::vector<Dims>> points_;
+  StageTimes plan_seconds_;
+  ModelReport report_;
+};
+
+}  // namespace
+
+Result<ModelReport> ConvertModel(const ModelOptions& options) {
+  return ModelConverter(options).Run();
+}
+
+std::string ToJson(const ModelReport& report) {
+  const ConvertReport& r = report.convert;
+  const StageTimes& s = r.seconds;
+  nlohmann::ordered_json json = {
+      {"schema", 1},
+      {"nodes_before", r.nodes_before},
+      {"nodes_after", r.nodes_after},
+      {"engines", r.engines.empty() ? r.candidate_segments : static_cast<int>(r.engines.size())},
+      {"total_ops", r.total_ops},
+      {"converted_ops", r.converted_ops},
+      {"unconverted", nlohmann::ordered_json::array()},
+      {"seconds",
+       {{"read", s.read},
+        {"import", s.import},
+        {"passes", s.passes},
+        {"partition", s.partition},
+        {"tune", s.tune},
+        {"write", s.write},
+        {"total", s.read + s.import + s.passes + s.partition + s.tune + s.write}}},
+      {"peak_rss_bytes", report.peak_rss_bytes},
+      {"plan_bytes", report.plan_bytes},
+  };
+  for (const partition::LeftOut& node : r.unconverted) {
+    json["unconverted"].push_back({{"op", node.op}, {"name", node.name}, {"reason", node.reason}});
+  }
+  for (const EngineSummary& e : r.engines) {
+    json["engine_list"].push_back({{"name", e.name},
+                                   {"nodes", e.nodes},
+                                   {"inputs", e.inputs},
+                                   {"outputs", e.outputs},
+                                   {"plan_bytes", e.plan_bytes},
+                                   {"tactics_measured", e.tune.measured},
+                                   {"tactics_remembered", e.tune.remembered},
+                                   {"tactics_estimated", e.tune.estimated}});
+  }
+  return json.dump(2) + "\n";
+}
+
+}  // namespace graft::convert
