@@ -1,0 +1,206 @@
+// graft bench: how fast a plan is.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "backend_api/flops.h"
+#include "base/file.h"
+#include "command.h"
+
+namespace graft {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  std::string plan;
+  std::string shapes;
+  int64_t batch = 0;
+  int threads = 0;
+  double duration = 3;
+  double warm_up = 0.2;
+  bool layers = false;
+  std::string json;
+};
+
+double Milliseconds(Clock::time_point from) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - from).count();
+}
+
+struct Statistics {
+  double min, mean, median, p90, p95, p99, max, variation;
+};
+
+Statistics Summarise(std::vector<double> ms) {
+  std::sort(ms.begin(), ms.end());
+  auto percentile = [&](double p) {
+    return ms[std::min(ms.size() - 1, static_cast<size_t>(p * static_cast<double>(ms.size())))];
+  };
+  Statistics s{};
+  s.min = ms.front();
+  s.max = ms.back();
+  s.mean = std::accumulate(ms.begin(), ms.end(), 0.0) / static_cast<double>(ms.size());
+  s.median = percentile(0.5);
+  s.p90 = percentile(0.9);
+  s.p95 = percentile(0.95);
+  s.p99 = percentile(0.99);
+  double square = 0;
+  for (double x : ms) square += (x - s.mean) * (x - s.mean);
+  s.variation = std::sqrt(square / static_cast<double>(ms.size())) / s.mean;
+  return s;
+}
+
+struct Layer {
+  StepProfile profile;
+  double ms;     // one run
+  double gflop;  // one run
+};
+
+Result<std::vector<Layer>> Layers(const Context& context) {
+  GRAFT_ASSIGN_OR_RETURN(std::vector<StepProfile> profiles, context.Profile());
+  const ShapePlan& shape_plan = *context.shape_plan();
+  std::vector<Layer> layers;
+  for (size_t i = 0; i < profiles.size(); ++i) {
+    const ir::Module& module = context.engine().module();
+    GRAFT_ASSIGN_OR_RETURN(
+        const BoundNode bound,
+        BindNode(module, module.node(shape_plan.steps[i].node), shape_plan.symbols));
+    const double runs = static_cast<double>(std::max<int64_t>(1, profiles[i].runs));
+    const double ms = profiles[i].total_ms / runs;
+    layers.push_back({std::move(profiles[i]), ms, Flops(bound) / 1e9});
+  }
+  return layers;
+}
+
+void PrintLayers(const std::vector<Layer>& layers, double whole_ms) {
+  double total = 0;
+  for (const Layer& l : layers) total += l.ms;
+  std::printf("\n=== Layers (%zu steps, %.3f ms of %.3f ms) ===\n", layers.size(), total, whole_ms);
+  std::printf("%9s %6s %9s  %-32s %s\n", "time(ms)", "%", "GFLOP/s", "tactic", "layer");
+  for (const Layer& l : layers) {
+    std::printf("%9.4f %6.2f %9.1f  %-32s %s\n", l.ms, 100 * l.ms / total,
+                l.ms > 0 ? l.gflop / l.ms * 1000 : 0.0, l.profile.tactic.c_str(),
+                l.profile.name.c_str());
+  }
+}
+
+nlohmann::ordered_json ToJson(const Statistics& s) {
+  return {{"min", s.min}, {"mean", s.mean}, {"median", s.median}, {"p90", s.p90},
+          {"p95", s.p95}, {"p99", s.p99},   {"max", s.max},       {"variation", s.variation}};
+}
+
+Status Run(const Options& o) {
+  const Clock::time_point load_start = Clock::now();
+  GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.plan, o.threads));
+  const double load_ms = Milliseconds(load_start);
+  const Engine& engine = *loaded.engine;
+  GRAFT_ASSIGN_OR_RETURN(const auto shapes, ParseShapes(o.shapes));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<Dims> dims, InputDims(engine, shapes));
+  if (o.batch > 0) {
+    for (Dims& d : dims) {
+      if (!d.empty()) d[0] = o.batch;
+    }
+  }
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs, RandomInputs(engine, dims, 1));
+  std::vector<TensorView> views;
+  for (const Tensor& t : inputs) views.push_back(ViewOf(t));
+  const Clock::time_point first_start = Clock::now();
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> outputs, loaded.context->Run(inputs));
+  const double first_ms = Milliseconds(first_start);
+  std::vector<void*> pointers;
+  for (const Tensor& t : outputs) pointers.push_back(const_cast<Tensor&>(t).mutable_raw());
+
+  for (const Clock::time_point start = Clock::now(); Milliseconds(start) < o.warm_up * 1000;) {
+    GRAFT_RETURN_IF_ERROR(loaded.context->Run(views, std::span<void* const>(pointers)));
+  }
+  std::vector<double> times;
+  const Clock::time_point start = Clock::now();
+  do {
+    const Clock::time_point run_start = Clock::now();
+    GRAFT_RETURN_IF_ERROR(loaded.context->Run(views, std::span<void* const>(pointers)));
+    times.push_back(Milliseconds(run_start));
+  } while (Milliseconds(start) < o.duration * 1000);
+  const double wall_s = Milliseconds(start) / 1000;
+  const Statistics s = Summarise(times);
+  const double qps = static_cast<double>(times.size()) / wall_s;
+  const double batch = dims.empty() || dims[0].empty() ? 1 : static_cast<double>(dims[0][0]);
+
+  std::printf("=== Plan ===\n%s on %s, %zu steps, packed weights %.1f MB, arena %.1f MB\n",
+              o.plan.c_str(), std::string(engine.backend().name()).c_str(),
+              loaded.context->shape_plan()->steps.size(),
+              static_cast<double>(engine.packed_bytes()) / 1e6,
+              static_cast<double>(loaded.context->arena_bytes()) / 1e6);
+  std::printf("%s\n", engine.backend().Fingerprint().c_str());
+  for (size_t i = 0; i < dims.size(); ++i) {
+    std::printf("input %s %s\n", engine.inputs()[i].name.c_str(),
+                Describe(engine.inputs()[i].dtype, dims[i]).c_str());
+  }
+  std::printf("load %.2f ms, first inference %.2f ms\n", load_ms, first_ms);
+  std::printf("=== Performance summary ===\n");
+  std::printf("Throughput: %.2f qps, %.2f items/s\n", qps, qps * batch);
+  std::printf(
+      "Latency: min = %.4f ms, mean = %.4f ms, median = %.4f ms, p90 = %.4f ms, p95 = %.4f ms, p99 "
+      "= %.4f ms, max = "
+      "%.4f ms\n",
+      s.min, s.mean, s.median, s.p90, s.p95, s.p99, s.max);
+  if (s.variation > 0.025) {
+    std::printf(
+        "Warning: times vary by %.1f %% (standard deviation over mean): the machine is busy or its "
+        "clock changes\n",
+        100 * s.variation);
+  }
+  nlohmann::ordered_json json = {{"schema", 1},
+                                 {"plan", o.plan},
+                                 {"fingerprint", engine.backend().Fingerprint()},
+                                 {"threads", o.threads},
+                                 {"runs", times.size()},
+                                 {"seconds", wall_s},
+                                 {"queries_per_second", qps},
+                                 {"items_per_second", qps * batch},
+                                 {"load_ms", load_ms},
+                                 {"first_inference_ms", first_ms},
+                                 {"latency_ms", ToJson(s)}};
+  if (o.layers) {
+    // A run of its own: timing every step costs time itself.
+    loaded.context->StartProfile();
+    for (const Clock::time_point begin = Clock::now();
+         Milliseconds(begin) < std::min(o.duration, 2.0) * 1000;) {
+      GRAFT_RETURN_IF_ERROR(loaded.context->Run(views, std::span<void* const>(pointers)));
+    }
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<Layer> layers, Layers(*loaded.context));
+    PrintLayers(layers, s.median);
+    for (const Layer& l : layers) {
+      json["layers"].push_back({{"name", l.profile.name},
+                                {"op", l.profile.op},
+                                {"tactic", l.profile.tactic},
+                                {"problem", l.profile.problem},
+                                {"ms", l.ms},
+                                {"gflop", l.gflop}});
+    }
+  }
+  if (!o.json.empty()) GRAFT_RETURN_IF_ERROR(WriteFileAtomically(o.json, json.dump(2) + "\n"));
+  return OkStatus();
+}
+
+}  // namespace
+
+Command AddBench(CLI::App& program) {
+  auto o = std::make_shared<Options>();
+  CLI::App* app = program.add_subcommand("bench", "Measure a plan");
+  app->add_option("PLAN", o->plan, "The plan")->required();
+  app->add_option("--batch", o->batch, "Outermost dimension of every input");
+  app->add_option("--shapes", o->shapes, "Input shapes: name:8x224x224x3,…");
+  app->add_option("--threads", o->threads, "Threads; 0: all processors");
+  app->add_option("--duration", o->duration, "Seconds to measure")->check(CLI::PositiveNumber);
+  app->add_option("--warmUp,--warm-up", o->warm_up, "Seconds to run before")
+      ->check(CLI::NonNegativeNumber);
+  app->add_flag("--layers", o->layers, "Time every step too");
+  app->add_option("--json", o->json, "Write the figures to this file");
+  app->footer("Example:\n  graft bench model.plan --batch 8 --threads 2 --layers");
+  return {app, [o] { return Report(Run(*o)); }};
+}
+
+}  // namespace graft

@@ -1,0 +1,198 @@
+#include "command.h"
+
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <random>
+
+namespace graft {
+
+int Report(const Status& status) {
+  if (status.ok()) return kDone;
+  std::fprintf(stderr, "graft: %s\n", status.message().c_str());
+  switch (status.code()) {
+    case StatusCode::kInvalidArgument:
+      return kUsage;
+    case StatusCode::kResourceExhausted:
+      return kOutOfResources;
+    default:
+      return kBadInput;
+  }
+}
+
+Result<std::map<std::string, Dims>> ParseShapes(const std::string& text) {
+  std::map<std::string, Dims> shapes;
+  std::string_view rest = text;
+  auto bad = [&] {
+    return InvalidArgumentError("shapes '{}': expected name:NxHxWxC, comma separated", text);
+  };
+  while (!rest.empty()) {
+    std::string name;
+    size_t colon;
+    if (rest[0] == '"' || rest[0] == '\'') {
+      const size_t end = rest.find(rest[0], 1);
+      if (end == std::string_view::npos) return bad();
+      name = rest.substr(1, end - 1);
+      colon = end + 1;
+      if (colon >= rest.size() || rest[colon] != ':') return bad();
+    } else {
+      // Tensor names may end in ":0": the dimensions come after the last colon before the next
+      // comma.
+      const std::string_view item = rest.substr(0, rest.find(','));
+      colon = item.rfind(':');
+      if (colon == std::string_view::npos)
+        colon = static_cast<size_t>(-1);
+      else
+        name = item.substr(0, colon);
+    }
+    rest.remove_prefix(colon + 1);
+    Dims dims;
+    while (true) {
+      int64_t d = 0;
+      const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), d);
+      if (error != std::errc() || d < 0) return bad();
+      dims.push_back(d);
+      rest.remove_prefix(end - rest.data());
+      if (rest.starts_with('x') || rest.starts_with('X'))
+        rest.remove_prefix(1);
+      else
+        break;
+    }
+    shapes[name] = std::move(dims);
+    if (rest.empty()) break;
+    if (rest[0] != ',') return bad();
+    rest.remove_prefix(1);
+  }
+  return shapes;
+}
+
+Result<LoadedPlan> LoadForRun(const std::string& path, int threads) {
+  std::shared_ptr<Executor> executor = MakeTbbExecutor(threads);
+  LoadOptions options;
+  options.engine.executor = executor.get();
+  LoadedPlan loaded;
+  GRAFT_ASSIGN_OR_RETURN(loaded.engine, LoadEngine(path, options));
+  ContextOptions context;
+  context.executor = std::move(executor);
+  GRAFT_ASSIGN_OR_RETURN(loaded.context, Context::Create(loaded.engine, std::move(context)));
+  return loaded;
+}
+
+Result<std::vector<Dims>> InputDims(const Engine& engine,
+                                    const std::map<std::string, Dims>& shapes) {
+  std::vector<Dims> all;
+  for (const Binding& input : engine.inputs()) {
+    Dims dims;
+    for (const ir::Dim& d : input.shape) {
+      GRAFT_ASSIGN_OR_RETURN(const int64_t n, d.Evaluate(engine.choices().points[0].symbols));
+      dims.push_back(n);
+    }
+    all.push_back(std::move(dims));
+  }
+  for (const auto& [name, dims] : shapes) {
+    if (name.empty() && all.size() == 1) {
+      all[0] = dims;
+      continue;
+    }
+    GRAFT_ASSIGN_OR_RETURN(const int i, FindInput(engine.module(), name));
+    all[i] = dims;
+  }
+  return all;
+}
+
+Result<std::vector<Tensor>> RandomInputs(const Engine& engine, const std::vector<Dims>& dims,
+                                         uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<Tensor> tensors;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    const Binding& input = engine.inputs()[i];
+    GRAFT_ASSIGN_OR_RETURN(Tensor t, Tensor::Allocate(input.dtype, dims[i]));
+    if (input.dtype == DType::kFloat32) {
+      for (float& x : t.mutable_data<float>()) x = normal(random);
+    } else if (IsInteger(input.dtype) || input.dtype == DType::kBool) {
+      // Little-endian elements of any width: a small number in the lowest byte.
+      const size_t size = SizeOf(input.dtype);
+      const int limit = input.dtype == DType::kBool ? 2 : 100;
+      std::byte* raw = t.mutable_raw();
+      std::fill(raw, raw + t.bytes(), std::byte{0});
+      for (int64_t k = 0; k < t.elements(); ++k)
+        raw[k * size] = static_cast<std::byte>(random() % limit);
+    } else {
+      return UnsupportedError("{}: no random data for dtype {}; give a file with --input",
+                              input.name, Name(input.dtype));
+    }
+    tensors.push_back(std::move(t));
+  }
+  return tensors;
+}
+
+namespace {
+
+// Element i as a double; nullopt for dtypes that compare bitwise only.
+std::optional<double> Element(const Tensor& t, int64_t i) {
+  switch (t.dtype()) {
+    case DType::kFloat32:
+      return t.data<float>()[i];
+    case DType::kFloat64:
+      return t.data<double>()[i];
+    case DType::kInt32:
+      return t.data<int32_t>()[i];
+    case DType::kInt64:
+      return static_cast<double>(t.data<int64_t>()[i]);
+    case DType::kInt16:
+      return t.data<int16_t>()[i];
+    case DType::kInt8:
+      return t.data<int8_t>()[i];
+    case DType::kUint8:
+      return t.data<uint8_t>()[i];
+    case DType::kBool:
+      return t.data<bool>()[i];
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace
+
+Difference Compare(const Tensor& value, const Tensor& reference) {
+  Difference d;
+  d.comparable = value.dtype() == reference.dtype() && value.dims() == reference.dims();
+  if (!d.comparable) return d;
+  double sum = 0, dot = 0, norm_a = 0, norm_b = 0;
+  for (int64_t i = 0; i < reference.elements(); ++i) {
+    const std::optional<double> a = Element(value, i), b = Element(reference, i);
+    if (!a || !b) {
+      d.comparable = BitwiseEqual(value, reference);
+      return d;
+    }
+    if (!std::isfinite(*b)) {
+      if (!(*a == *b || (std::isnan(*a) && std::isnan(*b)))) d.comparable = false;
+      continue;
+    }
+    if (!std::isfinite(*a)) {
+      d.comparable = false;
+      continue;
+    }
+    const double error = std::abs(*a - *b);
+    d.max_abs = std::max(d.max_abs, error);
+    d.max_reference = std::max(d.max_reference, std::abs(*b));
+    sum += error;
+    dot += *a * *b;
+    norm_a += *a * *a;
+    norm_b += *b * *b;
+  }
+  if (reference.elements() > 0) d.mean_abs = sum / static_cast<double>(reference.elements());
+  if (norm_a > 0 && norm_b > 0) d.cosine = dot / std::sqrt(norm_a * norm_b);
+  return d;
+}
+
+std::string FileNameOf(const std::string& tensor) {
+  std::string name = tensor.ends_with(":0") ? tensor.substr(0, tensor.size() - 2) : tensor;
+  for (char& c : name) {
+    if (c == '/' || c == ':') c = '_';
+  }
+  return name;
+}
+
+}  // namespace graft

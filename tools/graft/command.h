@@ -1,0 +1,69 @@
+// What the subcommands of the graft program share: exit codes, options, parsing.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "base/tensor.h"
+#include "runtime/context.h"
+#include "runtime/load.h"
+
+namespace graft {
+
+enum ExitCode : int { kDone = 0, kCheckFailed = 1, kUsage = 2, kBadInput = 3, kOutOfResources = 4 };
+
+// The exit code that stands for a status; prints "graft: <message>" to the standard error.
+int Report(const Status& status);
+
+// A subcommand registers its options and what to do. `action` gives the exit code.
+struct Command {
+  CLI::App* app;
+  std::function<int()> action;
+};
+Command AddConvert(CLI::App& program);
+Command AddRun(CLI::App& program);
+Command AddBench(CLI::App& program);
+Command AddInspect(CLI::App& program);
+Command AddCompare(CLI::App& program);
+Command AddPlan(CLI::App& program);
+
+// "in:8x224x224x3,other:1x10": dimensions by input name; a name may be in quotes, and may be left
+// out where there is one input. "x" or "X" parts dimensions.
+Result<std::map<std::string, Dims>> ParseShapes(const std::string& text);
+
+// An engine with one context on `threads` threads (0: all).
+struct LoadedPlan {
+  std::shared_ptr<const Engine> engine;
+  std::unique_ptr<Context> context;
+};
+Result<LoadedPlan> LoadForRun(const std::string& path, int threads);
+
+// The engine's input dims: those given by name, else the first tuning point's.
+Result<std::vector<Dims>> InputDims(const Engine& engine,
+                                    const std::map<std::string, Dims>& shapes);
+
+// Seeded data for inputs: floats normal, integers small, as the dtype allows.
+Result<std::vector<Tensor>> RandomInputs(const Engine& engine, const std::vector<Dims>& dims,
+                                         uint64_t seed);
+
+// How far `value` is from `reference`, element by element.
+struct Difference {
+  double max_abs = 0;
+  double mean_abs = 0;
+  double max_reference = 0;  // largest |reference|
+  double cosine = 1;
+  bool comparable = true;  // dtype and dims agree, finite where the reference is
+  double relative() const { return max_reference > 0 ? max_abs / max_reference : max_abs; }
+};
+Difference Compare(const Tensor& value, const Tensor& reference);
+
+// A file name for a tensor name: "Identity:0" → "Identity", slashes and colons → "_".
+std::string FileNameOf(const std::string& tensor);
+
+}  // namespace graft

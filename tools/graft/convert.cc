@@ -1,0 +1,156 @@
+// graft convert: a TensorFlow model in, a faster one or a plan out.
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "base/file.h"
+#include "command.h"
+#include "convert/convert_model.h"
+
+namespace graft {
+namespace {
+
+struct Options {
+  convert::ModelOptions model;
+  std::string inputs, outputs, tags, deny;
+  std::vector<std::string> shapes;
+  std::string json;
+  std::string cache = TimingCache::DefaultPath();
+};
+
+// "a:0,b:0[1,224,224,3]": commas inside brackets belong to a shape.
+std::vector<std::string> SplitNames(const std::string& text) {
+  std::vector<std::string> parts;
+  std::string part;
+  int depth = 0;
+  for (char c : text) {
+    depth += c == '[' ? 1 : c == ']' ? -1 : 0;
+    if (c == ',' && depth == 0) {
+      if (!part.empty()) parts.push_back(std::move(part));
+      part.clear();
+    } else {
+      part += c;
+    }
+  }
+  if (!part.empty()) parts.push_back(std::move(part));
+  return parts;
+}
+
+void PrintReport(const convert::ModelReport& report, const Options& o) {
+  const convert::ConvertReport& r = report.convert;
+  const convert::StageTimes& s = r.seconds;
+  std::printf("%d of %d ops converted, in %d engine%s; %d nodes before, %d after\n",
+              r.converted_ops, r.total_ops, r.candidate_segments,
+              r.candidate_segments == 1 ? "" : "s", r.nodes_before, r.nodes_after);
+  for (const convert::EngineSummary& e : r.engines) {
+    std::printf("  %s: %d nodes, %d inputs, %d outputs, %.1f MB\n", e.name.c_str(), e.nodes,
+                e.inputs, e.outputs, static_cast<double>(e.plan_bytes) / 1e6);
+  }
+  if (!r.unconverted.empty()) {
+    std::printf("not converted, by reason:\n%s", partition::ReasonReport(r.unconverted).c_str());
+  }
+  const TuneReport& t = report.plan_tune;
+  if (!o.model.plan.empty()) {
+    std::printf("plan %s: %.1f MB; tactics: %d measured, %d remembered, %d estimated\n",
+                o.model.plan.c_str(), static_cast<double>(report.plan_bytes) / 1e6, t.measured,
+                t.remembered, t.estimated);
+  }
+  std::printf(
+      "seconds: read %.2f, import %.2f, passes %.2f, partition %.2f, tune %.2f, write %.2f; peak "
+      "memory %.0f MB\n",
+      s.read, s.import, s.passes, s.partition, s.tune, s.write,
+      static_cast<double>(report.peak_rss_bytes) / 1e6);
+  for (const RejectedTactic& rejected : t.rejected) {
+    std::fprintf(stderr, "graft: warning: tactic %s rejected for %s: %s\n", rejected.tactic.c_str(),
+                 rejected.node.c_str(), rejected.reason.c_str());
+  }
+  for (const std::string& warning : r.warnings)
+    std::fprintf(stderr, "graft: warning: %s\n", warning.c_str());
+  for (const std::string& warning : report.warnings)
+    std::fprintf(stderr, "graft: warning: %s\n", warning.c_str());
+}
+
+// A line that rewrites itself, in a terminal only.
+convert::Progress TerminalProgress() {
+  if (!isatty(STDERR_FILENO)) return nullptr;
+  return [](std::string_view stage, int done, int total) {
+    std::fprintf(stderr, "\r\033[K%.*s %d/%d", static_cast<int>(stage.size()), stage.data(), done,
+                 total);
+    if (done + 1 >= total) std::fprintf(stderr, "\r\033[K");
+    std::fflush(stderr);
+  };
+}
+
+Status Run(Options& o) {
+  convert::ModelOptions& model = o.model;
+  model.model.inputs = SplitNames(o.inputs);
+  model.model.outputs = SplitNames(o.outputs);
+  if (!o.tags.empty()) model.model.tags = SplitNames(o.tags);
+  for (std::string& name : SplitNames(o.deny))
+    model.convert.candidates.denied_nodes.insert(std::move(name));
+  for (const std::string& text : o.shapes) {
+    GRAFT_ASSIGN_OR_RETURN(auto shapes, ParseShapes(text));
+    model.shapes.push_back(std::move(shapes));
+  }
+  convert::BuildOptions& build = model.convert.build;
+  std::unique_ptr<TimingCache> cache = TimingCache::Open(o.cache);
+  if (cache->bad_lines() > 0) {
+    std::fprintf(stderr, "graft: warning: %s: %d damaged lines ignored\n", o.cache.c_str(),
+                 cache->bad_lines());
+  }
+  build.cache = cache.get();
+  build.progress = TerminalProgress();
+  model.convert.options_text = fmt::format("minimum-segment-size={} opt-level={} disable-pass=[{}]",
+                                           model.convert.cluster.minimum_segment_size,
+                                           build.opt_level, fmt::join(build.disabled_passes, ","));
+  GRAFT_ASSIGN_OR_RETURN(const convert::ModelReport report, convert::ConvertModel(model));
+  PrintReport(report, o);
+  if (!o.json.empty()) GRAFT_RETURN_IF_ERROR(WriteFileAtomically(o.json, convert::ToJson(report)));
+  return OkStatus();
+}
+
+}  // namespace
+
+Command AddConvert(CLI::App& program) {
+  auto o = std::make_shared<Options>();
+  convert::BuildOptions& build = o->model.convert.build;
+  CLI::App* app = program.add_subcommand("convert", "Convert a TensorFlow model");
+  app->add_option("MODEL", o->model.model.path,
+                  "A frozen .pb, a SavedModel folder, or a .meta with its checkpoint")
+      ->required();
+  app->add_option("--inputs", o->inputs,
+                  "Input tensors, with shapes if wanted: a:0,b:0[1,224,224,3]");
+  app->add_option("--outputs", o->outputs, "Output tensors: c:0,d:0");
+  app->add_option("--tag", o->tags, "Tags of the SavedModel's graph (serve)");
+  app->add_option("--signature", o->model.model.signature,
+                  "Signature of the SavedModel (serving_default)");
+  app->add_option("--checkpoint", o->model.model.checkpoint, "Prefix of the checkpoint of a .meta");
+  app->add_option("--plan", o->model.plan, "Write the whole model as a plan");
+  app->add_option("--output", o->model.output,
+                  "Write the converted model: a folder (SavedModel) or a .pb");
+  app->add_option("--minimum-segment-size", o->model.convert.cluster.minimum_segment_size,
+                  "Smallest part to replace (3)");
+  app->add_option("--deny", o->deny, "Nodes that stay as they are: NAME,…");
+  app->add_option("--shapes", o->shapes,
+                  "Sizes to tune at: in:8x224x224x3,…; may be given several times");
+  app->add_option("--opt-level", build.opt_level, "0 (no timing) … 5 (long timing); 3")
+      ->check(CLI::Range(0, 5));
+  app->add_option("--threads", build.threads, "Threads to tune for; 0: all processors");
+  app->add_flag("--embed-weights", o->model.convert.embed_weights,
+                "Engines hold all weights themselves");
+  app->add_option("--dump", build.dump_directory, "Folder for the module after each pass");
+  app->add_option("--disable-pass", build.disabled_passes, "Leave out a pass (may be repeated)");
+  app->add_option("--stop-after", build.stop_after, "Run no pass after this one");
+  app->add_option("--timing-cache", o->cache,
+                  "File of measured times ($GRAFT_CACHE/timings or ~/.cache/graft/timings)");
+  app->add_option("--json", o->json, "Write the report to this file");
+  app->footer(
+      "Examples:\n"
+      "  graft convert model.pb --plan model.plan\n"
+      "  graft convert saved_model --output converted --json report.json\n"
+      "  graft convert model.ckpt.meta --outputs logits:0 --plan model.plan\n"
+      "  graft convert saved_model --plan model.plan --shapes images:8x224x224x3 --threads 2");
+  return {app, [o] { return Report(Run(*o)); }};
+}
+
+}  // namespace graft

@@ -1,0 +1,123 @@
+// graft inspect: what a model, a converted model or a plan holds.
+#include <cstdio>
+#include <filesystem>
+#include <map>
+
+#include "command.h"
+#include "plan/container.h"
+#include "tf/load_model.h"
+
+namespace graft {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::string path;
+  std::string tag;
+  std::string signature;
+  bool ir = false;
+};
+
+Status InspectPlan(const Options& o) {
+  GRAFT_ASSIGN_OR_RETURN(const Plan plan, LoadPlan(o.path));
+  const ir::Module& module = plan.module;
+  if (o.ir) {
+    GRAFT_ASSIGN_OR_RETURN(const std::string text, ir::ToText(module));
+    std::fputs(text.c_str(), stdout);
+    return OkStatus();
+  }
+  std::printf("plan for backend %s, %d nodes, %zu symbols\n", plan.backend.c_str(),
+              module.node_count(), module.symbols.size());
+  std::printf("tuned on: %s\noptions: %s\nversions: %s\nmodel: %s\n",
+              plan.provenance.fingerprint.c_str(), plan.provenance.options.c_str(),
+              plan.provenance.versions.c_str(), plan.provenance.model_hash.c_str());
+  auto binding = [&](const char* kind, const std::string& name, const std::string& bound,
+                     ir::ValueId id) {
+    const ir::Value& v = module.value(id);
+    std::printf("%s %-30s %s%s  (%s)\n", kind, name.c_str(), std::string(Name(v.dtype)).c_str(),
+                ir::ToString(v.shape).c_str(), bound.c_str());
+  };
+  for (size_t i = 0; i < module.inputs.size(); ++i) {
+    binding("input ", module.input_names[i], InputBindingName(static_cast<int>(i)),
+            module.inputs[i]);
+  }
+  for (size_t i = 0; i < module.outputs.size(); ++i) {
+    binding("output", module.output_names[i], OutputBindingName(static_cast<int>(i)),
+            module.outputs[i]);
+  }
+  for (size_t s = 0; s < module.symbols.size(); ++s) {
+    std::printf("s%zu = %s\n", s, module.symbols[s].name.c_str());
+  }
+  size_t weight_bytes = 0;
+  for (ir::ValueId id = 0; id < module.value_count(); ++id) {
+    if (module.value(id).constant) weight_bytes += module.value(id).constant->bytes();
+  }
+  std::printf("weights %.1f MB\n", static_cast<double>(weight_bytes) / 1e6);
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    const ir::Node& node = module.node(id);
+    const ir::Value& result = module.value(node.outputs[0]);
+    std::string tactics;
+    for (const TacticChoice& t : plan.choices.steps[id].tactics)
+      tactics += (tactics.empty() ? "" : ", ") + t.name;
+    std::printf("%4d %-15s %-24s %-40s %s\n", id, std::string(ir::Name(node.kind())).c_str(),
+                ir::ToString(result.shape).c_str(), node.name.c_str(), tactics.c_str());
+  }
+  return OkStatus();
+}
+
+std::string DescribeTensor(DType dtype, const tf::Shape& shape) {
+  if (shape.unknown_rank) return fmt::format("DT_{} shape: unknown_rank", TensorFlowName(dtype));
+  return fmt::format("{} shape: ({})", TensorFlowName(dtype), fmt::join(shape.dims, ","));
+}
+
+Status InspectModel(const Options& o) {
+  tf::ModelSpec spec;
+  spec.path = o.path;
+  if (!o.tag.empty()) spec.tags = {o.tag};
+  spec.signature = o.signature;
+  GRAFT_ASSIGN_OR_RETURN(const tf::LoadedModel model, tf::LoadModel(spec));
+  for (const tf::Endpoint& t : model.inputs) {
+    std::printf("inputs['%s'] tensor_info: dtype: %s name: %s\n", t.key.c_str(),
+                DescribeTensor(t.dtype, t.shape).c_str(), t.tensor.c_str());
+  }
+  for (const tf::Endpoint& t : model.outputs) {
+    std::printf("outputs['%s'] tensor_info: dtype: %s name: %s\n", t.key.c_str(),
+                DescribeTensor(t.dtype, t.shape).c_str(), t.tensor.c_str());
+  }
+  std::map<std::string, int> histogram;
+  for (const tf::NodeDef& node : model.graph.nodes) ++histogram[node.op];
+  std::printf("%zu nodes after freezing, inlining and pruning\n", model.graph.nodes.size());
+  for (const auto& [op, count] : histogram) std::printf("%6d %s\n", count, op.c_str());
+  for (const tf::NodeDef& node : model.graph.nodes) {
+    if (node.op != "TRTEngineOp") continue;
+    GRAFT_ASSIGN_OR_RETURN(const std::string segment, node.Attr<std::string>("serialized_segment"));
+    GRAFT_ASSIGN_OR_RETURN(const tf::FuncValue native, node.Attr<tf::FuncValue>("segment_func"));
+    const tf::FunctionDef* function = model.graph.FindFunction(native.name);
+    std::printf("engine %s: %zu nodes in %s, plan of %zu bytes\n", node.name.c_str(),
+                function ? function->nodes.size() : 0, native.name.c_str(), segment.size());
+  }
+  return OkStatus();
+}
+
+Status Run(const Options& o) {
+  if (fs::is_directory(o.path)) return InspectModel(o);
+  GRAFT_ASSIGN_OR_RETURN(const FileBytes bytes, ReadFile(o.path));
+  return bytes.view().starts_with(kPlanMagic) ? InspectPlan(o) : InspectModel(o);
+}
+
+}  // namespace
+
+Command AddInspect(CLI::App& program) {
+  auto o = std::make_shared<Options>();
+  CLI::App* app =
+      program.add_subcommand("inspect", "Show what a model, a converted model or a plan holds");
+  app->add_option("PATH", o->path, "A .pb, a SavedModel folder or a plan")->required();
+  app->add_option("--tag", o->tag, "Tag of the SavedModel's graph");
+  app->add_option("--signature", o->signature, "Signature of the SavedModel");
+  app->add_flag("--ir", o->ir, "Print a plan's module as text");
+  app->footer("Example:\n  graft inspect model.plan");
+  return {app, [o] { return Report(Run(*o)); }};
+}
+
+}  // namespace graft

@@ -1,0 +1,73 @@
+// graft run: one run of a plan.
+#include <cstdio>
+#include <filesystem>
+
+#include "command.h"
+#include "npy.h"
+
+namespace graft {
+namespace {
+
+struct Options {
+  std::string plan;
+  std::vector<std::string> inputs;
+  std::optional<uint64_t> random;
+  std::string shapes;
+  std::string output;
+  int threads = 0;
+};
+
+Status Run(const Options& o) {
+  GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.plan, o.threads));
+  const Engine& engine = *loaded.engine;
+  std::vector<Tensor> tensors(engine.inputs().size());
+  if (o.random) {
+    GRAFT_ASSIGN_OR_RETURN(const auto shapes, ParseShapes(o.shapes));
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<Dims> dims, InputDims(engine, shapes));
+    GRAFT_ASSIGN_OR_RETURN(tensors, RandomInputs(engine, dims, *o.random));
+  }
+  for (const std::string& item : o.inputs) {
+    const size_t equals = item.find('=');
+    if (equals == std::string::npos)
+      return InvalidArgumentError("--input '{}': expected name=file.npy", item);
+    GRAFT_ASSIGN_OR_RETURN(const int i, FindInput(engine.module(), item.substr(0, equals)));
+    GRAFT_ASSIGN_OR_RETURN(tensors[i], ReadNpy(item.substr(equals + 1)));
+  }
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (!tensors[i].valid()) {
+      return InvalidArgumentError(
+          "no data for input '{}': give --input {}=file.npy or --random SEED",
+          engine.inputs()[i].name, engine.inputs()[i].name);
+    }
+  }
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> outputs, loaded.context->Run(tensors));
+  if (!o.output.empty()) {
+    std::error_code error;
+    std::filesystem::create_directories(o.output, error);
+    if (error) return IoError("{}: {}", o.output, error.message());
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const std::string& name = engine.outputs()[i].name;
+    std::printf("%s %s\n", name.c_str(), Describe(outputs[i].dtype(), outputs[i].dims()).c_str());
+    if (o.output.empty()) continue;
+    GRAFT_RETURN_IF_ERROR(WriteNpy(o.output + "/" + FileNameOf(name) + ".npy", outputs[i]));
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Command AddRun(CLI::App& program) {
+  auto o = std::make_shared<Options>();
+  CLI::App* app = program.add_subcommand("run", "Run a plan once");
+  app->add_option("PLAN", o->plan, "The plan")->required();
+  app->add_option("--input", o->inputs, "name=file.npy, once for each input");
+  app->add_option("--random", o->random, "Seed of random data for the inputs that have no file");
+  app->add_option("--shapes", o->shapes, "Shapes of random inputs: name:1x224x224x3,…");
+  app->add_option("--output", o->output, "Folder that gets one .npy for each output");
+  app->add_option("--threads", o->threads, "Threads; 0: all processors");
+  app->footer("Example:\n  graft run model.plan --input input_1=photo.npy --output out");
+  return {app, [o] { return Report(Run(*o)); }};
+}
+
+}  // namespace graft
