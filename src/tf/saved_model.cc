@@ -185,21 +185,7 @@ Result<SavedObject> ParseObject(std::string_view wire) {
     switch (r.field()) {
       case 1: {
         r.Get(&part);
-        SavedObject::Child child;
-        WireReader c(part);
-        while (c.Next()) {
-          switch (c.field()) {
-            case 1:
-              c.Get(&child.node);
-              break;
-            case 2:
-              c.Get(&child.name);
-              break;
-            default:
-              c.Skip();
-          }
-        }
-        GRAFT_RETURN_IF_ERROR(c.status());
+        GRAFT_ASSIGN_OR_RETURN(SavedObject::Child child, ParseObjectReference(part));
         object.children.push_back(std::move(child));
         break;
       }
@@ -491,6 +477,25 @@ Status CheckTarget(const fs::path& target, const std::string& source) {
 }
 
 }  // namespace
+
+Result<SavedObject::Child> ParseObjectReference(std::string_view wire) {
+  SavedObject::Child child;
+  WireReader r(wire);
+  while (r.Next()) {
+    switch (r.field()) {
+      case 1:
+        r.Get(&child.node);
+        break;
+      case 2:
+        r.Get(&child.name);
+        break;
+      default:
+        r.Skip();
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(r.status());
+  return child;
+}
 
 Result<MetaGraph> ParseMetaGraph(const FileBytes& bytes) { return ParseMetaGraphPart(bytes); }
 

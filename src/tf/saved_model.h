@@ -71,6 +71,9 @@ struct SavedModel {
   std::vector<MetaGraph> meta_graphs;
 };
 
+// An ObjectReference: the edge of a model's object graph, and of a checkpoint's.
+Result<SavedObject::Child> ParseObjectReference(std::string_view wire);
+
 Result<SavedModel> ParseSavedModel(const FileBytes& bytes);
 Result<MetaGraph> ParseMetaGraph(const FileBytes& bytes);
 

@@ -90,25 +90,6 @@ struct TrackableObject {
   std::string variable_key;
 };
 
-Result<SavedObject::Child> ParseChild(std::string_view wire) {
-  SavedObject::Child child;
-  WireReader r(wire);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        r.Get(&child.node);
-        break;
-      case 2:
-        r.Get(&child.name);
-        break;
-      default:
-        r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
-  return child;
-}
-
 Result<TrackableObject> ParseTrackable(std::string_view wire) {
   TrackableObject object;
   WireReader r(wire);
@@ -117,7 +98,7 @@ Result<TrackableObject> ParseTrackable(std::string_view wire) {
     switch (r.field()) {
       case 1: {
         r.Get(&part);
-        GRAFT_ASSIGN_OR_RETURN(SavedObject::Child child, ParseChild(part));
+        GRAFT_ASSIGN_OR_RETURN(SavedObject::Child child, ParseObjectReference(part));
         object.children.push_back(std::move(child));
         break;
       }
