@@ -147,5 +147,14 @@ TEST(ReduceTactics, RunBoundNodes) {
   EXPECT_TRUE(BitwiseEqual(best[1], Tensor::Of<int32_t>({2, 1, 2}, {2, 1, 1, 0})));
 }
 
+TEST(ResizeTactic, RunsABoundNode) {
+  ir::Module module;
+  const ir::ValueId x = module.AddConstant("x", Tensor::Of<float>({1, 1, 2, 1}, {0, 8}));
+  ir::ResizeAttributes resize{ir::ResizeMode::kBilinear, {1, 4}, false, true};
+  const ir::NodeId node = module.AddNode(resize, {x}, "n").value();
+  EXPECT_TRUE(BitwiseEqual(RunNode(module, node, "cpu.resize.taps")[0],
+                           Tensor::Of<float>({1, 1, 4, 1}, {0, 2, 6, 8})));
+}
+
 }  // namespace
 }  // namespace graft::cpu
