@@ -1,0 +1,223 @@
+#include "engine_holder.h"
+
+#include <map>
+#include <thread>
+
+#include "engine_resource.h"
+#include "tensorflow/core/common_runtime/dma_helper.h"
+#include "tensorflow/core/framework/device_base.h"
+#include "tensorflow/core/framework/function.h"
+#include "tensorflow/core/framework/node_def_util.h"
+#include "tensorflow/core/framework/resource_mgr.h"
+#include "tensorflow/core/framework/tensor.h"
+#include "tensorflow/core/lib/core/threadpool.h"
+#include "tensorflow/core/lib/io/path.h"
+
+namespace graft_tf {
+namespace {
+
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+
+// The constants of a native segment by node name, decoded when the plan asks for them.
+class SegmentConstants {
+ public:
+  explicit SegmentConstants(const tensorflow::FunctionDef* function) {
+    if (function == nullptr) return;
+    for (const tensorflow::NodeDef& node : function->node_def()) {
+      if (node.op() == "Const") nodes_[node.name()] = &node;
+    }
+  }
+  // graft_find_weight_fn
+  static int32_t Find(void* self, const char* name, graft_tensor* weight) {
+    auto* constants = static_cast<SegmentConstants*>(self);
+    const auto node = constants->nodes_.find(name);
+    if (node == constants->nodes_.end()) return 1;
+    Entry& entry = constants->decoded_[name];
+    if (!entry.decoded) {
+      const auto& attrs = node->second->attr();
+      const auto value = attrs.find("value");
+      if (value == attrs.end() || !entry.tensor.FromProto(value->second.tensor())) return 1;
+      entry.decoded = true;
+    }
+    entry.dims.clear();
+    for (const auto& d : entry.tensor.shape()) entry.dims.push_back(d.size);
+    *weight = {entry.tensor.dtype(), static_cast<int32_t>(entry.dims.size()), entry.dims.data(),
+               entry.tensor.tensor_data().data()};
+    return 0;
+  }
+
+ private:
+  struct Entry {
+    bool decoded = false;
+    Tensor tensor;
+    std::vector<int64_t> dims;
+  };
+  std::map<std::string, const tensorflow::NodeDef*> nodes_;
+  std::map<std::string, Entry> decoded_;
+};
+
+// graft_schedule_fn over the device's worker pool.
+void Schedule(void* pool, void (*closure)(void*), void* argument) {
+  static_cast<tensorflow::thread::ThreadPool*>(pool)->Schedule(
+      [closure, argument] { closure(argument); });
+}
+
+// SerializeTRTResource writes what was built here; the resource's name is the last part of the
+// node's.
+absl::Status KeepForSaving(OpKernelContext* context, const std::string& node,
+                           const std::string& plan) {
+  const std::string name(tensorflow::io::Basename(node));
+  EngineResource* resource = nullptr;
+  TF_RETURN_IF_ERROR(context->resource_manager()->LookupOrCreate<EngineResource>(
+      std::string(kEngineContainer), name, &resource, [](EngineResource** created) {
+        *created = new EngineResource;
+        return absl::OkStatus();
+      }));
+  resource->AddEngine(plan);
+  resource->Unref();
+  return absl::OkStatus();
+}
+
+struct Outputs {
+  OpKernelContext* context;
+  absl::Status status;
+  // graft_allocate_output_fn
+  static void* Allocate(void* self, int32_t output, int32_t dtype, const int64_t* dims,
+                        int32_t rank, size_t) {
+    auto* outputs = static_cast<Outputs*>(self);
+    if (dtype != outputs->context->expected_output_dtype(output)) {
+      outputs->status =
+          absl::InternalError("the engine's result has another dtype than the node's");
+      return nullptr;
+    }
+    tensorflow::TensorShape shape;
+    for (int32_t i = 0; i < rank; ++i) shape.AddDim(dims[i]);
+    Tensor* tensor = nullptr;
+    outputs->status = outputs->context->allocate_output(output, shape, &tensor);
+    if (!outputs->status.ok()) return nullptr;
+    // An empty tensor may have no buffer; any address will do for no bytes.
+    static char nothing;
+    void* data = tensorflow::DMAHelper::base(tensor);
+    return data != nullptr ? data : &nothing;
+  }
+};
+
+}  // namespace
+
+EngineHolder::~EngineHolder() {
+  idle_.clear();  // before their engine
+}
+
+absl::Status EngineHolder::Build(OpKernelContext* context, const tensorflow::FunctionDef& function,
+                                 std::string* plan) {
+  // Only what the shapes of this call fix for certain is fixed: their rank. One engine serves all
+  // shapes.
+  std::vector<std::vector<int64_t>> dims(context->num_inputs());
+  std::vector<graft_tensor> arguments(context->num_inputs());
+  for (int i = 0; i < context->num_inputs(); ++i) {
+    const Tensor& input = context->input(i);
+    for (const auto& d : input.shape()) dims[i].push_back(d.size);
+    arguments[i] = {input.dtype(), static_cast<int32_t>(dims[i].size()), dims[i].data(), nullptr};
+  }
+  const std::string bytes = function.SerializeAsString();
+  const std::string options = "{\"opt-level\": 0}";
+  graft_bytes* raw = nullptr;
+  graft_status* status = nullptr;
+  // On a thread of our own: building allocates a lot and must not run on a small stack of
+  // TensorFlow's.
+  std::thread([&] {
+    status = graft_build_segment(bytes.data(), bytes.size(), arguments.data(),
+                                 static_cast<int32_t>(arguments.size()), options.c_str(), &raw);
+  }).join();
+  TF_RETURN_IF_ERROR(ToAbsl(status));
+  const Owned<graft_bytes> owned(raw);
+  plan->assign(static_cast<const char*>(graft_bytes_data(owned.get())),
+               graft_bytes_size(owned.get()));
+  return absl::OkStatus();
+}
+
+absl::Status EngineHolder::Make(OpKernelContext* context) {
+  const tensorflow::FunctionDef* function = native_->Find(context);
+  std::string built;
+  const std::string* plan = &spec_.serialized_segment;
+  if (plan->empty()) {
+    if (!spec_.allow_build) {
+      return absl::FailedPreconditionError(
+          "Found no engine in cache matching input shapes. Not building a new engine because "
+          "allow_build_at_runtime=False");
+    }
+    if (function == nullptr)
+      return absl::NotFoundError("there is neither an engine nor a native segment to build one of");
+    TF_RETURN_IF_ERROR(Build(context, *function, &built));
+    TF_RETURN_IF_ERROR(KeepForSaving(context, spec_.node, built));
+    plan = &built;
+  }
+  SegmentConstants constants(function);
+  graft_engine_options options = GRAFT_ENGINE_OPTIONS_INIT;
+  options.check_all_weights = 1;
+  options.find_weight = &SegmentConstants::Find;
+  options.find_weight_state = &constants;
+  options.threads = 1;  // no threads of ours inside TensorFlow
+  graft_engine* engine = nullptr;
+  TF_RETURN_IF_ERROR(
+      ToAbsl(graft_engine_from_bytes(plan->data(), plan->size(), &options, &engine)));
+  engine_.reset(engine);
+  if (graft_engine_input_count(engine) != context->num_inputs() ||
+      graft_engine_output_count(engine) != context->num_outputs()) {
+    engine_.reset();
+    return absl::InvalidArgumentError(
+        "the engine has another number of inputs or outputs than the node");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Owned<graft_context>> EngineHolder::TakeContext(OpKernelContext* context) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!made_) {
+      made_ = true;
+      make_status_ = Make(context);
+    }
+    TF_RETURN_IF_ERROR(make_status_);
+    if (!idle_.empty()) {
+      Owned<graft_context> taken = std::move(idle_.back());
+      idle_.pop_back();
+      return taken;
+    }
+  }
+  const tensorflow::DeviceBase::CpuWorkerThreads* workers =
+      context->device()->tensorflow_cpu_worker_threads();
+  graft_context_options options = GRAFT_CONTEXT_OPTIONS_INIT;
+  options.threads = workers->num_threads;
+  options.schedule = &Schedule;
+  options.schedule_state = workers->workers;
+  graft_context* created = nullptr;
+  TF_RETURN_IF_ERROR(ToAbsl(graft_context_create(engine_.get(), &options, &created)));
+  return Owned<graft_context>(created);
+}
+
+absl::Status EngineHolder::Run(OpKernelContext* context) {
+  absl::StatusOr<Owned<graft_context>> taken = TakeContext(context);
+  TF_RETURN_IF_ERROR(taken.status());
+  constexpr int kInline = 8;
+  absl::InlinedVector<absl::InlinedVector<int64_t, 8>, kInline> dims(context->num_inputs());
+  absl::InlinedVector<graft_tensor, kInline> inputs(context->num_inputs());
+  for (int i = 0; i < context->num_inputs(); ++i) {
+    const Tensor& input = context->input(i);
+    for (const auto& d : input.shape()) dims[i].push_back(d.size);
+    inputs[i] = {input.dtype(), static_cast<int32_t>(dims[i].size()), dims[i].data(),
+                 input.tensor_data().data()};
+  }
+  Outputs outputs{context, absl::OkStatus()};
+  const absl::Status status =
+      ToAbsl(graft_context_run(taken->get(), inputs.data(), static_cast<int32_t>(inputs.size()),
+                               &Outputs::Allocate, &outputs));
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    idle_.push_back(*std::move(taken));
+  }
+  return outputs.status.ok() ? status : outputs.status;
+}
+
+}  // namespace graft_tf

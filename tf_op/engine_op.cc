@@ -1,0 +1,113 @@
+// The CPU kernel of TRTEngineOp: runs the engine, and when that cannot be, the native segment,
+// counted and with the reason in the log.
+#include <cstdlib>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "engine_holder.h"
+#include "native_segment.h"
+#include "statistics.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/platform/logging.h"
+
+namespace graft_tf {
+namespace {
+
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+
+bool NativeExecutionAllowed() {
+  const char* value = std::getenv("TF_TRT_ALLOW_ENGINE_NATIVE_SEGMENT_EXECUTION");
+  return value == nullptr ||
+         !(absl::EqualsIgnoreCase(value, "false") || absl::string_view(value) == "0");
+}
+
+std::string InputShapes(OpKernelContext* context) {
+  std::vector<std::string> shapes;
+  for (int i = 0; i < context->num_inputs(); ++i)
+    shapes.push_back(context->input(i).shape().DebugString());
+  return absl::StrCat("[", absl::StrJoin(shapes, ", "), "]");
+}
+
+class TRTEngineOp : public tensorflow::AsyncOpKernel {
+ public:
+  explicit TRTEngineOp(OpKernelConstruction* construction) : AsyncOpKernel(construction) {
+    EngineSpec spec;
+    spec.node = name();
+    OP_REQUIRES_OK(construction,
+                   construction->GetAttr("serialized_segment", &spec.serialized_segment));
+    OP_REQUIRES_OK(construction, construction->GetAttr("precision_mode", &spec.precision_mode));
+    tensorflow::NameAttrList function;
+    OP_REQUIRES_OK(construction, construction->GetAttr("segment_func", &function));
+    if (function.name().empty()) {
+      // The 2019 releases name the function by a string.
+      std::string old_name;
+      OP_REQUIRES_OK(construction, construction->GetAttr("segment_funcdef_name", &old_name));
+      function.set_name(old_name);
+    }
+    OP_REQUIRES_OK(construction, construction->GetAttr("input_shapes", &input_shapes_));
+    // Private attributes of later releases; without them building is allowed.
+    if (!construction->GetAttr("_allow_build_at_runtime", &spec.allow_build).ok())
+      spec.allow_build = true;
+    native_ = std::make_unique<NativeSegment>(std::move(function));
+    engine_ = std::make_unique<EngineHolder>(std::move(spec), native_.get());
+    statistics_ = Statistics::Global().Of(name());
+  }
+
+  void ComputeAsync(OpKernelContext* context, DoneCallback done) override {
+    absl::Status status = CheckInputShapes(context);
+    if (status.ok()) status = engine_->Run(context);
+    if (status.ok()) {
+      statistics_->engine_calls.fetch_add(1, std::memory_order_relaxed);
+      done();
+      return;
+    }
+    const std::string reason(status.message());
+    if (!NativeExecutionAllowed()) {
+      context->CtxFailure(absl::AbortedError(
+          absl::StrCat("User disallowed engine native segment execution. ", name(), ": ", reason)));
+      done();
+      return;
+    }
+    if (native_->Find(context) == nullptr) {
+      context->CtxFailure(absl::Status(
+          status.code(), absl::StrCat(name(), ": ", reason, " (and there is no native segment)")));
+      done();
+      return;
+    }
+    if (statistics_->CountFallback(reason)) {
+      LOG(WARNING) << "Engine retrieval for input shapes: " << InputShapes(context)
+                   << " failed. Running native segment for " << name() << ": " << reason;
+    }
+    native_->Run(context, std::move(done));
+  }
+
+ private:
+  // Against the shapes that conversion recorded; a dimension of -1 takes any size.
+  absl::Status CheckInputShapes(OpKernelContext* context) const {
+    if (input_shapes_.empty()) return absl::OkStatus();
+    if (input_shapes_.size() != static_cast<size_t>(context->num_inputs())) {
+      return absl::InvalidArgumentError("the node has another number of inputs than input_shapes");
+    }
+    for (int i = 0; i < context->num_inputs(); ++i) {
+      const tensorflow::TensorShape& shape = context->input(i).shape();
+      if (!input_shapes_[i].IsCompatibleWith(shape)) {
+        return absl::InvalidArgumentError(absl::StrCat("input ", i, " has shape ",
+                                                       shape.DebugString(), ", the engine takes ",
+                                                       input_shapes_[i].DebugString()));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  std::vector<tensorflow::PartialTensorShape> input_shapes_;
+  std::unique_ptr<NativeSegment> native_;
+  std::unique_ptr<EngineHolder> engine_;
+  NodeStatistics* statistics_ = nullptr;
+};
+
+REGISTER_KERNEL_BUILDER(Name("TRTEngineOp").Device(tensorflow::DEVICE_CPU), TRTEngineOp);
+
+}  // namespace
+}  // namespace graft_tf

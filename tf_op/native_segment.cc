@@ -1,0 +1,70 @@
+#include "native_segment.h"
+
+#include "tensorflow/core/common_runtime/device.h"
+#include "tensorflow/core/framework/function.h"
+
+namespace graft_tf {
+
+using tensorflow::FunctionLibraryRuntime;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+
+const tensorflow::FunctionDef* NativeSegment::Find(OpKernelContext* context) const {
+  FunctionLibraryRuntime* library = context->function_library();
+  if (library == nullptr || !exists()) return nullptr;
+  return library->GetFunctionLibraryDefinition()->Find(function_.name());
+}
+
+absl::Status NativeSegment::Instantiate(FunctionLibraryRuntime* library,
+                                        FunctionLibraryRuntime::Handle* handle) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (library == library_ && handle_ != tensorflow::kInvalidHandle) {
+    *handle = handle_;
+    return absl::OkStatus();
+  }
+  FunctionLibraryRuntime::InstantiateOptions options;
+  options.target = library->device()->name();
+  options.is_multi_device_function = false;
+  TF_RETURN_IF_ERROR(library->Instantiate(
+      function_.name(), tensorflow::AttrSlice(&function_.attr()), options, handle));
+  library_ = library;
+  handle_ = *handle;
+  return absl::OkStatus();
+}
+
+void NativeSegment::Run(OpKernelContext* context, tensorflow::AsyncOpKernel::DoneCallback done) {
+  FunctionLibraryRuntime* library = context->function_library();
+  OP_REQUIRES_ASYNC(
+      context, library != nullptr,
+      absl::InternalError("the native segment cannot run: the context has no function library"),
+      done);
+  FunctionLibraryRuntime::Handle handle;
+  OP_REQUIRES_OK_ASYNC(context, Instantiate(library, &handle), done);
+  FunctionLibraryRuntime::Options options(context->step_id());
+  options.rendezvous = context->rendezvous();
+  options.cancellation_manager = context->cancellation_manager();
+  options.step_container = context->step_container();
+  options.stats_collector = context->stats_collector();
+  options.collective_executor = context->collective_executor();
+  options.runner = context->runner();
+  std::vector<Tensor> arguments;
+  arguments.reserve(context->num_inputs());
+  for (int i = 0; i < context->num_inputs(); ++i) arguments.push_back(context->input(i));
+  auto* results = new std::vector<Tensor>;
+  library->Run(options, handle, arguments, results,
+               [context, results, done](const absl::Status& status) {
+                 if (!status.ok()) {
+                   context->SetStatus(status);
+                 } else if (results->size() != static_cast<size_t>(context->num_outputs())) {
+                   context->SetStatus(
+                       absl::InternalError("the native segment gave another number of results"));
+                 } else {
+                   for (size_t i = 0; i < results->size(); ++i)
+                     context->set_output(static_cast<int>(i), (*results)[i]);
+                 }
+                 delete results;
+                 done();
+               });
+}
+
+}  // namespace graft_tf

@@ -1,0 +1,37 @@
+// What the engine ops of this process did, for tests, logs and users who want to know: counted
+// always, by node name.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace graft_tf {
+
+struct NodeStatistics {
+  std::atomic<int64_t> engine_calls{0};
+  std::atomic<int64_t> fallbacks{0};
+  std::mutex mutex;
+  std::map<std::string, int64_t> reasons;  // of fallbacks, guarded by mutex
+
+  // Counts a fallback; true for the first few with this reason, which are worth a line in the log.
+  bool CountFallback(const std::string& reason);
+};
+
+class Statistics {
+ public:
+  static Statistics& Global();
+  // The node's counters; they live as long as the process.
+  NodeStatistics* Of(const std::string& node);
+  // {"node": {"engine_calls": n, "fallbacks": n, "reasons": {"why": n}}}
+  std::string ToJson();
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::unique_ptr<NodeStatistics>> nodes_;
+};
+
+}  // namespace graft_tf
