@@ -1,0 +1,231 @@
+// The Python extension: graft.Engine and the conversion of graphs, over the C API.
+#include <graft/c_api.h>
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace nb = nanobind;
+
+namespace {
+
+struct FreeObject {
+  void operator()(graft_status* p) const { graft_status_free(p); }
+  void operator()(graft_engine* p) const { graft_engine_free(p); }
+  void operator()(graft_context* p) const { graft_context_free(p); }
+  void operator()(graft_bytes* p) const { graft_bytes_free(p); }
+};
+template <class T>
+using Owned = std::unique_ptr<T, FreeObject>;
+
+// A failed status becomes the exception that Python users expect of it.
+void Check(graft_status* raw) {
+  if (raw == nullptr) return;
+  const Owned<graft_status> status(raw);
+  const std::string message = graft_status_message(status.get());
+  switch (graft_status_code(status.get())) {
+    case GRAFT_INVALID_ARGUMENT:
+      throw nb::value_error(message.c_str());
+    case GRAFT_NOT_FOUND:
+      PyErr_SetString(PyExc_FileNotFoundError, message.c_str());
+      throw nb::python_error();
+    case GRAFT_RESOURCE_EXHAUSTED:
+      PyErr_SetString(PyExc_MemoryError, message.c_str());
+      throw nb::python_error();
+    case GRAFT_UNSUPPORTED:
+      PyErr_SetString(PyExc_NotImplementedError, message.c_str());
+      throw nb::python_error();
+    case GRAFT_IO:
+      PyErr_SetString(PyExc_OSError, message.c_str());
+      throw nb::python_error();
+    default:
+      throw std::runtime_error(message);
+  }
+}
+
+// NumPy's names of TensorFlow's DataType numbers.
+struct DTypeRow {
+  int32_t number;
+  const char* name;
+};
+constexpr DTypeRow kDTypes[] = {{1, "float32"}, {2, "float64"},  {3, "int32"},   {4, "uint8"},
+                                {5, "int16"},   {6, "int8"},     {9, "int64"},   {10, "bool"},
+                                {17, "uint16"}, {19, "float16"}, {22, "uint32"}, {23, "uint64"}};
+const char* DTypeName(int32_t number) {
+  for (const DTypeRow& row : kDTypes) {
+    if (row.number == number) return row.name;
+  }
+  throw std::runtime_error("a dtype that NumPy does not have: " + std::to_string(number));
+}
+
+nb::object NewArray(nb::handle numpy, int32_t dtype, const int64_t* dims, int32_t rank) {
+  nb::list shape;
+  for (int32_t i = 0; i < rank; ++i) shape.append(dims[i]);
+  return numpy.attr("empty")(nb::tuple(shape), nb::arg("dtype") = DTypeName(dtype));
+}
+
+// The address of a NumPy array's first element.
+void* DataOf(nb::handle array) {
+  return reinterpret_cast<void*>(nb::cast<uintptr_t>(array.attr("ctypes").attr("data")));
+}
+
+class Engine {
+ public:
+  Engine(const std::string& path, int threads) : numpy_(nb::module_::import_("numpy")) {
+    graft_engine_options options = GRAFT_ENGINE_OPTIONS_INIT;
+    options.threads = threads;
+    graft_engine* engine = nullptr;
+    graft_status* status;
+    {
+      nb::gil_scoped_release release;
+      status = graft_engine_load(path.c_str(), &options, &engine);
+    }
+    Check(status);
+    engine_.reset(engine);
+    graft_context_options context_options = GRAFT_CONTEXT_OPTIONS_INIT;
+    context_options.threads = threads;
+    graft_context* context = nullptr;
+    Check(graft_context_create(engine, &context_options, &context));
+    context_.reset(context);
+    for (int32_t i = 0; i < graft_engine_input_count(engine); ++i) {
+      const graft_binding* b = graft_engine_input(engine, i);
+      input_dtypes_.push_back(numpy_.attr("dtype")(DTypeName(b->dtype)));
+    }
+  }
+
+  nb::list Inputs() const {
+    return Bindings(graft_engine_input_count(engine_.get()), graft_engine_input);
+  }
+  nb::list Outputs() const {
+    return Bindings(graft_engine_output_count(engine_.get()), graft_engine_output);
+  }
+
+  nb::dict Run(nb::dict feed) {
+    const int32_t count = graft_engine_input_count(engine_.get());
+    std::vector<nb::object> arrays(count);
+    std::vector<std::vector<int64_t>> dims(count);
+    std::vector<graft_tensor> inputs(count);
+    for (auto [key, value] : feed) {
+      const std::string name = nb::cast<std::string>(key);
+      const int32_t i = graft_engine_find_input(engine_.get(), name.c_str());
+      if (i < 0) throw nb::value_error(("there is no input '" + name + "'").c_str());
+      nb::object array = numpy_.attr("ascontiguousarray")(value);
+      // ascontiguousarray makes a scalar a vector; the shape comes from the caller's array.
+      if (!array.attr("dtype").equal(input_dtypes_[i])) {
+        throw nb::type_error(("input '" + name + "' has dtype " +
+                              nb::cast<std::string>(nb::str(array.attr("dtype"))) +
+                              ", the engine takes " +
+                              nb::cast<std::string>(nb::str(input_dtypes_[i])))
+                                 .c_str());
+      }
+      for (nb::handle d : nb::tuple(numpy_.attr("shape")(value)))
+        dims[i].push_back(nb::cast<int64_t>(d));
+      arrays[i] = std::move(array);
+      inputs[i] = {graft_engine_input(engine_.get(), i)->dtype,
+                   static_cast<int32_t>(dims[i].size()), dims[i].data(), DataOf(arrays[i])};
+    }
+    for (int32_t i = 0; i < count; ++i) {
+      if (!arrays[i].is_valid()) {
+        throw nb::value_error(
+            ("no array for input '" + std::string(graft_engine_input(engine_.get(), i)->name) + "'")
+                .c_str());
+      }
+    }
+    Sink sink{this, std::vector<nb::object>(graft_engine_output_count(engine_.get())), {}};
+    graft_status* status;
+    {
+      nb::gil_scoped_release release;
+      const std::lock_guard<std::mutex> lock(mutex_);  // one context: callers take turns
+      status = graft_context_run(context_.get(), inputs.data(), count, &Engine::Allocate, &sink);
+    }
+    if (!sink.error.empty()) {
+      graft_status_free(status);
+      throw std::runtime_error(sink.error);
+    }
+    Check(status);
+    nb::dict results;
+    for (size_t i = 0; i < sink.arrays.size(); ++i) {
+      results[graft_engine_output(engine_.get(), static_cast<int32_t>(i))->name] = sink.arrays[i];
+    }
+    return results;
+  }
+
+ private:
+  struct Sink {
+    Engine* engine;
+    std::vector<nb::object> arrays;
+    std::string error;
+  };
+
+  // graft_allocate_output_fn
+  static void* Allocate(void* state, int32_t output, int32_t dtype, const int64_t* dims,
+                        int32_t rank, size_t) {
+    auto* sink = static_cast<Sink*>(state);
+    nb::gil_scoped_acquire acquire;
+    try {
+      sink->arrays[output] = NewArray(sink->engine->numpy_, dtype, dims, rank);
+      return DataOf(sink->arrays[output]);
+    } catch (const std::exception& e) {
+      sink->error = e.what();
+      return nullptr;
+    }
+  }
+
+  nb::list Bindings(int32_t count,
+                    const graft_binding* (*get)(const graft_engine*, int32_t)) const {
+    nb::list list;
+    nb::object make = nb::module_::import_("graft._binding").attr("Binding");
+    for (int32_t i = 0; i < count; ++i) {
+      const graft_binding* b = get(engine_.get(), i);
+      nb::list shape;
+      for (int32_t k = 0; k < b->rank; ++k)
+        shape.append(b->dims[k] < 0 ? nb::object(nb::none()) : nb::object(nb::int_(b->dims[k])));
+      list.append(make(b->name, b->binding_name, numpy_.attr("dtype")(DTypeName(b->dtype)),
+                       nb::tuple(shape)));
+    }
+    return list;
+  }
+
+  nb::module_ numpy_;
+  std::mutex mutex_;
+  Owned<graft_engine> engine_;
+  Owned<graft_context> context_;
+  std::vector<nb::object> input_dtypes_;
+};
+
+nb::bytes ToBytes(const graft_bytes* bytes) {
+  return nb::bytes(graft_bytes_data(bytes), graft_bytes_size(bytes));
+}
+
+nb::tuple ConvertGraphDef(nb::bytes graph_def, const std::string& options_json) {
+  graft_bytes *converted = nullptr, *report = nullptr;
+  graft_status* status;
+  {
+    nb::gil_scoped_release release;
+    status = graft_convert_graph_def(graph_def.c_str(), graph_def.size(), options_json.c_str(),
+                                     &converted, &report);
+  }
+  Check(status);
+  const Owned<graft_bytes> owned_converted(converted), owned_report(report);
+  return nb::make_tuple(ToBytes(converted), ToBytes(report));
+}
+
+}  // namespace
+
+NB_MODULE(_graft, m) {
+  m.doc() = "Graft's engine, over its C API.";
+  nb::class_<Engine>(m, "Engine")
+      .def(nb::init<const std::string&, int>(), nb::arg("path"), nb::arg("threads") = 0)
+      .def("run", &Engine::Run, nb::arg("inputs"))
+      .def_prop_ro("inputs", &Engine::Inputs)
+      .def_prop_ro("outputs", &Engine::Outputs);
+  m.def("convert_graph_def", &ConvertGraphDef, nb::arg("graph_def"), nb::arg("options_json"));
+  m.def("version", [] { return std::string(graft_version()); });
+}

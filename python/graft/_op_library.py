@@ -1,0 +1,40 @@
+"""Loads the op library into TensorFlow, once a process, and tells what its engine nodes did."""
+
+import ctypes
+import json
+import os
+import threading
+
+_lock = threading.Lock()
+_library = None
+
+
+def _path():
+    folder = os.path.dirname(os.path.abspath(__file__))
+    return os.path.join(folder, "libgraft_tf_op.so")
+
+
+def load():
+    """Registers TRTEngineOp and its companions. Loading twice would abort the process, so it happens once."""
+    global _library
+    with _lock:
+        if _library is None:
+            import tensorflow as tf
+
+            tf.load_op_library(_path())
+            _library = ctypes.CDLL(_path())
+            _library.graft_tf_statistics.restype = ctypes.c_int64
+            _library.graft_tf_statistics.argtypes = [ctypes.c_char_p, ctypes.c_int64]
+    return _library
+
+
+def statistics():
+    """Of each engine node of this process: {"engine_calls": n, "fallbacks": n, "reasons": {reason: n}}."""
+    library = load()
+    size = library.graft_tf_statistics(None, 0)
+    while True:
+        # Other threads may count meanwhile: leave room, and try again if it was not enough.
+        buffer = ctypes.create_string_buffer(size + 1024)
+        size = library.graft_tf_statistics(buffer, len(buffer))
+        if size <= len(buffer):
+            return json.loads(buffer.value.decode())
