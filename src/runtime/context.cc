@@ -66,7 +66,8 @@ bool Context::SameShape(std::span<const TensorView> inputs) const {
   const ir::Module& module = engine_->module();
   if (!shape_plan_ || inputs.size() != shape_plan_->input_dims.size()) return false;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i].dtype != engine_->inputs()[i].dtype ||
+    // Without data it may not be what it seems: Bind looks closer.
+    if (inputs[i].data == nullptr || inputs[i].dtype != engine_->inputs()[i].dtype ||
         !std::equal(inputs[i].dims.begin(), inputs[i].dims.end(),
                     shape_plan_->input_dims[i].begin(), shape_plan_->input_dims[i].end())) {
       return false;

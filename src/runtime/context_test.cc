@@ -155,6 +155,9 @@ TEST(Context, RefusesInputsThatDoNotFit) {
   EXPECT_THAT(message({Tensor::Of<float>({4}, {1, 2, 3, 4})}), HasSubstr("x:0: shape is f32[4]"));
   EXPECT_THAT(message({Tensor::Of<float>({1, 3}, {1, 2, 3})}),
               HasSubstr("x:0: dimension 1 is 3, the engine takes 4"));
+  EXPECT_EQ(message({Tensor::Of<float>({1, 4}, {1, 2, 3, 4})}), "");
+  EXPECT_THAT(message({Tensor(DType::kFloat32, {1, 4}, nullptr)}),
+              HasSubstr("x:0: it has no data"));
 }
 
 TEST(Context, SurvivesEveryFailingAllocation) {

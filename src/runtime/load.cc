@@ -1,5 +1,8 @@
 #include "runtime/load.h"
 
+#include <fmt/ranges.h>
+
+#include "base/log.h"
 #include "runtime/backend_table.h"
 #include "runtime/engine_registry.h"
 
@@ -11,7 +14,14 @@ Result<std::shared_ptr<const Engine>> LoadEngine(const FileBytes& bytes,
   GRAFT_ASSIGN_OR_RETURN(Backend * backend, FindBackend(plan.backend));
   const Hash128 content = plan.content;
   return EngineRegistry::Global().FindOrCreate(content, backend->name(), [&] {
-    return Engine::Create(std::move(plan), *backend, options.engine);
+    Result<std::shared_ptr<const Engine>> engine =
+        Engine::Create(std::move(plan), *backend, options.engine);
+    if (engine.ok() && !(*engine)->missing_tactics().empty()) {
+      Log(LogLevel::kWarning, "trt_engine",
+          "this build lacks tactics of the plan, others run in their place: {}",
+          fmt::join((*engine)->missing_tactics(), ", "));
+    }
+    return engine;
   });
 }
 
