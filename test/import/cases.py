@@ -1,0 +1,655 @@
+"""What the importer is tried on: ALL, a list of harness.Case."""
+
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+from harness import BATCH, RANKS, STATIC, Case
+
+raw = tf.raw_ops
+rng = np.random.default_rng(7)
+ALL = []
+
+
+def normal(*shape, dtype=np.float32):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def integers(*shape, low=-9, high=10, dtype=np.int32):
+    return rng.integers(low, high, shape).astype(dtype)
+
+
+def add(op, inputs, build, **options):
+    ALL.append(Case(op, inputs, build, **options))
+
+
+def channels_first(x):
+    """An oracle's tensor; TensorFlow's CPU kernels know NHWC alone."""
+    axes = list(range(x.shape.rank))
+    return tf.transpose(x, [0, axes[-1], *axes[1:-1]])
+
+
+def channels_last(x):
+    axes = list(range(x.shape.rank))
+    return tf.transpose(x, [0, *axes[2:], 1])
+
+
+def to_first(array):
+    return np.ascontiguousarray(np.moveaxis(array, -1, 1))
+
+
+# ---- convolutions
+
+
+def conv_2d():
+    for padding, stride, dilation, kernel in itertools.product(
+        ["SAME", "VALID", [[0, 0], [1, 2], [0, 3], [0, 0]]], [1, 2, 3], [1, 2], [(1, 1), (3, 3), (2, 5)]
+    ):
+        if stride > 1 and dilation > 1:
+            continue
+        w = normal(*kernel, 3, 4)
+        x = normal(2, 11, 12, 3)
+
+        def build(x, w=w, s=stride, p=padding, d=dilation):
+            return tf.nn.conv2d(x, w, s, p, dilations=d)
+
+        add("Conv2D", [x], build, terms=w[..., 0].size)
+
+        def build_first(x, w=w, s=stride, p=padding, d=dilation):
+            p = p if isinstance(p, str) else [p[0], p[3], p[1], p[2]]
+            return tf.nn.conv2d(x, w, s, p, "NCHW", d)
+
+        if kernel == (3, 3):
+            add(
+                "Conv2D",
+                [to_first(x)],
+                build_first,
+                oracle=lambda x, b=build: channels_first(b(channels_last(x))),
+                terms=w[..., 0].size,
+            )
+    w = normal(3, 3, 3, 4)
+    add("Conv2D", [normal(1, 8, 8, 3), w], lambda x, w: tf.nn.conv2d(x, w, 1, "SAME"), shapes=(STATIC,), terms=27)
+    add("Conv2D", [normal(1, 8, 8, 6)], lambda x: tf.nn.conv2d(x, w, 1, "SAME"), shapes=(STATIC, BATCH), terms=27)
+    add(
+        "Conv2D",
+        [normal(1, 8, 8, 3), w],
+        lambda x, w: tf.nn.conv2d(x, w, 1, "SAME"),
+        shapes=(RANKS,),
+        refused="filter",
+    )
+
+
+def conv_3d():
+    for padding, stride in itertools.product(["SAME", "VALID"], [1, 2]):
+        w = normal(2, 3, 3, 3, 4)
+        x = normal(2, 5, 7, 6, 3)
+
+        def build(x, w=w, s=stride, p=padding):
+            return tf.nn.conv3d(x, w, [1, s, s, s, 1], p)
+
+        add("Conv3D", [x], build, terms=54)
+        add(
+            "Conv3D",
+            [to_first(x)],
+            lambda x, w=w, s=stride, p=padding: tf.nn.conv3d(x, w, [1, 1, s, s, s], p, "NCDHW"),
+            oracle=lambda x, b=build: channels_first(b(channels_last(x))),
+            terms=54,
+        )
+        y = build(tf.constant(x)).numpy()
+        add(
+            "Conv3DBackpropInputV2",
+            [y],
+            lambda y, w=w, s=stride, p=padding: raw.Conv3DBackpropInputV2(
+                input_sizes=[2, 5, 7, 6, 3], filter=w, out_backprop=y, strides=[1, s, s, s, 1], padding=p
+            ),
+            shapes=(STATIC, RANKS),
+            terms=72,
+        )
+
+
+def depthwise_conv():
+    for padding, stride, dilation, multiplier in itertools.product(
+        ["SAME", "VALID", [[0, 0], [2, 1], [0, 1], [0, 0]]], [1, 2], [1, 2], [1, 3]
+    ):
+        if stride > 1 and dilation > 1:
+            continue
+        w = normal(3, 3, 5, multiplier)
+        x = normal(2, 9, 10, 5)
+
+        def build(x, w=w, s=stride, p=padding, d=dilation):
+            p, explicit = (p, []) if isinstance(p, str) else ("EXPLICIT", sum(p, []))
+            return raw.DepthwiseConv2dNative(
+                input=x, filter=w, strides=[1, s, s, 1], padding=p, explicit_paddings=explicit, dilations=[1, d, d, 1]
+            )
+
+        def oracle(x, w=w, s=stride, p=padding, d=dilation):
+            # Dilation in a formula that the CPU kernel knows.
+            return tf.nn.depthwise_conv2d(x, w, [1, s, s, 1], p, dilations=[d, d])
+
+        add("DepthwiseConv2dNative", [x], build, oracle=oracle, terms=9)
+    w = normal(3, 3, 5, 2)
+    add(
+        "DepthwiseConv2dNative",
+        [normal(2, 5, 9, 9)],
+        lambda x: tf.nn.depthwise_conv2d(x, w, [1, 1, 2, 2], "SAME", data_format="NCHW"),
+        oracle=lambda x: channels_first(tf.nn.depthwise_conv2d(channels_last(x), w, [1, 2, 2, 1], "SAME")),
+        terms=9,
+    )
+
+
+def conv_backprop():
+    for padding, stride, size in itertools.product(
+        ["SAME", "VALID", [[0, 0], [1, 0], [1, 2], [0, 0]]], [1, 2, 3], [(9, 10), (8, 7)]
+    ):
+        w = normal(3, 3, 4, 5)
+        forward = tf.nn.conv2d(normal(2, *size, 4), w, stride, padding)
+        y = normal(*forward.shape)
+
+        def build(y, w=w, s=stride, p=padding, size=size):
+            return tf.nn.conv2d_transpose(y, w, [2, *size, 4], s, p)
+
+        add("Conv2DBackpropInput", [y], build, shapes=(STATIC, RANKS), terms=45)
+
+        # Keras takes the batch from the input's shape.
+        def build_dynamic(y, w=w, s=stride, p=padding, size=size):
+            return tf.nn.conv2d_transpose(y, w, tf.stack([tf.shape(y)[0], *size, 4]), s, p)
+
+        add("Conv2DBackpropInput", [y], build_dynamic, terms=45)
+    w = normal(3, 3, 4, 5)
+    add(
+        "Conv2DBackpropInput",
+        [normal(2, 5, 4, 4)],
+        lambda y: tf.nn.conv2d_transpose(y, w, [2, 4, 8, 8], 2, "SAME", "NCHW"),
+        oracle=lambda y: channels_first(tf.nn.conv2d_transpose(channels_last(y), w, [2, 8, 8, 4], 2, "SAME")),
+        terms=45,
+    )
+
+
+def pooling():
+    for op, padding, window, stride in itertools.product(
+        ["MaxPool", "AvgPool"], ["SAME", "VALID"], [(2, 2), (3, 3), (1, 4)], [1, 2, 3]
+    ):
+        x = normal(2, 9, 10, 3)
+
+        def build(x, op=op, k=window, s=stride, p=padding):
+            argument = {"input": x} if op == "MaxPool" else {"value": x}
+            return getattr(raw, op)(**argument, ksize=[1, *k, 1], strides=[1, s, s, 1], padding=p)
+
+        def build_first(x, op=op, k=window, s=stride, p=padding):
+            argument = {"input": x} if op == "MaxPool" else {"value": x}
+            return getattr(raw, op)(**argument, ksize=[1, 1, *k], strides=[1, 1, s, s], padding=p, data_format="NCHW")
+
+        terms = 1 if op == "MaxPool" else window[0] * window[1]
+        add(op, [x], build, terms=terms)
+        if stride == 2:
+            add(
+                op,
+                [to_first(x)],
+                build_first,
+                oracle=lambda x, b=build: channels_first(b(channels_last(x))),
+                terms=terms,
+            )
+    for stride in (1, 2):
+        add(
+            "MaxPool",
+            [normal(2, 9, 10, 3)],
+            lambda x, s=stride: tf.nn.max_pool2d(x, 3, s, [[0, 0], [1, 1], [0, 2], [0, 0]]),
+        )
+    for op, padding in itertools.product(["MaxPool3D", "AvgPool3D"], ["SAME", "VALID"]):
+        add(
+            op,
+            [normal(2, 5, 6, 7, 3)],
+            lambda x, op=op, p=padding: getattr(raw, op)(
+                input=x, ksize=[1, 2, 3, 3, 1], strides=[1, 2, 2, 1, 1], padding=p
+            ),
+            terms=18,
+        )
+    add(
+        "MaxPool",
+        [normal(2, 8, 8, 4)],
+        lambda x: raw.MaxPool(input=x, ksize=[1, 1, 1, 2], strides=[1, 1, 1, 2], padding="VALID"),
+        refused="ksize [1,1,1,2]: channel ksize must be 1",
+    )
+
+
+# ---- element-wise
+
+
+def unary():
+    everywhere = """Abs Atan Asinh Cos Cosh Elu Erf Erfc Exp Expm1 Floor Ceil IsFinite IsInf IsNan Neg Relu Relu6 Rint Round
+        Selu Sigmoid Sign Sin Sinh Softplus Softsign Square Tan Tanh""".split()
+    positive = "Log Log1p Rsqrt Sqrt Reciprocal Inv".split()
+    inside = "Acos Asin Atanh".split()
+    argument = {
+        **dict.fromkeys("Elu Relu Relu6 Selu Softplus Softsign".split(), "features"),
+    }
+    for names, values in (
+        (everywhere, lambda *s: normal(*s) * 3),
+        (positive, lambda *s: np.abs(normal(*s)) + 0.1),
+        (inside, lambda *s: np.tanh(normal(*s))),
+        (["Acosh"], lambda *s: 1 + np.abs(normal(*s))),
+    ):
+        for name in names:
+            for shape in [(4, 5), (2, 3, 4, 5), ()]:
+                x = np.asarray(values(*shape), np.float32)
+                add(
+                    name,
+                    [x],
+                    lambda x, n=name: getattr(raw, n)(**{argument.get(n, "x"): x}),
+                    shapes=(STATIC, RANKS),
+                )
+    for name in "Abs Neg Sign Square".split():
+        add(name, [integers(3, 4)], lambda x, n=name: getattr(raw, n)(x=x))
+    special = np.array([np.nan, np.inf, -np.inf, 0, -0.0, 1, -1], np.float32)
+    for name in "Relu Relu6 Elu IsNan IsInf IsFinite Sign Sigmoid Tanh".split():
+        add(name, [special], lambda x, n=name: getattr(raw, n)(**{argument.get(n, "x"): x}))
+    for alpha in (0.0, 0.1, 0.2, 1.5):
+        add("LeakyRelu", [normal(3, 4)], lambda x, a=alpha: raw.LeakyRelu(features=x, alpha=a))
+    add("LogicalNot", [integers(5, low=0, high=2).astype(bool)], lambda x: tf.logical_not(x))
+    add("Invert", [integers(5)], lambda x: raw.Invert(x=x))
+
+
+def binary():
+    shapes = [((3, 4), (3, 4)), ((3, 4), (4,)), ((2, 1, 4), (3, 1)), ((), (2, 3)), ((0, 3), (1, 3))]
+    for name in """Add AddV2 Sub Mul Div RealDiv DivNoNan FloorDiv FloorMod Mod Minimum Maximum SquaredDifference Atan2 Xdivy
+        Greater GreaterEqual Less LessEqual Equal NotEqual""".split():
+        for a, b in shapes:
+            x, y = normal(*a) * 5, normal(*b)
+            add(name, [np.asarray(x), np.asarray(y, np.float32)], lambda x, y, n=name: getattr(raw, n)(x=x, y=y))
+    for name in """AddV2 Sub Mul FloorDiv FloorMod Div TruncateDiv TruncateMod Minimum Maximum Greater Less Equal NotEqual
+        BitwiseAnd BitwiseOr BitwiseXor SquaredDifference""".split():
+        for dtype in (np.int32, np.int64):
+            x, y = integers(4, 5, dtype=dtype), integers(5, low=1, dtype=dtype)
+            add(name, [x, y], lambda x, y, n=name: getattr(raw, n)(x=x, y=y))
+            add(name, [x, -y], lambda x, y, n=name: getattr(raw, n)(x=x, y=y))
+    for name in ("LogicalAnd", "LogicalOr"):
+        x, y = (integers(4, 5, low=0, high=2).astype(bool) for _ in range(2))
+        add(name, [x, y], lambda x, y, n=name: getattr(raw, n)(x=x, y=y))
+    add("Pow", [np.abs(normal(3, 4)), normal(4)], lambda x, y: tf.pow(x, y))
+    add("Pow", [normal(3, 4), np.float32(2)], lambda x, y: tf.pow(x, y))
+    add("Pow", [integers(3, 4), integers(4, low=0, high=4)], lambda x, y: tf.pow(x, y))
+    add("Xlogy", [normal(3, 4), np.abs(normal(4)) + 0.1], lambda x, y: raw.Xlogy(x=x, y=y))
+    add("DivNoNan", [normal(6), np.array([0, 1, 0, 2, 0, 3], np.float32)], lambda x, y: raw.DivNoNan(x=x, y=y))
+    for count in (1, 2, 5):
+        add("AddN", [normal(3, 4) for _ in range(count)], lambda *x: raw.AddN(inputs=list(x)))
+    add("ClipByValue", [normal(3, 4)], lambda x: raw.ClipByValue(t=x, clip_value_min=-0.5, clip_value_max=0.7))
+    add("ClipByValue", [normal(3, 4), np.float32(-0.1), np.float32(0.2)], lambda x, a, b: raw.ClipByValue(t=x, clip_value_min=a, clip_value_max=b))
+    add("ClipByValue", [integers(3, 4)], lambda x: raw.ClipByValue(t=x, clip_value_min=-3, clip_value_max=4))
+    for a, b in [((3, 4), (3, 4)), ((3,), (3, 4)), ((), (3, 4))]:
+        condition = np.asarray(integers(*a, low=0, high=2)).astype(bool)
+        add("Select", [condition, normal(*b), normal(*b)], lambda c, x, y: raw.Select(condition=c, x=x, y=y))
+    for a, b, c in [((3, 4), (3, 4), (3, 4)), ((3, 1), (4,), (1, 4)), ((), (2, 3), ())]:
+        condition = np.asarray(integers(*a, low=0, high=2)).astype(bool)
+        add("SelectV2", [condition, np.asarray(normal(*b), np.float32), np.asarray(normal(*c), np.float32)], lambda c, x, y: raw.SelectV2(condition=c, t=x, e=y))
+
+
+def casts():
+    values = {
+        np.float32: np.array([0, 1.5, -2.5, 7.9, 100.2], np.float32),
+        np.int32: np.array([0, 1, -2, 7, 100], np.int32),
+        np.int64: np.array([0, 1, -2, 7, 100], np.int64),
+        np.uint8: np.array([0, 1, 2, 7, 200], np.uint8),
+        np.bool_: np.array([True, False, True]),
+    }
+    for source, target in itertools.permutations(values, 2):
+        x = values[source]
+        if np.dtype(target).kind == "u":
+            x = np.abs(x)
+        add("Cast", [x], lambda x, t=target: raw.Cast(x=x, DstT=t))
+
+
+# ---- channels
+
+
+def normalization():
+    c = 5
+    scale, offset, mean = normal(c), normal(c), normal(c)
+    variance = np.abs(normal(c)) + 0.1
+    for op in ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"):
+        for epsilon in (1e-3, 1e-5):
+
+            def build(x, op=op, epsilon=epsilon, form="NHWC"):
+                return getattr(raw, op)(
+                    x=x, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=epsilon,
+                    is_training=False, data_format=form,
+                ).y
+
+            add(op, [normal(2, 4, 3, c)], build, terms=4)
+            add(
+                op,
+                [normal(2, c, 4, 3)],
+                lambda x, b=build: b(x, form="NCHW"),
+                oracle=lambda x, b=build: channels_first(b(channels_last(x))),
+                terms=4,
+            )
+    add(
+        "FusedBatchNormV3",
+        [normal(2, 4, 3, c), scale, offset, mean, variance],
+        lambda x, s, o, m, v: raw.FusedBatchNormV3(x=x, scale=s, offset=o, mean=m, variance=v, is_training=False).y,
+        terms=4,
+    )
+    add(
+        "FusedBatchNormV3",
+        [normal(2, 4, 3, c)],
+        lambda x: raw.FusedBatchNormV3(x=x, scale=scale, offset=offset, mean=[], variance=[], is_training=True).y,
+        refused="only supports is_training=false",
+    )
+    for shape in [(3, c), (2, 3, c), (2, 3, 4, c), (2, 3, 4, 2, c)]:
+        add("BiasAdd", [normal(*shape)], lambda x: tf.nn.bias_add(x, offset))
+    for shape in [(2, c, 3), (2, c, 3, 4), (2, c, 3, 4, 2)]:
+        add("BiasAdd", [normal(*shape)], lambda x: raw.BiasAdd(value=x, bias=offset, data_format="NCHW"))
+    for shape in [(4,), (3, 7), (2, 3, 5), (2, 1, 3, 4)]:
+        add("Softmax", [normal(*shape) * 5], lambda x: raw.Softmax(logits=x), terms=8)
+        add("LogSoftmax", [normal(*shape) * 5], lambda x: raw.LogSoftmax(logits=x), terms=8)
+
+
+def create(op, inputs, **attributes):
+    """An op that only TensorFlow's own rewriter makes, of float."""
+    attrs = {"T": tf.compat.v1.AttrValue(type=tf.float32.as_datatype_enum)}
+    for key, value in attributes.items():
+        attrs[key] = attr = tf.compat.v1.AttrValue()
+        if isinstance(value, str):
+            attr.s = value.encode()
+        elif isinstance(value, float):
+            attr.f = value
+        elif isinstance(value, int):
+            attr.i = value
+        elif isinstance(value[0], str):
+            attr.list.s.extend(v.encode() for v in value)
+        elif isinstance(value[0], tf.DType):
+            attr.list.type.extend(v.as_datatype_enum for v in value)
+        else:
+            attr.list.i.extend(value)
+    graph = tf.compat.v1.get_default_graph()
+    inputs = [tf.convert_to_tensor(x) for x in inputs]
+    return graph._create_op_internal(op, inputs, [tf.float32], attrs=attrs, name="fused").outputs[0]
+
+
+def fused():
+    w, m, bias = normal(3, 3, 3, 4), normal(6, 4), normal(4)
+    for activation in ["", "Relu", "Relu6", "Elu", "LeakyRelu"]:
+        attributes = {
+            "fused_ops": ["BiasAdd"] + ([activation] if activation else []),
+            "num_args": 1,
+            "leakyrelu_alpha": 0.3,
+        }
+
+        def reference(y, a=activation):
+            y = tf.nn.bias_add(y, bias)
+            if a == "LeakyRelu":
+                return tf.nn.leaky_relu(y, 0.3)
+            return getattr(tf.nn, a.lower())(y) if a else y
+
+        add(
+            "_FusedConv2D",
+            [normal(1, 6, 5, 3)],
+            lambda x, a=attributes: create(
+                "_FusedConv2D", [x, w, bias], strides=[1, 1, 1, 1], padding="SAME", TArgs=[tf.float32], num_host_args=0, **a
+            ),
+            oracle=lambda x, r=reference: r(tf.nn.conv2d(x, w, 1, "SAME")),
+            terms=27,
+        )
+        add(
+            "_FusedMatMul",
+            [normal(3, 6)],
+            lambda x, a=attributes: create("_FusedMatMul", [x, m, bias], **a),
+            oracle=lambda x, r=reference: r(tf.matmul(x, m)),
+            terms=6,
+        )
+
+
+# ---- products and reductions
+
+
+def products():
+    for ta, tb in itertools.product([False, True], repeat=2):
+        a = normal(*((5, 3) if ta else (3, 5)))
+        b = normal(*((4, 5) if tb else (5, 4)))
+        add("MatMul", [a], lambda a, b=b, ta=ta, tb=tb: raw.MatMul(a=a, b=b, transpose_a=ta, transpose_b=tb), terms=5)
+        add("MatMul", [a, b], lambda a, b, ta=ta, tb=tb: raw.MatMul(a=a, b=b, transpose_a=ta, transpose_b=tb), terms=5)
+        for op, left, right in [
+            ("BatchMatMul", (2, 3), (2, 3)),
+            ("BatchMatMulV2", (2, 1), (3,)),
+            ("BatchMatMulV2", (), (2, 2)),
+            ("BatchMatMulV2", (2, 3), (2, 3)),
+        ]:
+            x, y = normal(*left, *a.shape), normal(*right, *b.shape)
+            add(op, [x, y], lambda x, y, op=op, ta=ta, tb=tb: getattr(raw, op)(x=x, y=y, adj_x=ta, adj_y=tb), terms=5)
+    add("MatMul", [integers(3, 5), integers(5, 4)], lambda a, b: raw.MatMul(a=a, b=b))
+    for equation, a, b in [
+        ("ij,jk->ik", (3, 4), (4, 5)),
+        ("ij,jk->ki", (3, 4), (4, 5)),
+        ("bij,bjk->bik", (2, 3, 4), (2, 4, 5)),
+        ("bhqd,bhkd->bhqk", (2, 3, 4, 5), (2, 3, 6, 5)),
+        ("abc,cde->abde", (2, 3, 4), (4, 5, 6)),
+        ("abcd,cde->abe", (2, 3, 4, 5), (4, 5, 6)),
+        ("i,j->ij", (3,), (4,)),
+        ("ij,ij->", (3, 4), (3, 4)),
+        ("aecd,abcd->acbe", (2, 3, 4, 5), (2, 6, 4, 5)),
+        ("ijk,j->ik", (2, 3, 4), (3,)),
+        ("ij,kl->il", (3, 4), (5, 6)),
+    ]:
+        add("Einsum", [normal(*a), normal(*b)], lambda x, y, e=equation: raw.Einsum(inputs=[x, y], equation=e), terms=40)
+    for equation in ("ij->ji", "ij->i", "ij->", "ij->ij"):
+        add("Einsum", [normal(3, 4)], lambda x, e=equation: raw.Einsum(inputs=[x], equation=e), terms=12)
+    add(
+        "Einsum",
+        [normal(3, 3)],
+        lambda x: raw.Einsum(inputs=[x], equation="ii->i"),
+        refused="a label twice in one operand is not supported",
+    )
+    add(
+        "Einsum",
+        [normal(2, 3), normal(3, 2)],
+        lambda x, y: raw.Einsum(inputs=[x, y], equation="...j,jk->...k"),
+        refused="ellipsis is not supported",
+    )
+
+
+def reductions():
+    x = normal(2, 3, 4, 5)
+    for op, keep, axes in itertools.product(
+        ["Sum", "Mean", "Max", "Min", "Prod"], [False, True], [[1, 2], [0], [-1], [3, 0], [0, 1, 2, 3], 2, []]
+    ):
+        add(op, [x], lambda x, op=op, a=axes, k=keep: getattr(raw, op)(input=x, axis=tf.constant(a, tf.int32), keep_dims=k), terms=30)
+    for op in ("Sum", "Max", "Min", "Prod", "Mean"):
+        add(op, [integers(3, 4)], lambda x, op=op: getattr(raw, op)(input=x, axis=[1]))
+        add(op, [normal(3, 0)], lambda x, op=op: getattr(raw, op)(input=x, axis=[1]), shapes=(STATIC, BATCH))
+    for op, keep in itertools.product(["All", "Any"], [False, True]):
+        bits = integers(3, 4, low=0, high=2).astype(bool)
+        add(op, [bits], lambda x, op=op, k=keep: getattr(raw, op)(input=x, axis=[1], keep_dims=k))
+    for op, axis, dtype in itertools.product(["ArgMax", "ArgMin"], [0, 1, -1], [tf.int32, tf.int64]):
+        add(op, [normal(3, 4, 5)], lambda x, op=op, a=axis, t=dtype: getattr(raw, op)(input=x, dimension=a, output_type=t))
+        add(op, [integers(3, 4, 5)], lambda x, op=op, a=axis, t=dtype: getattr(raw, op)(input=x, dimension=a, output_type=t))
+    for k, shape in [(1, (7,)), (3, (2, 5)), (5, (2, 3, 5)), (0, (2, 5))]:
+        add("TopKV2", [normal(*shape)], lambda x, k=k: list(raw.TopKV2(input=x, k=k)))
+        add("TopKV2", [integers(*shape, low=0, high=3)], lambda x, k=k: list(raw.TopKV2(input=x, k=k)))
+    add("TopKV2", [normal(2, 9)], lambda x: list(raw.TopKV2(input=x, k=tf.minimum(tf.shape(x)[1], 4))))
+
+
+# ---- parts and joins
+
+
+def slices():
+    x = normal(5, 6, 7)
+    specs = [
+        np.s_[1:3], np.s_[::2], np.s_[::-1], np.s_[-3:], np.s_[:-2], np.s_[1], np.s_[-1], np.s_[..., 0], np.s_[..., -2:],
+        np.s_[:, 1:-1, ::3], np.s_[:, None, 2], np.s_[None], np.s_[..., None], np.s_[4:1:-1, ::-2], np.s_[-1:-4:-1],
+        np.s_[2:100, -100:4], np.s_[3:1], np.s_[0, 1, 2], np.s_[1:2, ..., 3:4], np.s_[:, ::-1, None, -3], np.s_[100:],
+        np.s_[-100::-1], np.s_[1:5:3, 0:6:4], np.s_[None, 0, ..., None, 1],
+    ]
+    for spec in specs:
+        add("StridedSlice", [x], lambda x, s=spec: x[s])
+        add("StridedSlice", [integers(5, 6, 7)], lambda x, s=spec: x[s])
+    # Bounds that depend on shapes.
+    add("StridedSlice", [x], lambda x: x[: tf.shape(x)[0] - 1])
+    add("StridedSlice", [x], lambda x: x[tf.shape(x)[0] // 2 :])
+    add("StridedSlice", [x], lambda x: x[:, tf.shape(x)[1] - 2 : tf.shape(x)[1], ::2])
+    add("StridedSlice", [x], lambda x: x[tf.shape(x)[0] - 1])
+    add("StridedSlice", [x, normal(3, 2)], lambda x, y: x[: tf.shape(y)[0], 1 - tf.shape(y)[0] :])
+    # Bounds that the caller feeds.
+    for begin, end in [(1, 3), (-3, -1), (0, 100), (-100, 2)]:
+        add(
+            "StridedSlice",
+            [x, np.array([begin], np.int32), np.array([end], np.int32)],
+            lambda x, b, e: tf.strided_slice(x, b, e, [1]),
+            shapes=(STATIC,),
+        )
+    for begin, size in [([0, 0, 0], [5, 6, 7]), ([1, 2, 3], [2, 2, 2]), ([1, 0, 3], [-1, 6, -1]), ([4, 5, 6], [1, 1, 1]), ([2, 0, 0], [0, 6, 7])]:
+        add("Slice", [x], lambda x, b=begin, s=size: tf.slice(x, b, s))
+        add("Slice", [integers(5, 6, 7)], lambda x, b=begin, s=size: tf.slice(x, b, s))
+        add(
+            "Slice",
+            [x, np.array(begin, np.int32), np.array(size, np.int32)],
+            lambda x, b, s: tf.slice(x, b, s),
+            shapes=(STATIC,),
+        )
+    add("Slice", [x], lambda x: tf.slice(x, [1, 0, 0], tf.shape(x) - [1, 2, 3]))
+    for axis, count in [(0, 5), (1, 3), (-1, 7), (1, 1)]:
+        add("Split", [x], lambda x, a=axis, n=count: tf.split(x, n, a))
+    for axis, sizes in [(0, [2, 3]), (1, [1, -1, 2]), (-1, [7]), (2, [0, 3, 4])]:
+        add("SplitV", [x], lambda x, a=axis, s=sizes: raw.SplitV(value=x, size_splits=s, axis=a, num_split=len(s)))
+    for axis in (0, 1, -1):
+        add("Unpack", [x], lambda x, a=axis: raw.Unpack(value=x, num=x.shape[a] or (5, 6, 7)[a], axis=a))
+    for axes in ([0], [1, -1], []):
+        add("ReverseV2", [x], lambda x, a=axes: raw.ReverseV2(tensor=x, axis=tf.constant(a, tf.int32)))
+
+
+def joins():
+    for axis in (0, 1, -1):
+        parts = [normal(2, 3, 4), normal(2, 3, 4)]
+        add("ConcatV2", parts, lambda x, y, a=axis: tf.concat([x, y], a))
+        add("Concat", parts, lambda x, y, a=axis: raw.Concat(concat_dim=a, values=[x, y]))
+        add("Pack", parts, lambda x, y, a=axis: tf.stack([x, y], a))
+    add("ConcatV2", [normal(2, 3), normal(2, 5)], lambda x, y: tf.concat([x, y, x], 1), shapes=(STATIC, BATCH))
+    add("ConcatV2", [normal(2, 3)], lambda x: tf.concat([x, np.ones((2, 1), np.float32)], 1), shapes=(STATIC, RANKS))
+    add("Pack", [np.float32(1), np.float32(2)], lambda x, y: tf.stack([x, y]))
+    x = normal(5, 6, 7)
+    for axis in (0, 1, 2, -1):
+        for indices in (np.array([0, 3, 2, 2]), np.array([[1, 4], [0, 2]], np.int64), np.array(3)):
+            add("GatherV2", [x], lambda x, a=axis, i=indices: raw.GatherV2(params=x, indices=i.astype(np.int32), axis=a))
+            add("GatherV2", [x, indices], lambda x, i, a=axis: raw.GatherV2(params=x, indices=i, axis=a))
+    add("GatherV2", [normal(3, 4, 5), integers(3, 2, low=0, high=4)], lambda x, i: tf.gather(x, i, batch_dims=1), shapes=(STATIC, RANKS))
+    add("GatherV2", [normal(3, 4, 5), integers(3, 2, low=0, high=5)], lambda x, i: tf.gather(x, i, axis=2, batch_dims=1), shapes=(STATIC, RANKS))
+    add("Gather", [x, integers(4, low=0, high=5)], lambda x, i: raw.Gather(params=x, indices=i))
+    for depth in (1, 2, 3):
+        add("GatherNd", [x, integers(4, depth, low=0, high=5)], lambda x, i: tf.gather_nd(x, i), shapes=(STATIC, BATCH))
+        add("GatherNd", [x, integers(2, 3, depth, low=0, high=5)], lambda x, i: tf.gather_nd(x, i), shapes=(STATIC, BATCH))
+    for axis in (-1, 0, 1):
+        add("OneHot", [integers(3, 4, low=-1, high=6)], lambda i, a=axis: tf.one_hot(i, 5, 2.0, -1.0, a))
+    for permutation in itertools.permutations(range(3)):
+        add("Transpose", [x], lambda x, p=permutation: tf.transpose(x, p))
+    for multiples in ([1, 1, 1], [2, 1, 3], [0, 1, 2]):
+        add("Tile", [x], lambda x, m=multiples: tf.tile(x, m))
+    add("Tile", [x, np.array([1, 2, 2], np.int32)], lambda x, m: tf.tile(x, m), shapes=(STATIC,))
+
+
+def padding():
+    for shape, paddings in [
+        ((4, 5), [[1, 2], [0, 3]]),
+        ((2, 3, 4, 5), [[0, 0], [1, 1], [2, 0], [0, 0]]),
+        ((3,), [[0, 0]]),
+        ((2, 3, 4), [[1, 1], [1, 1], [1, 1]]),
+    ]:
+        x = normal(*shape)
+        add("Pad", [x], lambda x, p=paddings: tf.pad(x, p))
+        add("Pad", [integers(*shape)], lambda x, p=paddings: tf.pad(x, p))
+        for value in (-1.5, np.inf):
+            add("PadV2", [x], lambda x, p=paddings, v=value: raw.PadV2(input=x, paddings=p, constant_values=v))
+        add("PadV2", [integers(*shape)], lambda x, p=paddings: raw.PadV2(input=x, paddings=p, constant_values=7))
+    for mode, paddings in itertools.product(["REFLECT", "SYMMETRIC"], [[[1, 2], [0, 3]], [[0, 0], [2, 1]]]):
+        add("MirrorPad", [normal(4, 5)], lambda x, p=paddings, m=mode: raw.MirrorPad(input=x, paddings=p, mode=m))
+
+
+# ---- shapes
+
+
+def shapes():
+    x = normal(2, 3, 4)
+    for shape in ([6, 4], [-1], [2, -1, 2], [24, 1], [1, 2, 3, 4], [3, -1]):
+        add("Reshape", [x], lambda x, s=shape: tf.reshape(x, s), shapes=(STATIC, RANKS))
+        add("Reshape", [x, np.array(shape, np.int32)], lambda x, s: tf.reshape(x, s), shapes=(STATIC,))
+    add("Reshape", [x], lambda x: tf.reshape(x, [tf.shape(x)[0], -1]))
+    add("Reshape", [x], lambda x: tf.reshape(x, [-1, tf.shape(x)[1] * tf.shape(x)[2]]))
+    add("Reshape", [x], lambda x: tf.reshape(x, tf.concat([tf.shape(x)[:1], [12]], 0)))
+    add("Reshape", [x], lambda x: tf.reshape(x, [tf.reduce_prod(tf.shape(x)[:2]), 4]))
+    add("Reshape", [x], lambda x: tf.reshape(x, tf.cast(tf.gather(tf.shape(x, tf.int64), [2, 0, 1]), tf.int32)))
+    for axis in (0, 1, -1, -2):
+        add("ExpandDims", [x], lambda x, a=axis: tf.expand_dims(x, a))
+    for axes in ([1], [-1], [1, 3], []):
+        y = normal(2, 1, 3, 1)
+        known = (STATIC,) if not axes else (STATIC, BATCH, RANKS)
+        add("Squeeze", [y], lambda y, a=axes: raw.Squeeze(input=y, axis=a), shapes=known)
+    add("Squeeze", [normal(2, 1)], lambda y: raw.Squeeze(input=y), shapes=(RANKS,), refused="squeeze_dims is empty")
+    for dtype in (tf.int32, tf.int64):
+        add("Shape", [x], lambda x, t=dtype: tf.shape(x, t))
+        add("Size", [x], lambda x, t=dtype: tf.size(x, t))
+        add("ShapeN", [x, normal(5, 1)], lambda x, y, t=dtype: raw.ShapeN(input=[x, y], out_type=t))
+    add("Rank", [x], lambda x: raw.Rank(input=x))
+    for value in (x, integers(2, 3), integers(4, low=0, high=2).astype(bool)):
+        add("ZerosLike", [value], lambda x: raw.ZerosLike(x=x))
+        add("OnesLike", [value], lambda x: raw.OnesLike(x=x))
+    for dims, value in (([2, 3], 1.5), ([], 2.0), ([0, 4], 3.0), ([2], 7)):
+        add("Fill", [x], lambda x, d=dims, v=value: raw.Fill(dims=tf.constant(d, tf.int32), value=v), shapes=(STATIC,))
+    add("Fill", [x], lambda x: tf.fill(tf.shape(x)[1:], x[0, 0, 0]))
+    add("Fill", [np.array([2, 3], np.int32), np.float32(4)], lambda d, v: tf.fill(d, v), shapes=(STATIC,))
+    add("BroadcastTo", [normal(3, 1)], lambda x: tf.broadcast_to(x, [2, 3, 4]), shapes=(STATIC, BATCH))
+    add("BroadcastTo", [x], lambda x: tf.broadcast_to(x[:1], tf.shape(x)))
+    for start, limit, delta in [(0, 5, 1), (3, 18, 4), (5, 0, -2), (3, 3, 1), (0.0, 1.0, 0.1), (2.0, -1.0, -0.5)]:
+        add("Range", [x], lambda x, a=start, b=limit, d=delta: tf.range(a, b, d), shapes=(STATIC,))
+    add("Range", [x], lambda x: tf.range(tf.shape(x)[0], tf.shape(x)[0] + 4))
+    add("Range", [x], lambda x: tf.range(tf.shape(x)[0]), shapes=(STATIC,))
+    add("Range", [x], lambda x: tf.range(tf.shape(x)[0]), shapes=(BATCH,), refused="a range of")
+    for source, target in (("NHWC", "NCHW"), ("NCHW", "NHWC")):
+        for value in (integers(4), integers(2), integers(4, 2)):
+            add("DataFormatVecPermute", [value], lambda x, s=source, t=target: raw.DataFormatVecPermute(x=x, src_format=s, dst_format=t), shapes=(STATIC,))
+
+
+# ---- images
+
+
+def images():
+    x = normal(2, 5, 6, 3)
+    for op, size, (corners, centers) in itertools.product(
+        ["ResizeBilinear", "ResizeNearestNeighbor"],
+        [(10, 12), (3, 4), (5, 6), (7, 1), (1, 1), (13, 5)],
+        [(False, False), (True, False), (False, True)],
+    ):
+        add(
+            op,
+            [x],
+            lambda x, op=op, s=size, c=corners, h=centers: getattr(raw, op)(
+                images=x, size=s, align_corners=c, half_pixel_centers=h
+            ),
+            terms=16,
+        )
+    for op in ("ResizeBilinear", "ResizeNearestNeighbor"):
+        add(op, [x], lambda x, op=op: getattr(raw, op)(images=x, size=tf.shape(x)[1:3] * 2), terms=16)
+        add(op, [x, np.array([4, 9], np.int32)], lambda x, s, op=op: getattr(raw, op)(images=x, size=s), shapes=(STATIC,), terms=16)
+        add(op, [integers(1, 4, 4, 2, low=0, high=255, dtype=np.uint8)], lambda x, op=op: getattr(raw, op)(images=x, size=[7, 5]), terms=16)
+    for block in (2, 3):
+        y, z = normal(2, 3, 4, 2 * block * block), normal(2, 2 * block, 3 * block, 4)
+        add("DepthToSpace", [y], lambda x, b=block: raw.DepthToSpace(input=x, block_size=b))
+        add("SpaceToDepth", [z], lambda x, b=block: raw.SpaceToDepth(input=x, block_size=b))
+        add(
+            "DepthToSpace", [to_first(y)], lambda x, b=block: raw.DepthToSpace(input=x, block_size=b, data_format="NCHW"),
+            oracle=lambda x, b=block: channels_first(raw.DepthToSpace(input=channels_last(x), block_size=b)),
+        )
+        add(
+            "SpaceToDepth", [to_first(z)], lambda x, b=block: raw.SpaceToDepth(input=x, block_size=b, data_format="NCHW"),
+            oracle=lambda x, b=block: channels_first(raw.SpaceToDepth(input=channels_last(x), block_size=b)),
+        )
+    for blocks, pads in [([2, 2], [[0, 0], [0, 0]]), ([2, 3], [[1, 1], [0, 3]]), ([2], [[0, 0]]), ([1, 1], [[0, 0], [0, 0]])]:
+        y = normal(2, 4, 6, 3)
+        add("SpaceToBatchND", [y], lambda x, b=blocks, p=pads: raw.SpaceToBatchND(input=x, block_shape=b, paddings=p))
+    for blocks, crops in [([2, 2], [[0, 0], [0, 0]]), ([2, 3], [[1, 0], [2, 3]]), ([2], [[0, 1]])]:
+        y = normal(12, 4, 5, 3)
+        add("BatchToSpaceND", [y], lambda x, b=blocks, c=crops: raw.BatchToSpaceND(input=x, block_shape=b, crops=c))
+
+
+for family in (
+    conv_2d, conv_3d, depthwise_conv, conv_backprop, pooling, unary, binary, casts, normalization, fused, products,
+    reductions, slices, joins, padding, shapes, images,
+):
+    family()

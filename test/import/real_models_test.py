@@ -1,0 +1,89 @@
+"""The real models ($GRAFT_MODELS): what of them is imported, and that it computes the stored outputs."""
+
+import json
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+import harness
+
+MODELS = pathlib.Path(os.environ.get("GRAFT_MODELS", ""))
+
+# Small enough for the reference backend.
+RUN = ["emotion", "blazeface", "selfie_segmentation", "basic_pitch", "movenet_lightning"]
+IMPORT_WHOLE = [*RUN, "esrgan_slim_x2", "mobilenet_v2_moderation", "posenet"]
+# A loop that resizes the images, and detection's postprocessing.
+HANDTRACK_REFUSALS = {
+    "Op type Enter is not supported.",
+    "Op type Exit is not supported.",
+    "Op type LoopCond is not supported.",
+    "Op type Merge is not supported.",
+    "Op type NextIteration is not supported.",
+    "Op type NonMaxSuppressionV5 is not supported.",
+    "Op type Switch is not supported.",
+    "Op type TensorListFromTensor is not supported.",
+    "Op type TensorListGetItem is not supported.",
+    "Op type TensorListReserve is not supported.",
+    "Op type TensorListSetItem is not supported.",
+    "Op type TensorListStack is not supported.",
+    "Op type Where is not supported.",
+    "it runs inside a loop",
+}
+# Relative to the largest output: the models' depth amplifies rounding, and basic_pitch normalises a
+# logarithm of sums near zero.
+TOLERANCE = 3e-4
+
+pytestmark = pytest.mark.skipif(not os.environ.get("GRAFT_MODELS"), reason="GRAFT_MODELS is not set")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """For each model the tool's result, and the outputs to expect."""
+    if not harness.TOOL.exists():
+        pytest.skip(f"{harness.TOOL} is not built")
+    batch = harness.Batch(tmp_path_factory.mktemp("models"))
+    models = [*IMPORT_WHOLE, "handtrack_ssd"]
+    expected = []
+    for name in models:
+        meta = json.loads((MODELS / f"{name}.json").read_text())
+        reference = meta["references"][-1]  # a photo, where there is one
+        load = lambda part: np.load(MODELS / name / part["file"])
+        batch.add_graph(
+            (MODELS / f"{name}.pb").read_bytes(),
+            [i["name"] for i in meta["inputs"]],
+            [i["shape"] for i in meta["inputs"]],
+            [load(reference["inputs"][i["name"]]) for i in meta["inputs"]],
+            [o["tensor"] for o in meta["outputs"]],
+            run=name in RUN,
+        )
+        expected.append([load(reference["outputs"][o["tensor"]]) for o in meta["outputs"]])
+    return dict(zip(models, zip(batch.run_tool(), expected)))
+
+
+@pytest.mark.parametrize("name", IMPORT_WHOLE)
+def test_every_node_is_imported(results, name):
+    result, _ = results[name]
+    assert not result["error"]
+    assert not result["refused"]
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_computes_the_stored_outputs(results, name):
+    result, expected = results[name]
+    assert len(result["outputs"]) == len(expected)
+    for actual, wanted in zip(result["outputs"], expected):
+        assert actual.shape == wanted.shape
+        error = np.abs(actual - wanted).max() / np.abs(wanted).max()
+        print(f"{name}: {error:.2g} of the largest output")
+        assert error < TOLERANCE
+
+
+def test_detection_keeps_loops_and_suppression(results):
+    result, _ = results["handtrack_ssd"]
+    assert not result["error"]
+    reasons = {": ".join(refusal.split(": ")[2:]) for refusal in result["refused"]}
+    unexpected = {r for r in reasons - HANDTRACK_REFUSALS if not r.startswith(("The input", "a range of"))}
+    assert not unexpected
+    assert HANDTRACK_REFUSALS <= reasons
