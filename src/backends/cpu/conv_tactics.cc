@@ -1,53 +1,14 @@
 // Convolution, and transposed convolution, by the kernels of kernels/cpu/conv, one tactic each.
+#include "backends/cpu/conv_problem.h"
 #include "backends/cpu/epilogue.h"
 #include "backends/cpu/packed_floats.h"
 #include "backends/cpu/tactics.h"
 #include "base/aligned_buffer.h"
-#include "kernels/cpu/conv/conv.h"
 
 namespace graft::cpu {
 namespace {
 
 constexpr double kCyclesPerMillisecond = 3e6;
-
-// Places the entries of an image's spatial dimensions last of three.
-template <class Values, class Convert>
-Spatial ToSpatial(const Values& values, int64_t missing, Convert&& convert) {
-  Spatial spatial = {missing, missing, missing};
-  for (size_t i = 0; i < values.size(); ++i) {
-    spatial[spatial.size() - values.size() + i] = convert(values[i]);
-  }
-  return spatial;
-}
-
-template <class Attributes>
-ConvFilter MakeWindow(const Attributes& attributes, std::span<const int64_t> weights) {
-  const size_t spatial = attributes.strides.size();
-  auto same = [](int64_t n) { return n; };
-  ConvFilter filter;
-  filter.kernel = ToSpatial(weights.first(spatial), 1, same);
-  filter.stride = ToSpatial(attributes.strides, 1, same);
-  filter.dilation = ToSpatial(attributes.dilations, 1, same);
-  return filter;
-}
-
-// weights are [kernel…, C / groups, M].
-ConvFilter MakeFilter(const ir::ConvAttributes& attributes, std::span<const int64_t> weights) {
-  ConvFilter filter = MakeWindow(attributes, weights);
-  filter.groups = attributes.groups;
-  filter.input_channels = weights[weights.size() - 2] * attributes.groups;
-  filter.output_channels = weights.back();
-  return filter;
-}
-
-// weights are [kernel…, C, M], and M is the input.
-ConvFilter MakeFilter(const ir::ConvTransposeAttributes& attributes,
-                      std::span<const int64_t> weights) {
-  ConvFilter filter = MakeWindow(attributes, weights);
-  filter.input_channels = weights.back();
-  filter.output_channels = weights[weights.size() - 2];
-  return filter;
-}
 
 class ConvStep final : public BoundStep {
  public:
@@ -84,25 +45,6 @@ class ConvStep final : public BoundStep {
   BoundEpilogue epilogue_;
 };
 
-template <class Attributes>
-ConvProblem MakeProblem(const BoundNode& node) {
-  const auto& attributes = std::get<Attributes>(node.attributes);
-  const BoundValue& x = node.inputs[0];
-  const BoundValue& y = node.outputs[0];
-  auto same = [](int64_t n) { return n; };
-  auto inner = [](const Dims& dims) { return std::span(dims).subspan(1, dims.size() - 2); };
-  ConvProblem problem;
-  problem.filter = MakeFilter(attributes, node.inputs[1].dims);
-  problem.batch = x.dims[0];
-  problem.input = ToSpatial(inner(x.dims), 1, same);
-  problem.output = ToSpatial(inner(y.dims), 1, same);
-  problem.pad =
-      ToSpatial(attributes.pads_before, 0, [](const ir::Dim& d) { return *d.constant(); });
-  problem.input_stride = x.row_stride;
-  problem.output_stride = y.row_stride;
-  return problem;
-}
-
 // Attributes: ir::ConvAttributes or ir::ConvTransposeAttributes.
 template <class Attributes>
 class ConvTactic final : public Tactic {
@@ -121,7 +63,7 @@ class ConvTactic final : public Tactic {
       return Refuse("{}: convolution of {} by {}", node.name, Name(x.dtype), Name(weights.dtype));
     }
     if (!weights.constant) return Refuse("{}: the filter is not a constant", node.name);
-    if (auto refusal = kernel_.refuses(MakeFilter(attributes, weights.constant->dims()))) {
+    if (auto refusal = kernel_.refuses(MakeConvFilter(attributes, weights.constant->dims()))) {
       return Refuse("{}: {}", node.name, refusal->reason);
     }
     return RefuseEpilogue(module, node, attributes.epilogue, 2);
@@ -138,7 +80,7 @@ class ConvTactic final : public Tactic {
   Result<std::unique_ptr<PackedWeights>> Pack(const ir::Module& module, const ir::Node& node,
                                               Executor& executor) const override {
     const Tensor& weights = *module.value(node.inputs[1]).constant;
-    const ConvFilter filter = MakeFilter(*node.get<Attributes>(), weights.dims());
+    const ConvFilter filter = MakeConvFilter(*node.get<Attributes>(), weights.dims());
     GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<PackedFloats> packed,
                            PackedFloats::Allocate(kernel_.packed_size(filter)));
     kernel_.pack(filter, weights.data<float>().data(), packed->data(), executor);
@@ -151,12 +93,12 @@ class ConvTactic final : public Tactic {
     GRAFT_ASSIGN_OR_RETURN(BoundEpilogue epilogue,
                            BoundEpilogue::Bind(node, attributes.epilogue, 2));
     return std::unique_ptr<BoundStep>(std::make_unique<ConvStep>(
-        kernel_, MakeProblem<Attributes>(node), static_cast<const PackedFloats*>(packed)->data(),
-        std::move(epilogue)));
+        kernel_, MakeConvProblem<Attributes>(node),
+        static_cast<const PackedFloats*>(packed)->data(), std::move(epilogue)));
   }
 
   double Cost(const BoundNode& node) const override {
-    return kernel_.cost(MakeProblem<Attributes>(node)) / kCyclesPerMillisecond;
+    return kernel_.cost(MakeConvProblem<Attributes>(node)) / kCyclesPerMillisecond;
   }
 
  private:
@@ -167,6 +109,7 @@ class ConvTactic final : public Tactic {
 
 void AddConvTactics(TacticTable& table) {
   for (const ConvKernel& kernel : ConvKernels()) {
+    if (&kernel == &ConvKernels().back()) AddOnednnConvTactics(table);
     table.push_back({ir::OpKind::kConv, std::make_unique<ConvTactic<ir::ConvAttributes>>(kernel)});
   }
   for (const ConvKernel& kernel : TransposedConvKernels()) {

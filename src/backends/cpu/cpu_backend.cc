@@ -50,9 +50,10 @@ class Cpu final : public Backend {
   }
 
   std::string Fingerprint() const override {
-    return fmt::format("cpu {} [{}] l1 {} l2 {} l3 {}", cpu::SupportedTargets().front(),
+    return fmt::format("cpu {} [{}] l1 {} l2 {} l3 {} onednn {}", cpu::SupportedTargets().front(),
                        ProcessorModel(), sysconf(_SC_LEVEL1_DCACHE_SIZE),
-                       sysconf(_SC_LEVEL2_CACHE_SIZE), sysconf(_SC_LEVEL3_CACHE_SIZE));
+                       sysconf(_SC_LEVEL2_CACHE_SIZE), sysconf(_SC_LEVEL3_CACHE_SIZE),
+                       cpu::OnednnVersion());
   }
 
  private:

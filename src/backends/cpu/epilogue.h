@@ -23,6 +23,16 @@ class BoundEpilogue {
   BoundEpilogue(BoundEpilogue&&) noexcept;
   BoundEpilogue& operator=(BoundEpilogue&&) noexcept;
 
+  // What a kernel is asked for, before there are pointers.
+  struct Form {
+    bool bias;
+    bool residual;
+    int64_t residual_stride;
+    float low;
+    float high;
+  };
+  Form form() const { return {bias_ >= 0, residual_ >= 0, residual_stride_, low_, high_}; }
+
   // Behind the kernel's own workspace, at a 64-byte boundary.
   size_t scratch_bytes(int width) const;
   // Calls run(epilogue) with the epilogue for these pointers, valid during the call.

@@ -185,6 +185,7 @@ class MatMulTactic final : public Tactic {
 
 void AddMatMulTactics(TacticTable& table) {
   for (const MatMulKernel& kernel : MatMulKernels()) {
+    if (&kernel == &MatMulKernels().back()) AddOnednnMatMulTactics(table);
     table.push_back({ir::OpKind::kMatMul, std::make_unique<MatMulTactic>(kernel)});
   }
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "backend_api/backend.h"
@@ -17,6 +18,12 @@ using TacticTable = std::vector<TacticEntry>;
 
 void AddConvTactics(TacticTable& table);
 void AddMatMulTactics(TacticTable& table);
+// oneDNN's, where Graft is built with it. They run on the shapes they were bound for only, so they
+// come before a tactic that takes any.
+void AddOnednnConvTactics(TacticTable& table);
+void AddOnednnMatMulTactics(TacticTable& table);
+// oneDNN's version; empty where Graft is built without it.
+std::string OnednnVersion();
 // Those of the kernels' tables of GRAFT_CPU_KERNEL rows (table_tactics.h).
 void AddTableTactics(TacticTable& table);
 
