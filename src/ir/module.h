@@ -56,8 +56,9 @@ struct Symbol {
 };
 
 // Where in memory a value's bytes live when they are part of another value's: the elements
-// [offset, offset + size) of `base` along `axis`. Written by passes that avoid copies
-// (concatenation, split).
+// [offset, offset + size) of `base` along `axis`. Written by passes that avoid copies: a
+// concatenation's operand whose base is the concatenation's result is in place already, and a slice
+// whose result is a view of its operand has nothing to do.
 struct View {
   ValueId base = -1;
   int64_t axis = 0;

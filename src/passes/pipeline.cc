@@ -59,8 +59,14 @@ constexpr PassFunction kOptimize[] = {
     FusePointwise,
     // Joined programs simplify further.
     SimplifyPrograms,
+    // After epilogues: a convolution takes its stride with all that follows it, residual included.
+    HoistStride,
     // The plan states the ranges of what is left.
     PropagateRanges,
+    // Last, since rewriting a node makes its result a value of its own again. Slices come after
+    // concatenations: whether their operand is a window itself decides how their rows lie.
+    ConcatViews,
+    SliceViews,
 };
 
 std::span<const PassFunction> Order(Stage stage) {
