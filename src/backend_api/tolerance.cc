@@ -133,12 +133,14 @@ Tolerance ToleranceOf(const BoundNode& node) {
   const Row row = RowOf(static_cast<ir::OpKind>(node.attributes.index()));
   const double eps = Epsilon(node.outputs[0].dtype);
   Tolerance tolerance;
-  if (row.rule == Rule::kElementwise) {
-    const auto& program = std::get<ir::PointwiseAttributes>(node.attributes).program;
-    tolerance.of_element = row.factor * static_cast<double>(program.instructions.size()) * eps;
-  } else if (row.rule == Rule::kAccumulated) {
+  if (row.rule == Rule::kAccumulated) {
     tolerance.of_largest =
         row.factor * std::sqrt(std::visit(CountTerms{node}, node.attributes)) * eps;
+  }
+  // An epilogue rounds as the same program in a node of its own.
+  if (const PointwiseProgram* program = ir::ProgramOf(node.attributes)) {
+    tolerance.of_element = RowOf(ir::OpKind::kPointwise).factor *
+                           static_cast<double>(program->instructions.size()) * eps;
   }
   return tolerance;
 }

@@ -17,6 +17,12 @@ TEST(Tolerance, GrowsWithTheRootOfTheTerms) {
   conv.strides = {1, 1};
   const BoundNode node{conv, "conv", {F32({1, 8, 8, 16}), F32({3, 3, 16, 4})}, {F32({1, 6, 6, 4})}};
   EXPECT_DOUBLE_EQ(ToleranceOf(node).of_largest, 16 * std::sqrt(144.0) * 0x1p-23);
+  conv.epilogue.inputs = 1;
+  conv.epilogue.Add(PointwiseOp::kTanh, DType::kFloat32, 0);
+  const BoundNode fused{conv, "conv", node.inputs, node.outputs};
+  EXPECT_EQ(ToleranceOf(fused).of_largest, ToleranceOf(node).of_largest);
+  EXPECT_EQ(ToleranceOf(node).of_element, 0);
+  EXPECT_EQ(ToleranceOf(fused).of_element, 8 * 0x1p-23);
   const BoundNode moved{ir::TransposeAttributes{{1, 0}}, "t", {F32({2, 3})}, {F32({3, 2})}};
   EXPECT_EQ(ToleranceOf(moved).of_largest, 0);
   EXPECT_EQ(ToleranceOf(moved).of_element, 0);

@@ -48,6 +48,13 @@ struct Printer {
   }
 };
 
+struct FindProgram {
+  const PointwiseProgram* program = nullptr;
+  void operator()(std::string_view, PointwiseProgram& p) { program = &p; }
+  template <class T>
+  void operator()(std::string_view, T&) {}
+};
+
 struct Substituter {
   const std::function<Result<Dim>(const Dim&)>* substitute;
   Status status;
@@ -76,6 +83,17 @@ std::optional<OpKind> ParseOpKind(std::string_view name) {
     if (kOps[i].name == name) return static_cast<OpKind>(i);
   }
   return std::nullopt;
+}
+
+const PointwiseProgram* ProgramOf(const Attributes& attributes) {
+  FindProgram find;
+  std::visit(
+      [&](const auto& a) {
+        using T = std::decay_t<decltype(a)>;
+        if constexpr (!std::is_same_v<T, std::monostate>) const_cast<T&>(a).Visit(find);
+      },
+      attributes);
+  return find.program;
 }
 
 std::string AttributesToString(const Attributes& attributes) {

@@ -187,6 +187,10 @@ Status Verify(const Module& module);
 Result<Attributes> SubstituteDims(const Attributes& attributes,
                                   const std::function<Result<Dim>(const Dim&)>& substitute);
 
+// The element-wise program in an op's attributes, its own or its epilogue; null for ops without
+// one.
+const PointwiseProgram* ProgramOf(const Attributes& attributes);
+
 // One canonical line of op, attributes: "conv strides=[2,2] …". Equal problems give equal strings.
 std::string AttributesToString(const Attributes& attributes);
 // Reads AttributesToString's form; symbols are below symbol_count. Fields stand in their order.

@@ -69,22 +69,10 @@ class ReferenceStep final : public BoundStep {
   std::vector<BoundValue> outputs_;
 };
 
-// The element-wise program of a node, or null.
-struct FindProgram {
-  const PointwiseProgram* program = nullptr;
-  void operator()(std::string_view, PointwiseProgram& p) { program = &p; }
-  template <class T>
-  void operator()(std::string_view, T&) {}
-};
-std::optional<Refusal> RefuseProgram(ir::Attributes attributes) {
-  FindProgram find;
-  std::visit(
-      [&](auto& a) {
-        if constexpr (!std::is_same_v<std::decay_t<decltype(a)>, std::monostate>) a.Visit(find);
-      },
-      attributes);
-  if (find.program == nullptr) return std::nullopt;
-  for (const PointwiseInstruction& in : find.program->instructions) {
+std::optional<Refusal> RefuseProgram(const ir::Attributes& attributes) {
+  const PointwiseProgram* program = ir::ProgramOf(attributes);
+  if (program == nullptr) return std::nullopt;
+  for (const PointwiseInstruction& in : program->instructions) {
     if (!kAll(in.dtype)) return Refuse("{} of dtype {}", Name(in.op), Name(in.dtype));
   }
   return std::nullopt;
