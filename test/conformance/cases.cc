@@ -1,0 +1,621 @@
+#include "cases.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+
+namespace graft::conformance {
+namespace {
+
+using Cases = std::vector<Case>;
+using ir::Dim;
+
+constexpr DType kMovedTypes[] = {DType::kFloat32, DType::kInt64, DType::kUint8};
+
+Operand Constant(Dims dims) { return {std::move(dims), DType::kFloat32, Fill::kNormal, true}; }
+
+// Domains where an instruction is defined, and its error is not that of its argument's rounding.
+Fill DomainOf(PointwiseOp op) {
+  switch (op) {
+    case PointwiseOp::kLog:
+    case PointwiseOp::kLog1p:
+    case PointwiseOp::kSqrt:
+    case PointwiseOp::kRsqrt:
+    case PointwiseOp::kReciprocal:
+    case PointwiseOp::kDiv:
+    case PointwiseOp::kPow:
+    case PointwiseOp::kXdivy:
+    case PointwiseOp::kXlogy:
+    case PointwiseOp::kFloorDiv:
+    case PointwiseOp::kFloorMod:
+    case PointwiseOp::kTruncMod:
+      return Fill::kPositive;
+    case PointwiseOp::kAsin:
+    case PointwiseOp::kAcos:
+    case PointwiseOp::kAtanh:
+      return Fill::kUnit;
+    case PointwiseOp::kAcosh:
+      return Fill::kAboveOne;
+    default:
+      return Fill::kNormal;
+  }
+}
+
+// Sines of huge numbers are those of the reduction's rounding.
+bool TakesSpecials(PointwiseOp op) {
+  return op != PointwiseOp::kSin && op != PointwiseOp::kCos && op != PointwiseOp::kTan;
+}
+
+// One instruction over operands of `dtype`, or none where it is not defined on them.
+std::optional<PointwiseProgram> Single(PointwiseOp op, DType dtype) {
+  PointwiseProgram program;
+  program.inputs = OperandCount(op);
+  std::vector<DType> inputs(program.inputs, dtype);
+  if (op == PointwiseOp::kSelect) inputs[0] = DType::kBool;
+  for (DType result : {dtype, DType::kBool}) {
+    program.instructions.clear();
+    program.Add(op, result, program.inputs > 0 ? 0 : -1, program.inputs > 1 ? 1 : -1,
+                program.inputs > 2 ? 2 : -1, op == PointwiseOp::kConstant ? 3 : 0.25, 4);
+    if (VerifyTypes(program, inputs).ok()) return program;
+  }
+  return std::nullopt;
+}
+
+PointwiseProgram Parse(std::string_view text) { return ParsePointwise(text).value(); }
+
+Cases PointwiseCases() {
+  Cases cases;
+  auto add = [&](PointwiseProgram program, DType dtype, Dims dims, Fill fill) {
+    Case c{ir::PointwiseAttributes{program}, {}};
+    for (int i = 0; i < program.inputs; ++i) c.operands.push_back({dims, dtype, fill});
+    if (program.instructions[0].op == PointwiseOp::kSelect) c.operands[0].dtype = DType::kBool;
+    cases.push_back(std::move(c));
+  };
+  for (const PointwiseOp op : {
+#define GRAFT_POINTWISE(id, name, operands, formula) PointwiseOp::id,
+#include "base/pointwise.inc"
+#undef GRAFT_POINTWISE
+       }) {
+    for (DType dtype : {DType::kFloat32, DType::kFloat64, DType::kInt32, DType::kInt64,
+                        DType::kUint8, DType::kInt8, DType::kBool}) {
+      const std::optional<PointwiseProgram> program = Single(op, dtype);
+      if (!program || op == PointwiseOp::kCast) continue;
+      add(*program, dtype, {3, 37}, DomainOf(op));
+      if (dtype == DType::kFloat32) {
+        add(*program, dtype, {0, 5}, Fill::kNormal);
+        add(*program, dtype, {}, DomainOf(op));
+        if (TakesSpecials(op)) add(*program, dtype, {225}, Fill::kSpecial);
+      }
+    }
+  }
+  const DType casts[] = {DType::kFloat32, DType::kFloat64, DType::kInt32, DType::kInt64,
+                         DType::kUint8,   DType::kInt8,    DType::kBool};
+  for (DType from : casts) {
+    for (DType to : casts) {
+      PointwiseProgram program;
+      program.inputs = 1;
+      program.Add(PointwiseOp::kCast, to, 0);
+      add(program, from, {3, 37}, Fill::kNormal);
+      if (IsFloating(from)) add(program, from, {19}, Fill::kSpecial);
+    }
+  }
+  // Broadcasting, and programs of several instructions.
+  const PointwiseProgram scale = Parse("3:r3=mul.f32(r0,r1);r4=add.f32(r3,r2);r5=relu.f32(r4)");
+  const Dims shapes[][3] = {{{2, 5, 33}, {33}, {33}},
+                            {{2, 5, 33}, {5, 1}, {2, 1, 33}},
+                            {{5, 1}, {1, 7}, {}},
+                            {{2, 1, 3, 1}, {4, 1, 17}, {2, 4, 3, 17}},
+                            {{1, 1, 1, 513}, {1}, {3, 1, 1}},
+                            {{0, 4}, {4}, {1}}};
+  for (const auto& [a, b, c] : shapes) {
+    cases.push_back({ir::PointwiseAttributes{scale}, {{a}, {b}, {c}}});
+  }
+  for (const char* text : {"1:r1=hardswish.f32(r0);r2=clamp.f32(r1|-0.5,2);r3=square.f32(r2)",
+                           "2:r2=lt.f32(r0,r1);r3=select.f32(r2,r0,r1)",
+                           "1:r1=cast.i32(r0);r2=cast.f32(r1);r3=sub.f32(r0,r2)",
+                           "2:r2=sub.f32(r0,r1);r3=exp.f32(r2);r4=tanh.f32(r3)"}) {
+    PointwiseProgram program = Parse(std::string_view(text).find("lt.f32") == std::string_view::npos
+                                         ? text
+                                         : "2:r2=lt.bool(r0,r1);r3=select.f32(r2,r0,r1)");
+    add(program, DType::kFloat32, {4, 65}, Fill::kNormal);
+  }
+  return cases;
+}
+
+// Epilogues as the passes make them, with their operands for a result of `dims`.
+struct Epilogue {
+  PointwiseProgram program;
+  std::vector<Operand> operands;
+};
+std::vector<Epilogue> Epilogues(const Dims& dims) {
+  const Dims channels = {dims.back()};
+  return {
+      {},
+      {Parse("2:r2=add.f32(r0,r1)"), {Constant(channels)}},
+      {Parse("2:r2=add.f32(r0,r1);r3=relu.f32(r2)"), {Constant(channels)}},
+      {Parse("2:r2=add.f32(r0,r1);r3=clamp.f32(r2|0,6)"), {Constant(channels)}},
+      {Parse("3:r3=add.f32(r0,r1);r4=add.f32(r3,r2)"), {Constant(channels), {dims}}},
+      {Parse("3:r3=add.f32(r0,r1);r4=add.f32(r3,r2);r5=relu.f32(r4)"),
+       {Constant(channels), {dims}}},
+      {Parse("2:r2=add.f32(r0,r1);r3=hardswish.f32(r2)"), {Constant(channels)}},
+      {Parse("3:r3=mul.f32(r0,r1);r4=add.f32(r3,r2);r5=swish.f32(r4)"),
+       {Constant(channels), Constant(channels)}},
+  };
+}
+
+// The dims of a node's result with the operands as they are.
+Dims ResultDims(const ir::Attributes& attributes, const std::vector<Operand>& operands) {
+  ir::Module module;
+  ir::Node node;
+  node.attributes = attributes;
+  for (const Operand& o : operands)
+    node.inputs.push_back(module.AddInput("", o.dtype, ir::MakeShape(o.dims)));
+  return *ir::ConstantDims(ir::InferResults(module, node).value()[0].shape);
+}
+
+// The node with every epilogue, or with one of them, chosen by its number in the list.
+template <class Attributes>
+void AddFused(Cases& cases, Attributes attributes, const std::vector<Operand>& operands,
+              bool all_epilogues) {
+  const std::vector<Epilogue> epilogues = Epilogues(ResultDims(attributes, operands));
+  for (size_t i = 0; i < epilogues.size(); ++i) {
+    if (!all_epilogues && i != cases.size() % epilogues.size()) continue;
+    Case c{attributes, operands};
+    std::get<Attributes>(c.attributes).epilogue = epilogues[i].program;
+    c.operands.insert(c.operands.end(), epilogues[i].operands.begin(), epilogues[i].operands.end());
+    cases.push_back(std::move(c));
+    if (!all_epilogues) return;
+  }
+}
+
+Cases ConvCases() {
+  struct Geometry {
+    Dims x;  // N, spatial…, C
+    std::vector<int64_t> kernel, strides, dilations, before, after;
+    int64_t groups, outputs;
+  };
+  const Geometry geometries[] = {
+      {{1, 7, 9, 5}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, 1, 19},
+      {{3, 5, 5, 64}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, 1, 48},
+      {{1, 8, 8, 16}, {1, 1}, {2, 2}, {1, 1}, {0, 0}, {0, 0}, 1, 32},
+      {{2, 9, 11, 3}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, 17},
+      {{1, 14, 14, 32}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, 40},
+      {{1, 13, 6, 33}, {3, 3}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, 1, 16},
+      {{1, 15, 15, 8}, {3, 3}, {2, 2}, {1, 1}, {0, 0}, {1, 1}, 1, 24},
+      {{1, 16, 16, 7}, {3, 3}, {1, 1}, {2, 3}, {2, 3}, {2, 3}, 1, 9},
+      {{1, 21, 19, 3}, {7, 7}, {2, 2}, {1, 1}, {3, 3}, {3, 3}, 1, 33},
+      {{1, 9, 9, 6}, {5, 2}, {3, 1}, {1, 2}, {2, 0}, {1, 1}, 1, 4},
+      {{1, 6, 6, 1}, {5, 5}, {1, 1}, {1, 1}, {4, 4}, {4, 4}, 1, 1},
+      {{2, 8, 8, 12}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 3, 6},
+      {{1, 7, 7, 8}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, 2, 10},
+      {{1, 10, 9, 16}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 16, 16},
+      {{2, 11, 8, 37}, {3, 3}, {2, 2}, {1, 1}, {0, 1}, {1, 1}, 37, 37},
+      {{1, 12, 12, 19}, {5, 5}, {1, 1}, {1, 1}, {2, 2}, {2, 2}, 19, 19},
+      {{1, 12, 12, 24}, {3, 3}, {1, 1}, {2, 2}, {2, 2}, {2, 2}, 24, 24},
+      {{1, 9, 9, 5}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 5, 15},
+      {{2, 23, 6}, {5}, {2}, {1}, {2}, {1}, 1, 11},
+      {{1, 31, 4}, {3}, {1}, {4}, {8}, {0}, 1, 4},
+      {{1, 5, 6, 7, 3}, {2, 3, 3}, {1, 2, 1}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}, 1, 5},
+      {{0, 7, 7, 4}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, 8},
+      {{1, 1, 1, 130}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, 1, 1001},
+  };
+  Cases cases;
+  for (const Geometry& g : geometries) {
+    ir::ConvAttributes conv;
+    conv.strides = g.strides;
+    conv.dilations = g.dilations;
+    conv.pads_before.assign(g.before.begin(), g.before.end());
+    conv.pads_after.assign(g.after.begin(), g.after.end());
+    conv.groups = g.groups;
+    Dims filter = g.kernel;
+    filter.push_back(g.x.back() / g.groups);
+    filter.push_back(g.outputs);
+    AddFused(cases, conv, {{g.x}, Constant(filter)}, /*all_epilogues=*/g.groups != 1 || g.x[0] > 1);
+  }
+  // A filter that is computed, another dtype, and values that are not finite.
+  ir::ConvAttributes conv;
+  conv.strides = conv.dilations = {1, 1};
+  conv.pads_before = conv.pads_after = {0, 0};
+  cases.push_back({conv, {{{1, 6, 6, 4}}, {{3, 3, 4, 5}}}});
+  cases.push_back({conv, {{{1, 6, 6, 4}, DType::kFloat64}, {{3, 3, 4, 5}, DType::kFloat64}}});
+  cases.push_back(
+      {conv, {{{1, 5, 5, 3}, DType::kFloat32, Fill::kSpecial}, Constant({1, 1, 3, 8})}});
+  return cases;
+}
+
+Cases ConvTransposeCases() {
+  struct Geometry {
+    Dims dy;
+    std::vector<int64_t> kernel, strides, before, after, output;
+    int64_t channels;
+  };
+  const Geometry geometries[] = {
+      {{1, 5, 6, 7}, {2, 2}, {2, 2}, {0, 0}, {0, 0}, {10, 12}, 9},
+      {{2, 4, 4, 16}, {3, 3}, {2, 2}, {0, 0}, {1, 1}, {8, 8}, 5},
+      {{1, 7, 5, 3}, {4, 4}, {2, 2}, {1, 1}, {1, 1}, {14, 10}, 17},
+      {{1, 6, 6, 4}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {6, 6}, 4},
+      {{1, 3, 5, 2}, {2, 5}, {3, 2}, {0, 2}, {0, 1}, {8, 9}, 3},
+      {{2, 9, 5}, {4}, {2}, {1}, {1}, {18}, 6},
+      {{0, 3, 3, 2}, {2, 2}, {2, 2}, {0, 0}, {0, 0}, {6, 6}, 3},
+  };
+  Cases cases;
+  for (const Geometry& g : geometries) {
+    ir::ConvTransposeAttributes a;
+    a.strides = g.strides;
+    a.dilations.assign(g.strides.size(), 1);
+    a.pads_before.assign(g.before.begin(), g.before.end());
+    a.pads_after.assign(g.after.begin(), g.after.end());
+    a.output_size.assign(g.output.begin(), g.output.end());
+    Dims filter = g.kernel;
+    filter.push_back(g.channels);
+    filter.push_back(g.dy.back());
+    AddFused(cases, a, {{g.dy}, Constant(filter)}, /*all_epilogues=*/g.channels == 9);
+  }
+  return cases;
+}
+
+Cases MatMulCases() {
+  Cases cases;
+  for (bool transpose_a : {false, true}) {
+    for (bool transpose_b : {false, true}) {
+      for (const auto& [m, k, n] : {std::array<int64_t, 3>{1, 1, 1},
+                                    {7, 33, 5},
+                                    {1, 130, 71},
+                                    {65, 16, 48},
+                                    {3, 0, 4},
+                                    {0, 3, 4}}) {
+        const Dims a = transpose_a ? Dims{k, m} : Dims{m, k};
+        const Dims b = transpose_b ? Dims{n, k} : Dims{k, n};
+        const ir::MatMulAttributes attributes{transpose_a, transpose_b, {}};
+        AddFused(cases, attributes, {{a}, Constant(b)}, /*all_epilogues=*/m == 7);
+        cases.push_back({attributes, {{a}, {b}}});
+      }
+      const ir::MatMulAttributes attributes{transpose_a, transpose_b, {}};
+      const Dims a = transpose_a ? Dims{2, 3, 9, 4} : Dims{2, 3, 4, 9};
+      const Dims b = transpose_b ? Dims{3, 5, 9} : Dims{3, 9, 5};
+      AddFused(cases, attributes, {{a}, {b}}, /*all_epilogues=*/true);
+    }
+  }
+  cases.push_back({ir::MatMulAttributes{}, {{{4, 5}, DType::kInt32}, {{5, 6}, DType::kInt32}}});
+  cases.push_back({ir::MatMulAttributes{}, {{{4, 5}, DType::kFloat64}, {{5, 6}, DType::kFloat64}}});
+  return cases;
+}
+
+Cases PoolCases() {
+  struct Geometry {
+    Dims x;
+    std::vector<int64_t> window, strides, before, after;
+  };
+  const Geometry geometries[] = {
+      {{2, 9, 7, 5}, {3, 3}, {2, 2}, {1, 1}, {1, 1}},
+      {{1, 8, 8, 37}, {2, 2}, {2, 2}, {0, 0}, {0, 0}},
+      {{1, 7, 7, 64}, {7, 7}, {7, 7}, {0, 0}, {0, 0}},
+      {{1, 6, 9, 3}, {3, 2}, {1, 3}, {2, 0}, {0, 1}},
+      {{1, 15, 4}, {3}, {2}, {1}, {0}},
+      {{1, 4, 5, 6, 3}, {2, 2, 3}, {2, 1, 2}, {0, 1, 1}, {0, 0, 1}},
+      {{0, 5, 5, 3}, {2, 2}, {1, 1}, {0, 0}, {0, 0}},
+  };
+  Cases cases;
+  for (const Geometry& g : geometries) {
+    for (const auto& [kind, count] : {std::pair{ir::PoolKind::kMax, false},
+                                      {ir::PoolKind::kAverage, false},
+                                      {ir::PoolKind::kAverage, true}}) {
+      ir::PoolAttributes a;
+      a.kind = kind;
+      a.window = g.window;
+      a.strides = g.strides;
+      a.pads_before.assign(g.before.begin(), g.before.end());
+      a.pads_after.assign(g.after.begin(), g.after.end());
+      a.count_padding = count;
+      cases.push_back({a, {{g.x}}});
+    }
+  }
+  return cases;
+}
+
+Cases ReduceCases() {
+  Cases cases;
+  const std::vector<int64_t> axes[] = {{0}, {1}, {2}, {1, 2}, {0, 2}, {0, 1, 2}, {}};
+  for (ir::ReduceKind kind : {ir::ReduceKind::kSum, ir::ReduceKind::kMean, ir::ReduceKind::kMax,
+                              ir::ReduceKind::kMin, ir::ReduceKind::kProd}) {
+    for (const std::vector<int64_t>& a : axes) {
+      for (const Dims& dims : {Dims{3, 7, 19}, {2, 49, 64}, {2, 0, 3}})
+        cases.push_back({ir::ReduceAttributes{kind, a, a.size() == 1}, {{dims}}});
+    }
+    for (DType dtype : {DType::kFloat64, DType::kInt32, DType::kInt64})
+      cases.push_back({ir::ReduceAttributes{kind, {1}, false}, {{{3, 5}, dtype}}});
+    cases.push_back(
+        {ir::ReduceAttributes{kind, {1}, false}, {{{9, 25}, DType::kFloat32, Fill::kSpecial}}});
+  }
+  for (ir::ReduceKind kind : {ir::ReduceKind::kAll, ir::ReduceKind::kAny})
+    cases.push_back({ir::ReduceAttributes{kind, {1}, true}, {{{3, 5}, DType::kBool}}});
+  return cases;
+}
+
+Cases ArgReduceCases() {
+  Cases cases;
+  for (ir::ArgReduceKind kind : {ir::ArgReduceKind::kMax, ir::ArgReduceKind::kMin}) {
+    for (int64_t axis : {0, 1, 2}) {
+      for (DType index : {DType::kInt32, DType::kInt64}) {
+        const ir::ArgReduceAttributes a{kind, axis, index};
+        cases.push_back({a, {{{3, 5, 37}, DType::kFloat32, Fill::kTies}}});
+        cases.push_back({a, {{{3, 5, 15}, DType::kFloat32, Fill::kSpecial}}});
+        cases.push_back({a, {{{0, 5, 3}}}});
+      }
+    }
+    cases.push_back({ir::ArgReduceAttributes{kind, 1}, {{{4, 9}, DType::kInt32}}});
+  }
+  std::erase_if(cases, [](const Case& c) {  // the least of nothing is not defined
+    return c.operands[0].dims[0] == 0 && std::get<ir::ArgReduceAttributes>(c.attributes).axis == 0;
+  });
+  return cases;
+}
+
+Cases SoftmaxCases() {
+  Cases cases;
+  for (bool log : {false, true}) {
+    for (const Dims& dims : {Dims{1, 1001}, {7, 5}, {2, 3, 33}, {4, 1}, {0, 3}, {3, 0}})
+      cases.push_back({ir::SoftmaxAttributes{log}, {{dims}}});
+    cases.push_back({ir::SoftmaxAttributes{log}, {{{15, 15}, DType::kFloat32, Fill::kSpecial}}});
+    cases.push_back({ir::SoftmaxAttributes{log}, {{{3, 5}, DType::kFloat64}}});
+  }
+  return cases;
+}
+
+Cases ReshapeCases() {
+  return {{ir::ReshapeAttributes{{6, 35}}, {{{2, 3, 5, 7}}}},
+          {ir::ReshapeAttributes{{1, 1, 4}}, {{{4}, DType::kInt64}}},
+          {ir::ReshapeAttributes{{0, 9}}, {{{3, 0}}}},
+          {ir::ReshapeAttributes{{}}, {{{1, 1}}}}};
+}
+
+Cases TransposeCases() {
+  Cases cases;
+  for (DType dtype : kMovedTypes) {
+    for (const auto& [dims, permutation] : {std::pair<Dims, std::vector<int64_t>>{{5, 7}, {1, 0}},
+                                            {{2, 9, 5, 3}, {0, 3, 1, 2}},
+                                            {{2, 3, 9, 5}, {0, 2, 3, 1}},
+                                            {{4, 33, 17}, {2, 1, 0}},
+                                            {{3, 4, 5, 2, 3}, {4, 1, 0, 3, 2}},
+                                            {{4, 1, 6}, {1, 0, 2}},
+                                            {{0, 4}, {1, 0}},
+                                            {{8}, {0}}})
+      cases.push_back({ir::TransposeAttributes{permutation}, {{dims, dtype}}});
+  }
+  return cases;
+}
+
+Cases ConcatCases() {
+  Cases cases;
+  for (DType dtype : kMovedTypes) {
+    cases.push_back(
+        {ir::ConcatAttributes{2}, {{{2, 3, 5}, dtype}, {{2, 3, 1}, dtype}, {{2, 3, 4}, dtype}}});
+    cases.push_back({ir::ConcatAttributes{0}, {{{2, 3}, dtype}, {{5, 3}, dtype}}});
+    cases.push_back({ir::ConcatAttributes{1}, {{{2, 0, 3}, dtype}, {{2, 4, 3}, dtype}}});
+    cases.push_back({ir::ConcatAttributes{0}, {{{7}, dtype}}});
+  }
+  return cases;
+}
+
+Cases SliceCases() {
+  Cases cases;
+  for (DType dtype : kMovedTypes) {
+    cases.push_back({ir::SliceAttributes{{1, 0, 2}, {2, 5, 3}, {1, 1, 2}}, {{{3, 5, 8}, dtype}}});
+    cases.push_back({ir::SliceAttributes{{2, 4}, {3, 5}, {-1, -1}}, {{{3, 5}, dtype}}});
+    cases.push_back(
+        {ir::SliceAttributes{{0, 1, 1, 0}, {2, 3, 3, 7}, {1, 2, 1, 1}}, {{{2, 7, 5, 7}, dtype}}});
+    cases.push_back({ir::SliceAttributes{{1}, {0}, {1}}, {{{4}, dtype}}});
+  }
+  return cases;
+}
+
+Cases PadCases() {
+  Cases cases;
+  for (DType dtype : {DType::kFloat32, DType::kInt32, DType::kBool}) {
+    for (ir::PadMode mode :
+         {ir::PadMode::kConstant, ir::PadMode::kReflect, ir::PadMode::kSymmetric}) {
+      cases.push_back(
+          {ir::PadAttributes{mode, {0, 2, 1, 0}, {0, 1, 3, 0}, 1}, {{{2, 4, 5, 3}, dtype}}});
+      cases.push_back({ir::PadAttributes{mode, {2, 1}, {0, 4}, 0}, {{{3, 6}, dtype}}});
+    }
+    cases.push_back(
+        {ir::PadAttributes{ir::PadMode::kConstant, {1, 2}, {1, 0}, 1}, {{{0, 3}, dtype}}});
+  }
+  return cases;
+}
+
+Cases BroadcastCases() {
+  Cases cases;
+  for (DType dtype : kMovedTypes) {
+    cases.push_back({ir::BroadcastAttributes{{3, 5}}, {{{}, dtype}}});
+    cases.push_back({ir::BroadcastAttributes{{2, 3, 4, 5}}, {{{3, 1, 5}, dtype}}});
+    cases.push_back({ir::BroadcastAttributes{{4, 0}}, {{{1}, dtype}}});
+  }
+  return cases;
+}
+
+Cases TileCases() {
+  Cases cases;
+  for (DType dtype : kMovedTypes) {
+    cases.push_back({ir::TileAttributes{{2, 1, 3}}, {{{2, 3, 5}, dtype}}});
+    cases.push_back({ir::TileAttributes{{3}}, {{{1}, dtype}}});
+    cases.push_back({ir::TileAttributes{{0, 2}}, {{{2, 2}, dtype}}});
+  }
+  return cases;
+}
+
+Operand Indices(Dims dims, DType dtype) { return {std::move(dims), dtype, Fill::kIndices}; }
+
+Cases GatherCases() {
+  Cases cases;
+  for (DType dtype : kMovedTypes) {
+    for (DType index : {DType::kInt32, DType::kInt64}) {
+      cases.push_back({ir::GatherAttributes{0, 0}, {{{4, 7}, dtype}, Indices({2, 3}, index)}});
+      cases.push_back({ir::GatherAttributes{1, 0}, {{{2, 5, 3}, dtype}, Indices({4}, index)}});
+      cases.push_back({ir::GatherAttributes{2, 1}, {{{2, 3, 5}, dtype}, Indices({2, 4}, index)}});
+      cases.push_back({ir::GatherAttributes{0, 0}, {{{4, 2}, dtype}, Indices({}, index)}});
+      cases.push_back({ir::GatherAttributes{0, 0}, {{{4, 2}, dtype}, Indices({0}, index)}});
+    }
+  }
+  return cases;
+}
+
+Cases GatherNdCases() {
+  Cases cases;
+  for (DType dtype : kMovedTypes) {
+    for (DType index : {DType::kInt32, DType::kInt64}) {
+      cases.push_back({ir::GatherNdAttributes{0}, {{{4, 5, 3}, dtype}, Indices({6, 2}, index)}});
+      cases.push_back({ir::GatherNdAttributes{0}, {{{4, 5}, dtype}, Indices({2, 3, 2}, index)}});
+      cases.push_back({ir::GatherNdAttributes{1}, {{{2, 4, 5}, dtype}, Indices({2, 3, 1}, index)}});
+      cases.push_back({ir::GatherNdAttributes{0}, {{{4, 5}, dtype}, Indices({0, 1}, index)}});
+    }
+  }
+  return cases;
+}
+
+Cases ResizeCases() {
+  Cases cases;
+  for (ir::ResizeMode mode : {ir::ResizeMode::kNearest, ir::ResizeMode::kBilinear}) {
+    for (const auto& [align, half] : {std::pair{false, false}, {true, false}, {false, true}}) {
+      for (const auto& [dims, h, w] : {std::tuple<Dims, int64_t, int64_t>{{2, 5, 7, 3}, 10, 14},
+                                       {{1, 6, 9, 17}, 4, 5},
+                                       {{1, 1, 4, 2}, 3, 1},
+                                       {{1, 8, 8, 64}, 8, 8},
+                                       {{1, 3, 3, 1}, 1, 1},
+                                       {{0, 3, 3, 1}, 6, 6}}) {
+        cases.push_back({ir::ResizeAttributes{mode, {h, w}, align, half}, {{dims}}});
+      }
+      cases.push_back(
+          {ir::ResizeAttributes{mode, {6, 4}, align, half}, {{{1, 3, 5, 3}, DType::kUint8}}});
+    }
+  }
+  return cases;
+}
+
+Cases DepthToSpaceCases() {
+  Cases cases;
+  for (DType dtype : kMovedTypes) {
+    cases.push_back({ir::DepthToSpaceAttributes{2, false}, {{{2, 3, 5, 12}, dtype}}});
+    cases.push_back({ir::DepthToSpaceAttributes{3, false}, {{{1, 2, 2, 9}, dtype}}});
+    cases.push_back({ir::DepthToSpaceAttributes{2, true}, {{{2, 4, 6, 3}, dtype}}});
+    cases.push_back({ir::DepthToSpaceAttributes{2, true}, {{{0, 4, 6, 3}, dtype}}});
+  }
+  return cases;
+}
+
+Cases DimsCases() {
+  return {{ir::DimsAttributes{{1, 224, -1}, DType::kInt32, 1}, {}},
+          {ir::DimsAttributes{{int64_t{1} << 40}, DType::kInt64, 0}, {}},
+          {ir::DimsAttributes{{}, DType::kInt32, 1}, {}}};
+}
+
+Cases TopKCases() {
+  Cases cases;
+  for (const auto& [dims, k] :
+       {std::pair<Dims, int64_t>{{3, 37}, 5}, {{11}, 11}, {{2, 3, 4}, 1}, {{4, 5}, 0}, {{0, 5}, 2}})
+    cases.push_back({ir::TopKAttributes{k}, {{dims, DType::kFloat32, Fill::kTies}}});
+  cases.push_back({ir::TopKAttributes{3}, {{{2, 9}, DType::kInt32}}});
+  return cases;
+}
+
+Cases OpaqueCases() { return {}; }
+
+float Special(int64_t i) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  constexpr float kValues[] = {0,    -0.0f, 1,      -1,    0.5f,   -2.5f,     88,        -88,
+                               1000, -1000, 1e-30f, 3e38f, -3e38f, kInfinity, -kInfinity};
+  constexpr int64_t kCount = std::size(kValues);
+  // NaN follows the others, so that small tensors have results without it.
+  return i < 4 * kCount || i % 16 != 0 ? kValues[i % kCount]
+                                       : std::numeric_limits<float>::quiet_NaN();
+}
+
+class Filler {
+ public:
+  Filler(Fill fill, int operand) : fill_(fill), operand_(operand), generator_(operand + 1) {}
+
+  template <class T>
+  T Next() {
+    const int64_t i = index_++;
+    const double normal = normal_(generator_);
+    if constexpr (std::is_same_v<T, bool>) {
+      return normal > 0;
+    } else if constexpr (std::is_floating_point_v<T>) {
+      switch (fill_) {
+        case Fill::kPositive:
+          return static_cast<T>(std::abs(normal) + 0.1);
+        case Fill::kUnit:
+          return static_cast<T>(0.99 * std::sin(normal));
+        case Fill::kAboveOne:
+          return static_cast<T>(1 + std::abs(normal));
+        case Fill::kTies:
+          return static_cast<T>(std::round(normal * 10) / 10);
+        case Fill::kSpecial:
+          return static_cast<T>(operand_ == 0 ? Special(i) : Special(i / 15));
+        default:
+          return static_cast<T>(normal);
+      }
+    } else {
+      const auto small = static_cast<int64_t>(std::lround(normal * 3));
+      if (fill_ == Fill::kIndices) return static_cast<T>(std::clamp<int64_t>(small + 2, -1, 5));
+      if (fill_ == Fill::kPositive) return static_cast<T>(std::abs(small) + 1);
+      return static_cast<T>(std::is_unsigned_v<T> ? std::abs(small) : small);
+    }
+  }
+
+ private:
+  Fill fill_;
+  int operand_;
+  int64_t index_ = 0;
+  std::mt19937 generator_;
+  std::normal_distribution<double> normal_;
+};
+
+}  // namespace
+
+Cases CasesOf(ir::OpKind op) {
+  switch (op) {
+#define GRAFT_OP(Id, name, flags) \
+  case ir::OpKind::k##Id:         \
+    return Id##Cases();
+#include "ir/ops.inc"
+#undef GRAFT_OP
+  }
+  return {};
+}
+
+Tensor MakeTensor(const Case& c, int operand) {
+  const Operand& o = c.operands[operand];
+  Tensor tensor = Tensor::Allocate(o.dtype, o.dims).value();
+  Filler filler(o.fill, operand);
+  auto fill = [&](auto type) {
+    for (auto& v : tensor.mutable_data<decltype(type)>()) v = filler.Next<decltype(type)>();
+  };
+  switch (o.dtype) {
+    case DType::kFloat32:
+      fill(float());
+      break;
+    case DType::kFloat64:
+      fill(double());
+      break;
+    case DType::kInt32:
+      fill(int32_t());
+      break;
+    case DType::kInt64:
+      fill(int64_t());
+      break;
+    case DType::kUint8:
+      fill(uint8_t());
+      break;
+    case DType::kInt8:
+      fill(int8_t());
+      break;
+    default:
+      fill(bool());
+      break;
+  }
+  return tensor;
+}
+
+}  // namespace graft::conformance

@@ -1,0 +1,141 @@
+// Every op × every tactic of every backend against the reference tactic, on every instruction set
+// of this processor. Tactics come from the backends' own candidates: a new row of a kernels.inc is
+// tested without an edit here. GRAFT_TEST_TARGET=AVX2 keeps to one instruction set.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <map>
+#include <set>
+
+#include "backend_api/tolerance.h"
+#include "backends/cpu/cpu_backend.h"
+#include "backends/reference/evaluator.h"
+#include "cases.h"
+#include "kernels/cpu/targets.h"
+#include "runner.h"
+
+namespace graft::conformance {
+namespace {
+
+// What ran, printed at the end.
+class Counts : public testing::Environment {
+ public:
+  void Count(std::string_view tactic, const std::string& target) {
+    ++counts_[std::string(tactic)][target];
+  }
+  void CountUncovered(std::string_view backend, ir::OpKind op, const std::string& reason) {
+    uncovered_[fmt::format("{} {}: {}", backend, ir::Name(op), reason)] += 1;
+  }
+  void TearDown() override {
+    for (const auto& [tactic, targets] : counts_) {
+      std::string line = fmt::format("{:<28}", tactic);
+      for (const auto& [target, count] : targets) line += fmt::format("  {} {}", target, count);
+      printf("%s\n", line.c_str());
+    }
+    for (const auto& [reason, count] : uncovered_)
+      printf("no tactic in %d cases: %s\n", count, reason.c_str());
+  }
+
+ private:
+  std::map<std::string, std::map<std::string, int>> counts_;
+  std::map<std::string, int> uncovered_;
+};
+Counts& counts = *static_cast<Counts*>(testing::AddGlobalTestEnvironment(new Counts));
+
+std::vector<std::string> Targets() {
+  const char* only = std::getenv("GRAFT_TEST_TARGET");
+  if (only) return {only};
+  return cpu::SupportedTargets();
+}
+
+// A case as a module of one node, its inputs, and what the reference makes of them.
+struct Prepared {
+  ir::Module module;
+  ir::NodeId id = -1;
+  std::vector<Tensor> inputs;
+  std::vector<Tensor> expected;
+  BoundNode bound;
+
+  const ir::Node& node() const { return module.node(id); }
+};
+
+Result<Prepared> Prepare(const Case& c) {
+  Prepared p;
+  std::vector<ir::ValueId> operands;
+  for (size_t i = 0; i < c.operands.size(); ++i) {
+    const Operand& o = c.operands[i];
+    p.inputs.push_back(MakeTensor(c, static_cast<int>(i)));
+    operands.push_back(o.constant ? p.module.AddConstant("constant", p.inputs.back())
+                                  : p.module.AddInput("input", o.dtype, ir::MakeShape(o.dims)));
+  }
+  GRAFT_ASSIGN_OR_RETURN(p.id, p.module.AddNode(c.attributes, operands, "node"));
+  GRAFT_ASSIGN_OR_RETURN(p.expected, reference::Evaluate(p.module, p.node(), p.inputs));
+  GRAFT_ASSIGN_OR_RETURN(p.bound, BindNode(p.module, p.node(), {}));
+  return p;
+}
+
+// Runs a tactic in every layout that it takes and compares each result.
+void CheckTactic(const Prepared& p, const Tactic& tactic, Backend& backend,
+                 const std::string& target) {
+  const TacticTraits traits = tactic.Traits(p.module, p.node());
+  std::vector<Layout> layouts = {{}};
+  if (traits.strided_inputs || traits.strided_output) layouts.push_back({.strided = true});
+  if (traits.in_place) layouts.push_back({.in_place = true});
+  for (int width : {1, 2}) {
+    const std::unique_ptr<Executor> executor = MakeTbbExecutor(width);
+    for (const Layout& layout : layouts) {
+      SCOPED_TRACE(fmt::format("{} on {}, {} wide{}{}", tactic.name(), target, width,
+                               layout.strided ? ", rows apart" : "",
+                               layout.in_place ? ", in place" : ""));
+      const Result<std::vector<Tensor>> results =
+          RunTactic(tactic, backend, p.module, p.node(), p.inputs, layout, *executor);
+      if (!results.ok() && results.status().code() == StatusCode::kUnsupported && !traits.any_shape)
+        return;
+      ASSERT_TRUE(results.ok()) << results.status().ToString();
+      for (size_t i = 0; i < results->size(); ++i) {
+        const Tolerance tolerance = i == 0 && !traits.exact ? ToleranceOf(p.bound) : Tolerance();
+        EXPECT_EQ(
+            Difference(p.bound.outputs[i], tolerance, p.expected[i].raw(), (*results)[i].raw()),
+            "");
+      }
+    }
+  }
+  counts.Count(tactic.name(), target);
+}
+
+void CheckOp(ir::OpKind op) {
+  const std::vector<Case> cases = CasesOf(op);
+  ASSERT_FALSE(cases.empty());
+  Backend* const backends[] = {&CpuBackend()};
+  for (const Case& c : cases) {
+    const Result<Prepared> prepared = Prepare(c);
+    ASSERT_TRUE(prepared.ok()) << ir::AttributesToString(c.attributes) << ": "
+                               << prepared.status().ToString();
+    SCOPED_TRACE(ProblemString(prepared->bound));
+    for (Backend* backend : backends) {
+      if (const auto refusal = backend->Supports(prepared->module, prepared->node())) {
+        counts.CountUncovered(backend->name(), op, refusal->reason);
+        continue;
+      }
+      for (const std::string& target : Targets()) {
+        const cpu::ScopedTarget scope(target);
+        for (const Candidate& candidate : backend->Candidates(prepared->module, prepared->node())) {
+          if (!candidate.refusal) CheckTactic(*prepared, *candidate.tactic, *backend, target);
+        }
+      }
+    }
+  }
+}
+
+#define GRAFT_OP(Id, name, flags)                       \
+  TEST(Conformance, Id) {                               \
+    if (!((flags)&kOpaque)) CheckOp(ir::OpKind::k##Id); \
+  }
+namespace flags {
+using namespace ir;  // NOLINT: ops.inc names its flags without their namespace
+#include "ir/ops.inc"
+}  // namespace flags
+#undef GRAFT_OP
+
+}  // namespace
+}  // namespace graft::conformance
