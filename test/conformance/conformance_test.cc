@@ -5,10 +5,10 @@
 
 #include <cstdlib>
 #include <map>
-#include <set>
 
 #include "backend_api/tolerance.h"
 #include "backends/cpu/cpu_backend.h"
+#include "backends/fake_device/fake_device_backend.h"
 #include "backends/reference/evaluator.h"
 #include "cases.h"
 #include "kernels/cpu/targets.h"
@@ -42,10 +42,19 @@ class Counts : public testing::Environment {
 };
 Counts& counts = *static_cast<Counts*>(testing::AddGlobalTestEnvironment(new Counts));
 
-std::vector<std::string> Targets() {
+std::vector<std::string> CpuTargets() {
   const char* only = std::getenv("GRAFT_TEST_TARGET");
   if (only) return {only};
   return cpu::SupportedTargets();
+}
+
+// A backend and the instruction sets to hold it to; "" for those that have no choice.
+struct Subject {
+  Backend& backend;
+  std::vector<std::string> targets;
+};
+std::vector<Subject> Subjects() {
+  return {{CpuBackend(), CpuTargets()}, {FakeDeviceBackend(), {""}}};
 }
 
 // A case as a module of one node, its inputs, and what the reference makes of them.
@@ -103,39 +112,50 @@ void CheckTactic(const Prepared& p, const Tactic& tactic, Backend& backend,
   counts.Count(tactic.name(), target);
 }
 
+void CheckCase(const Prepared& p, ir::OpKind op, const Subject& subject) {
+  Backend& backend = subject.backend;
+  if (const auto refusal = backend.Supports(p.module, p.node())) {
+    return counts.CountUncovered(backend.name(), op, refusal->reason);
+  }
+  for (const std::string& target : subject.targets) {
+    std::optional<cpu::ScopedTarget> scope;
+    if (!target.empty()) scope.emplace(target);
+    for (const Candidate& candidate : backend.Candidates(p.module, p.node())) {
+      if (!candidate.refusal) CheckTactic(p, *candidate.tactic, backend, target);
+    }
+  }
+}
+
 void CheckOp(ir::OpKind op) {
   const std::vector<Case> cases = CasesOf(op);
   ASSERT_FALSE(cases.empty());
-  Backend* const backends[] = {&CpuBackend()};
+  const std::vector<Subject> subjects = Subjects();
   for (const Case& c : cases) {
     const Result<Prepared> prepared = Prepare(c);
     ASSERT_TRUE(prepared.ok()) << ir::AttributesToString(c.attributes) << ": "
                                << prepared.status().ToString();
     SCOPED_TRACE(ProblemString(prepared->bound));
-    for (Backend* backend : backends) {
-      if (const auto refusal = backend->Supports(prepared->module, prepared->node())) {
-        counts.CountUncovered(backend->name(), op, refusal->reason);
-        continue;
-      }
-      for (const std::string& target : Targets()) {
-        const cpu::ScopedTarget scope(target);
-        for (const Candidate& candidate : backend->Candidates(prepared->module, prepared->node())) {
-          if (!candidate.refusal) CheckTactic(*prepared, *candidate.tactic, *backend, target);
-        }
-      }
-    }
+    for (const Subject& subject : subjects) CheckCase(*prepared, op, subject);
   }
 }
 
-#define GRAFT_OP(Id, name, flags)                       \
-  TEST(Conformance, Id) {                               \
-    if (!((flags)&kOpaque)) CheckOp(ir::OpKind::k##Id); \
+std::vector<ir::OpKind> EngineOps() {
+  std::vector<ir::OpKind> ops;
+  for (int i = 0; i + 1 < static_cast<int>(std::variant_size_v<ir::Attributes>); ++i) {
+    const auto op = static_cast<ir::OpKind>(i);
+    if (!(ir::Flags(op) & ir::kOpaque)) ops.push_back(op);
   }
-namespace flags {
-using namespace ir;  // NOLINT: ops.inc names its flags without their namespace
-#include "ir/ops.inc"
-}  // namespace flags
-#undef GRAFT_OP
+  return ops;
+}
+
+class Conformance : public testing::TestWithParam<ir::OpKind> {};
+
+TEST_P(Conformance, TacticsMatchTheReference) { CheckOp(GetParam()); }
+
+INSTANTIATE_TEST_SUITE_P(Ops, Conformance, testing::ValuesIn(EngineOps()),
+                         [](const testing::TestParamInfo<ir::OpKind>& op) {
+                           return std::string(ir::Name(op.param));
+                         });
 
 }  // namespace
 }  // namespace graft::conformance
