@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ir/dim_size.h"
+
 namespace graft::ir {
 namespace {
 
@@ -87,11 +89,9 @@ std::optional<bool> Decide(PointwiseOp op, const Dim& x, const Dim& y) {
   }
 }
 
-// Expressions do not wrap as machine integers do; a constant that would is not known. Products of
-// sums grow without end; real shapes have a few terms.
+// Expressions do not wrap as machine integers do; a constant that would is not known.
 bool Fits(const Dim& d, DType dtype) {
-  constexpr size_t kMaxTerms = 16;
-  if (d.terms().size() > kMaxTerms) return false;
+  if (IsOversized(d)) return false;
   if (!d.is_constant() || dtype != DType::kInt32) return true;
   return *d.constant() == static_cast<int32_t>(*d.constant());
 }

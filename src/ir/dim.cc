@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "ir/dim_size.h"
+
 namespace graft::ir {
 
 // A symbol, or a function of two Dims.
@@ -10,6 +12,7 @@ struct Dim::Atom {
   SymbolId symbol = -1;  // >= 0 for a symbol
   Function function = Function::kFloorDiv;
   Dim a, b;
+  int64_t size = 1;  // ExpressionSize of itself
 };
 
 namespace {
@@ -217,8 +220,17 @@ Dim Apply(Dim::Function f, const Dim& a, const Dim& b) {
       break;
   }
   Dim d;
-  d.terms_.push_back({1, {std::make_shared<const Dim::Atom>(Dim::Atom{-1, f, a, b})}});
+  const int64_t size = 1 + ExpressionSize(a) + ExpressionSize(b);
+  d.terms_.push_back({1, {std::make_shared<const Dim::Atom>(Dim::Atom{-1, f, a, b, size})}});
   return d;
+}
+
+int64_t ExpressionSize(const Dim& dim) {
+  int64_t size = 0;
+  for (const Dim::Term& term : dim.terms()) {
+    for (const auto& atom : term.factors) size += atom->size;
+  }
+  return size;
 }
 
 Result<int64_t> Dim::Evaluate(std::span<const int64_t> symbols) const {
@@ -360,8 +372,10 @@ class DimParser {
       while (Take('*')) {
         GRAFT_ASSIGN_OR_RETURN(Dim factor, Factor(depth));
         product *= factor;
+        if (IsOversized(product)) return Bad();
       }
       sum = negative ? sum - product : sum + product;
+      if (IsOversized(sum)) return Bad();
       negative = at_ < text_.size() && text_[at_] == '-';
     } while (Take('+') || Take('-'));
     return sum;

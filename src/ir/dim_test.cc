@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "ir/dim_size.h"
+
 namespace graft::ir {
 namespace {
 
@@ -51,6 +53,15 @@ TEST(Dim, TextRoundTrip) {
   for (const char* bad : {"", "s2", "s0+", "floordiv(s0)", "9999999999999999999999", "s0 "}) {
     EXPECT_FALSE(ParseDim(bad, 2).ok()) << bad;
   }
+}
+
+TEST(Dim, SizeCountsWhatIsWritten) {
+  EXPECT_EQ(ExpressionSize(Dim(7)), 0);
+  EXPECT_EQ(ExpressionSize(s0 * s1 * 4 + s0 - 1), 3);
+  EXPECT_EQ(ExpressionSize(FloorDiv(s0 + s1, 3) * s0), 4);
+  std::string text = "s0";
+  for (int i = 0; i < 300; ++i) text += "*s0";
+  EXPECT_FALSE(ParseDim(text, 1).ok());
 }
 
 TEST(Dim, SubstitutesSymbols) {

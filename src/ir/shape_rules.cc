@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "ir/contents.h"
+#include "ir/dim_size.h"
 #include "ir/module.h"
 
 namespace graft::ir {
@@ -270,7 +271,10 @@ Status Infer(Rule& r, const SoftmaxAttributes&) {
 
 Status Infer(Rule& r, const ReshapeAttributes& a) {
   GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
-  if (!MayEqual(Product(r.shape(0)), Product(a.shape))) {
+  // Symbolic products are not compared: they could only be found to differ where they are bound.
+  const auto from = ConstantDims(r.shape(0));
+  const auto to = ConstantDims(a.shape);
+  if (from && to && CountElements(*from) != CountElements(*to)) {
     return InvalidArgumentError("{} cannot become {}", ToString(r.shape(0)), ToString(a.shape));
   }
   r.Result(r.operand(0).dtype, a.shape);
@@ -496,6 +500,11 @@ Result<std::vector<Value>> InferResults(const Module& module, const Node& node) 
   }
   GRAFT_RETURN_IF_ERROR(
       std::visit([&](const auto& attributes) { return Infer(rule, attributes); }, node.attributes));
+  for (const Value& result : rule.results) {
+    for (const Dim& d : result.shape) {
+      if (IsOversized(d)) return InvalidArgumentError("a dimension of {} terms", d.terms().size());
+    }
+  }
   InferContents(module, node, rule.results);
   return std::move(rule.results);
 }
