@@ -36,7 +36,8 @@ Result<Candidates> FindCandidates(const tf::GraphDef& graph,
   std::vector<std::string> backend_reasons(n);
   for (ir::NodeId id = 0; id < imported.module.node_count(); ++id) {
     const ir::Node& node = imported.module.node(id);
-    if (node.kind() == ir::OpKind::kOpaque) continue;
+    // What an import function began and then refused was removed again.
+    if (imported.module.removed(id) || node.kind() == ir::OpKind::kOpaque) continue;
     if (std::optional<Refusal> refusal = backend.Supports(imported.module, node)) {
       for (int32_t v : node.origin) backend_reasons[v] = refusal->reason;
     }

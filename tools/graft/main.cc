@@ -1,5 +1,6 @@
 // The graft program. One file a subcommand.
 #include <CLI/CLI.hpp>
+#include <new>
 
 #include "command.h"
 
@@ -20,8 +21,12 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return program.exit(error) == 0 ? graft::kDone : graft::kUsage;
   }
-  for (const graft::Command& command : commands) {
-    if (command.app->parsed()) return command.action();
+  try {
+    for (const graft::Command& command : commands) {
+      if (command.app->parsed()) return command.action();
+    }
+  } catch (const std::bad_alloc&) {
+    return graft::Report(graft::ResourceExhaustedError("out of memory"));
   }
   return graft::kUsage;
 }
