@@ -12,6 +12,7 @@
 #include "tensorflow/core/framework/tensor.h"
 #include "tensorflow/core/lib/core/threadpool.h"
 #include "tensorflow/core/lib/io/path.h"
+#include "tensorflow/core/platform/logging.h"
 
 namespace graft_tf {
 namespace {
@@ -19,42 +20,58 @@ namespace {
 using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 
-// The constants of a native segment by node name, decoded when the plan asks for them.
+// The constants of a native segment, decoded when the plan asks for them.
 class SegmentConstants {
  public:
   explicit SegmentConstants(const tensorflow::FunctionDef* function) {
     if (function == nullptr) return;
     for (const tensorflow::NodeDef& node : function->node_def()) {
-      if (node.op() == "Const") nodes_[node.name()] = &node;
+      if (node.op() != "Const") continue;
+      by_name_[node.name()] = static_cast<int32_t>(constants_.size());
+      constants_.push_back({&node});
     }
   }
   // graft_find_weight_fn
-  static int32_t Find(void* self, const char* name, graft_tensor* weight) {
+  static int32_t Find(void* self, const char* name, graft_weight* weight) {
     auto* constants = static_cast<SegmentConstants*>(self);
-    const auto node = constants->nodes_.find(name);
-    if (node == constants->nodes_.end()) return 1;
-    Entry& entry = constants->decoded_[name];
-    if (!entry.decoded) {
-      const auto& attrs = node->second->attr();
+    const auto index = constants->by_name_.find(name);
+    return index == constants->by_name_.end() ? 1 : At(self, index->second, weight);
+  }
+  // graft_weight_at_fn
+  static int32_t At(void* self, int32_t index, graft_weight* weight) {
+    auto* constants = static_cast<SegmentConstants*>(self);
+    if (index < 0 || static_cast<size_t>(index) >= constants->constants_.size()) return 1;
+    Constant& constant = constants->constants_[index];
+    if (!constant.decoded) {
+      constant.decoded = true;
+      const auto& attrs = constant.node->attr();
       const auto value = attrs.find("value");
-      if (value == attrs.end() || !entry.tensor.FromProto(value->second.tensor())) return 1;
-      entry.decoded = true;
+      // Strings and what does not decode have no bytes that a plan could refer to: an empty tensor
+      // stands for them.
+      if (value == attrs.end() || !constant.tensor.FromProto(value->second.tensor()) ||
+          !tensorflow::DataTypeCanUseMemcpy(constant.tensor.dtype())) {
+        constant.tensor = Tensor();
+      }
+      for (const auto& d : constant.tensor.shape()) constant.dims.push_back(d.size);
     }
-    entry.dims.clear();
-    for (const auto& d : entry.tensor.shape()) entry.dims.push_back(d.size);
-    *weight = {entry.tensor.dtype(), static_cast<int32_t>(entry.dims.size()), entry.dims.data(),
-               entry.tensor.tensor_data().data()};
+    // The engine holds a reference of its own; what it does not take goes with this object.
+    auto* reference = new Tensor(constant.tensor);
+    weight->tensor = {constant.tensor.dtype(), static_cast<int32_t>(constant.dims.size()),
+                      constant.dims.data(), reference->tensor_data().data()};
+    weight->release = [](void* state) { delete static_cast<Tensor*>(state); };
+    weight->release_state = reference;
     return 0;
   }
 
  private:
-  struct Entry {
+  struct Constant {
+    const tensorflow::NodeDef* node;
     bool decoded = false;
     Tensor tensor;
     std::vector<int64_t> dims;
   };
-  std::map<std::string, const tensorflow::NodeDef*> nodes_;
-  std::map<std::string, Entry> decoded_;
+  std::vector<Constant> constants_;
+  std::map<std::string, int32_t> by_name_;
 };
 
 // graft_schedule_fn over the device's worker pool.
@@ -157,11 +174,21 @@ absl::Status EngineHolder::Make(OpKernelContext* context) {
   graft_engine_options options = GRAFT_ENGINE_OPTIONS_INIT;
   options.check_all_weights = 1;
   options.find_weight = &SegmentConstants::Find;
+  options.weight_at = &SegmentConstants::At;
   options.find_weight_state = &constants;
   options.threads = 1;  // no threads of ours inside TensorFlow
   graft_engine* engine = nullptr;
-  TF_RETURN_IF_ERROR(
-      ToAbsl(graft_engine_from_bytes(plan->data(), plan->size(), &options, &engine)));
+  absl::Status loaded =
+      ToAbsl(graft_engine_from_bytes(plan->data(), plan->size(), &options, &engine));
+  if (!loaded.ok() && built.empty() && spec_.allow_build && function != nullptr) {
+    // Weights that TensorFlow folded away, a plan of another version: the native segment still says
+    // what to compute.
+    LOG(WARNING) << spec_.node << ": the saved engine does not load (" << loaded.message()
+                 << "); building it from the native segment";
+    TF_RETURN_IF_ERROR(Build(context, *function, &built));
+    loaded = ToAbsl(graft_engine_from_bytes(built.data(), built.size(), &options, &engine));
+  }
+  TF_RETURN_IF_ERROR(loaded);
   engine_.reset(engine);
   if (graft_engine_input_count(engine) != context->num_inputs() ||
       graft_engine_output_count(engine) != context->num_outputs()) {

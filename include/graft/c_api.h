@@ -65,20 +65,32 @@ typedef struct graft_tensor {
   const void* data;
 } graft_tensor;
 
-/* Finds a constant that a plan stores by name only. Fills `weight` with memory that lives until the
- * engine is freed and returns 0; anything else: there is none. */
-typedef int32_t (*graft_find_weight_fn)(void* state, const char* name, graft_tensor* weight);
+/* A constant that lives outside of a plan. The engine calls release(release_state) once when it needs
+ * the data no more, which may be as soon as it has packed it. */
+typedef struct graft_weight {
+  graft_tensor tensor;
+  void (*release)(void* release_state);
+  void* release_state;
+} graft_weight;
+
+/* Finds a constant that a plan stores by name and hash only. Fills `weight` and returns 0; anything
+ * else: there is none. */
+typedef int32_t (*graft_find_weight_fn)(void* state, const char* name, graft_weight* weight);
+/* The constant number `index` of those that there are, for when none has the name: TensorFlow
+ * merges equal constants and renames them. Anything but 0 ends the list. */
+typedef int32_t (*graft_weight_at_fn)(void* state, int32_t index, graft_weight* weight);
 
 typedef struct graft_engine_options {
   size_t struct_size;
   int32_t map_file; /* 0: the file is copied, for files that others may write to */
   int32_t check_all_weights;
   graft_find_weight_fn find_weight;
+  graft_weight_at_fn weight_at; /* NULL: by name alone */
   void* find_weight_state;
   int32_t threads; /* that pack weights while loading; 0: one for each processor */
 } graft_engine_options;
 #define GRAFT_ENGINE_OPTIONS_INIT \
-  { sizeof(graft_engine_options), 1, 0, NULL, NULL, 0 }
+  { sizeof(graft_engine_options), 1, 0, NULL, NULL, NULL, 0 }
 
 /* An engine is shared by threads; equal plans loaded in one process are one engine. */
 typedef struct graft_engine graft_engine;

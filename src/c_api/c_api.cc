@@ -20,15 +20,18 @@ T ReadOptions(const T* options, T defaults) {
   return defaults;
 }
 
-// A tensor over memory that the caller keeps.
-Result<Tensor> Borrow(const graft_tensor& tensor) {
-  const auto dtype = static_cast<DType>(tensor.dtype);
-  const std::span<const int64_t> dims(tensor.dims, static_cast<size_t>(tensor.rank));
+// A tensor over a caller's memory, which is released with its last reference.
+Result<Tensor> Take(const graft_weight& weight) {
+  std::shared_ptr<void> owner(weight.release_state, [release = weight.release](void* state) {
+    if (release) release(state);
+  });
+  const auto dtype = static_cast<DType>(weight.tensor.dtype);
+  const std::span<const int64_t> dims(weight.tensor.dims, static_cast<size_t>(weight.tensor.rank));
   if (SizeOf(dtype) == 0 || CountElements(dims) < 0)
     return InvalidArgumentError("a weight is {}", Describe(dtype, dims));
   return Tensor(dtype, Dims(dims.begin(), dims.end()),
-                std::shared_ptr<const std::byte>(std::shared_ptr<void>(),
-                                                 static_cast<const std::byte*>(tensor.data)));
+                std::shared_ptr<const std::byte>(
+                    std::move(owner), static_cast<const std::byte*>(weight.tensor.data)));
 }
 
 std::vector<graft_binding> MakeBindings(const std::vector<Binding>& bindings,
@@ -59,11 +62,18 @@ graft_status* Load(const graft_engine_options* c_options, graft_engine** engine,
     options.engine.executor = executor.get();
     options.plan.check_all_weights = given.check_all_weights != 0;
     if (given.find_weight) {
-      options.plan.external_weight = [&](const std::string& name) -> Result<Tensor> {
-        graft_tensor weight = {};
-        if (given.find_weight(given.find_weight_state, name.c_str(), &weight) != 0)
-          return NotFoundError("weight {} is not there", name);
-        return Borrow(weight);
+      options.plan.external_weight = [&](const std::string& name, auto fits) -> Result<Tensor> {
+        graft_weight weight = {};
+        if (given.find_weight(given.find_weight_state, name.c_str(), &weight) == 0) {
+          GRAFT_ASSIGN_OR_RETURN(Tensor tensor, Take(weight));
+          if (fits(tensor)) return tensor;
+        }
+        for (int32_t i = 0;
+             given.weight_at && given.weight_at(given.find_weight_state, i, &weight) == 0; ++i) {
+          Result<Tensor> tensor = Take(weight);
+          if (tensor.ok() && fits(*tensor)) return tensor;
+        }
+        return NotFoundError("weight {} is not there", name);
       };
     }
     GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<const Engine> loaded, load(options));

@@ -145,9 +145,12 @@ class Converter {
       for (const tf::NodeDef& node : segment.nodes) {
         if (node.op == "Const") constants[node.name] = &node;
       }
+      // Small constants cost nothing, and TensorFlow's own optimisers fold many of them away.
+      constexpr size_t kLeastExternalBytes = 4096;
       write.external_name = [constants = std::move(constants),
                              &plan](ir::ValueId id) -> std::string {
         const ir::Value& value = plan.module.value(id);
+        if (value.constant->bytes() < kLeastExternalBytes) return "";
         const auto found = constants.find(value.name);
         if (found == constants.end()) return "";
         Result<tf::TensorValue> stored = found->second->Attr<tf::TensorValue>("value");

@@ -8,7 +8,6 @@
 namespace graft {
 namespace {
 
-
 constexpr uint32_t kMaxSections = 64;
 
 struct Header {
@@ -82,8 +81,7 @@ std::string WriteContainer(std::span<const Section> sections) {
 Result<std::vector<Section>> ReadContainer(const FileBytes& bytes) {
   const std::string_view file = bytes.view();
   Header header;
-  if (!bytes.view().starts_with(kPlanMagic))
-    return DataLossError("magic: this is not a plan file");
+  if (!bytes.view().starts_with(kPlanMagic)) return DataLossError("magic: this is not a plan file");
   if (file.size() < sizeof(Header)) return DataLossError("header: the file is truncated");
   std::memcpy(&header, file.data(), sizeof(header));
   if (header.version > kPlanVersion) {

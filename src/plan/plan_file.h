@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "base/executor.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "plan/plan.h"
@@ -22,8 +23,11 @@ struct WritePlanOptions {
 Result<std::string> WritePlan(const Plan& plan, const WritePlanOptions& options = {});
 
 struct ReadPlanOptions {
-  // Finds a constant that the plan stores by name only. Its hash is compared afterwards.
-  std::function<Result<Tensor>(const std::string& name)> external_weight;
+  // Finds a constant that the plan stores by name and hash only. The names in a graph may have
+  // changed since (TensorFlow merges equal constants), so any constant that `fits` will do: it has
+  // the dtype, the number of elements and the hash of the one that the plan was made for.
+  std::function<Result<Tensor>(const std::string& name, FunctionRef<bool(const Tensor&)> fits)>
+      external_weight;
   // All weights are compared with their hashes; otherwise only those of plans up to
   // kSmallPlanBytes, the rest by CheckWeights.
   bool check_all_weights = false;

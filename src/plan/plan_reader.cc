@@ -164,14 +164,18 @@ class Reader {
     const std::string name(Text(stored.external_name()));
     if (!options_.external_weight)
       return DataLossError("weight: {} lies outside of the plan and nothing finds it", name);
-    GRAFT_ASSIGN_OR_RETURN(Tensor tensor, options_.external_weight(name));
-    if (tensor.dtype() != value->dtype || tensor.dims() != dims) {
-      return DataLossError("weight: {} is {}, the plan was made for {}", name,
-                           Describe(tensor.dtype(), tensor.dims()), Describe(value->dtype, dims));
+    auto fits = [&](const Tensor& tensor) {
+      return tensor.dtype() == value->dtype && tensor.elements() == CountElements(dims) &&
+             HashBytes(tensor.raw(), tensor.bytes()) == hash;
+    };
+    GRAFT_ASSIGN_OR_RETURN(const Tensor tensor, options_.external_weight(name, fits));
+    if (!fits(tensor)) {
+      return DataLossError(
+          "weight: {} is {}, or has other values than the {} that the plan was made for", name,
+          Describe(tensor.dtype(), tensor.dims()), Describe(value->dtype, dims));
     }
-    if (HashBytes(tensor.raw(), tensor.bytes()) != hash)
-      return DataLossError("weight: {} has other values than the plan was made for", name);
-    value->constant = std::move(tensor);
+    // A filter may have been reshaped since it was read; its bytes are the same.
+    value->constant = tensor.Reshaped(dims);
     return OkStatus();
   }
 

@@ -382,7 +382,8 @@ Result<Shape> ParseShape(std::string_view wire) {
         d.field() == 1 ? d.Get(&size) : d.Skip();
       }
       GRAFT_RETURN_IF_ERROR(d.status());
-      if (size < -1) return DataLossError("shape with dimension {}", size);
+      // TensorFlow's optimisers number unknown dimensions -2, -3, … in what they note on nodes.
+      size = std::max<int64_t>(size, -1);
       if (shape.dims.size() == kMaxRank) return DataLossError("shape of more than 254 dimensions");
       shape.dims.push_back(size);
     } else if (r.field() == 3) {
