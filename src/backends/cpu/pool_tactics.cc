@@ -1,5 +1,6 @@
 #include "backends/cpu/table_tactics.h"
 #include "backends/cpu/tactic_base.h"
+#include "ir/attribute_names.h"
 #include "kernels/cpu/pool/pool.h"
 
 namespace graft::cpu {
@@ -13,11 +14,10 @@ class PoolTactic final : public CpuTactic {
  public:
   using CpuTactic::CpuTactic;
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
-    const Pooling pooling = PoolingOf(*node.get<ir::PoolAttributes>());
+    const auto& a = *node.get<ir::PoolAttributes>();
     const DType dtype = module.value(node.inputs[0]).dtype;
-    if (PoolOperation::Supports(pooling, dtype)) return std::nullopt;
-    return Refuse("no {} pooling of {} on the CPU",
-                  pooling == Pooling::kMax ? "maximum" : "average", Name(dtype));
+    if (PoolOperation::Supports(PoolingOf(a), dtype)) return std::nullopt;
+    return Refuse("no {} pooling of {} on the CPU", ir::EnumName(a.kind), Name(dtype));
   }
   TacticTraits Traits(const ir::Module&, const ir::Node& node) const override {
     TacticTraits traits;

@@ -1,5 +1,6 @@
 #include "backends/cpu/table_tactics.h"
 #include "backends/cpu/tactic_base.h"
+#include "ir/attribute_names.h"
 #include "kernels/cpu/reduce/arg_reduce.h"
 #include "kernels/cpu/reduce/reduce.h"
 
@@ -32,10 +33,9 @@ class ReduceTactic final : public CpuTactic {
   using CpuTactic::CpuTactic;
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const DType dtype = module.value(node.inputs[0]).dtype;
-    if (ReduceOperation::Supports(ReductionOf(*node.get<ir::ReduceAttributes>()), dtype)) {
-      return std::nullopt;
-    }
-    return Refuse("no such reduction of {} on the CPU", Name(dtype));
+    const auto& a = *node.get<ir::ReduceAttributes>();
+    if (ReduceOperation::Supports(ReductionOf(a), dtype)) return std::nullopt;
+    return Refuse("no {} of {} on the CPU", ir::EnumName(a.kind), Name(dtype));
   }
   TacticTraits Traits(const ir::Module&, const ir::Node&) const override { return {}; }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,

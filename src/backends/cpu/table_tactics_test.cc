@@ -147,6 +147,20 @@ TEST(ReduceTactics, RunBoundNodes) {
   EXPECT_TRUE(BitwiseEqual(best[1], Tensor::Of<int32_t>({2, 1, 2}, {2, 1, 1, 0})));
 }
 
+TEST(ReduceTactics, RefuseByName) {
+  ir::Module module;
+  const ir::ValueId x = module.AddInput("x", DType::kInt32, {2, 3});
+  const ir::ReduceAttributes mean{ir::ReduceKind::kMean, {1}, false};
+  const ir::NodeId node = module.AddNode(mean, {x}, "n").value();
+  TacticTable table;
+  AddTableTactics(table);
+  for (const TacticEntry& entry : table) {
+    if (entry.op != ir::OpKind::kReduce) continue;
+    EXPECT_EQ(entry.tactic->Accepts(module, module.node(node))->reason,
+              "no mean of i32 on the CPU");
+  }
+}
+
 TEST(ResizeTactic, RunsABoundNode) {
   ir::Module module;
   const ir::ValueId x = module.AddConstant("x", Tensor::Of<float>({1, 1, 2, 1}, {0, 8}));

@@ -14,9 +14,10 @@ namespace {
 using Op = PointwiseOp;
 
 template <Op op>
-constexpr bool kIsTest = op == Op::kEqual || op == Op::kNotEqual || op == Op::kLess ||
-                         op == Op::kLessEqual || op == Op::kGreater || op == Op::kGreaterEqual ||
-                         op == Op::kIsNan || op == Op::kIsInf || op == Op::kIsFinite;
+constexpr bool kIsComparison = op >= Op::kEqual && op <= Op::kGreaterEqual;
+template <Op op>
+constexpr bool kIsTest =
+    kIsComparison<op> || op == Op::kIsNan || op == Op::kIsInf || op == Op::kIsFinite;
 
 // Ops with a meaning on integers, beside tests and select.
 template <Op op>
@@ -30,14 +31,12 @@ constexpr bool kIsIntegral =
     op == Op::kLeakyRelu;
 
 template <Op op>
-constexpr bool kIsLogical = op == Op::kAnd || op == Op::kOr || op == Op::kXor || op == Op::kNot ||
-                            op == Op::kEqual || op == Op::kNotEqual;
-
+constexpr bool kIsLogical = op == Op::kAnd || op == Op::kOr || op == Op::kXor || op == Op::kNot;
 template <Op op, class T>
 constexpr bool HasMeaning() {
   if constexpr (op == Op::kConstant || op == Op::kCast) return false;
   if constexpr (op == Op::kSelect) return true;
-  if constexpr (std::is_same_v<T, bool>) return kIsLogical<op>;
+  if constexpr (std::is_same_v<T, bool>) return kIsLogical<op> || kIsComparison<op>;
   if constexpr (std::is_integral_v<T>) return kIsIntegral<op> || kIsTest<op>;
   return op != Op::kAnd && op != Op::kOr && op != Op::kXor && op != Op::kNot;
 }
