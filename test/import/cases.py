@@ -399,6 +399,36 @@ def fused():
         )
 
 
+def quantization():
+    x = normal(4, 6) * 3
+    for (low, high), signed, narrow, bits in itertools.product(
+        [(-2.0, 2.0), (-1.0, 3.0), (-4.0, 0.5), (0.0, 3.0)], [True, False], [True, False], [8, 4]
+    ):
+        if low < 0 and not signed:
+            continue
+        options = {"signed_input": signed, "range_given": True, "narrow_range": narrow}
+        add(
+            "QuantizeAndDequantizeV2",
+            [x],
+            lambda x, a=low, b=high, n=bits, o=options: raw.QuantizeAndDequantizeV2(
+                input=x, input_min=a, input_max=b, num_bits=n, **o
+            ),
+        )
+        add(
+            "QuantizeAndDequantizeV3",
+            [x],
+            lambda x, a=low, b=high, n=bits, o=options: raw.QuantizeAndDequantizeV3(
+                input=x, input_min=a, input_max=b, num_bits=n, **o
+            ),
+        )
+    add(
+        "QuantizeAndDequantizeV2",
+        [x],
+        lambda x: raw.QuantizeAndDequantizeV2(input=x, input_min=0.0, input_max=0.0, range_given=False),
+        refused="range_given=false",
+    )
+
+
 # ---- products and reductions
 
 
@@ -649,7 +679,7 @@ def images():
 
 
 for family in (
-    conv_2d, conv_3d, depthwise_conv, conv_backprop, pooling, unary, binary, casts, normalization, fused, products,
+    conv_2d, conv_3d, depthwise_conv, conv_backprop, pooling, unary, binary, casts, normalization, fused, quantization, products,
     reductions, slices, joins, padding, shapes, images,
 ):
     family()
