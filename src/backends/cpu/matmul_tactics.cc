@@ -130,15 +130,17 @@ class MatMulTactic final : public Tactic {
     if (a.dtype != DType::kFloat32 || b.dtype != DType::kFloat32) {
       return Refuse("{}: product of {} and {}", node.name, Name(a.dtype), Name(b.dtype));
     }
-    if (packs()) {
-      if (!b.constant) return Refuse("{}: the second matrix is not a constant", node.name);
-      // Panels are one stack for all products or one for each, never broadcast.
-      const ir::Shape& y = module.value(node.outputs[0]).shape;
-      const ir::Shape b_batch(b.shape.begin(), b.shape.end() - 2);
-      if (!(ir::Product(b_batch) == 1) && b_batch != ir::Shape(y.begin(), y.end() - 2)) {
-        return Refuse("{}: constant matrices {} broadcast to {}", node.name, ir::ToString(b.shape),
-                      ir::ToString(y));
-      }
+    // Panels are one stack for all products or one for each, never broadcast.
+    const ir::Shape& y = module.value(node.outputs[0]).shape;
+    const ir::Shape b_batch(b.shape.begin(), b.shape.end() - 2);
+    const bool packable =
+        b.constant && (ir::Product(b_batch) == 1 || b_batch == ir::Shape(y.begin(), y.end() - 2));
+    if (packs() && !packable) {
+      return Refuse("{}: the second operand is not a constant stack of {}", node.name,
+                    ir::ToString(y));
+    }
+    if (!packs() && packable) {
+      return Refuse("{}: a constant need not be packed on every run", node.name);
     }
     return RefuseEpilogue(module, node, attributes.epilogue, 2);
   }

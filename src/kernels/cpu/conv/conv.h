@@ -85,7 +85,7 @@ struct ConvKernel {
 #include "kernels/cpu/conv/transposed_kernels.inc"
 #undef GRAFT_CONV_KERNEL
 
-// All of them. The last one takes any filter.
+// All of them. Every filter is taken by one at least.
 std::span<const ConvKernel> ConvKernels();
 
 // Transposed convolution: output z * stride - pad + k * dilation gets input z times tap k.

@@ -121,7 +121,11 @@ int64_t GroupSize(const ConvFilter& f) { return PanelsSize(f.depth(), f.group_ou
 
 }  // namespace
 
-std::optional<Refusal> IgemmRefuses(const ConvFilter&) { return std::nullopt; }
+// A product of one column for each channel fills one lane in sixteen: depthwise.cc takes these.
+std::optional<Refusal> IgemmRefuses(const ConvFilter& f) {
+  if (f.groups == 1 || DepthwiseRefuses(f)) return std::nullopt;
+  return Refuse("{} groups of one channel", f.groups);
+}
 
 int64_t IgemmPackedSize(const ConvFilter& f) { return f.groups * GroupSize(f); }
 

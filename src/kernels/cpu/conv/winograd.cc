@@ -316,6 +316,8 @@ Plan MakePlan(const Variant& v, const ConvProblem& p, int width) {
   const int64_t fitting = kBlockFloats / (v.products() * (f.input_channels + kBlockColumns));
   const int64_t most = std::max(tile_rows, fitting / tile_rows * tile_rows);
   plan.blocks = CeilDiv(plan.tiles, most);
+  // Few blocks are cut so that every worker has as many.
+  if (plan.blocks > 1 && plan.blocks < 8 * width) plan.blocks = CeilDiv(plan.blocks, width) * width;
   plan.block_tiles = plan.blocks == 0 ? 0 : CeilDiv(plan.tiles, plan.blocks);
   plan.depth_blocks = DepthBlocks(f.input_channels);
   plan.depth_block = DepthBlockSize(f.input_channels);

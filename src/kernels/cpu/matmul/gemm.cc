@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/matmul/gemm_tile.h"
+#include "kernels/cpu/parallel.h"
 
 namespace graft::cpu {
 namespace {
@@ -14,26 +15,25 @@ constexpr int64_t kCachedB = 96 * 1024;  // floats
 constexpr int64_t kCachedC = 32 * 1024;
 // Below this, handing work to another worker costs more than it saves.
 constexpr double kTaskMultiplyAdds = 1e6;
+constexpr int64_t kTileColumns = 2 * kPanel;
 
+// Tiles of C, cut into blocks.
 struct Blocks {
-  int64_t rows = 0;  // of one block
-  int64_t columns = 0;
-  int64_t row_blocks = 0;
-  int64_t column_blocks = 0;
+  int64_t row_tiles;
+  int64_t column_tiles;
+  int64_t row_blocks;
+  int64_t column_blocks;
 };
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 Blocks MakeBlocks(const GemmProblem& p, int width) {
   const int64_t tile_rows = TileRows();
-  const int64_t tile_columns = 2 * kPanel;
   const int64_t row_tiles = CeilDiv(p.rows, tile_rows);
-  const int64_t column_tiles = CeilDiv(p.columns, tile_columns);
+  const int64_t column_tiles = CeilDiv(p.columns, kTileColumns);
   // A single row tile reads B once: then a block is a few panels, read from end to end.
   const int64_t column_limit =
-      row_tiles == 1 ? 2 * tile_columns : kCachedB / std::max<int64_t>(1, DepthBlockSize(p.depth));
-  int64_t column_blocks = CeilDiv(p.columns, std::max(column_limit, tile_columns));
-  const int64_t block_columns = CeilDiv(column_tiles, column_blocks) * tile_columns;
+      row_tiles == 1 ? 2 * kTileColumns : kCachedB / std::max<int64_t>(1, DepthBlockSize(p.depth));
+  int64_t column_blocks = CeilDiv(p.columns, std::max(column_limit, kTileColumns));
+  const int64_t block_columns = CeilDiv(column_tiles, column_blocks) * kTileColumns;
   int64_t row_blocks =
       DepthBlocks(p.depth) > 1 ? CeilDiv(p.rows, std::max(kCachedC / block_columns, tile_rows)) : 1;
 
@@ -52,12 +52,11 @@ Blocks MakeBlocks(const GemmProblem& p, int width) {
       column_blocks *= 2;
     }
   }
-  Blocks blocks;
-  blocks.rows = CeilDiv(row_tiles, row_blocks) * tile_rows;
-  blocks.columns = CeilDiv(column_tiles, column_blocks) * tile_columns;
-  blocks.row_blocks = CeilDiv(p.rows, blocks.rows);
-  blocks.column_blocks = CeilDiv(p.columns, blocks.columns);
-  return blocks;
+  // The same number of blocks for every worker.
+  if (row_blocks > 1 && row_blocks < 8 * width) {
+    row_blocks = std::min(row_tiles, CeilDiv(row_blocks, width) * width);
+  }
+  return {row_tiles, column_tiles, row_blocks, column_blocks};
 }
 
 }  // namespace
@@ -75,12 +74,14 @@ void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction
   // Rows are the fastest index: a worker goes through the rows with the same block of B.
   const int64_t tasks = p.groups * blocks.column_blocks * blocks.row_blocks;
   executor.ParallelFor(tasks, [&](int64_t task, int worker) {
-    const int64_t row_begin = task % blocks.row_blocks * blocks.rows;
-    const int64_t row_end = std::min(p.rows, row_begin + blocks.rows);
-    const int64_t column_block = task / blocks.row_blocks % blocks.column_blocks;
+    const Range row_tiles = Part(blocks.row_tiles, blocks.row_blocks, task % blocks.row_blocks);
+    const Range column_tiles = Part(blocks.column_tiles, blocks.column_blocks,
+                                    task / blocks.row_blocks % blocks.column_blocks);
     const int64_t group = task / (blocks.row_blocks * blocks.column_blocks);
-    const int64_t column = column_block * blocks.columns;
-    const int64_t columns = std::min(p.columns - column, blocks.columns);
+    const int64_t row_begin = row_tiles.begin * tile_rows;
+    const int64_t row_end = std::min(p.rows, row_tiles.end * tile_rows);
+    const int64_t column = column_tiles.begin * kTileColumns;
+    const int64_t columns = std::min(p.columns, column_tiles.end * kTileColumns) - column;
     const int64_t c_column = group * p.group_column + column;
     const float* b = arguments.b + group * p.group_panels + column / kPanel * kPanel * p.depth;
 
