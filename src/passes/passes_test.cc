@@ -9,10 +9,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 
 #include "base/file.h"
+#include "passes/numbers_test_util.h"
 #include "passes/pipeline.h"
 
 namespace graft::passes {
@@ -42,13 +41,14 @@ std::vector<Case> SplitCases(std::string_view text) {
   return cases;
 }
 
+std::string PathOf(const Pass& pass) {
+  return fmt::format("{}/{}.ir", GRAFT_PASSES_TESTDATA, pass.name);
+}
+
 class TextTest : public testing::TestWithParam<Pass> {
  protected:
   static std::string Run(const std::string& before) {
-    PassContext context;
-    auto yes = [](const ir::Module&, const ir::Node&) { return true; };
-    context.supports_strided_input = yes;
-    context.supports_strided_output = yes;
+    PassContext context = ContextForTests();
     Result<ir::Module> module = ir::ParseText(before);
     if (!module.ok()) return module.status().ToString();
     const Result<int> rounds = RunToFixedPoint(GetParam(), context, *module);
@@ -59,7 +59,7 @@ class TextTest : public testing::TestWithParam<Pass> {
 };
 
 TEST_P(TextTest, GivesTheExpectedText) {
-  const std::string path = fmt::format("{}/{}.ir", GRAFT_PASSES_TESTDATA, GetParam().name);
+  const std::string path = PathOf(GetParam());
   const Result<FileBytes> file = ReadFile(path);
   ASSERT_TRUE(file.ok()) << file.status().ToString();
   const std::vector<Case> cases = SplitCases(file->view());
@@ -75,6 +75,27 @@ TEST_P(TextTest, GivesTheExpectedText) {
   }
   if (update) {
     ASSERT_TRUE(WriteFileAtomically(path, updated).ok());
+  }
+}
+
+// The outputs of every case, before the pass and after it, on the reference kernels.
+TEST_P(TextTest, KeepsTheNumbers) {
+  const Result<FileBytes> file = ReadFile(PathOf(GetParam()));
+  ASSERT_TRUE(file.ok()) << file.status().ToString();
+  std::mt19937 random(1);
+  for (const Case& c : SplitCases(file->view())) {
+    Result<ir::Module> module = ir::ParseText(c.before);
+    ASSERT_TRUE(module.ok()) << c.title << ": " << module.status().message();
+    // Opaque nodes have no numbers.
+    if (c.before.find("= opaque ") != std::string::npos) continue;
+    const std::vector<Tensor> inputs = RandomInputs(*module, 3, random);
+    const auto before = reference::RunModule(*module, inputs);
+    ASSERT_TRUE(before.ok()) << c.title << ": " << before.status().message();
+    PassContext context = ContextForTests();
+    ASSERT_TRUE(RunToFixedPoint(GetParam(), context, *module).ok()) << c.title;
+    const auto after = reference::RunModule(*module, inputs);
+    ASSERT_TRUE(after.ok()) << c.title << ": " << after.status().message();
+    ExpectSameNumbers(*before, *after, GetParam().exactness, c.title);
   }
 }
 

@@ -1,0 +1,69 @@
+// Runs modules on the reference kernels with random inputs, to see that passes keep the numbers.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "backend_api/tolerance.h"
+#include "backends/reference/evaluator.h"
+#include "passes/pass.h"
+
+namespace graft::passes {
+
+inline PassContext ContextForTests() {
+  auto yes = [](const ir::Module&, const ir::Node&) { return true; };
+  return {[](const ir::Module& module, const ir::Node& node, std::span<const Tensor> inputs) {
+            return reference::Evaluate(module, node, inputs);
+          },
+          yes, yes};
+}
+
+// Normal numbers within the input's range; every symbol is `size`.
+inline Tensor RandomInput(const ir::Module& module, const ir::Value& input, int64_t size,
+                          std::mt19937& random) {
+  const std::vector<int64_t> symbols(module.symbols.size(), size);
+  Dims dims;
+  for (const ir::Dim& d : input.shape) dims.push_back(*d.Evaluate(symbols));
+  Tensor tensor = *Tensor::Allocate(input.dtype, dims);
+  std::normal_distribution<float> normal;
+  if (input.dtype == DType::kFloat32) {
+    for (float& v : tensor.mutable_data<float>()) {
+      v = std::clamp(normal(random), input.low, input.high);
+    }
+  } else {
+    GRAFT_CHECK(input.dtype == DType::kInt32, "an input of {}", Name(input.dtype));
+    for (int32_t& v : tensor.mutable_data<int32_t>()) v = static_cast<int32_t>(random() % 100);
+  }
+  return tensor;
+}
+
+inline std::vector<Tensor> RandomInputs(const ir::Module& module, int64_t size,
+                                        std::mt19937& random) {
+  std::vector<Tensor> inputs;
+  for (ir::ValueId id : module.inputs) {
+    inputs.push_back(RandomInput(module, module.value(id), size, random));
+  }
+  return inputs;
+}
+
+// kExact: the same bits. kRounded: what a few roundings at other places may change.
+inline void ExpectSameNumbers(const std::vector<Tensor>& before, const std::vector<Tensor>& after,
+                              Exactness exactness, const std::string& title) {
+  const Tolerance tolerance = exactness == Exactness::kExact ? Tolerance{} : Tolerance{1e-5, 1e-6};
+  ASSERT_EQ(before.size(), after.size()) << title;
+  for (size_t i = 0; i < before.size(); ++i) {
+    BoundValue type;
+    type.dtype = before[i].dtype();
+    type.dims = before[i].dims();
+    type.row_stride = type.dims.empty() ? 1 : type.dims.back();
+    ASSERT_EQ(after[i].dtype(), type.dtype) << title;
+    ASSERT_EQ(after[i].dims(), type.dims) << title;
+    EXPECT_EQ(Difference(type, tolerance, before[i].raw(), after[i].raw()), "")
+        << title << ", output " << i;
+  }
+}
+
+}  // namespace graft::passes
