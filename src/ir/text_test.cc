@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <map>
+#include <sstream>
 
 #include "ir/module.h"
 
@@ -148,6 +151,20 @@ TEST(Text, RefusesWhatIsNotOne) {
     // Losing whole trailing lines leaves a module; it reads or is refused, and nothing else.
     static_cast<void>(ParseText(good.substr(0, size), side.read).ok());
   }
+}
+
+TEST(Text, FuzzSeedsParse) {
+  int seeds = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("test/fuzz/seeds/ir_text")) {
+    std::stringstream text;
+    text << std::ifstream(entry.path()).rdbuf();
+    const Result<Module> module = ParseText(text.str());
+    ASSERT_TRUE(module.ok()) << entry.path() << ": " << module.status().message();
+    EXPECT_TRUE(Verify(*module).ok()) << entry.path() << ": " << Verify(*module).message();
+    EXPECT_EQ(*ToText(*module), text.str()) << entry.path();
+    ++seeds;
+  }
+  EXPECT_GT(seeds, 0);
 }
 
 TEST(Attributes, EveryOpReadsBack){
