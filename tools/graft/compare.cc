@@ -1,10 +1,14 @@
-// graft compare: a plan's results against stored ones.
+// graft compare: a plan's results against stored ones, or against the model it was made of, run
+// node by node on the reference kernels without any optimisation.
 #include <cstdio>
 #include <filesystem>
 #include <set>
 
+#include "backends/reference/evaluator.h"
 #include "command.h"
+#include "import/importer.h"
 #include "npy.h"
+#include "tf/load_model.h"
 
 namespace graft {
 namespace {
@@ -12,8 +16,11 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string plan;
+  std::vector<std::string> paths;  // [MODEL] PLAN
   std::string reference;
+  tf::ModelSpec model;
+  std::string shapes;
+  uint64_t seed = 1;
   double tolerance = 1e-4;
   int threads = 0;
 };
@@ -31,6 +38,23 @@ std::set<std::string> FindCases(const std::string& folder) {
   return cases;
 }
 
+// Prints one line; whether the output is good enough.
+bool Judge(const Options& o, const std::string& name, const std::string& output,
+           const Tensor& value, const Tensor& reference) {
+  const Difference d = Compare(value, reference);
+  const bool good = d.comparable && d.relative() <= o.tolerance;
+  if (!d.comparable) {
+    std::printf("%-20s %-40s FAILED  %s against %s, or not finite\n", name.c_str(), output.c_str(),
+                Describe(value.dtype(), value.dims()).c_str(),
+                Describe(reference.dtype(), reference.dims()).c_str());
+  } else {
+    std::printf("%-20s %-40s %s  max %.3g  mean %.3g  of largest %.3g  cosine %.9f\n", name.c_str(),
+                output.c_str(), good ? "PASSED" : "FAILED", d.max_abs, d.mean_abs, d.relative(),
+                d.cosine);
+  }
+  return good;
+}
+
 Result<bool> CompareCase(LoadedPlan& loaded, const Options& o, const std::string& name) {
   const Engine& engine = *loaded.engine;
   std::vector<Tensor> inputs;
@@ -46,28 +70,15 @@ Result<bool> CompareCase(LoadedPlan& loaded, const Options& o, const std::string
     GRAFT_ASSIGN_OR_RETURN(
         const Tensor reference,
         ReadNpy(fmt::format("{}/{}_out_{}.npy", o.reference, name, FileNameOf(output))));
-    const Difference d = Compare(outputs[i], reference);
-    const bool good = d.comparable && d.relative() <= o.tolerance;
-    passed = passed && good;
-    if (!d.comparable) {
-      std::printf("%-20s %-40s FAILED  %s against %s, or not finite\n", name.c_str(),
-                  output.c_str(), Describe(outputs[i].dtype(), outputs[i].dims()).c_str(),
-                  Describe(reference.dtype(), reference.dims()).c_str());
-    } else {
-      std::printf("%-20s %-40s %s  max %.3g  mean %.3g  of largest %.3g  cosine %.9f\n",
-                  name.c_str(), output.c_str(), good ? "PASSED" : "FAILED", d.max_abs, d.mean_abs,
-                  d.relative(), d.cosine);
-    }
+    passed = Judge(o, name, output, outputs[i], reference) && passed;
   }
   return passed;
 }
 
-Result<bool> Run(const Options& o) {
-  GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.plan, o.threads));
+Result<bool> CompareWithFolder(const Options& o) {
+  GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.paths.back(), o.threads));
   const std::set<std::string> cases = FindCases(o.reference);
-  if (cases.empty()) {
-    return NotFoundError("{}: no files CASE_in_INPUT.npy there", o.reference);
-  }
+  if (cases.empty()) return NotFoundError("{}: no files CASE_in_INPUT.npy there", o.reference);
   bool passed = true;
   for (const std::string& name : cases) {
     GRAFT_ASSIGN_OR_RETURN(const bool good, CompareCase(loaded, o, name));
@@ -76,15 +87,66 @@ Result<bool> Run(const Options& o) {
   return passed;
 }
 
+Result<bool> CompareWithModel(const Options& o) {
+  GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.paths[1], o.threads));
+  const Engine& engine = *loaded.engine;
+  tf::ModelSpec spec = o.model;
+  spec.path = o.paths[0];
+  GRAFT_ASSIGN_OR_RETURN(const tf::LoadedModel model, tf::LoadModel(spec));
+  std::vector<importer::GraphInput> inputs;
+  std::vector<std::string> outputs;
+  std::vector<int> plan_inputs, plan_outputs;  // positions in the plan of the model's
+  for (const tf::Endpoint& input : model.inputs) {
+    inputs.push_back({input.tensor, input.dtype, input.shape});
+    GRAFT_ASSIGN_OR_RETURN(const int at, FindInput(engine.module(), input.key));
+    plan_inputs.push_back(at);
+  }
+  for (const tf::Endpoint& output : model.outputs) {
+    outputs.push_back(output.tensor);
+    GRAFT_ASSIGN_OR_RETURN(const int at, FindOutput(engine.module(), output.key));
+    plan_outputs.push_back(at);
+  }
+  GRAFT_ASSIGN_OR_RETURN(importer::ImportedGraph imported,
+                         importer::ImportGraph(model.graph, inputs, outputs));
+  GRAFT_RETURN_IF_ERROR(imported.module.Compact());
+  GRAFT_ASSIGN_OR_RETURN(const auto shapes, ParseShapes(o.shapes));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<Dims> dims, InputDims(engine, shapes));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> data, RandomInputs(engine, dims, o.seed));
+  std::vector<Tensor> model_data;
+  for (int at : plan_inputs) model_data.push_back(data[at]);
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> expected,
+                         reference::RunModule(imported.module, model_data));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> results, loaded.context->Run(data));
+  bool passed = true;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const std::string& name = model.outputs[i].key;
+    passed = Judge(o, "random", name, results[plan_outputs[i]], expected[i]) && passed;
+  }
+  return passed;
+}
+
+Result<bool> Run(const Options& o) {
+  const size_t wanted = o.reference.empty() ? 2 : 1;
+  if (o.paths.size() != wanted) {
+    return InvalidArgumentError("give MODEL and PLAN, or PLAN and --reference");
+  }
+  return o.reference.empty() ? CompareWithModel(o) : CompareWithFolder(o);
+}
+
 }  // namespace
 
 Command AddCompare(CLI::App& program) {
   auto o = std::make_shared<Options>();
-  CLI::App* app = program.add_subcommand("compare", "Compare a plan's results with stored ones");
-  app->add_option("PLAN", o->plan, "The plan")->required();
+  CLI::App* app =
+      program.add_subcommand("compare", "Compare a plan with its model, or with stored results");
+  app->add_option("PATHS", o->paths, "MODEL PLAN, or PLAN with --reference")
+      ->required()
+      ->expected(1, 2);
   app->add_option("--reference", o->reference,
-                  "Folder of CASE_in_INPUT.npy and CASE_out_OUTPUT.npy files")
-      ->required();
+                  "Folder of CASE_in_INPUT.npy and CASE_out_OUTPUT.npy files");
+  app->add_option("--shapes", o->shapes, "Shapes of the random inputs: name:1x224x224x3,…");
+  app->add_option("--seed", o->seed, "Seed of the random inputs");
+  app->add_option("--signature", o->model.signature, "Signature of a SavedModel");
   app->add_option("--tolerance", o->tolerance,
                   "Largest error, as a share of the output's largest value");
   app->add_option("--threads", o->threads, "Threads; 0: all processors");
