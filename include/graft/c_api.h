@@ -65,8 +65,8 @@ typedef struct graft_tensor {
   const void* data;
 } graft_tensor;
 
-/* A constant that lives outside of a plan. The engine calls release(release_state) once when it needs
- * the data no more, which may be as soon as it has packed it. */
+/* A constant that lives outside of a plan. The engine calls release(release_state) once when it
+ * needs the data no more, which may be as soon as it has packed it. */
 typedef struct graft_weight {
   graft_tensor tensor;
   void (*release)(void* release_state);
@@ -160,10 +160,13 @@ GRAFT_EXPORT graft_status* graft_convert_graph_def(const void* graph_def, size_t
                                                    const char* options_json,
                                                    graft_bytes** converted, graft_bytes** report);
 
-/* Builds the plan of a native segment, a serialised FunctionDef. `arguments` give dtype and dims of each of its arguments (no
- * data): the engine takes any dimensions and is tuned for these. Options as in graft_convert_graph_def. */
-GRAFT_EXPORT graft_status* graft_build_segment(const void* function_def, size_t size, const graft_tensor* arguments,
-                                               int32_t argument_count, const char* options_json, graft_bytes** plan);
+/* Builds the plan of a native segment, a serialised FunctionDef. `arguments` give dtype and dims of
+ * each of its arguments (no data): the engine takes any dimensions and is tuned for these. Options
+ * as in graft_convert_graph_def. */
+GRAFT_EXPORT graft_status* graft_build_segment(const void* function_def, size_t size,
+                                               const graft_tensor* arguments,
+                                               int32_t argument_count, const char* options_json,
+                                               graft_bytes** plan);
 
 #ifdef __cplusplus
 }

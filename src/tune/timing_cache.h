@@ -7,8 +7,8 @@
 // read or written costs one warning and nothing else.
 #pragma once
 
-#include <mutex>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
