@@ -24,13 +24,27 @@ std::string ProblemString(const BoundNode& node) {
   std::string text = ir::AttributesToString(node.attributes);
   auto append = [&](const BoundValue& v) {
     text += fmt::format(" {}", Describe(v.dtype, v.dims));
-    if (!v.dense()) text += fmt::format(":ld{}", v.row_stride);
+    if (v.in_place)
+      text += ":in_place";
+    else if (!v.dense())
+      text += fmt::format(":ld{}", v.row_stride);
     if (v.constant) text += ":const";
   };
   for (const BoundValue& v : node.inputs) append(v);
   text += " ->";
   for (const BoundValue& v : node.outputs) append(v);
   return text;
+}
+
+bool TakesStrides(const TacticTraits& traits, const BoundNode& node) {
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    const BoundValue& v = node.inputs[i];
+    if (!v.dense() && !v.in_place && (i > 0 || !traits.strided_inputs)) return false;
+  }
+  for (size_t i = 0; i < node.outputs.size(); ++i) {
+    if (!node.outputs[i].dense() && (i > 0 || !traits.strided_output)) return false;
+  }
+  return true;
 }
 
 namespace {
@@ -77,6 +91,12 @@ Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
   for (ir::ValueId id : node.outputs) {
     GRAFT_ASSIGN_OR_RETURN(BoundValue v, BindValue(module, module.value(id), symbols));
     bound.outputs.push_back(std::move(v));
+  }
+  if (node.kind() == ir::OpKind::kConcat) {
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const std::optional<ir::View>& view = module.value(node.inputs[i]).view;
+      bound.inputs[i].in_place = view && view->base == node.outputs[0];
+    }
   }
   return bound;
 }

@@ -36,6 +36,9 @@ struct BoundValue {
   Dims dims;
   int64_t row_stride = 1;
   const Tensor* constant = nullptr;  // the bytes, where the value is a constant
+  // An operand of a concatenation that was written where the result wants it: nothing is to be
+  // done.
+  bool in_place = false;
 
   bool dense() const {
     return dims.empty() || row_stride == dims.back() || CountElements(dims) == 0;
@@ -164,6 +167,10 @@ std::string ProblemString(const BoundNode& node);
 // follow the values' views.
 Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
                            std::span<const int64_t> symbols);
+
+// Whether a tactic with these traits takes the node's operands and results as they lie: rows may be
+// apart in the first of each only, where the tactic says so.
+bool TakesStrides(const TacticTraits& traits, const BoundNode& node);
 
 // Whether the operands of a bound node fit the op and give its results: what the shape rule could
 // not decide on symbols. Kernels trust what has passed.

@@ -25,18 +25,6 @@ bool Contains(const std::vector<int>& list, int item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
 
-// Only the first operand and the first result may have rows that are not dense, and only when the
-// tactic says so.
-bool TakesStrides(const TacticTraits& traits, const BoundNode& node) {
-  for (size_t i = 0; i < node.inputs.size(); ++i) {
-    if (!node.inputs[i].dense() && (i > 0 || !traits.strided_inputs)) return false;
-  }
-  for (size_t i = 0; i < node.outputs.size(); ++i) {
-    if (!node.outputs[i].dense() && (i > 0 || !traits.strided_output)) return false;
-  }
-  return true;
-}
-
 // One row is dense whatever the distance to the next.
 void ForgetStrideOfSingleRow(std::vector<BoundValue>& values) {
   for (BoundValue& v : values) {
@@ -292,6 +280,8 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
   nodes.reserve(module.node_count());
   for (ir::NodeId id = 0; id < module.node_count(); ++id) {
     GRAFT_ASSIGN_OR_RETURN(BoundNode node, BindNode(module, module.node(id), symbols));
+    // Sizes that only agree by the caller's word are known now; kernels trust them.
+    GRAFT_RETURN_IF_ERROR(VerifyBound(node).WithContext(node.name));
     ForgetStrideOfSingleRow(node.inputs);
     ForgetStrideOfSingleRow(node.outputs);
     nodes.push_back(std::move(node));

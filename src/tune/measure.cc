@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <random>
+
+#include "backend_api/tolerance.h"
 
 namespace graft {
 namespace {
@@ -160,32 +161,6 @@ class Bench {
   std::vector<void*> output_pointers_;
 };
 
-// Why `result` may not stand for `expected`; "" when it may. A wrong tactic is off by a share of
-// the result; rounding of any order of summation, and of Winograd's transforms, stays two orders of
-// magnitude below the bound.
-std::string Difference(const BoundValue& v, const std::vector<std::byte>& expected,
-                       const std::vector<std::byte>& result) {
-  if (v.dtype != DType::kFloat32) return "";
-  constexpr float kBound = 2e-4f;
-  const auto* a = reinterpret_cast<const float*>(expected.data());
-  const auto* b = reinterpret_cast<const float*>(result.data());
-  const int64_t columns = v.dims.empty() ? 1 : v.dims.back();
-  const int64_t rows = columns == 0 ? 0 : CountElements(v.dims) / columns;
-  float largest = 0, worst = 0;
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < columns; ++c) {
-      const float x = a[r * v.row_stride + c], y = b[r * v.row_stride + c];
-      if (std::isfinite(x) && !std::isfinite(y)) return "a result is not finite";
-      if (!std::isfinite(x)) continue;
-      largest = std::max(largest, std::abs(x));
-      worst = std::max(worst, std::abs(x - y));
-    }
-  }
-  if (worst > kBound * largest)
-    return fmt::format("off by {:.2g} of the largest result", worst / largest);
-  return "";
-}
-
 }  // namespace
 
 Result<std::vector<Measurement>> MeasureTactics(const ir::Module& module, const ir::Node& node,
@@ -242,8 +217,8 @@ Result<std::vector<Measurement>> MeasureTactics(const ir::Module& module, const 
     if (!entry.status.ok()) {
       measurements[t].rejected = entry.status.message();
     } else if (baseline >= 0 && static_cast<int>(t) != baseline) {
-      measurements[t].rejected =
-          Difference(bound.outputs[0], entries[baseline].result, entry.result);
+      measurements[t].rejected = Difference(bound.outputs[0], ToleranceOf(bound),
+                                            entries[baseline].result.data(), entry.result.data());
     }
   }
   return measurements;

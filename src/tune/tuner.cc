@@ -31,13 +31,24 @@ class Tuner {
         fingerprint_(backend.Fingerprint()) {}
 
   Result<StepChoice> Choose(const ir::Node& node, std::span<const TuningPoint> points) {
+    std::vector<BoundNode> bound;
+    for (const TuningPoint& point : points) {
+      GRAFT_ASSIGN_OR_RETURN(BoundNode at_point, BindNode(module_, node, point.symbols));
+      bound.push_back(std::move(at_point));
+    }
     std::vector<const Tactic*> tactics;
     std::string reasons;
     for (const Candidate& c : backend_.Candidates(module_, node)) {
-      if (c.refusal)
+      if (c.refusal) {
         reasons = c.refusal->reason;
-      else
+        continue;
+      }
+      const TacticTraits traits = c.tactic->Traits(module_, node);
+      if (std::ranges::all_of(bound, [&](const BoundNode& b) { return TakesStrides(traits, b); })) {
         tactics.push_back(c.tactic);
+      } else {
+        reasons = fmt::format("{}: rows that are not dense", c.tactic->name());
+      }
     }
     if (tactics.empty()) {
       return UnsupportedError("{}: {}", node.name,
@@ -46,10 +57,8 @@ class Tuner {
                                               : reasons);
     }
     std::vector<std::vector<double>> times;  // [point][tactic], microseconds
-    for (const TuningPoint& point : points) {
-      Result<BoundNode> bound = BindNode(module_, node, point.symbols);
-      if (!bound.ok()) return bound.status();
-      GRAFT_ASSIGN_OR_RETURN(std::vector<double> row, Times(node, *bound, tactics));
+    for (const BoundNode& at_point : bound) {
+      GRAFT_ASSIGN_OR_RETURN(std::vector<double> row, Times(node, at_point, tactics));
       times.push_back(std::move(row));
     }
     return Order(node, tactics, times);
@@ -103,8 +112,7 @@ class Tuner {
     return choice;
   }
 
-  std::string Key(const BoundNode& bound, const Tactic& tactic, const std::string& problem) const {
-    static_cast<void>(bound);
+  std::string Key(const Tactic& tactic, const std::string& problem) const {
     return fmt::format("{}@{} t{} [{}] {}", tactic.name(), tactic.version(), options_.threads,
                        fingerprint_, problem);
   }
@@ -128,14 +136,14 @@ class Tuner {
       least_cost = std::min(least_cost, costs.back());
     }
     for (size_t t = 0; t < tactics.size(); ++t) {
-      if (std::optional<Timing> timing = cache_.Find(Key(bound, *tactics[t], problem))) {
+      if (std::optional<Timing> timing = cache_.Find(Key(*tactics[t], problem))) {
         ++report_.remembered;
         if (!timing->rejected()) times[t] = timing->microseconds;
       } else if (options_.opt_level == 0 ||
                  (options_.opt_level <= 2 && costs[t] > least_cost * kModelFactor)) {
         ++report_.estimated;
         times[t] = costs[t];
-        cache_.Insert(Key(bound, *tactics[t], problem), {costs[t], false});
+        cache_.Insert(Key(*tactics[t], problem), {costs[t], false});
       } else {
         missing.push_back(static_cast<int>(t));
       }
@@ -154,7 +162,7 @@ class Tuner {
           report_.rejected.push_back({node.name, std::string(tactics[t]->name()), m.rejected});
         ++report_.measured;
         times[t] = good ? m.microseconds : std::numeric_limits<double>::infinity();
-        cache_.Insert(Key(bound, *tactics[t], problem), {good ? m.microseconds : -1, true});
+        cache_.Insert(Key(*tactics[t], problem), {good ? m.microseconds : -1, true});
       }
     }
     decided_[problem] = times;
