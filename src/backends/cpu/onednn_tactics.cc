@@ -136,9 +136,9 @@ struct Schedule {
 // A window of `rows` by `columns` pixels of images of the given size.
 memory::desc ImageDesc(int64_t images, int64_t channels, int64_t rows, int64_t columns,
                        const Spatial& size, int64_t stride) {
-  return {{images, channels, rows, columns},
-          kFloat,
-          {size[1] * size[2] * stride, 1, size[2] * stride, stride}};
+  // One image has no neighbour, and oneDNN is fast on tensors without gaps alone.
+  const int64_t image = images == 1 ? rows * columns : size[1] * size[2];
+  return {{images, channels, rows, columns}, kFloat, {image * stride, 1, size[2] * stride, stride}};
 }
 
 Block MakeBlock(const ConvProblem& p, const BoundEpilogue::Form& form, int64_t images,
@@ -295,7 +295,7 @@ Result<std::unique_ptr<BoundStep>> BindConv(const BoundNode& node, const ConvPro
                                             const PointwiseProgram& program,
                                             const FilterStrides& strides,
                                             const PackedWeights* packed) {
-  if (p.rows() == 0) return UnsupportedError("{}: nothing to compute", node.name);
+  if (p.multiply_adds() == 0) return UnsupportedError("{}: nothing to multiply", node.name);
   GRAFT_ASSIGN_OR_RETURN(BoundEpilogue epilogue, BoundEpilogue::Bind(node, program, 2));
   return Guard(node.name, [&]() -> Result<std::unique_ptr<BoundStep>> {
     const SequentialScope sequential;
@@ -303,12 +303,16 @@ Result<std::unique_ptr<BoundStep>> BindConv(const BoundNode& node, const ConvPro
     const memory::desc plain = FilterDesc(p.filter, strides);
     const BoundEpilogue::Form form = epilogue.form();
     Schedule whole = MakeSchedule(p, form, p.batch, 1, weights, plain);
-    // Its plain loops are no competition, and this is how it says that it has nothing better.
-    if (std::string_view(whole.blocks[0].desc.impl_info_str()).starts_with("ref")) {
-      return UnsupportedError("{}: oneDNN has no fast convolution for this", node.name);
-    }
     const int64_t row_blocks = p.batch >= kRowBlocks ? 1 : std::min(kRowBlocks, p.output[1]);
     Schedule parts = MakeSchedule(p, form, 1, row_blocks, weights, plain);
+    for (const Schedule* schedule : {&whole, &parts}) {
+      for (const Block& block : schedule->blocks) {
+        // Its plain loops are how oneDNN says that it has nothing better.
+        if (std::string_view(block.desc.impl_info_str()).starts_with("ref")) {
+          return UnsupportedError("{}: oneDNN has no fast convolution for this", node.name);
+        }
+      }
+    }
     return std::unique_ptr<BoundStep>(std::make_unique<OnednnStep>(
         node.name, p, std::move(epilogue), std::move(whole), std::move(parts)));
   });
@@ -347,7 +351,10 @@ class OnednnTactic : public Tactic {
   }
   // Milliseconds, at a rate a little below that of kernels which serve any shape: untimed, those
   // are the better choice.
-  static double CostOf(const ConvProblem& p) { return p.multiply_adds() / 13 / 3e6 + 0.002; }
+  static double CostOf(const ConvProblem& p) {
+    const double weights = static_cast<double>(p.filter.depth() * p.filter.output_channels);
+    return (p.multiply_adds() / 13 + weights / 2) / 3e6 + 0.002;
+  }
 
  private:
   std::string_view name_;
