@@ -3,7 +3,7 @@
 add_library(graft_flags INTERFACE)
 target_compile_options(graft_flags INTERFACE -Wall -Wextra -Werror=return-type -Wno-missing-field-initializers
                                              -fno-math-errno -ffp-contract=off)
-target_compile_definitions(graft_flags INTERFACE FMT_HEADER_ONLY SPDLOG_FMT_EXTERNAL)
+target_compile_definitions(graft_flags INTERFACE SPDLOG_FMT_EXTERNAL)
 target_include_directories(graft_flags INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
 if(GRAFT_SANITIZE)
   target_compile_options(graft_flags INTERFACE -fsanitize=${GRAFT_SANITIZE} -fno-omit-frame-pointer
