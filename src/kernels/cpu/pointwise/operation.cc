@@ -40,6 +40,12 @@ Result<PointwiseOperation> PointwiseOperation::Make(const PointwiseProblem& prob
       axes.push_back(axis);
     }
   }
+  // Results are written side by side within a row: where they lie apart (one channel of a wider
+  // buffer), each is a row of its own.
+  if (!axes.empty() && strides.back()[axes.back()] != 1) {
+    dims.push_back(1);
+    axes.push_back(problem.output.size() - 1);
+  }
   const size_t rank = dims.size();
   if (rank >= 1) operation.columns_ = dims[rank - 1];
   if (rank >= 2) operation.rows_ = dims[rank - 2];

@@ -197,8 +197,8 @@ TEST(Pointwise, Broadcasts) {
 }
 
 TEST(Pointwise, StridedRowsInPlace) {
-  // A window of 3 columns in rows of 5, and one of 300 in rows of 301.
-  for (const auto& [columns, stride] : {std::pair<int64_t, int64_t>{3, 5}, {300, 301}}) {
+  // A window of 3 columns in rows of 5, one of 300 in rows of 301, and a single column.
+  for (const auto& [columns, stride] : {std::pair<int64_t, int64_t>{3, 5}, {300, 301}, {1, 33}}) {
     const int64_t rows = 1000;
     std::vector<float> x = RandomFloats(rows * stride);
     const std::vector<float> before = x;
