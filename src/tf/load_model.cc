@@ -71,6 +71,7 @@ class Loader {
     GRAFT_RETURN_IF_ERROR(ChooseOutputs());
     GRAFT_RETURN_IF_ERROR(ChooseInputs());
     GRAFT_RETURN_IF_ERROR(Freeze(objects));
+    StripDebugOps(&graph);
     DropIdleControlEdges(&graph);
     ReadConstantsDirectly(&graph);
     GRAFT_RETURN_IF_ERROR(PruneWhole());

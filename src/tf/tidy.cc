@@ -66,6 +66,25 @@ std::vector<bool> PureCones(const GraphDef& graph, const NodeIndex& index) {
 
 }  // namespace
 
+void StripDebugOps(GraphDef* graph) {
+  for (NodeDef& node : graph->nodes) {
+    if (node.op == "Assert") {
+      std::erase_if(node.inputs, [](const std::string& input) { return !input.starts_with('^'); });
+      node.op = "NoOp";
+      node.attrs.clear();
+    } else if ((node.op == "CheckNumerics" || node.op == "Print") && !node.inputs.empty()) {
+      // Print's further operands are what it prints.
+      std::vector<std::string> kept;
+      for (size_t i = 0; i < node.inputs.size(); ++i) {
+        if (i == 0 || node.inputs[i].starts_with('^')) kept.push_back(node.inputs[i]);
+      }
+      node.inputs = std::move(kept);
+      node.op = "Identity";
+      std::erase_if(node.attrs, [](const auto& attr) { return attr.first != "T"; });
+    }
+  }
+}
+
 void DropIdleControlEdges(GraphDef* graph) {
   const Result<NodeIndex> index = NodeIndex::Of(graph->nodes);
   if (!index.ok()) return;

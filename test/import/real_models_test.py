@@ -31,9 +31,10 @@ HANDTRACK_REFUSALS = {
     "Op type Where is not supported.",
     "it runs inside a loop",
 }
-# Relative to the largest output: the models' depth amplifies rounding, and basic_pitch normalises a
-# logarithm of sums near zero.
-TOLERANCE = 3e-4
+# Relative to the largest output. basic_pitch normalises a logarithm of sums near zero: TensorFlow's own kernels
+# (TF_ENABLE_ONEDNN_OPTS=0) are 1.3e-4 from the stored outputs of its photo-like case.
+TOLERANCE = {"basic_pitch": 1.3e-4}
+DEFAULT_TOLERANCE = 1e-4
 
 pytestmark = pytest.mark.skipif(not os.environ.get("GRAFT_MODELS"), reason="GRAFT_MODELS is not set")
 
@@ -77,7 +78,7 @@ def test_computes_the_stored_outputs(results, name):
         assert actual.shape == wanted.shape
         error = np.abs(actual - wanted).max() / np.abs(wanted).max()
         print(f"{name}: {error:.2g} of the largest output")
-        assert error < TOLERANCE
+        assert error < TOLERANCE.get(name, DEFAULT_TOLERANCE)
 
 
 def test_detection_keeps_loops_and_suppression(results):
