@@ -216,6 +216,7 @@ Result<std::vector<Measurement>> MeasureTactics(const ir::Module& module, const 
     measurements[t].microseconds = entry.best;
     if (!entry.status.ok()) {
       measurements[t].rejected = entry.status.message();
+      measurements[t].refused = entry.status.code() == StatusCode::kUnsupported;
     } else if (baseline >= 0 && static_cast<int>(t) != baseline) {
       measurements[t].rejected = Difference(bound.outputs[0], ToleranceOf(bound),
                                             entries[baseline].result.data(), entry.result.data());

@@ -16,6 +16,7 @@ struct MeasureOptions {
 struct Measurement {
   double microseconds = 0;  // the least of several rounds
   std::string rejected;     // why the tactic must not be used here; empty: it may
+  bool refused = false;     // rejected by the tactic itself: this shape is not for it
 };
 
 // One measurement for each tactic. Each must bind the node or is rejected with the reason. Results

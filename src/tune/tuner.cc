@@ -158,7 +158,7 @@ class Tuner {
       for (size_t t = 0; t < tactics.size(); ++t) {
         const Measurement& m = measured[t];
         const bool good = m.rejected.empty();
-        if (!good)
+        if (!good && !m.refused)
           report_.rejected.push_back({node.name, std::string(tactics[t]->name()), m.rejected});
         ++report_.measured;
         times[t] = good ? m.microseconds : std::numeric_limits<double>::infinity();
