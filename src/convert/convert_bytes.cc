@@ -7,6 +7,7 @@
 #include "plan/plan_file.h"
 #include "tf/inline.h"
 #include "tf/opdefs.h"
+#include "tf/tidy.h"
 
 namespace graft::convert {
 namespace {

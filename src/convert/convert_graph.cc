@@ -3,6 +3,7 @@
 #include <chrono>
 #include <set>
 
+#include "backends/reference/evaluator.h"
 #include "plan/plan_file.h"
 #include "runtime/backend_table.h"
 
@@ -19,6 +20,25 @@ double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+// Computes what constants alone decide, so that a backend sees a filter that is reshaped or scaled
+// before it is used as the constant that it will be. The nodes stay: they are the graph's.
+void MarkConstants(ir::Module& module) {
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    if (module.removed(id) || module.node(id).kind() == ir::OpKind::kOpaque) continue;
+    const ir::Node& node = module.node(id);
+    std::vector<Tensor> operands;
+    for (ir::ValueId v : node.inputs) {
+      if (module.value(v).constant) operands.push_back(*module.value(v).constant);
+    }
+    if (node.inputs.empty() || operands.size() != node.inputs.size()) continue;
+    Result<std::vector<Tensor>> results = reference::Evaluate(module, node, operands);
+    if (!results.ok()) continue;  // what the reference kernels do not take stays a computation
+    for (size_t i = 0; i < results->size(); ++i) {
+      module.value(node.outputs[i]).constant = std::move((*results)[i]);
+    }
+  }
+}
+
 class Converter {
  public:
   Converter(const tf::GraphDef& graph, const std::vector<importer::GraphInput>& inputs,
@@ -31,6 +51,7 @@ class Converter {
     GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(options_.build.backend));
     auto start = std::chrono::steady_clock::now();
     GRAFT_ASSIGN_OR_RETURN(imported_, importer::ImportGraph(graph_, inputs_, outputs_));
+    MarkConstants(imported_.module);
     report_->seconds.import += SecondsSince(start);
 
     start = std::chrono::steady_clock::now();
