@@ -1,8 +1,7 @@
 #include "convert/convert_model.h"
 
-#include <sys/resource.h>
-
 #include <chrono>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -16,6 +15,15 @@ using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Not getrusage: its maximum is inherited from the process that started this one.
+int64_t PeakResidentBytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string field; status >> field;) {
+    if (int64_t kilobytes = 0; field == "VmHWM:" && status >> kilobytes) return kilobytes * 1024;
+  }
+  return 0;
 }
 
 bool Names(const tf::Endpoint& endpoint, const std::string& name) {
@@ -69,9 +77,7 @@ class ModelConverter {
     report_.convert.seconds.read = read_seconds;
     if (Status status = convert_.build.cache->Flush(); !status.ok())
       report_.warnings.push_back(status.message());
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    report_.peak_rss_bytes = usage.ru_maxrss * 1024;
+    report_.peak_rss_bytes = PeakResidentBytes();
     return std::move(report_);
   }
 
@@ -88,6 +94,16 @@ class ModelConverter {
       source.output_names.push_back(output.key);
     }
     source.points = points_;
+    std::vector<std::string> denied;
+    for (const tf::NodeDef& node : model_.graph.nodes) {
+      if (convert_.candidates.denied_nodes.contains(node.name)) {
+        denied.push_back(fmt::format("{} ({})", node.name, node.op));
+      }
+    }
+    if (!denied.empty()) {
+      return UnsupportedError("a plan needs the whole model, but these nodes are denied: {}",
+                              fmt::join(denied, ", "));
+    }
     Result<BuiltEngine> built = BuildEngine(source, convert_.build, &plan_seconds_);
     if (!built.ok()) {
       return built.status().code() == StatusCode::kUnsupported

@@ -75,7 +75,7 @@ Status InspectModel(const Options& o) {
   tf::ModelSpec spec;
   spec.path = o.path;
   if (!o.tag.empty()) spec.tags = {o.tag};
-  spec.signature = o.signature;
+  if (!o.signature.empty()) spec.signature = o.signature;
   GRAFT_ASSIGN_OR_RETURN(const tf::LoadedModel model, tf::LoadModel(spec));
   for (const tf::Endpoint& t : model.inputs) {
     std::printf("inputs['%s'] tensor_info: dtype: %s name: %s\n", t.key.c_str(),
