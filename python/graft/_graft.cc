@@ -71,6 +71,9 @@ nb::object NewArray(nb::handle numpy, int32_t dtype, const int64_t* dims, int32_
   return numpy.attr("empty")(nb::tuple(shape), nb::arg("dtype") = DTypeName(dtype));
 }
 
+// What Python's str() gives.
+std::string TextOf(nb::handle object) { return nb::str(object).c_str(); }
+
 // The address of a NumPy array's first element.
 void* DataOf(nb::handle array) {
   return reinterpret_cast<void*>(nb::cast<uintptr_t>(array.attr("ctypes").attr("data")));
@@ -118,11 +121,10 @@ class Engine {
       if (i < 0) throw nb::value_error(("there is no input '" + name + "'").c_str());
       nb::object array = numpy_.attr("ascontiguousarray")(value);
       // ascontiguousarray makes a scalar a vector; the shape comes from the caller's array.
-      if (!array.attr("dtype").equal(input_dtypes_[i])) {
-        throw nb::type_error(("input '" + name + "' has dtype " +
-                              nb::cast<std::string>(nb::str(array.attr("dtype"))) +
-                              ", the engine takes " +
-                              nb::cast<std::string>(nb::str(input_dtypes_[i])))
+      const nb::object dtype = array.attr("dtype");
+      if (!dtype.equal(input_dtypes_[i])) {
+        throw nb::type_error(("input '" + name + "' has dtype " + TextOf(dtype) +
+                              ", the engine takes " + TextOf(input_dtypes_[i]))
                                  .c_str());
       }
       for (nb::handle d : nb::tuple(numpy_.attr("shape")(value)))

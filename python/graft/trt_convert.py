@@ -18,6 +18,7 @@ import sys
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2
 from tensorflow.python.eager import context, wrap_function
+from tensorflow.python.eager.polymorphic_function import concrete_function
 from tensorflow.python.framework import convert_to_constants
 from tensorflow.python.util import nest
 
@@ -363,14 +364,16 @@ class TrtGraphConverterV2:
             graph_def, feeds, [t.name for t in frozen.outputs], [], self._options
         )
         self._converted_graph_def = converted
-        rebuilt = wrap_function.function_from_graph_def(
+        graph = wrap_function.function_from_graph_def(
             converted, [t.name for t in frozen.inputs], [t.name for t in frozen.outputs]
-        )
+        ).graph
         # The caller passes and gets what the signature says, not a flat list.
-        rebuilt.graph.structured_outputs = nest.pack_sequence_as(
-            function.graph.structured_outputs, rebuilt.graph.structured_outputs
-        )
-        rebuilt.graph.structured_input_signature = function.structured_input_signature
+        graph.structured_outputs = nest.pack_sequence_as(function.graph.structured_outputs, graph.structured_outputs)
+        graph.structured_input_signature = function.structured_input_signature
+        rebuilt = concrete_function.ConcreteFunction.from_func_graph(graph, function.function_type, {})
+        # The flat names that a call without structure and saving go by; TensorFlow has no public way to set them.
+        rebuilt._arg_keywords = function._arg_keywords
+        rebuilt._num_positional_args = function._num_positional_args
         self._converted_func = rebuilt
         return rebuilt
 
