@@ -1,0 +1,336 @@
+"""The graft program: exit codes, reports, and what it says about bad input."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+import small_models
+import support
+from support import BAD_INPUT, CHECK_FAILED, USAGE, graft
+
+META = support.ROOT / "test/data/tf/meta/model.meta"
+
+
+def contents(path):
+    """Every file under a path with its bytes."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return {file: file.read_bytes() for file in files}
+
+
+@pytest.fixture
+def out(tmp_path):
+    """A folder for outputs alone."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+# ---- convert
+
+
+@pytest.mark.parametrize("model", ["frozen_graph", "v1_saved_model", "v2_saved_model"])
+def test_convert_reports_and_leaves_its_input_alone(model, request, out):
+    path = request.getfixturevalue(model)
+    before = contents(path)
+    report = support.convert(path, "--plan", out / "m.plan", "--output", out / "converted")
+    assert contents(path) == before
+    assert sorted(p.name for p in out.iterdir()) == ["converted", "m.plan"]
+    for field in (
+        *("nodes_before", "nodes_after", "engines", "total_ops", "converted_ops"),
+        "peak_rss_bytes",
+    ):
+        assert type(report[field]) is int, field
+    assert set(report["seconds"]) >= {"read", "import", "passes", "partition", "tune", "write"}
+    # A converted SavedModel serves all signatures; the one of TensorFlow 2 has two graphs.
+    assert report["engines"] == (2 if model == "v2_saved_model" else 1)
+    assert 0 < report["peak_rss_bytes"] < 300e6
+    assert 0 < report["converted_ops"] == report["total_ops"]
+    assert report["nodes_after"] < report["nodes_before"]
+    assert report["unconverted"] == []
+
+
+def test_convert_reads_a_meta_graph(out):
+    support.convert(META, "--outputs", "y:0", "--minimum-segment-size", 1, "--plan", out / "m.plan")
+    np.save(out / "x.npy", np.array([[1, 2], [-9, 0]], np.float32))
+    graft("run", out / "m.plan", "--input", f"x={out / 'x.npy'}", "--output", out)
+    assert np.load(out / "y.npy").tolist() == [[16, 20, 24], [0, 0, 0]]
+
+
+def test_denied_nodes_stay_and_are_reported(frozen_graph, out):
+    report = support.convert(frozen_graph, "--deny", "pool", "--output", out / "converted.pb")
+    (left,) = [node for node in report["unconverted"] if node["name"] == "pool"]
+    assert left["op"] == "MaxPool"
+    assert "segmenter option" in left["reason"]
+    assert report["engines"] == 2
+
+
+def test_minimum_segment_size_holds(frozen_graph, out):
+    report = support.convert(frozen_graph, "--minimum-segment-size", 50, "--output", out / "c.pb")
+    assert report["engines"] == 0
+    assert report["converted_ops"] == 0
+    assert len(report["unconverted"]) == report["total_ops"]
+
+
+def test_given_inputs_and_outputs_cut_the_graph(frozen_graph, out):
+    support.convert(
+        frozen_graph, "--inputs", "image:0[2,16,16,3]", "--outputs", "features:0,logits:0",
+        "--plan", out / "m.plan",
+    )  # fmt: skip
+    np.save(out / "image.npy", small_models.images(2))
+    graft("run", out / "m.plan", "--input", f"image={out / 'image.npy'}", "--output", out)
+    reference = small_models.expected(2)
+    for name in ("features", "logits"):
+        assert support.relative_error(np.load(out / f"{name}.npy"), reference[name]) <= 1e-4
+
+
+def test_dump_writes_the_module_after_each_pass_that_changed_it(frozen_graph, out):
+    dump = out / "dump"
+    support.convert(frozen_graph, "--plan", out / "m.plan", "--dump", dump)
+    stages = sorted(dump.rglob("*.ir"))
+    assert len(stages) > 2
+    assert all(re.match(r"\d{3}-[a-z0-9-]+\.ir$", stage.name) for stage in stages)
+
+
+def test_a_disabled_pass_does_not_run(frozen_graph, out):
+    def stages(*options):
+        dump = out / f"dump{len(options)}"
+        support.convert(frozen_graph, "--plan", out / "m.plan", "--dump", dump, *options)
+        return {stage.stem.partition("-")[2] for stage in dump.rglob("*.ir")}
+
+    every = stages()
+    name = next(stage for stage in sorted(every) if "fuse" in stage)
+    without = stages("--disable-pass", name)
+    assert name not in without
+
+
+def test_an_unknown_pass_is_refused(frozen_graph, out):
+    said = graft(
+        "convert", frozen_graph, "--plan", out / "m.plan", "--disable-pass", "no-such", expect=USAGE
+    )
+    assert "no-such" in said
+
+
+# ---- bad models
+
+
+def truncated_pb(frozen_graph, v1_saved_model, folder):
+    (folder / "model.pb").write_bytes(frozen_graph.read_bytes()[:-7])
+    return [folder / "model.pb"], ["model.pb"]
+
+
+def missing_file(frozen_graph, v1_saved_model, folder):
+    return [folder / "none.pb"], ["none.pb"]
+
+
+def text_graph(frozen_graph, v1_saved_model, folder):
+    (folder / "model.pbtxt").write_text("node { name: 'x' op: 'Placeholder' }")
+    return [folder / "model.pbtxt"], ["model.pbtxt", "text"]
+
+
+def empty_folder(frozen_graph, v1_saved_model, folder):
+    (folder / "model").mkdir()
+    return [folder / "model"], [str(folder / "model")]
+
+
+def missing_checkpoint(frozen_graph, v1_saved_model, folder):
+    shutil.copy(META, folder / "model.meta")
+    return [folder / "model.meta", "--outputs", "y:0"], [str(folder / "model")]
+
+
+def damaged_variables(frozen_graph, v1_saved_model, folder):
+    shutil.copytree(v1_saved_model, folder / "model")
+    data = folder / "model/variables/variables.data-00000-of-00001"
+    damaged = bytearray(data.read_bytes())
+    damaged[100] ^= 1
+    data.write_bytes(damaged)
+    return [folder / "model"], ["variables", "checksum"]
+
+
+def of_a_newer_tensorflow(frozen_graph, v1_saved_model, folder):
+    from tensorflow.core.framework import graph_pb2
+
+    graph = graph_pb2.GraphDef.FromString(frozen_graph.read_bytes())
+    graph.versions.min_consumer = 99999
+    (folder / "model.pb").write_bytes(graph.SerializeToString())
+    return [folder / "model.pb"], ["model.pb", "99999"]
+
+
+def chunked_model(frozen_graph, v1_saved_model, folder):
+    (folder / "model").mkdir()
+    (folder / "model/saved_model.cpb").write_bytes(b"riegeli")
+    return [folder / "model"], ["saved_model.cpb"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        truncated_pb,
+        missing_file,
+        text_graph,
+        empty_folder,
+        missing_checkpoint,
+        damaged_variables,
+        of_a_newer_tensorflow,
+        chunked_model,
+    ],
+)
+def test_a_bad_model_is_refused_by_name(make, frozen_graph, v1_saved_model, tmp_path, out):
+    arguments, texts = make(frozen_graph, v1_saved_model, tmp_path)
+    said = graft(
+        "convert", *arguments, "--plan", out / "m.plan", "--output", out / "converted",
+        expect=BAD_INPUT,
+    )  # fmt: skip
+    for text in texts:
+        assert text in said
+    assert list(out.iterdir()) == []
+
+
+def test_a_plan_of_a_part_is_refused_with_the_ops_left_out(frozen_graph, out):
+    said = graft("convert", frozen_graph, "--deny", "pool", "--plan", out / "p", expect=BAD_INPUT)
+    assert "pool" in said and "MaxPool" in said
+    assert list(out.iterdir()) == []
+
+
+def test_an_existing_output_is_not_lost_by_a_failure(frozen_graph, plan, out):
+    kept = out / "m.plan"
+    shutil.copy(plan, kept)
+    graft("convert", out / "none.pb", "--plan", kept, expect=BAD_INPUT)
+    assert kept.read_bytes() == plan.read_bytes()
+    assert list(out.iterdir()) == [kept]
+
+
+# ---- usage
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["frobnicate"],
+        ["convert"],
+        ["convert", "model.pb", "--opt-level", "9"],
+        ["convert", "model.pb", "--no-such-option"],
+        ["run"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage(arguments):
+    assert graft(*arguments, expect=USAGE)
+
+
+@pytest.mark.parametrize(
+    "arguments, texts",
+    [
+        (["--tag", "train"], ["train", "serve"]),
+        (["--signature", "predict"], ["predict", "serving_default"]),
+        (["--outputs", "nothing:0"], ["nothing"]),
+    ],
+    ids=["tag", "signature", "output"],
+)
+def test_what_the_model_lacks_is_wrong_usage(v1_saved_model, out, arguments, texts):
+    said = graft("convert", v1_saved_model, *arguments, "--plan", out / "p", expect=USAGE)
+    assert str(v1_saved_model) in said
+    for text in texts:
+        assert text in said
+    assert list(out.iterdir()) == []
+
+
+def test_malformed_shapes_are_wrong_usage(frozen_graph, out):
+    said = graft(
+        "convert", frozen_graph, "--shapes", "image:1xx", "--plan", out / "p", expect=USAGE
+    )
+    assert "image:1xx" in said
+
+
+@pytest.mark.parametrize("command", ["convert", "run", "bench", "inspect", "compare"])
+def test_help_has_an_example(command):
+    assert f"graft {command}" in graft(command, "--help").partition("Example")[2]
+
+
+# ---- run, compare, bench, inspect, plan verify
+
+
+def test_run_writes_every_output(plan, out):
+    image = small_models.images(3)
+    np.save(out / "image.npy", image)
+    graft("run", plan, "--input", f"image={out / 'image.npy'}", "--output", out / "results")
+    (result,) = (out / "results").iterdir()
+    assert support.relative_error(np.load(result), small_models.expected(3)["classes"]) <= 1e-4
+
+
+def test_run_without_data_is_wrong_usage(plan):
+    assert "image" in graft("run", plan, expect=USAGE)
+
+
+def test_random_data_comes_from_the_seed(plan, out):
+    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
+        graft("run", plan, "--random", seed, "--output", out / folder)
+    a, b, c = (np.load(next((out / folder).iterdir())) for folder in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_an_array_of_the_wrong_dtype_is_refused(plan, out):
+    np.save(out / "image.npy", np.zeros((1, 16, 16, 3)))
+    said = graft("run", plan, "--input", f"image={out / 'image.npy'}", expect=USAGE)
+    assert "image" in said
+
+
+def make_reference(folder, scale=1.0):
+    np.save(folder / "case_in_image.npy", small_models.images(2))
+    np.save(folder / "case_out_classes.npy", small_models.expected(2)["classes"] * np.float32(scale))
+
+
+def test_compare_passes_on_the_same_numbers(plan, out):
+    make_reference(out)
+    assert "PASSED" in graft("compare", plan, "--reference", out)
+
+
+def test_compare_fails_on_other_numbers(plan, out):
+    make_reference(out, scale=1.01)
+    assert "FAILED" in graft("compare", plan, "--reference", out, expect=CHECK_FAILED)
+
+
+def test_compare_needs_references(plan, out):
+    assert str(out) in graft("compare", plan, "--reference", out, expect=BAD_INPUT)
+
+
+def test_bench_reports_latency_and_layers(plan, out):
+    graft(
+        "bench", plan, "--batch", 2, "--threads", 1, "--duration", 0.1, "--layers",
+        "--json", out / "bench.json",
+    )  # fmt: skip
+    figures = json.loads((out / "bench.json").read_text())
+    assert set(figures["latency_ms"]) >= {"min", "mean", "median", "p90", "p95", "p99"}
+    assert figures["layers"]
+    assert all(layer["tactic"] and layer["ms"] >= 0 for layer in figures["layers"])
+
+
+def test_inspect_shows_models_and_plans(frozen_graph, v1_saved_model, plan, out):
+    support.convert(v1_saved_model, "--output", out / "converted")
+    assert "Conv2D" in graft("inspect", frozen_graph)
+    assert "inputs['image']" in graft("inspect", v1_saved_model)
+    assert "TRTEngineOp_000_000" in graft("inspect", out / "converted")
+    assert "TensorRTInputPH_0" in graft("inspect", plan)
+
+
+def test_verify_accepts_a_good_plan(plan):
+    assert "good" in graft("plan", "verify", plan)
+
+
+@pytest.mark.parametrize("place", [0.02, 0.5, 0.98])
+def test_verify_finds_a_changed_byte(plan, out, place):
+    data = bytearray(plan.read_bytes())
+    data[int(place * len(data))] ^= 0x10
+    (out / "damaged.plan").write_bytes(data)
+    assert "damaged.plan" in graft("plan", "verify", out / "damaged.plan", expect=CHECK_FAILED)
+
+
+@pytest.mark.parametrize("command", [["run", "--random", 1], ["bench"], ["inspect"]])
+def test_a_truncated_plan_is_bad_input(plan, out, command):
+    (out / "short.plan").write_bytes(plan.read_bytes()[:-64])
+    said = graft(command[0], out / "short.plan", *command[1:], expect=BAD_INPUT)
+    assert "short.plan" in said

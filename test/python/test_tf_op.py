@@ -1,0 +1,270 @@
+"""TRTEngineOp inside TensorFlow: engines run, and when they cannot, the native segment does."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+import small_models
+import support
+from support import EngineCalls, assert_close
+
+import tensorflow as tf
+from graft import _op_library
+
+v1 = tf.compat.v1
+KEYS = ("logits", "classes")
+FETCHES = {key: f"{key}:0" for key in KEYS}
+
+
+def expected(batch, seed=1):
+    reference = small_models.expected(batch, seed)
+    return {key: reference[key] for key in KEYS}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def op_library():
+    _op_library.load()
+
+
+@pytest.fixture(scope="module")
+def converted(frozen_graph, tmp_path_factory):
+    """The converted GraphDef."""
+    path = tmp_path_factory.mktemp("converted") / "model.pb"
+    report = support.convert(frozen_graph, "--outputs", "logits:0,classes:0", "--output", path)
+    assert report["engines"] == 1
+    return v1.GraphDef.FromString(path.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def converted_saved_model(v2_saved_model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("converted") / "model"
+    support.convert(v2_saved_model, "--output", path)
+    return path
+
+
+def engine_node(graph):
+    (node,) = [node for node in graph.node if node.op == "TRTEngineOp"]
+    return node
+
+
+def changed(graph, suffix, **attributes):
+    """The same graph, attributes of its engine node changed; a name of its own for the counters."""
+    copy = v1.GraphDef()
+    copy.CopyFrom(graph)
+    node = engine_node(copy)
+    for name, value in attributes.items():
+        node.attr[name].CopyFrom(value)
+    old, node.name = node.name, f"{node.name}_{suffix}"
+    for reader in copy.node:
+        for i, name in enumerate(reader.input):
+            if name.split(":")[0] == old:
+                reader.input[i] = node.name + name[len(old) :]
+    return copy
+
+
+def string(value):
+    return v1.AttrValue(s=value)
+
+
+class Session:
+    """A session over a graph, run with an image."""
+
+    def __init__(self, graph_def, **config):
+        self._graph = tf.Graph()
+        with self._graph.as_default():
+            tf.import_graph_def(graph_def, name="")
+        self._session = v1.Session(graph=self._graph, config=v1.ConfigProto(**config))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._session.close()
+
+    def run(self, image):
+        return self._session.run(FETCHES, {"image:0": image})
+
+
+@pytest.mark.parametrize("batch", [1, 2, 9])
+def test_the_engine_runs_and_agrees(converted, batch):
+    with EngineCalls() as engines, Session(converted) as session:
+        values = session.run(small_models.images(batch))
+    engines.assert_engine_ran()
+    assert_close(values, expected(batch))
+
+
+def test_a_session_runs_many_shapes_on_one_engine(converted):
+    with EngineCalls() as engines, Session(converted) as session:
+        for batch in (4, 1, 7, 4):
+            assert_close(session.run(small_models.images(batch)), expected(batch))
+    assert (engines.calls, engines.fallbacks) == (4, 0)
+
+
+# ---- fallback
+
+
+def test_a_damaged_engine_falls_back(converted):
+    segment = bytearray(engine_node(converted).attr["serialized_segment"].s)
+    segment[len(segment) // 2] ^= 0xFF
+    graph = changed(converted, "damaged", serialized_segment=string(bytes(segment)))
+    with EngineCalls() as engines, Session(graph) as session:
+        for _ in range(3):
+            values = session.run(small_models.images(2))
+    assert (engines.calls, engines.fallbacks) == (0, 3)
+    node = _op_library.statistics()[engine_node(graph).name]
+    assert sum(node["reasons"].values()) == 3
+    assert all(node["reasons"]), "a reason has a text"
+    assert_close(values, expected(2))
+
+
+def test_bytes_that_are_no_engine_fall_back(converted):
+    graph = changed(converted, "garbage", serialized_segment=string(b"not an engine"))
+    with EngineCalls() as engines, Session(graph) as session:
+        values = session.run(small_models.images(2))
+    assert (engines.calls, engines.fallbacks) == (0, 1)
+    assert_close(values, expected(2))
+
+
+def test_an_input_outside_the_recorded_shapes_falls_back(converted):
+    shapes = v1.AttrValue()
+    shapes.CopyFrom(engine_node(converted).attr["input_shapes"])
+    shapes.list.shape[0].dim[0].size = 3
+    graph = changed(converted, "shapes", input_shapes=shapes)
+    with EngineCalls() as engines, Session(graph) as session:
+        assert_close(session.run(small_models.images(3)), expected(3))
+        assert_close(session.run(small_models.images(2)), expected(2))
+    assert (engines.calls, engines.fallbacks) == (1, 1)
+    (reason,) = _op_library.statistics()[engine_node(graph).name]["reasons"]
+    assert "input 0 has shape [2,16,16,3]" in reason
+
+
+def test_fallback_can_be_forbidden(converted, monkeypatch):
+    monkeypatch.setenv("TF_TRT_ALLOW_ENGINE_NATIVE_SEGMENT_EXECUTION", "False")
+    graph = changed(converted, "forbidden", serialized_segment=string(b"not an engine"))
+    with Session(graph) as session, pytest.raises(tf.errors.AbortedError) as raised:
+        session.run(small_models.images(1))
+    assert "User disallowed engine native segment execution." in str(raised.value)
+
+
+# ---- building at the first run
+
+
+def test_an_engine_is_built_at_its_first_run(converted):
+    graph = changed(converted, "empty", serialized_segment=string(b""))
+    with EngineCalls() as engines, Session(graph) as session:
+        for batch in (2, 5):
+            assert_close(session.run(small_models.images(batch)), expected(batch))
+    assert (engines.calls, engines.fallbacks) == (2, 0)
+
+
+def test_building_at_run_time_can_be_forbidden(converted):
+    graph = changed(
+        converted, "no_build", serialized_segment=string(b""),
+        _allow_build_at_runtime=v1.AttrValue(b=False),
+    )  # fmt: skip
+    with EngineCalls() as engines, Session(graph) as session:
+        assert_close(session.run(small_models.images(2)), expected(2))
+    assert (engines.calls, engines.fallbacks) == (0, 1)
+    (reason,) = _op_library.statistics()[engine_node(graph).name]["reasons"]
+    assert reason == (
+        "Found no engine in cache matching input shapes. Not building a new engine because "
+        "allow_build_at_runtime=False"
+    )
+
+
+def test_a_built_engine_goes_into_a_file_and_back(converted, tmp_path):
+    graph = changed(converted, "kept", serialized_segment=string(b""))
+    file = str(tmp_path / "engines")
+    with Session(graph) as session:
+        session.run(small_models.images(1))
+        with session._graph.as_default():
+            name = engine_node(graph).name
+            operation = session._graph.create_op(
+                "SerializeTRTResource",
+                [tf.constant(name), tf.constant(file)],
+                [],
+                attrs={"save_gpu_specific_engines": v1.AttrValue(b=True)},
+            )
+        session._session.run(operation)
+    (record,) = tf.compat.v1.io.tf_record_iterator(file)
+    assert len(record) > 100
+
+
+# ---- threads and processes
+
+
+def test_eight_threads_with_one_inter_op_thread(converted):
+    """Neither a deadlock nor another result, and no threads that stay."""
+    images = [small_models.images(1 + i % 3, seed=i) for i in range(8)]
+    config = {"inter_op_parallelism_threads": 1, "intra_op_parallelism_threads": 2}
+    failures = []
+
+    def thread_count():
+        return len(os.listdir("/proc/self/task"))
+
+    with EngineCalls() as engines, Session(converted, **config) as session:
+        alone = [session.run(image) for image in images]
+
+        def work(i):
+            try:
+                for _ in range(20):
+                    values = session.run(images[i])
+                    for key in KEYS:
+                        np.testing.assert_array_equal(values[key], alone[i][key])
+            except Exception as error:
+                failures.append(error)
+
+        def round_of_calls():
+            threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(timeout=120)
+                assert not thread.is_alive(), "deadlock"
+
+        round_of_calls()
+        before = thread_count()
+        round_of_calls()
+        round_of_calls()
+        assert thread_count() <= before
+    assert failures == []
+    engines.assert_engine_ran()
+
+
+# ---- whole SavedModels that `graft convert --output` writes
+
+
+def test_tensorflow_2_loads_a_converted_saved_model(converted_saved_model):
+    model = tf.saved_model.load(str(converted_saved_model))
+    image = tf.constant(small_models.images(2))
+    reference = small_models.expected(2)
+    with EngineCalls() as engines:
+        values = model.signatures["serving_default"](image)
+        features = model.signatures["features"](image)
+    engines.assert_engine_ran()
+    assert_close({key: value.numpy() for key, value in values.items()}, expected(2))
+    assert_close({"features": features["features"].numpy()}, {"features": reference["features"]})
+
+
+@pytest.mark.parametrize("key, outputs", [("serving_default", KEYS), ("features", ("features",))])
+def test_tensorflow_1_loads_a_converted_saved_model(converted_saved_model, key, outputs):
+    reference = small_models.expected(2)
+    with EngineCalls() as engines, tf.Graph().as_default(), v1.Session() as session:
+        meta = v1.saved_model.loader.load(session, ["serve"], str(converted_saved_model))
+        signature = meta.signature_def[key]
+        fetches = {name: info.name for name, info in signature.outputs.items()}
+        values = session.run(fetches, {signature.inputs["image"].name: small_models.images(2)})
+    engines.assert_engine_ran()
+    assert_close(values, {name: reference[name] for name in outputs})
+
+
+def test_a_converted_saved_model_stands_alone(v1_saved_model, tmp_path):
+    """Nothing of it refers to the folder it was made from."""
+    report = support.convert(v1_saved_model, "--output", tmp_path / "converted")
+    assert report["engines"] == 1
+    (tmp_path / "converted").rename(tmp_path / "moved")
+    model = tf.saved_model.load(str(tmp_path / "moved"))
+    values = model.signatures["serving_default"](tf.constant(small_models.images(2)))
+    assert_close({key: value.numpy() for key, value in values.items()}, expected(2))
