@@ -107,7 +107,9 @@ def _convert_graph_def(graph_def, inputs, outputs, denied, options):
     ]
     request["outputs"] = list(outputs)
     request["deny"] = list(denied)
-    converted, report = _graft.convert_graph_def(graph_def.SerializeToString(), json.dumps(request))
+    # Deterministic: a plan records the hash of what it was made from.
+    model = graph_def.SerializeToString(deterministic=True)
+    converted, report = _graft.convert_graph_def(model, json.dumps(request))
     result = graph_pb2.GraphDef()
     result.ParseFromString(converted)
     report = json.loads(report)
