@@ -105,10 +105,25 @@ def test_a_session_runs_many_shapes_on_one_engine(converted):
 # ---- fallback
 
 
-def test_a_damaged_engine_falls_back(converted):
-    segment = bytearray(engine_node(converted).attr["serialized_segment"].s)
+def damaged(graph):
+    segment = bytearray(engine_node(graph).attr["serialized_segment"].s)
     segment[len(segment) // 2] ^= 0xFF
-    graph = changed(converted, "damaged", serialized_segment=string(bytes(segment)))
+    return string(bytes(segment))
+
+
+NO_BUILD = {"_allow_build_at_runtime": v1.AttrValue(b=False)}
+
+
+def test_a_damaged_engine_is_built_again(converted):
+    graph = changed(converted, "rebuilt", serialized_segment=damaged(converted))
+    with EngineCalls() as engines, Session(graph) as session:
+        values = session.run(small_models.images(2))
+    assert (engines.calls, engines.fallbacks) == (1, 0)
+    assert_close(values, expected(2))
+
+
+def test_a_damaged_engine_that_may_not_be_built_falls_back(converted):
+    graph = changed(converted, "damaged", serialized_segment=damaged(converted), **NO_BUILD)
     with EngineCalls() as engines, Session(graph) as session:
         for _ in range(3):
             values = session.run(small_models.images(2))
@@ -120,7 +135,7 @@ def test_a_damaged_engine_falls_back(converted):
 
 
 def test_bytes_that_are_no_engine_fall_back(converted):
-    graph = changed(converted, "garbage", serialized_segment=string(b"not an engine"))
+    graph = changed(converted, "garbage", serialized_segment=string(b"not an engine"), **NO_BUILD)
     with EngineCalls() as engines, Session(graph) as session:
         values = session.run(small_models.images(2))
     assert (engines.calls, engines.fallbacks) == (0, 1)
@@ -142,7 +157,7 @@ def test_an_input_outside_the_recorded_shapes_falls_back(converted):
 
 def test_fallback_can_be_forbidden(converted, monkeypatch):
     monkeypatch.setenv("TF_TRT_ALLOW_ENGINE_NATIVE_SEGMENT_EXECUTION", "False")
-    graph = changed(converted, "forbidden", serialized_segment=string(b"not an engine"))
+    graph = changed(converted, "forbidden", serialized_segment=damaged(converted), **NO_BUILD)
     with Session(graph) as session, pytest.raises(tf.errors.AbortedError) as raised:
         session.run(small_models.images(1))
     assert "User disallowed engine native segment execution." in str(raised.value)
@@ -160,10 +175,7 @@ def test_an_engine_is_built_at_its_first_run(converted):
 
 
 def test_building_at_run_time_can_be_forbidden(converted):
-    graph = changed(
-        converted, "no_build", serialized_segment=string(b""),
-        _allow_build_at_runtime=v1.AttrValue(b=False),
-    )  # fmt: skip
+    graph = changed(converted, "no_build", serialized_segment=string(b""), **NO_BUILD)
     with EngineCalls() as engines, Session(graph) as session:
         assert_close(session.run(small_models.images(2)), expected(2))
     assert (engines.calls, engines.fallbacks) == (0, 1)

@@ -1,0 +1,204 @@
+"""Real trained networks: converted nearly whole, into one engine, with the stored outputs.
+
+They are those of test/data/models, and of $GRAFT_MODELS: NAME.pb, NAME.json with inputs, outputs and
+references, and NAME/*.npy.
+"""
+
+import json
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+import support
+from support import EngineCalls
+
+FOLDERS = [support.ROOT / "test/data/models"]
+if "GRAFT_MODELS" in os.environ:
+    FOLDERS.append(pathlib.Path(os.environ["GRAFT_MODELS"]))
+MODELS = {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.json"))}
+
+# TensorFlow's own two CPU paths differ by 1.3e-2 on it.
+TOLERANCES = {"selfie_segmentation": 5e-4}
+# Detection: a loop resizes the images, and postprocessing selects boxes; both stay native.
+PARTLY_NATIVE = {"handtrack_ssd"}
+# On every backend, and in `make test`; the others take longer.
+SMALL = {"basic_pitch", "emotion", "blazeface", "selfie_segmentation"}
+
+every_model = pytest.mark.parametrize("name", sorted(MODELS))
+every_whole_model = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in SMALL else [pytest.mark.models])
+        for name in sorted(set(MODELS) - PARTLY_NATIVE)
+    ],
+)
+
+
+class Model:
+    def __init__(self, name):
+        self.name = name
+        self.graph = MODELS[name].with_suffix(".pb")
+        self.data = json.loads(MODELS[name].read_text())
+        self.output_names = [output["tensor"] for output in self.data["outputs"]]
+
+    def convert(self, *arguments):
+        inputs = ",".join(self._with_shape(one) for one in self.data["inputs"])
+        outputs = ",".join(self.output_names)
+        return support.convert(self.graph, "--inputs", inputs, "--outputs", outputs, *arguments)
+
+    @staticmethod
+    def _with_shape(one):
+        return f"{one['name']}:0[{','.join(map(str, one['shape']))}]"
+
+    def _load(self, part):
+        return np.load(MODELS[self.name].with_suffix("") / part["file"])
+
+    def cases(self):
+        """(inputs, outputs, tolerance of each output) of each stored reference."""
+        base = TOLERANCES.get(self.name, support.TOLERANCE)
+        for reference in self.data["references"]:
+            inputs = {name: self._load(part) for name, part in reference["inputs"].items()}
+            outputs, tolerances = {}, {}
+            for name, part in reference["outputs"].items():
+                outputs[name] = self._load(part)
+                noise = part.get("cpu_vs_wasm_max_abs_diff", 0) / max(part["max_abs"], 1e-30)
+                tolerances[name] = max(base, noise)
+            yield inputs, outputs, tolerances
+
+    def check(self, run):
+        """run: dict of inputs -> dict of outputs, both by tensor name."""
+        for inputs, references, tolerances in self.cases():
+            values = run(inputs)
+            for name, reference in references.items():
+                error = support.relative_error(values[name], reference)
+                assert error <= tolerances[name], f"{self.name} {name}: {error:.1e}"
+
+
+def by_tensor_name(outputs):
+    return {name if ":" in name else f"{name}:0": value for name, value in outputs.items()}
+
+
+def check_plan(model, plan):
+    import graft
+
+    engine = graft.Engine(str(plan))
+    model.check(lambda inputs: by_tensor_name(engine.run(inputs)))
+
+
+@every_whole_model
+def test_from_the_plan_alone(name, tmp_path):
+    model = Model(name)
+    report = model.convert("--plan", tmp_path / "m.plan")
+    assert report["engines"] == 1
+    assert report["converted_ops"] >= 0.95 * report["total_ops"], report["unconverted"]
+    check_plan(model, tmp_path / "m.plan")
+
+
+@every_whole_model
+def test_on_the_fake_device(name, tmp_path):
+    """Another memory space, an asynchronous queue, steps of lower precision among others."""
+    model = Model(name)
+    model.convert("--backend", "fake_device", "--plan", tmp_path / "m.plan")
+    check_plan(model, tmp_path / "m.plan")
+
+
+def check_in_tensorflow(model, graph_path):
+    import tensorflow as tf
+    from graft import _op_library
+
+    _op_library.load()
+    v1 = tf.compat.v1
+    graph_def = v1.GraphDef.FromString(graph_path.read_bytes())
+    with tf.Graph().as_default(), v1.Session() as session:
+        tf.import_graph_def(graph_def, name="")
+        with EngineCalls() as engines:
+            model.check(
+                lambda inputs: session.run(
+                    {name: name for name in model.output_names},
+                    {f"{name}:0": value for name, value in inputs.items()},
+                )
+            )
+    engines.assert_engine_ran()
+
+
+@every_whole_model
+def test_inside_tensorflow(name, tmp_path):
+    model = Model(name)
+    report = model.convert("--output", tmp_path / "converted.pb")
+    assert report["engines"] == 1
+    check_in_tensorflow(model, tmp_path / "converted.pb")
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("name", sorted(PARTLY_NATIVE & set(MODELS)))
+def test_detection_keeps_its_loop_native(name, tmp_path):
+    model = Model(name)
+    report = model.convert("--output", tmp_path / "converted.pb")
+    largest = max(engine["nodes"] for engine in report["engine_list"])
+    convolutions = sum(model.data["op_histogram"].get(op, 0) for op in ("Conv2D",))
+    left = [node["op"] for node in report["unconverted"]]
+    assert "Conv2D" not in left and "DepthwiseConv2dNative" not in left
+    assert largest > convolutions
+    check_in_tensorflow(model, tmp_path / "converted.pb")
+
+
+# ---- the network of TF-TRT's MNIST test, as a frozen graph and as a MetaGraph with its checkpoint
+
+MNIST = FOLDERS[-1] / "tftrt_mnist"
+has_mnist = pytest.mark.parametrize("folder", [MNIST] if MNIST.exists() else [])
+
+
+def write_mnist_meta_graph(folder, path):
+    """The .meta that belongs to the checkpoint: the frozen graph with variables for its weights."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    frozen = v1.GraphDef.FromString((folder / "tftrt_mnist_fp32.pb").read_bytes())
+    checkpoint = tf.train.load_checkpoint(str(folder / "model.ckpt-46900"))
+    with tf.Graph().as_default():
+        weights = {}
+        for name in checkpoint.get_variable_to_shape_map():
+            if name.startswith(("conv2d", "dense")) and "Adam" not in name:
+                variable = v1.get_variable(
+                    name, checkpoint.get_tensor(name).shape, use_resource=False
+                )
+                weights[f"{name}:0"] = variable.value()
+        tf.import_graph_def(frozen, weights, name="mnist")
+        v1.train.export_meta_graph(str(path), saver_def=v1.train.Saver().as_saver_def())
+
+
+def check_mnist(folder, plan):
+    import graft
+
+    images = np.load(folder / "tftrt_mnist_digits_x.npy")
+    (logits,) = graft.Engine(str(plan)).run({"input": images}).values()
+    reference = np.load(folder / "tftrt_mnist_fp32_logits.npy")
+    assert support.relative_error(logits, reference) <= support.TOLERANCE
+
+
+@has_mnist
+def test_mnist_as_a_frozen_graph(folder, tmp_path):
+    plan = tmp_path / "m.plan"
+    report = support.convert(folder / "tftrt_mnist_fp32.pb", "--plan", plan)
+    assert (report["engines"], report["unconverted"]) == (1, [])
+    check_mnist(folder, plan)
+
+
+@has_mnist
+def test_mnist_as_a_meta_graph(folder, tmp_path):
+    meta, plan = tmp_path / "model.meta", tmp_path / "m.plan"
+    write_mnist_meta_graph(folder, meta)
+    report = support.convert(
+        meta, "--checkpoint", folder / "model.ckpt-46900", "--inputs", "mnist/input:0",
+        "--outputs", "mnist/output:0", "--plan", plan,
+    )  # fmt: skip
+    assert (report["engines"], report["unconverted"]) == (1, [])
+    import graft
+
+    engine = graft.Engine(str(plan))
+    images = np.load(folder / "tftrt_mnist_digits_x.npy")
+    labels = np.load(folder / "tftrt_mnist_digits_y.npy")
+    (logits,) = engine.run({"mnist/input": images}).values()
+    assert np.mean(logits.argmax(1) == labels) > 0.97
