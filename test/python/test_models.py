@@ -21,12 +21,14 @@ MODELS = {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("
 
 # TensorFlow's own two CPU paths differ by 1.3e-2 on it.
 TOLERANCES = {"selfie_segmentation": 5e-4}
+# It normalises a logarithm of sums near zero: kernels that sum in double, as the fake device's do, are
+# 1.05e-4 away from the stored outputs, which were summed in float.
+DOUBLE_SUMS_TOLERANCES = {"basic_pitch": 2e-4}
 # Detection: a loop resizes the images, and postprocessing selects boxes; both stay native.
 PARTLY_NATIVE = {"handtrack_ssd"}
 # On every backend, and in `make test`; the others take longer.
 SMALL = {"basic_pitch", "emotion", "blazeface", "selfie_segmentation"}
 
-every_model = pytest.mark.parametrize("name", sorted(MODELS))
 every_whole_model = pytest.mark.parametrize(
     "name",
     [
@@ -55,36 +57,36 @@ class Model:
     def _load(self, part):
         return np.load(MODELS[self.name].with_suffix("") / part["file"])
 
-    def cases(self):
+    def cases(self, tolerances=TOLERANCES):
         """(inputs, outputs, tolerance of each output) of each stored reference."""
-        base = TOLERANCES.get(self.name, support.TOLERANCE)
+        base = tolerances.get(self.name, support.TOLERANCE)
         for reference in self.data["references"]:
             inputs = {name: self._load(part) for name, part in reference["inputs"].items()}
-            outputs, tolerances = {}, {}
+            outputs, allowed = {}, {}
             for name, part in reference["outputs"].items():
                 outputs[name] = self._load(part)
                 noise = part.get("cpu_vs_wasm_max_abs_diff", 0) / max(part["max_abs"], 1e-30)
-                tolerances[name] = max(base, noise)
-            yield inputs, outputs, tolerances
+                allowed[name] = max(base, noise)
+            yield inputs, outputs, allowed
 
-    def check(self, run):
+    def check(self, run, tolerances=TOLERANCES):
         """run: dict of inputs -> dict of outputs, both by tensor name."""
-        for inputs, references, tolerances in self.cases():
+        for inputs, references, allowed in self.cases(tolerances):
             values = run(inputs)
             for name, reference in references.items():
                 error = support.relative_error(values[name], reference)
-                assert error <= tolerances[name], f"{self.name} {name}: {error:.1e}"
+                assert error <= allowed[name], f"{self.name} {name}: {error:.1e}"
 
 
 def by_tensor_name(outputs):
     return {name if ":" in name else f"{name}:0": value for name, value in outputs.items()}
 
 
-def check_plan(model, plan):
+def check_plan(model, plan, tolerances=TOLERANCES):
     import graft
 
     engine = graft.Engine(str(plan))
-    model.check(lambda inputs: by_tensor_name(engine.run(inputs)))
+    model.check(lambda inputs: by_tensor_name(engine.run(inputs)), tolerances)
 
 
 @every_whole_model
@@ -101,7 +103,7 @@ def test_on_the_fake_device(name, tmp_path):
     """Another memory space, an asynchronous queue, steps of lower precision among others."""
     model = Model(name)
     model.convert("--backend", "fake_device", "--plan", tmp_path / "m.plan")
-    check_plan(model, tmp_path / "m.plan")
+    check_plan(model, tmp_path / "m.plan", {**TOLERANCES, **DOUBLE_SUMS_TOLERANCES})
 
 
 def check_in_tensorflow(model, graph_path):
@@ -137,10 +139,10 @@ def test_detection_keeps_its_loop_native(name, tmp_path):
     model = Model(name)
     report = model.convert("--output", tmp_path / "converted.pb")
     largest = max(engine["nodes"] for engine in report["engine_list"])
-    convolutions = sum(model.data["op_histogram"].get(op, 0) for op in ("Conv2D",))
     left = [node["op"] for node in report["unconverted"]]
     assert "Conv2D" not in left and "DepthwiseConv2dNative" not in left
-    assert largest > convolutions
+    # The feature extractor is the engine with nearly all of the convolutions.
+    assert largest >= 0.5 * report["converted_ops"]
     check_in_tensorflow(model, tmp_path / "converted.pb")
 
 
@@ -172,8 +174,9 @@ def write_mnist_meta_graph(folder, path):
 def check_mnist(folder, plan):
     import graft
 
+    engine = graft.Engine(str(plan))
     images = np.load(folder / "tftrt_mnist_digits_x.npy")
-    (logits,) = graft.Engine(str(plan)).run({"input": images}).values()
+    (logits,) = engine.run({engine.inputs[0].name: images}).values()
     reference = np.load(folder / "tftrt_mnist_fp32_logits.npy")
     assert support.relative_error(logits, reference) <= support.TOLERANCE
 
@@ -195,10 +198,4 @@ def test_mnist_as_a_meta_graph(folder, tmp_path):
         "--outputs", "mnist/output:0", "--plan", plan,
     )  # fmt: skip
     assert (report["engines"], report["unconverted"]) == (1, [])
-    import graft
-
-    engine = graft.Engine(str(plan))
-    images = np.load(folder / "tftrt_mnist_digits_x.npy")
-    labels = np.load(folder / "tftrt_mnist_digits_y.npy")
-    (logits,) = engine.run({"mnist/input": images}).values()
-    assert np.mean(logits.argmax(1) == labels) > 0.97
+    check_mnist(folder, plan)
