@@ -51,14 +51,24 @@ uint64_t HeaderHash(Header header, std::span<const TableEntry> table) {
 
 }  // namespace
 
-std::string WriteContainer(std::span<const Section> sections) {
+std::string WriteContainer(std::span<const NewSection> sections) {
   std::vector<TableEntry> table;
   size_t end = sizeof(Header) + sections.size() * sizeof(TableEntry);
-  for (const Section& section : sections) {
-    const auto kind = static_cast<uint32_t>(section.kind);
+  for (const NewSection& section : sections) {
     const size_t offset = AlignUp(end);
-    table.push_back({kind, 0, offset, section.bytes.size(), SectionHash(kind, section.bytes)});
-    end = offset + section.bytes.size();
+    table.push_back({static_cast<uint32_t>(section.kind), 0, offset, section.size(), 0});
+    end = offset + section.size();
+  }
+  std::string file;
+  file.reserve(end);
+  file.resize(sizeof(Header) + table.size() * sizeof(TableEntry));
+  for (size_t i = 0; i < sections.size(); ++i) {
+    for (const NewSection::Piece& piece : sections[i].pieces) {
+      file.resize(table[i].offset + piece.offset, '\0');
+      file.append(piece.bytes);
+    }
+    file.resize(table[i].offset + table[i].size, '\0');
+    table[i].hash = SectionHash(table[i].kind, std::string_view(file).substr(table[i].offset));
   }
   Header header = {};
   std::memcpy(header.magic, kPlanMagic.data(), kPlanMagic.size());
@@ -67,14 +77,8 @@ std::string WriteContainer(std::span<const Section> sections) {
   header.file_size = end;
   header.hash = HeaderHash(header, table);
 
-  std::string file;
-  file.reserve(end);
-  file.append(reinterpret_cast<const char*>(&header), sizeof(header));
-  file.append(reinterpret_cast<const char*>(table.data()), table.size() * sizeof(TableEntry));
-  for (size_t i = 0; i < sections.size(); ++i) {
-    file.resize(table[i].offset, '\0');
-    file.append(sections[i].bytes);
-  }
+  std::memcpy(file.data(), &header, sizeof(header));
+  std::memcpy(file.data() + sizeof(header), table.data(), table.size() * sizeof(TableEntry));
   return file;
 }
 

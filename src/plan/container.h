@@ -34,7 +34,20 @@ struct Section {
   std::string_view bytes;
 };
 
-std::string WriteContainer(std::span<const Section> sections);
+// A section to write: pieces at ascending offsets, zeros between. The pieces are copied once, into
+// the file's bytes: a section of weights is as large as the model.
+struct NewSection {
+  struct Piece {
+    size_t offset;
+    std::string_view bytes;
+  };
+  SectionKind kind;
+  std::vector<Piece> pieces;
+  size_t size() const {
+    return pieces.empty() ? 0 : pieces.back().offset + pieces.back().bytes.size();
+  }
+};
+std::string WriteContainer(std::span<const NewSection> sections);
 
 // The sections, verified: their place in the file, their order and hashes. Sections of a kind that
 // is not known are left out.

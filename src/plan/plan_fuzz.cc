@@ -24,8 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   ReadAndWrite(input);
   // Hashes keep the fuzzer out of the metadata: here they are always right.
   const std::string weights(256, '\1');
-  const graft::Section sections[] = {{graft::SectionKind::kMetadata, input},
-                                     {graft::SectionKind::kWeights, weights}};
+  const graft::NewSection sections[] = {{graft::SectionKind::kMetadata, {{0, input}}},
+                                        {graft::SectionKind::kWeights, {{0, weights}}}};
   ReadAndWrite(graft::WriteContainer(sections));
   return 0;
 }

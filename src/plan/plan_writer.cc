@@ -60,8 +60,7 @@ class Writer {
                       builder_.CreateVector(steps), provenance));
     const std::string_view metadata(reinterpret_cast<const char*>(builder_.GetBufferPointer()),
                                     builder_.GetSize());
-    const Section sections[] = {{SectionKind::kMetadata, metadata},
-                                {SectionKind::kWeights, weights_}};
+    const NewSection sections[] = {{SectionKind::kMetadata, {{0, metadata}}}, std::move(weights_)};
     return WriteContainer(sections);
   }
 
@@ -116,8 +115,8 @@ class Writer {
     }
     const auto [entry, added] = offsets_.try_emplace(hash, AlignUp(weights_.size()));
     if (added) {
-      weights_.resize(entry->second, '\0');
-      weights_.append(reinterpret_cast<const char*>(tensor.raw()), tensor.bytes());
+      weights_.pieces.push_back(
+          {entry->second, {reinterpret_cast<const char*>(tensor.raw()), tensor.bytes()}});
     }
     return plan_fbs::CreateWeight(builder_, &stored, entry->second, 0);
   }
@@ -140,7 +139,7 @@ class Writer {
   const Plan& plan_;
   const WritePlanOptions& options_;
   fb::FlatBufferBuilder builder_;
-  std::string weights_;
+  NewSection weights_{SectionKind::kWeights, {}};
   std::map<Hash128, size_t> offsets_;  // equal weights are stored once
 };
 
