@@ -1,5 +1,7 @@
 #include "backend_api/backend.h"
 
+#include <algorithm>
+
 namespace graft {
 
 Result<std::unique_ptr<PackedWeights>> Tactic::Pack(const ir::Module&, const ir::Node& node,
@@ -60,10 +62,15 @@ Result<BoundValue> BindValue(const ir::Module& module, const ir::Value& value,
     bound.dims.push_back(n);
   }
   bound.row_stride = bound.dims.empty() ? 1 : bound.dims.back();
-  // A window along the last axis keeps its base's row length; along another axis it is dense.
+  // A window along the last axis keeps its base's row length; along another axis it is dense, and
+  // so is what has a single row whatever the symbols are: with an unknown batch, a tactic chosen at
+  // batch 1 has to serve batch 2 as well.
+  const bool single_row =
+      value.shape.empty() || std::all_of(value.shape.begin(), value.shape.end() - 1,
+                                         [](const ir::Dim& d) { return d == 1; });
   for (const ir::Value* v = &value; v->view; v = &module.value(v->view->base)) {
     const ir::Value& base = module.value(v->view->base);
-    if (!value.shape.empty() && v->view->axis == static_cast<int64_t>(base.shape.size()) - 1) {
+    if (!single_row && v->view->axis == static_cast<int64_t>(base.shape.size()) - 1) {
       GRAFT_ASSIGN_OR_RETURN(bound.row_stride, base.shape.back().Evaluate(symbols));
     }
   }
