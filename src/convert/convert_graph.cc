@@ -144,8 +144,9 @@ class Converter {
       source.output_names.push_back(OutputBindingName(static_cast<int>(i)));
     }
     GRAFT_ASSIGN_OR_RETURN(source.points, PointsOf(ports));
-    GRAFT_ASSIGN_OR_RETURN(BuiltEngine built,
-                           BuildEngine(source, options_.build, &report_->seconds));
+    BuildOptions build = options_.build;
+    if (!build.dump_directory.empty()) build.dump_directory += "/" + ports.engine;
+    GRAFT_ASSIGN_OR_RETURN(BuiltEngine built, BuildEngine(source, build, &report_->seconds));
     built.plan.provenance.model_hash = options_.model_hash;
     built.plan.provenance.options = options_.options_text;
     const auto start = std::chrono::steady_clock::now();
