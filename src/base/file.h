@@ -22,9 +22,6 @@ struct FileBytes {
 Result<FileBytes> ReadFile(const std::string& path, bool map = true);
 
 // Writes beside `path` and renames: readers see the old file or the whole new one.
-Status WriteFileAtomically(const std::string& path, std::span<const std::string_view> parts);
-inline Status WriteFileAtomically(const std::string& path, std::string_view bytes) {
-  return WriteFileAtomically(path, std::span<const std::string_view>(&bytes, 1));
-}
+Status WriteFileAtomically(const std::string& path, std::string_view bytes);
 
 }  // namespace graft

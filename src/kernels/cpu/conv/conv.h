@@ -51,6 +51,16 @@ struct ConvProblem {
   }
 };
 
+// Taps [first, last) of an axis.
+struct TapRange {
+  int64_t first;
+  int64_t last;
+  int64_t count() const { return last - first; }
+};
+
+// Those that fall inside the image when tap 0 reads input `start` of `axis`.
+TapRange TapsInside(const ConvProblem& problem, int axis, int64_t start);
+
 struct ConvArguments {
   const float* input = nullptr;
   const float* weights = nullptr;  // packed by the same kernel, 64-byte aligned

@@ -141,24 +141,11 @@ void Row(const ConvProblem& p, const ConvArguments& arguments, int64_t row) {
   const ConvFilter& f = p.filter;
   const int64_t n = row / p.output[1];
   const int64_t y0 = row % p.output[1] * f.stride[1] - p.pad[1];
-  // Taps [first, last) of a side that fall inside the image.
-  struct Taps {
-    int64_t first;
-    int64_t last;
-  };
-  auto inside = [&](int64_t start, int axis) {
-    const int64_t step = f.dilation[axis];
-    const int64_t first = start < 0 ? std::min(f.kernel[axis], (-start + step - 1) / step) : 0;
-    const int64_t last = start < p.input[axis]
-                             ? std::min(f.kernel[axis], (p.input[axis] - start + step - 1) / step)
-                             : 0;
-    return Taps{first, std::max(first, last)};
-  };
-  const Taps rows = inside(y0, 1);
+  const TapRange rows = TapsInside(p, 1, y0);
   const int64_t image_row = p.input[2] * p.input_stride;
 
   DepthwiseSpan s;
-  s.rows = rows.last - rows.first;
+  s.rows = rows.count();
   s.input_row = f.dilation[1] * image_row;
   s.input_column = f.dilation[2] * p.input_stride;
   s.input_output = f.stride[2] * p.input_stride;
@@ -182,8 +169,8 @@ void Row(const ConvProblem& p, const ConvArguments& arguments, int64_t row) {
     const int64_t x0 = x * f.stride[2] - p.pad[2];
     const int64_t last_x = x0 + (kOutputs - 1) * f.stride[2] + extent;
     const bool whole = x + kOutputs <= p.output[2] && x0 >= 0 && last_x < p.input[2];
-    const Taps columns = whole ? Taps{0, f.kernel[2]} : inside(x0, 2);
-    s.columns = columns.last - columns.first;
+    const TapRange columns = whole ? TapRange{0, f.kernel[2]} : TapsInside(p, 2, x0);
+    s.columns = columns.count();
     s.input = input + (x0 + columns.first * f.dilation[2]) * p.input_stride;
     s.weights = weights + columns.first * kChannelBlock;
     s.output = output + x * p.output_stride;
