@@ -84,14 +84,18 @@ def _check_precision(mode, use_calibration):
             )
         )
     if mode.upper() != TrtPrecisionMode.FP32:
-        raise NotImplementedError("precision mode '{}' has no engine in this version of Graft; use FP32".format(mode))
+        raise NotImplementedError(
+            "precision mode '{}' has no engine in this version of Graft; use FP32".format(mode)
+        )
     del use_calibration  # has a meaning for INT8 only
     return mode.upper()
 
 
 def _check_segment_size(size):
     if size < -1 or size == 0:
-        raise ValueError("minimum segment size should be positive or -1 (to disable main graph conversion).")
+        raise ValueError(
+            "minimum segment size should be positive or -1 (to disable main graph conversion)."
+        )
     if size == -1:
         raise NotImplementedError(
             "minimum_segment_size=-1 (functions marked with _tftrt_convert_function only) is not in this version of Graft"
@@ -103,7 +107,8 @@ def _convert_graph_def(graph_def, inputs, outputs, denied, options):
     """Runs the converter. inputs: (tensor name, dtype enum, dims with -1 or None) of each feed. Gives GraphDef and report."""
     request = dict(options)
     request["inputs"] = [
-        {"tensor": name, "dtype": int(dtype), "dims": dims, "unknown_rank": dims is None} for name, dtype, dims in inputs
+        {"tensor": name, "dtype": int(dtype), "dims": dims, "unknown_rank": dims is None}
+        for name, dtype, dims in inputs
     ]
     request["outputs"] = list(outputs)
     request["deny"] = list(denied)
@@ -117,7 +122,9 @@ def _convert_graph_def(graph_def, inputs, outputs, denied, options):
     _log.info("%s", report["old_report"])
     _log.info("Number of TensorRT candidate segments: %d", report["engines"])
     for i, engine in enumerate(report.get("engine_list", [])):
-        _log.info("Replaced segment %d consisting of %d nodes by %s.", i, engine["nodes"], engine["name"])
+        _log.info(
+            "Replaced segment %d consisting of %d nodes by %s.", i, engine["nodes"], engine["name"]
+        )
     for warning in report["warnings"]:
         _log.warning("%s", warning)
     return result, report
@@ -136,7 +143,9 @@ def _placeholders(graph_def):
         if node.op != "Placeholder":
             continue
         shape = node.attr["shape"].shape
-        dims = None if shape.unknown_rank or "shape" not in node.attr else [d.size for d in shape.dim]
+        dims = (
+            None if shape.unknown_rank or "shape" not in node.attr else [d.size for d in shape.dim]
+        )
         feeds.append((node.name + ":0", node.attr["dtype"].type, dims))
     return feeds
 
@@ -195,9 +204,12 @@ class TrtGraphConverter:
             raise ValueError("Calibration requires enabling fallback to TF function execution.")
         del session_config, cached_engine_batches
         self._input_saved_model_dir = input_saved_model_dir
-        self._input_saved_model_tags = input_saved_model_tags or [tf.compat.v1.saved_model.tag_constants.SERVING]
+        self._input_saved_model_tags = input_saved_model_tags or [
+            tf.compat.v1.saved_model.tag_constants.SERVING
+        ]
         self._signature_key = (
-            input_saved_model_signature_key or tf.compat.v1.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+            input_saved_model_signature_key
+            or tf.compat.v1.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
         )
         self._input_graph_def = input_graph_def
         self._denied = [self._node_name(n) for n in (nodes_denylist or nodes_blacklist or [])]
@@ -233,7 +245,9 @@ class TrtGraphConverter:
         else:
             graph_def, outputs, feeds = self._load_saved_model()
         self._options["graph-number"] = _next_graph_number()
-        self._converted_graph_def, self._report = _convert_graph_def(graph_def, feeds, outputs, self._denied, self._options)
+        self._converted_graph_def, self._report = _convert_graph_def(
+            graph_def, feeds, outputs, self._denied, self._options
+        )
         return self._converted_graph_def
 
     def _load_saved_model(self):
@@ -252,7 +266,9 @@ class TrtGraphConverter:
                 inputs += [t.name for t in signature.inputs.values() if t.name]
                 outputs += [t.name for t in signature.outputs.values() if t.name]
             kept = {self._node_name(name) for name in inputs + outputs}
-            frozen = tf.compat.v1.graph_util.convert_variables_to_constants(session, graph.as_graph_def(add_shapes=False), sorted(kept))
+            frozen = tf.compat.v1.graph_util.convert_variables_to_constants(
+                session, graph.as_graph_def(add_shapes=False), sorted(kept)
+            )
             feeds = []
             for name in sorted(set(inputs)):
                 tensor = graph.get_tensor_by_name(name)
@@ -306,7 +322,9 @@ class TrtGraphConverterV2:
         conversion_params=None,
     ):
         if not context.executing_eagerly():
-            raise RuntimeError("TrtGraphConverterV2 needs TensorFlow 2 behaviour; use TrtGraphConverter")
+            raise RuntimeError(
+                "TrtGraphConverterV2 needs TensorFlow 2 behaviour; use TrtGraphConverter"
+            )
         if input_saved_model_dir is None:
             raise ValueError("Must specify input_saved_model_dir")
         if conversion_params is not None:
@@ -328,7 +346,9 @@ class TrtGraphConverterV2:
             _log.warning("ImplicitBatchModeCompatible is deprecated: engines take any batch")
         self._input_saved_model_dir = input_saved_model_dir
         self._tags = input_saved_model_tags or [tf.saved_model.SERVING]
-        self._signature_key = input_saved_model_signature_key or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+        self._signature_key = (
+            input_saved_model_signature_key or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+        )
         self._options = {
             "minimum-segment-size": _check_segment_size(minimum_segment_size),
             "precision-mode": _check_precision(precision_mode, use_calibration),
@@ -347,13 +367,17 @@ class TrtGraphConverterV2:
     def convert(self, calibration_input_fn=None):
         """Converts the signature and gives it as a ConcreteFunction."""
         if calibration_input_fn is not None:
-            raise ValueError("Should not specify calibration_input_fn because INT8 calibration is not needed")
+            raise ValueError(
+                "Should not specify calibration_input_fn because INT8 calibration is not needed"
+            )
         if self._converted_func is not None:
             raise AssertionError("convert() was called already")
         model = tf.saved_model.load(self._input_saved_model_dir, self._tags)
         if self._signature_key not in model.signatures:
             raise ValueError(
-                "there is no signature '{}'; the signatures are {}".format(self._signature_key, sorted(model.signatures))
+                "there is no signature '{}'; the signatures are {}".format(
+                    self._signature_key, sorted(model.signatures)
+                )
             )
         function = model.signatures[self._signature_key]
         frozen = convert_to_constants.convert_variables_to_constants_v2(function)
@@ -370,9 +394,13 @@ class TrtGraphConverterV2:
             converted, [t.name for t in frozen.inputs], [t.name for t in frozen.outputs]
         ).graph
         # The caller passes and gets what the signature says, not a flat list.
-        graph.structured_outputs = nest.pack_sequence_as(function.graph.structured_outputs, graph.structured_outputs)
+        graph.structured_outputs = nest.pack_sequence_as(
+            function.graph.structured_outputs, graph.structured_outputs
+        )
         graph.structured_input_signature = function.structured_input_signature
-        rebuilt = concrete_function.ConcreteFunction.from_func_graph(graph, function.function_type, {})
+        rebuilt = concrete_function.ConcreteFunction.from_func_graph(
+            graph, function.function_type, {}
+        )
         # The flat names that a call without structure and saving go by; TensorFlow has no public way to set them.
         rebuilt._arg_keywords = function._arg_keywords
         rebuilt._num_positional_args = function._num_positional_args
@@ -385,9 +413,13 @@ class TrtGraphConverterV2:
         Each is an array, a list or tuple of arrays, or a dict by name.
         """
         if self._built:
-            raise NotImplementedError("build() is already called. It is not supported to call build() more than once.")
+            raise NotImplementedError(
+                "build() is already called. It is not supported to call build() more than once."
+            )
         if not input_fn:
-            raise RuntimeError("input_fn is None. Method build() needs input_fn to be specified in order to build engines")
+            raise RuntimeError(
+                "input_fn is None. Method build() needs input_fn to be specified in order to build engines"
+            )
         if self._converted_func is None:
             raise RuntimeError("Need to call convert() before build()")
         for inputs in input_fn():
@@ -418,14 +450,23 @@ class TrtGraphConverterV2:
             raise RuntimeError("Need to call convert() before save()")
         root = tf.Module()
         root.converted = self._converted_func
-        tf.saved_model.save(root, output_saved_model_dir, {self._signature_key: self._converted_func}, options=options)
+        tf.saved_model.save(
+            root,
+            output_saved_model_dir,
+            {self._signature_key: self._converted_func},
+            options=options,
+        )
 
     def summary(self, line_length=160, detailed=True, print_fn=print):
         """Prints the engines: inputs, outputs, and what each stands for."""
         if self._converted_func is None:
-            raise RuntimeError("Impossible to call `TrtGraphConverterV2.summary()` before calling `convert()`.")
+            raise RuntimeError(
+                "Impossible to call `TrtGraphConverterV2.summary()` before calling `convert()`."
+            )
         if line_length < 160:
-            raise ValueError(f"Invalid `line_length` value has been received: {line_length}. Minimum: 160.")
+            raise ValueError(
+                f"Invalid `line_length` value has been received: {line_length}. Minimum: 160."
+            )
         _print_summary(self._converted_graph_def, self._report, line_length, detailed, print_fn)
 
 
@@ -467,7 +508,10 @@ def _print_summary(graph_def, report, line_length, detailed, print_fn):
             return [tf.as_dtype(t).name for t in node.attr[attr].list.type]
 
         def shapes(attr):
-            return [tf.TensorShape(s).as_list() if not s.unknown_rank else None for s in node.attr[attr].list.shape]
+            return [
+                tf.TensorShape(s).as_list() if not s.unknown_rank else None
+                for s in node.attr[attr].list.shape
+            ]
 
         row(
             [

@@ -66,7 +66,7 @@ Result<FileBytes> ReadFile(const std::string& path, bool map) {
   return FileBytes{std::shared_ptr<const std::byte>(std::move(buffer), data), size};
 }
 
-Status WriteFileAtomically(const std::string& path, std::string_view bytes) {
+Status WriteFileAtomically(const std::string& path, std::span<const std::string_view> parts) {
   std::string temporary = path + ".XXXXXX";
   Descriptor file(::mkostemp(temporary.data(), O_CLOEXEC));
   if (file.get() < 0) return SystemError(temporary, "cannot create");
@@ -75,11 +75,13 @@ Status WriteFileAtomically(const std::string& path, std::string_view bytes) {
     ::unlink(temporary.c_str());
     return status;
   };
-  for (size_t done = 0; done < bytes.size();) {
-    const ssize_t n = ::write(file.get(), bytes.data() + done, bytes.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail("cannot write");
-    done += static_cast<size_t>(n);
+  for (std::string_view part : parts) {
+    while (!part.empty()) {
+      const ssize_t n = ::write(file.get(), part.data(), part.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return fail("cannot write");
+      part.remove_prefix(static_cast<size_t>(n));
+    }
   }
   // mkstemp makes the file private to the user; give it what an ordinary creation would have given.
   const mode_t mask = ::umask(0);

@@ -22,6 +22,9 @@ struct FileBytes {
 Result<FileBytes> ReadFile(const std::string& path, bool map = true);
 
 // Writes beside `path` and renames: readers see the old file or the whole new one.
-Status WriteFileAtomically(const std::string& path, std::string_view bytes);
+Status WriteFileAtomically(const std::string& path, std::span<const std::string_view> parts);
+inline Status WriteFileAtomically(const std::string& path, std::string_view bytes) {
+  return WriteFileAtomically(path, std::span<const std::string_view>(&bytes, 1));
+}
 
 }  // namespace graft

@@ -114,10 +114,8 @@ class ModelConverter {
     built->plan.provenance.model_hash = convert_.model_hash;
     built->plan.provenance.options = convert_.options_text;
     const Clock::time_point start = Clock::now();
-    GRAFT_ASSIGN_OR_RETURN(const std::string bytes, WritePlan(built->plan));
-    GRAFT_RETURN_IF_ERROR(WriteFileAtomically(options_.plan, bytes));
+    GRAFT_ASSIGN_OR_RETURN(report_.plan_bytes, WritePlanFile(built->plan, options_.plan));
     plan_seconds_.write += SecondsSince(start);
-    report_.plan_bytes = bytes.size();
     report_.plan_tune = std::move(built->tune);
     return OkStatus();
   }

@@ -49,26 +49,27 @@ uint64_t HeaderHash(Header header, std::span<const TableEntry> table) {
   return HashBytes(bytes).low;
 }
 
+std::string Join(const NewSection& section) {
+  std::string bytes;
+  for (const NewSection::Piece& piece : section.pieces) {
+    bytes.resize(piece.offset, '\0');
+    bytes += piece.bytes;
+  }
+  return bytes;
+}
+
 }  // namespace
 
-std::string WriteContainer(std::span<const NewSection> sections) {
+FileParts WriteContainer(std::span<const NewSection> sections) {
   std::vector<TableEntry> table;
   size_t end = sizeof(Header) + sections.size() * sizeof(TableEntry);
   for (const NewSection& section : sections) {
+    std::string joined;
+    if (section.kind != SectionKind::kWeights) joined = Join(section);
     const size_t offset = AlignUp(end);
-    table.push_back({static_cast<uint32_t>(section.kind), 0, offset, section.size(), 0});
+    const auto kind = static_cast<uint32_t>(section.kind);
+    table.push_back({kind, 0, offset, section.size(), SectionHash(kind, joined)});
     end = offset + section.size();
-  }
-  std::string file;
-  file.reserve(end);
-  file.resize(sizeof(Header) + table.size() * sizeof(TableEntry));
-  for (size_t i = 0; i < sections.size(); ++i) {
-    for (const NewSection::Piece& piece : sections[i].pieces) {
-      file.resize(table[i].offset + piece.offset, '\0');
-      file.append(piece.bytes);
-    }
-    file.resize(table[i].offset + table[i].size, '\0');
-    table[i].hash = SectionHash(table[i].kind, std::string_view(file).substr(table[i].offset));
   }
   Header header = {};
   std::memcpy(header.magic, kPlanMagic.data(), kPlanMagic.size());
@@ -77,8 +78,32 @@ std::string WriteContainer(std::span<const NewSection> sections) {
   header.file_size = end;
   header.hash = HeaderHash(header, table);
 
-  std::memcpy(file.data(), &header, sizeof(header));
-  std::memcpy(file.data() + sizeof(header), table.data(), table.size() * sizeof(TableEntry));
+  FileParts file;
+  file.head.assign(reinterpret_cast<const char*>(&header), sizeof(header));
+  file.head.append(reinterpret_cast<const char*>(table.data()), table.size() * sizeof(TableEntry));
+  size_t at = file.head.size();
+  auto append = [&](size_t offset, std::string_view bytes) {
+    static constexpr char kZeros[kBufferAlignment] = {};
+    for (; at < offset; at += file.rest.back().size())
+      file.rest.push_back({kZeros, std::min(offset - at, sizeof(kZeros))});
+    if (!bytes.empty()) file.rest.push_back(bytes);
+    at += bytes.size();
+  };
+  for (size_t i = 0; i < sections.size(); ++i) {
+    append(table[i].offset, {});
+    for (const NewSection::Piece& piece : sections[i].pieces)
+      append(table[i].offset + piece.offset, piece.bytes);
+  }
+  return file;
+}
+
+std::string FileParts::Joined() const {
+  size_t size = head.size();
+  for (const std::string_view part : rest) size += part.size();
+  std::string file;
+  file.reserve(size);
+  file = head;
+  for (const std::string_view part : rest) file += part;
   return file;
 }
 

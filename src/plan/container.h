@@ -47,7 +47,15 @@ struct NewSection {
     return pieces.empty() ? 0 : pieces.back().offset + pieces.back().bytes.size();
   }
 };
-std::string WriteContainer(std::span<const NewSection> sections);
+
+// A file's bytes in order, without a copy of the pieces, which must outlive it: a section of
+// weights is as large as the model.
+struct FileParts {
+  std::string head;
+  std::vector<std::string_view> rest;
+  std::string Joined() const;
+};
+FileParts WriteContainer(std::span<const NewSection> sections);
 
 // The sections, verified: their place in the file, their order and hashes. Sections of a kind that
 // is not known are left out.

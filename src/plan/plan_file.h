@@ -21,6 +21,9 @@ struct WritePlanOptions {
 
 // Equal plans give equal bytes. kInvalidArgument when the plan is not whole.
 Result<std::string> WritePlan(const Plan& plan, const WritePlanOptions& options = {});
+// To a file, whole or not at all; gives its size. Needs no memory for the weights.
+Result<size_t> WritePlanFile(const Plan& plan, const std::string& path,
+                             const WritePlanOptions& options = {});
 
 struct ReadPlanOptions {
   // Finds a constant that the plan stores by name and hash only. The names in a graph may have

@@ -26,6 +26,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string weights(256, '\1');
   const graft::NewSection sections[] = {{graft::SectionKind::kMetadata, {{0, input}}},
                                         {graft::SectionKind::kWeights, {{0, weights}}}};
-  ReadAndWrite(graft::WriteContainer(sections));
+  ReadAndWrite(graft::WriteContainer(sections).Joined());
   return 0;
 }

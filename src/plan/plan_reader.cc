@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "plan/container.h"
 #include "plan/plan_file.h"
 #include "plan/plan_generated.h"
@@ -16,9 +18,12 @@ std::string_view Text(const fb::String* text) {
 }
 
 // An absent vector reads as an empty one.
+// The verifier does not check that a vector's elements are aligned: they are copied as bytes.
 template <class T>
 std::vector<T> Numbers(const fb::Vector<T>* vector) {
-  return vector ? std::vector<T>(vector->begin(), vector->end()) : std::vector<T>();
+  std::vector<T> numbers(vector ? vector->size() : 0);
+  if (!numbers.empty()) std::memcpy(numbers.data(), vector->Data(), numbers.size() * sizeof(T));
+  return numbers;
 }
 template <class T>
 uint32_t Size(const fb::Vector<T>* vector) {

@@ -30,7 +30,8 @@ class Writer {
  public:
   Writer(const Plan& plan, const WritePlanOptions& options) : plan_(plan), options_(options) {}
 
-  Result<std::string> Write() {
+  // The parts refer to the plan's constants and to this writer.
+  Result<FileParts> Write() {
     GRAFT_RETURN_IF_ERROR(CheckWhole(plan_));
     const ir::Module& module = plan_.module;
     std::vector<fb::Offset<plan_fbs::Symbol>> symbols;
@@ -146,7 +147,21 @@ class Writer {
 }  // namespace
 
 Result<std::string> WritePlan(const Plan& plan, const WritePlanOptions& options) {
-  return Writer(plan, options).Write();
+  Writer writer(plan, options);
+  GRAFT_ASSIGN_OR_RETURN(const FileParts file, writer.Write());
+  return file.Joined();
+}
+
+Result<size_t> WritePlanFile(const Plan& plan, const std::string& path,
+                             const WritePlanOptions& options) {
+  Writer writer(plan, options);
+  GRAFT_ASSIGN_OR_RETURN(const FileParts file, writer.Write());
+  std::vector<std::string_view> parts = {file.head};
+  parts.insert(parts.end(), file.rest.begin(), file.rest.end());
+  GRAFT_RETURN_IF_ERROR(WriteFileAtomically(path, parts));
+  size_t size = 0;
+  for (const std::string_view part : parts) size += part.size();
+  return size;
 }
 
 }  // namespace graft

@@ -86,6 +86,10 @@ class Bench {
     stream_made_ = true;
     uint32_t seed = 1;
     for (const BoundValue& v : bound_.inputs) {
+      if (v.constant && device_.host_accessible()) {
+        input_pointers_.push_back(v.constant->raw());
+        continue;
+      }
       GRAFT_ASSIGN_OR_RETURN(DeviceBuffer buffer, DeviceBuffer::Of(device_, BufferBytes(v)));
       if (v.constant) {
         GRAFT_RETURN_IF_ERROR(
@@ -115,6 +119,13 @@ class Bench {
     std::vector<std::byte> result;                          // of output 0, after one run
     double best = std::numeric_limits<double>::infinity();  // microseconds
     Status status;
+
+    // Keeps what was measured.
+    void Release() {
+      step.reset();
+      packed.reset();
+      workspace = DeviceBuffer();
+    }
   };
 
   Status Bind(const Tactic& tactic, Entry& entry) {
@@ -137,6 +148,30 @@ class Bench {
     GRAFT_RETURN_IF_ERROR(entry.step->Enqueue(pointers, queue));
     GRAFT_RETURN_IF_ERROR(device_.Synchronize(stream_));
     return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+  }
+
+  // The first run warms up caches and lazily made state; the second counts.
+  Status WarmUp(Entry& entry) {
+    for (int i = 0; i < 2; ++i) {
+      GRAFT_ASSIGN_OR_RETURN(entry.best, Run(entry));
+    }
+    return OkStatus();
+  }
+
+  // Runs for `budget` microseconds, unless the entry failed or has no hope to be the best.
+  void RunRound(Entry& entry, double best, double budget) {
+    constexpr double kHopeless = 2.5;
+    if (!entry.status.ok() || entry.best > best * kHopeless) return;
+    double spent = 0;
+    do {
+      const Result<double> time = Run(entry);
+      if (!time.ok()) {
+        entry.status = time.status();
+        return;
+      }
+      entry.best = std::min(entry.best, *time);
+      spent += *time;
+    } while (spent < budget);
   }
 
   Result<std::vector<std::byte>> ReadOutput() {
@@ -170,45 +205,33 @@ Result<std::vector<Measurement>> MeasureTactics(const ir::Module& module, const 
                                                 const MeasureOptions& options) {
   Bench bench(module, node, bound, backend, executor);
   GRAFT_RETURN_IF_ERROR(bench.Prepare());
+  // Rounds over all tactics, so that a disturbance hits all of them. Large weights are held in one
+  // packing at a time instead.
+  constexpr size_t kLargeConstants = size_t{64} << 20;
+  size_t constant_bytes = 0;
+  for (const BoundValue& v : bound.inputs) constant_bytes += v.constant ? v.constant->bytes() : 0;
+  const bool one_by_one = constant_bytes > kLargeConstants;
+  constexpr int kRounds = 3;
+  const double budget = options.milliseconds * 1000 / kRounds;
   std::vector<Bench::Entry> entries(tactics.size());
   int baseline = -1;
-  double best_first = std::numeric_limits<double>::infinity();
+  double best = std::numeric_limits<double>::infinity();
   for (size_t t = 0; t < tactics.size(); ++t) {
     Bench::Entry& entry = entries[t];
     entry.status = bench.Bind(*tactics[t], entry);
-    if (!entry.status.ok()) continue;
-    // The first run warms up caches and lazily made state; the second counts.
-    for (int i = 0; i < 2; ++i) {
-      Result<double> time = bench.Run(entry);
-      if (!time.ok()) {
-        entry.status = time.status();
-        break;
-      }
-      entry.best = *time;
+    if (entry.status.ok()) entry.status = bench.WarmUp(entry);
+    if (entry.status.ok()) {
+      GRAFT_ASSIGN_OR_RETURN(entry.result, bench.ReadOutput());
+      best = std::min(best, entry.best);
+      if (tactics[t]->Traits(module, node).any_shape) baseline = static_cast<int>(t);
     }
-    if (!entry.status.ok()) continue;
-    GRAFT_ASSIGN_OR_RETURN(entry.result, bench.ReadOutput());
-    best_first = std::min(best_first, entry.best);
-    if (tactics[t]->Traits(module, node).any_shape) baseline = static_cast<int>(t);
+    if (one_by_one) {
+      for (int round = 0; round < kRounds; ++round) bench.RunRound(entry, best, budget);
+      entry.Release();
+    }
   }
-  // Rounds over all, so that a disturbance hits all of them; hopeless ones are left out.
-  constexpr double kHopeless = 2.5;
-  constexpr int kRounds = 3;
-  for (int round = 0; round < kRounds; ++round) {
-    for (Bench::Entry& entry : entries) {
-      if (!entry.status.ok() || entry.best > best_first * kHopeless) continue;
-      const double budget = options.milliseconds * 1000 / kRounds;
-      double spent = 0;
-      do {
-        Result<double> time = bench.Run(entry);
-        if (!time.ok()) {
-          entry.status = time.status();
-          break;
-        }
-        entry.best = std::min(entry.best, *time);
-        spent += *time;
-      } while (spent < budget);
-    }
+  for (int round = 0; round < kRounds && !one_by_one; ++round) {
+    for (Bench::Entry& entry : entries) bench.RunRound(entry, best, budget);
   }
   std::vector<Measurement> measurements(tactics.size());
   for (size_t t = 0; t < tactics.size(); ++t) {

@@ -65,9 +65,11 @@ def main():
     from support import EngineCalls
 
     with EngineCalls() as engines:
-        results = {"saved_model": saved_model, "frozen_graph": frozen_graph, "meta_graph": meta_graph}[
-            workflow
-        ](folder)
+        results = {
+            "saved_model": saved_model,
+            "frozen_graph": frozen_graph,
+            "meta_graph": meta_graph,
+        }[workflow](folder)
     engines.assert_engine_ran()
     np.savez(folder / "results.npz", **results)
 

@@ -281,7 +281,9 @@ def test_an_array_of_the_wrong_dtype_is_refused(plan, out):
 
 def make_reference(folder, scale=1.0):
     np.save(folder / "case_in_image.npy", small_models.images(2))
-    np.save(folder / "case_out_classes.npy", small_models.expected(2)["classes"] * np.float32(scale))
+    np.save(
+        folder / "case_out_classes.npy", small_models.expected(2)["classes"] * np.float32(scale)
+    )
 
 
 def test_compare_passes_on_the_same_numbers(plan, out):

@@ -102,9 +102,12 @@ def test_the_number_of_threads_does_not_change_results(plan, engine, threads):
 
     image = small_models.images(4)
     other = graft.Engine(str(plan), threads=threads)
-    assert support.relative_error(
-        other.run({"image": image}).popitem()[1], engine.run({"image": image}).popitem()[1]
-    ) <= 1e-6
+    assert (
+        support.relative_error(
+            other.run({"image": image}).popitem()[1], engine.run({"image": image}).popitem()[1]
+        )
+        <= 1e-6
+    )
 
 
 def test_a_missing_plan_is_a_file_not_found(tmp_path):

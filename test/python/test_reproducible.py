@@ -65,8 +65,7 @@ def test_python_converts_the_same_way_twice(v1_saved_model, graph_mode):
     from graft import trt_convert as trt
 
     graphs = [
-        trt.TrtGraphConverter(input_saved_model_dir=str(v1_saved_model)).convert()
-        for _ in range(2)
+        trt.TrtGraphConverter(input_saved_model_dir=str(v1_saved_model)).convert() for _ in range(2)
     ]
     texts = []
     for graph in graphs:

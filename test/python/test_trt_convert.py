@@ -127,7 +127,9 @@ def test_engine_nodes_have_the_old_names_and_attributes(graph_mode, frozen_graph
     assert node.attr["static_engine"].b
     assert node.attr["serialized_segment"].s
     (function,) = [f for f in graph.library.function if f.signature.name.startswith(node.name)]
-    assert "TensorRTInputPH_0" in function.signature.input_arg[0].name.replace("tensorrtinputph", "TensorRTInputPH")
+    assert "TensorRTInputPH_0" in function.signature.input_arg[0].name.replace(
+        "tensorrtinputph", "TensorRTInputPH"
+    )
 
 
 def test_graphs_are_numbered_over_the_process(graph_mode, frozen_graph):
@@ -388,7 +390,9 @@ def test_summary_has_its_columns_and_footer(converted):
 
 
 def test_summary_refuses_narrow_lines_and_unconverted_models(converted, v2_saved_model):
-    with pytest.raises(ValueError, match="Invalid `line_length` value has been received: 80. Minimum: 160."):
+    with pytest.raises(
+        ValueError, match="Invalid `line_length` value has been received: 80. Minimum: 160."
+    ):
         converted[0].summary(line_length=80)
     with pytest.raises(RuntimeError):
         trt.TrtGraphConverterV2(input_saved_model_dir=str(v2_saved_model)).summary()
