@@ -120,11 +120,13 @@ def run_tensorflow(model, windows):
         return outputs, median_milliseconds(lambda: session.run(fetches, feed))
 
 
-def convert(model):
+def convert(model, windows):
     """Runs the graft program; returns the plan and the report."""
     plan, report = CACHE / "basic-pitch.plan", CACHE / "basic-pitch.json"
     program = ROOT / "build/release/bin/graft"
     command = [program, "convert", model, "--plan", plan, "--output", CACHE / "converted"]
+    # What it will run on: all windows at once.
+    command += ["--shapes", f"{windows}x{WINDOW}x1"]
     subprocess.run([*command, "--json", report], check=True)
     return plan, json.loads(report.read_text())
 
@@ -144,7 +146,7 @@ def main():
     sound = synthesise(MELODY)
     windows = cut_windows(sound)
     print(f"Basic Pitch, {len(sound) / RATE:.1f} s of sound in {len(windows)} windows")
-    plan, report = convert(model)
+    plan, report = convert(model, len(windows))
     by_tensorflow, tensorflow_ms = run_tensorflow(model, windows)
     by_graft, graft_ms = run_graft(plan, windows)
 

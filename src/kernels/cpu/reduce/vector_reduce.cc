@@ -35,19 +35,21 @@ HWY_INLINE VF Join(VF a, VF x) {
 }
 
 template <Reduction kReduction>
+HWY_INLINE float Join(float x, float y) {
+  if constexpr (kReduction == Reduction::kSum) return x + y;
+  if constexpr (kReduction == Reduction::kProd) return x * y;
+  if constexpr (kReduction == Reduction::kMax) return x > y || x != x ? x : y;
+  if constexpr (kReduction == Reduction::kMin) return x < y || x != x ? x : y;
+}
+
+template <Reduction kReduction>
 float JoinLanes(VF a) {
   const F32 d;
   HWY_ALIGN float lanes[HWY_MAX_BYTES / sizeof(float)];
   hn::Store(a, d, lanes);
   // In pairs: a balanced tree loses least.
   for (size_t n = hn::Lanes(d); n > 1; n /= 2) {
-    for (size_t i = 0; i < n / 2; ++i) {
-      const float x = lanes[i], y = lanes[i + n / 2];
-      if constexpr (kReduction == Reduction::kSum) lanes[i] = x + y;
-      if constexpr (kReduction == Reduction::kProd) lanes[i] = x * y;
-      if constexpr (kReduction == Reduction::kMax) lanes[i] = x > y || x != x ? x : y;
-      if constexpr (kReduction == Reduction::kMin) lanes[i] = x < y || x != x ? x : y;
-    }
+    for (size_t i = 0; i < n / 2; ++i) lanes[i] = Join<kReduction>(lanes[i], lanes[i + n / 2]);
   }
   return lanes[0];
 }
@@ -58,6 +60,12 @@ float ReduceRun(const float* x, int64_t count) {
   constexpr int64_t kBlock = 4096;
   const F32 d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  if (count > 0 && count < lanes) {
+    // Shorter than a vector: its set-up would cost more than the work.
+    float joined = x[0];
+    for (int64_t i = 1; i < count; ++i) joined = Join<kReduction>(joined, x[i]);
+    return joined;
+  }
   const VF identity = Splat(kIdentity<kReduction>);
   VF total = identity;
   for (int64_t begin = 0; begin < count; begin += kBlock) {
