@@ -1,5 +1,5 @@
-// The code of {fmt}, once. With FMT_HEADER_ONLY every file compiles its own copy, a third of the build's time; the
-// shared libfmt cannot be used inside TensorFlow's process.
+// The code of {fmt}, once. With FMT_HEADER_ONLY every file compiles its own copy, a third of the
+// build's time; the shared libfmt cannot be used inside TensorFlow's process.
 #include <fmt/format-inl.h>
 
 FMT_BEGIN_NAMESPACE

@@ -13,17 +13,20 @@ namespace graft::convert {
 
 struct ConvertedBytes {
   std::string graph_def;
-  std::string
-      report;  // JSON: that of `graft convert --json`, and "old_report", "new_report", "warnings"
+  // JSON: that of `graft convert --json`, and "old_report", "new_report", "warnings".
+  std::string report;
 };
 
 // Converts a frozen GraphDef. The options are a JSON object; all are optional:
-//   inputs   [{"tensor": "x:0", "dtype": 1, "dims": [-1, 3], "unknown_rank": false}]; none: the
-//   placeholders outputs  ["y:0"]; none: what nobody reads is kept. Nothing is pruned. deny node
-//   names;  deny-ops: op types backend, threads, opt-level, minimum-segment-size, maximum-engines,
-//   graph-number, embed-weights, timing-cache precision-mode, max-workspace-size-bytes,
-//   maximum-cached-engines, max-batch-size, profile-strategy, use-calibration, static-engine,
-//   allow-build-at-runtime: go into the engine nodes' attributes
+// - inputs: [{"tensor": "x:0", "dtype": 1, "dims": [-1, 3], "unknown_rank": false}]; none: the
+//   placeholders
+// - outputs: ["y:0"]; none: what nobody reads is kept. Nothing is pruned.
+// - deny: node names; deny-ops: op types
+// - backend, threads, opt-level, minimum-segment-size, maximum-engines, graph-number,
+//   embed-weights, timing-cache
+// - precision-mode, max-workspace-size-bytes, maximum-cached-engines, max-batch-size,
+//   profile-strategy, use-calibration, static-engine, allow-build-at-runtime: go into the engine
+//   nodes' attributes
 // kInvalidArgument names an option that is unknown or of the wrong type.
 Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
                                             const std::string& options_json);

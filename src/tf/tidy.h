@@ -5,8 +5,8 @@
 
 namespace graft::tf {
 
-// Assert becomes a NoOp that checks nothing, and Print and CheckNumerics hand on their operand: what
-// TF-TRT's debug stripper did to every model that it converted.
+// Assert becomes a NoOp that checks nothing, and Print and CheckNumerics hand on their operand:
+// what TF-TRT's debug stripper did to every model that it converted.
 void StripDebugOps(GraphDef* graph);
 
 // Removes control edges that wait for nothing: their sources, and all those need, have no side
