@@ -140,7 +140,8 @@ Result<std::vector<SegmentPorts>> FindPorts(const tf::GraphDef& graph,
     GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(fetch));
     const int v = index.Find(ref.node);
     if (v < 0) return InvalidArgumentError("output '{}' does not exist", fetch);
-    if (segment_of[v] < 0 || ref.is_control()) continue;
+    if (ref.is_control()) return InvalidArgumentError("output '{}' is no tensor", fetch);
+    if (segment_of[v] < 0) continue;
     // All outputs up to the fetched one: their stand-in has them in order.
     for (int i = 0; i <= ref.index; ++i) needed.insert({v, i});
   }
@@ -352,10 +353,8 @@ Result<tf::GraphDef> Encapsulate(const tf::GraphDef& graph, const std::vector<En
       std::vector<DType> types;
       for (const Port& p : engine.ports.outputs) {
         if (p.node != v) continue;
-        if (p.output != static_cast<int>(inputs.size())) {
-          return UnsupportedError("{}: output {} is fetched without the ones before it",
-                                  graph.nodes[v].name, p.output);
-        }
+        // All up to the last fetched one are there; one after a gap is for other nodes only.
+        if (p.output != static_cast<int>(inputs.size())) break;
         inputs.push_back(renamed.at({v, p.output}));
         types.push_back(p.dtype);
       }
