@@ -1,5 +1,6 @@
 #include "convert/convert_graph.h"
 
+#include <algorithm>
 #include <chrono>
 #include <set>
 
@@ -83,13 +84,25 @@ class Converter {
   }
 
  private:
+  // "TRTEngineOp_000_", with the first number from the given one that no node has yet: a graph that
+  // was converted before keeps its engines.
+  std::string EnginePrefix() const {
+    for (int number = options_.graph_number;; ++number) {
+      std::string prefix = fmt::format("TRTEngineOp_{:03}_", number);
+      const bool taken =
+          std::any_of(graph_.nodes.begin(), graph_.nodes.end(),
+                      [&](const tf::NodeDef& node) { return node.name.starts_with(prefix); });
+      if (!taken) return prefix;
+    }
+  }
+
   Result<std::vector<SegmentPorts>> FindSegmentPorts() {
     std::vector<std::vector<int>> members;
     std::vector<std::string> names;
     std::vector<bool> copied;
+    const std::string prefix = EnginePrefix();
     for (const Segment& s : segments_) {
-      names.push_back(
-          fmt::format("TRTEngineOp_{:03}_{:03}", options_.graph_number, members.size()));
+      names.push_back(fmt::format("{}{:03}", prefix, members.size()));
       members.push_back(s.nodes);
     }
     for (const partition::ClusterNode& node : candidates_.nodes) copied.push_back(node.copied);

@@ -22,7 +22,7 @@ struct ConvertOptions {
                                // native segment holds
   std::string model_hash;      // for the plans' provenance
   std::string options_text;
-  int graph_number = 0;  // the first number in engine names
+  int graph_number = 0;  // the first number in engine names; the next one that is free is taken
   // Dimensions of the graph's inputs to tune at; one entry an input, -1 unknown.
   std::vector<std::vector<Dims>> points;
 };

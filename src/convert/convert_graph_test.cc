@@ -1,0 +1,255 @@
+#include "convert/convert_graph.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "plan/plan_file.h"
+#include "tf/opdefs.h"
+#include "tf/test_util.h"
+#include "tf/wire.h"
+
+namespace graft::convert {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::Field;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::IsNull;
+using testing::NotNull;
+using testing::SizeIs;
+using tf::CountOp;
+using tf::FindNode;
+using tf::Get;
+using tf::GraphDef;
+using tf::NodeDef;
+
+constexpr DType kF32 = DType::kFloat32;
+
+NodeDef Node(std::string name, std::string op, std::vector<std::string> inputs) {
+  return {.name = std::move(name),
+          .op = std::move(op),
+          .inputs = std::move(inputs),
+          .attrs = {{"T", kF32}}};
+}
+
+NodeDef Const(std::string name, Dims dims) {
+  Tensor tensor = Tensor::Allocate(kF32, std::move(dims)).value();
+  float next = 1;
+  for (float& v : tensor.mutable_data<float>()) v = next++;
+  return {.name = std::move(name),
+          .op = "Const",
+          .attrs = {{"dtype", kF32}, {"value", tf::TensorValue(std::move(tensor))}}};
+}
+
+NodeDef Input(std::string name) {
+  return {.name = std::move(name), .op = "Placeholder", .attrs = {{"dtype", kF32}}};
+}
+
+// Refused: its result's size is not known before it has run, and no engine computes it.
+NodeDef Refused(std::string name, std::string input) {
+  return Node(std::move(name), "Unique", {std::move(input)});
+}
+
+// Converts a graph that reads "x", of shape [?,4], on the reference backend without timing
+// anything.
+class ConvertGraphTest : public testing::Test {
+ protected:
+  ConvertGraphTest() {
+    options_.build.backend = "reference";
+    options_.build.threads = 1;
+    options_.build.opt_level = 0;
+    options_.build.cache = &cache_;
+    options_.cluster.minimum_segment_size = 1;
+  }
+
+  ConvertedGraph Convert(std::vector<NodeDef> nodes, std::vector<std::string> outputs,
+                         tf::Shape shape = {.dims = {-1, 4}}) {
+    GraphDef graph;
+    graph.versions.producer = tf::kGraphDefVersion;
+    graph.nodes = std::move(nodes);
+    tf::AddDefaultAttrs(&graph);
+    Result<ConvertedGraph> converted =
+        ConvertGraph(graph, {{"x", kF32, std::move(shape)}}, outputs, options_);
+    EXPECT_TRUE(converted.ok()) << converted.status().ToString();
+    if (!converted.ok()) return {};
+    ExpectNoCycle(converted->graph);
+    for (const std::string& output : outputs) {
+      EXPECT_THAT(FindNode(converted->graph, Get(tf::ParseTensorName(output)).node), NotNull())
+          << output;
+    }
+    return *std::move(converted);
+  }
+
+  // Every input exists, and no node waits for itself.
+  static void ExpectNoCycle(const GraphDef& graph) {
+    std::map<std::string_view, int> state;  // 1: being visited, 2: done
+    std::function<void(std::string_view)> visit = [&](std::string_view name) {
+      ASSERT_NE(state[name], 1) << "a cycle through " << name;
+      if (state[name] == 2) return;
+      const NodeDef* node = FindNode(graph, name);
+      ASSERT_THAT(node, NotNull()) << name;
+      state[name] = 1;
+      for (const std::string& input : node->inputs) visit(Get(tf::ParseTensorName(input)).node);
+      state[name] = 2;
+    };
+    for (const NodeDef& node : graph.nodes) visit(node.name);
+  }
+
+  static Plan PlanOf(const GraphDef& graph, const std::string& engine) {
+    const std::string bytes = Get(FindNode(graph, engine)->Attr<std::string>("serialized_segment"));
+    return Get(ReadPlan(tf::CopyBytes(bytes)));
+  }
+
+  TimingCache cache_;
+  ConvertOptions options_;
+};
+
+TEST_F(ConvertGraphTest, AWholeGraphBecomesOneEngine) {
+  const ConvertedGraph converted = Convert(
+      {Input("x"), Const("w", {4, 3}), Node("m", "MatMul", {"x", "w"}), Node("y", "Relu", {"m"})},
+      {"y"});
+  EXPECT_THAT(converted.graph.nodes, SizeIs(3));
+  const NodeDef* engine = FindNode(converted.graph, "TRTEngineOp_000_000");
+  ASSERT_THAT(engine, NotNull());
+  EXPECT_THAT(engine->inputs, ElementsAre("x"));
+  EXPECT_EQ(Get(engine->AttrList<tf::Shape>("input_shapes"))[0], (tf::Shape{.dims = {-1, 4}}));
+  EXPECT_EQ(Get(engine->AttrList<tf::Shape>("output_shapes"))[0], (tf::Shape{.dims = {-1, 3}}));
+  EXPECT_EQ(FindNode(converted.graph, "y")->op, "Identity");
+  const Plan plan = PlanOf(converted.graph, "TRTEngineOp_000_000");
+  EXPECT_THAT(plan.module.input_names, ElementsAre("TensorRTInputPH_0"));
+  EXPECT_THAT(plan.module.output_names, ElementsAre("TensorRTOutputPH_0"));
+  EXPECT_EQ(converted.report.total_ops, 2);
+  EXPECT_EQ(converted.report.converted_ops, 2);
+  EXPECT_THAT(converted.report.unconverted, IsEmpty());
+}
+
+TEST_F(ConvertGraphTest, ARefusedNodeInTheMiddleLeavesTwoEngines) {
+  const ConvertedGraph converted =
+      Convert({Input("x"),
+               Node("flat", "Sum", {"x", "axis"}),
+               {.name = "axis",
+                .op = "Const",
+                .attrs = {{"dtype", DType::kInt32},
+                          {"value", tf::TensorValue(Tensor::Scalar<int32_t>(1))}}},
+               Node("a", "Neg", {"flat"}),
+               Refused("u", "a"),
+               Node("b", "Relu", {"u"}),
+               Node("y", "Exp", {"b"})},
+              {"y"});
+  EXPECT_EQ(CountOp(converted.graph, "TRTEngineOp"), 2);
+  EXPECT_THAT(FindNode(converted.graph, "u"), NotNull());
+  ASSERT_THAT(converted.report.unconverted, SizeIs(1));
+  EXPECT_EQ(converted.report.unconverted[0].name, "u");
+  EXPECT_THAT(converted.report.unconverted[0].reason, HasSubstr("Unique"));
+}
+
+TEST_F(ConvertGraphTest, ANativePathBesideAnEngineMakesNoCycle) {
+  // a → native → y and a → b → y: a, b and y in one engine would wait for themselves.
+  options_.candidates.denied_nodes = {"native"};
+  const ConvertedGraph converted =
+      Convert({Input("x"), Node("a", "Neg", {"x"}), Node("native", "Abs", {"a"}),
+               Node("b", "Relu", {"a"}), Node("y", "Mul", {"b", "native"})},
+              {"y"});
+  EXPECT_GE(CountOp(converted.graph, "TRTEngineOp"), 1);
+  EXPECT_EQ(FindNode(converted.graph, "native")->op, "Abs");
+}
+
+TEST_F(ConvertGraphTest, ADeniedNodeStaysAndSaysWhy) {
+  options_.candidates.denied_nodes = {"a"};
+  options_.candidates.denied_ops = {"Exp"};
+  const ConvertedGraph converted = Convert(
+      {Input("x"), Node("a", "Neg", {"x"}), Node("b", "Exp", {"a"}), Node("y", "Relu", {"b"})},
+      {"y"});
+  EXPECT_EQ(FindNode(converted.graph, "a")->op, "Neg");
+  EXPECT_EQ(FindNode(converted.graph, "b")->op, "Exp");
+  EXPECT_THAT(
+      converted.report.unconverted,
+      ElementsAre(Field(&partition::LeftOut::reason, HasSubstr("excluded by segmenter option")),
+                  Field(&partition::LeftOut::reason, HasSubstr("TF_TRT_OP_DENYLIST"))));
+}
+
+TEST_F(ConvertGraphTest, AFetchedInnerNodeKeepsItsName) {
+  const ConvertedGraph converted =
+      Convert({Input("x"), Node("a", "Neg", {"x"}), Node("y", "Relu", {"a"})}, {"y", "a"});
+  EXPECT_EQ(CountOp(converted.graph, "TRTEngineOp"), 1);
+  EXPECT_EQ(FindNode(converted.graph, "a")->op, "Identity");
+  EXPECT_EQ(FindNode(converted.graph, "y")->op, "Identity");
+}
+
+TEST_F(ConvertGraphTest, SmallSegmentsStayNativeAndAreReported) {
+  options_.cluster.minimum_segment_size = 3;
+  const ConvertedGraph converted =
+      Convert({Input("x"), Node("a", "Neg", {"x"}), Node("y", "Relu", {"a"})}, {"y"});
+  EXPECT_EQ(CountOp(converted.graph, "TRTEngineOp"), 0);
+  EXPECT_THAT(converted.graph.nodes, SizeIs(3));
+  ASSERT_THAT(converted.report.unconverted, SizeIs(2));
+  EXPECT_THAT(converted.report.unconverted[0].reason, HasSubstr("minimum_segment_size (3)"));
+  // As in TF-TRT, such nodes are in no list of unsupported ops.
+  EXPECT_THAT(converted.report.left_out,
+              testing::Not(Contains(Field(&partition::LeftOut::name, "a"))));
+}
+
+TEST_F(ConvertGraphTest, IdentitiesAloneMakeNoEngine) {
+  const ConvertedGraph converted =
+      Convert({Input("x"), Node("a", "Identity", {"x"}), Node("y", "Identity", {"a"})}, {"y"});
+  EXPECT_EQ(CountOp(converted.graph, "TRTEngineOp"), 0);
+  EXPECT_THAT(converted.graph.nodes, SizeIs(3));
+}
+
+TEST_F(ConvertGraphTest, ControlEdgesAreKept) {
+  options_.candidates.denied_nodes = {"before", "after"};
+  const ConvertedGraph converted =
+      Convert({Input("x"), Node("before", "Abs", {"x"}), Node("a", "Neg", {"x", "^before"}),
+               Node("b", "Exp", {"a"}), Node("after", "Abs", {"x", "^b"})},
+              {"b", "after"});
+  EXPECT_THAT(FindNode(converted.graph, "TRTEngineOp_000_000")->inputs,
+              ElementsAre("x", "^before"));
+  EXPECT_THAT(FindNode(converted.graph, "after")->inputs, ElementsAre("x", "^TRTEngineOp_000_000"));
+}
+
+TEST_F(ConvertGraphTest, WeightsAreHeldByTheNativeSegmentUnlessEmbedded) {
+  const std::vector<NodeDef> nodes = {Input("x"), Const("w", {4, 512}),
+                                      Node("m", "MatMul", {"x", "w"}), Node("y", "Relu", {"m"})};
+  const size_t by_name = Convert(nodes, {"y"}).report.engines[0].plan_bytes;
+  options_.embed_weights = true;
+  const size_t embedded = Convert(nodes, {"y"}).report.engines[0].plan_bytes;
+  EXPECT_GE(embedded, by_name + 4 * 512 * sizeof(float));
+}
+
+TEST_F(ConvertGraphTest, EnginesBuiltAtTheirFirstRunHoldNoPlan) {
+  options_.build_engines = false;
+  options_.graph_number = 7;
+  options_.attributes.static_engine = false;
+  const ConvertedGraph converted = Convert({Input("x"), Node("y", "Neg", {"x"})}, {"y"});
+  const NodeDef* engine = FindNode(converted.graph, "TRTEngineOp_007_000");
+  ASSERT_THAT(engine, NotNull());
+  EXPECT_EQ(Get(engine->Attr<std::string>("serialized_segment")), "");
+  EXPECT_FALSE(Get(engine->Attr<bool>("static_engine")));
+}
+
+TEST_F(ConvertGraphTest, ACustomOpStaysAndItsReadersWithIt) {
+  const ConvertedGraph converted =
+      Convert({Input("x"), Node("a", "Neg", {"x"}), Node("custom", "NobodysOp", {"a"}),
+               Node("b", "Relu", {"custom:1"}), Node("y", "Exp", {"a"})},
+              {"b", "y"});
+  EXPECT_EQ(CountOp(converted.graph, "TRTEngineOp"), 1);
+  EXPECT_EQ(FindNode(converted.graph, "b")->op, "Relu");
+  EXPECT_THAT(FindNode(converted.graph, "custom")->inputs, ElementsAre("TRTEngineOp_000_000"));
+}
+
+TEST_F(ConvertGraphTest, AConvertedGraphConvertsAgain) {
+  options_.candidates.denied_ops = {"Exp"};
+  const ConvertedGraph once =
+      Convert({Input("x"), Node("a", "Neg", {"x"}), Node("y", "Exp", {"x"})}, {"a", "y"});
+  options_.candidates.denied_ops.clear();
+  const ConvertedGraph twice = Convert(once.graph.nodes, {"a", "y"});
+  EXPECT_THAT(FindNode(twice.graph, "a")->inputs, ElementsAre("TRTEngineOp_000_000"));
+  EXPECT_THAT(FindNode(twice.graph, "y")->inputs, ElementsAre("TRTEngineOp_001_000"));
+}
+
+}  // namespace
+}  // namespace graft::convert
