@@ -5,14 +5,13 @@
 #include <set>
 #include <unordered_map>
 
+#include "ir/binding_names.h"
 #include "tf/opdefs.h"
 
 namespace graft::partition {
 namespace {
 
-// The binding names of TF-TRT. In a function's signature they are lower case, as TensorFlow writes
-// argument names.
-std::string InputName(size_t i) { return fmt::format("TensorRTInputPH_{}", i); }
+// In a function's signature the binding names are lower case, as TensorFlow writes argument names.
 std::string ArgName(size_t i) { return fmt::format("tensorrtinputph_{}", i); }
 std::string RetName(size_t i) { return fmt::format("tensorrtoutputph_{}", i); }
 
@@ -171,7 +170,7 @@ Result<tf::GraphDef> SegmentGraph(const tf::GraphDef& graph, const SegmentPorts&
   tf::GraphDef segment;
   segment.versions = graph.versions;
   for (size_t i = 0; i < ports.inputs.size(); ++i) {
-    tf::NodeDef placeholder{.name = InputName(i), .op = "Placeholder"};
+    tf::NodeDef placeholder{.name = InputBindingName(static_cast<int>(i)), .op = "Placeholder"};
     placeholder.attrs = {{"dtype", ports.inputs[i].dtype}, {"shape", ports.inputs[i].shape}};
     segment.nodes.push_back(std::move(placeholder));
   }
@@ -179,7 +178,7 @@ Result<tf::GraphDef> SegmentGraph(const tf::GraphDef& graph, const SegmentPorts&
     tf::NodeDef node = Bare(graph.nodes[v]);
     for (const Edge& e : edges.of(v)) {
       if (const auto port = numbers.find({e.node, e.output}); port != numbers.end()) {
-        node.inputs.push_back(InputName(port->second));
+        node.inputs.push_back(InputBindingName(static_cast<int>(port->second)));
       } else if (inside.contains(e.node)) {
         node.inputs.push_back(tf::TensorName(graph.nodes[e.node].name, e.output));
       }

@@ -29,9 +29,6 @@ Status CheckWeights(const Plan& plan) {
   return OkStatus();
 }
 
-std::string InputBindingName(int index) { return fmt::format("TensorRTInputPH_{}", index); }
-std::string OutputBindingName(int index) { return fmt::format("TensorRTOutputPH_{}", index); }
-
 Result<int> FindInput(const ir::Module& module, std::string_view name) {
   return FindBinding("input", module.input_names, InputBindingName, name);
 }

@@ -7,6 +7,7 @@
 
 #include "backend_api/choices.h"
 #include "base/hash.h"
+#include "ir/binding_names.h"
 #include "ir/module.h"
 
 namespace graft {
@@ -43,9 +44,6 @@ struct Plan {
 // Compares the unchecked weights with their hashes. DataLoss with the constant's name.
 Status CheckWeights(const Plan& plan);
 
-// TF-TRT's names of an engine's bindings, by position.
-std::string InputBindingName(int index);   // "TensorRTInputPH_0"
-std::string OutputBindingName(int index);  // "TensorRTOutputPH_0"
 // The position that `name` means: a binding name or the model's own. kNotFound lists what there is.
 Result<int> FindInput(const ir::Module& module, std::string_view name);
 Result<int> FindOutput(const ir::Module& module, std::string_view name);
