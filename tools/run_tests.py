@@ -161,24 +161,6 @@ SUITES = {
 }
 
 
-def find_real_models():
-    """The real trained models: $GRAFT_MODELS, or archives in a folder `models` near the clone,
-    unpacked into the cache. They are not part of the repository for their size."""
-    if "GRAFT_MODELS" in os.environ:
-        return os.environ["GRAFT_MODELS"]
-    archives = sorted(ROOT.parent.glob("*/models/*.tar.xz"))
-    if not archives:
-        return None
-    folder = CACHE / "real-models"
-    for archive in archives:
-        stamp = folder / f".{archive.name}-{archive.stat().st_size}"
-        if not stamp.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["tar", "-xJf", archive, "-C", folder], check=True)
-            stamp.touch()
-    return str(folder)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build/release", help="build folder of the ctest suite")
@@ -186,9 +168,6 @@ def main():
     parser.add_argument("suites", nargs="+", choices=SUITES)
     args = parser.parse_args()
     os.chdir(ROOT)
-    models = find_real_models()
-    if models:
-        os.environ["GRAFT_MODELS"] = models
     total = Tally()
     for name in args.suites:
         print(f"== {name}", flush=True)

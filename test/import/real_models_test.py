@@ -1,4 +1,7 @@
-"""The real models ($GRAFT_MODELS): what of them is imported, and that it computes the stored outputs."""
+"""Real trained networks: what of them is imported, and that it computes the stored outputs.
+
+They are those of test/data/models, and of $GRAFT_MODELS when that is set.
+"""
 
 import json
 import os
@@ -9,11 +12,16 @@ import pytest
 
 import harness
 
-MODELS = pathlib.Path(os.environ.get("GRAFT_MODELS", ""))
+FOLDERS = [pathlib.Path(__file__).parent.parent / "data/models"]
+if "GRAFT_MODELS" in os.environ:
+    FOLDERS.append(pathlib.Path(os.environ["GRAFT_MODELS"]))
+FOLDER_OF = {path.stem: folder for folder in FOLDERS for path in sorted(folder.glob("*.json"))}
 
-# Small enough for the reference backend.
-RUN = ["emotion", "blazeface", "selfie_segmentation", "basic_pitch", "movenet_lightning"]
-IMPORT_WHOLE = [*RUN, "esrgan_slim_x2", "mobilenet_v2_moderation", "posenet"]
+PARTLY_NATIVE = "handtrack_ssd"
+IMPORT_WHOLE = sorted(set(FOLDER_OF) - {PARTLY_NATIVE})
+# Too slow for the reference backend.
+NOT_RUN = {"esrgan_slim_x2", "mobilenet_v2_moderation", "posenet"}
+RUN = [name for name in IMPORT_WHOLE if name not in NOT_RUN]
 # A loop that resizes the images, and detection's postprocessing.
 HANDTRACK_REFUSALS = {
     "Op type Enter is not supported.",
@@ -36,8 +44,6 @@ HANDTRACK_REFUSALS = {
 TOLERANCE = {"basic_pitch": 1.3e-4}
 DEFAULT_TOLERANCE = 1e-4
 
-pytestmark = pytest.mark.skipif(not os.environ.get("GRAFT_MODELS"), reason="GRAFT_MODELS is not set")
-
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
@@ -45,14 +51,15 @@ def results(tmp_path_factory):
     if not harness.TOOL.exists():
         pytest.skip(f"{harness.TOOL} is not built")
     batch = harness.Batch(tmp_path_factory.mktemp("models"))
-    models = [*IMPORT_WHOLE, "handtrack_ssd"]
+    models = sorted(FOLDER_OF)
     expected = []
     for name in models:
-        meta = json.loads((MODELS / f"{name}.json").read_text())
+        folder = FOLDER_OF[name]
+        meta = json.loads((folder / f"{name}.json").read_text())
         reference = meta["references"][-1]  # a photo, where there is one
-        load = lambda part: np.load(MODELS / name / part["file"])
+        load = lambda part: np.load(folder / name / part["file"])
         batch.add_graph(
-            (MODELS / f"{name}.pb").read_bytes(),
+            (folder / f"{name}.pb").read_bytes(),
             [i["name"] for i in meta["inputs"]],
             [i["shape"] for i in meta["inputs"]],
             [load(reference["inputs"][i["name"]]) for i in meta["inputs"]],
@@ -81,10 +88,13 @@ def test_computes_the_stored_outputs(results, name):
         assert error < TOLERANCE.get(name, DEFAULT_TOLERANCE)
 
 
-def test_detection_keeps_loops_and_suppression(results):
-    result, _ = results["handtrack_ssd"]
-    assert not result["error"]
-    reasons = {": ".join(refusal.split(": ")[2:]) for refusal in result["refused"]}
-    unexpected = {r for r in reasons - HANDTRACK_REFUSALS if not r.startswith(("The input", "a range of"))}
-    assert not unexpected
-    assert HANDTRACK_REFUSALS <= reasons
+# Not there without the model: a skipped test would be a failure in CI.
+if PARTLY_NATIVE in FOLDER_OF:
+
+    def test_detection_keeps_loops_and_suppression(results):
+        result, _ = results["handtrack_ssd"]
+        assert not result["error"]
+        reasons = {": ".join(refusal.split(": ")[2:]) for refusal in result["refused"]}
+        unexpected = {r for r in reasons - HANDTRACK_REFUSALS if not r.startswith(("The input", "a range of"))}
+        assert not unexpected
+        assert HANDTRACK_REFUSALS <= reasons

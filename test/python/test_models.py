@@ -21,9 +21,9 @@ MODELS = {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("
 
 # TensorFlow's own two CPU paths differ by 1.3e-2 on it.
 TOLERANCES = {"selfie_segmentation": 5e-4}
-# It normalises a logarithm of sums near zero: kernels that sum in double, as the fake device's do, are
-# 1.05e-4 away from the stored outputs, which were summed in float.
-DOUBLE_SUMS_TOLERANCES = {"basic_pitch": 2e-4}
+# It normalises a logarithm of sums near zero, which amplifies rounding: TensorFlow's own kernels, without
+# oneDNN, are 1.3e-4 away from the stored outputs; sums in double, as the fake device's, 1.05e-4.
+DOUBLE_SUMS_TOLERANCES = {"basic_pitch": 1.3e-4}
 # Detection: a loop resizes the images, and postprocessing selects boxes; both stay native.
 PARTLY_NATIVE = {"handtrack_ssd"}
 # On every backend, and in `make test`; the others take longer.
