@@ -14,6 +14,7 @@
 #include "backends/cpu/epilogue.h"
 #include "backends/cpu/tactics.h"
 #include "base/aligned_buffer.h"
+#include "kernels/cpu/parallel.h"
 
 namespace graft::cpu {
 namespace {
@@ -352,8 +353,10 @@ class OnednnTactic : public Tactic {
   // Milliseconds, at a rate a little below that of kernels which serve any shape: untimed, those
   // are the better choice.
   static double CostOf(const ConvProblem& p) {
-    const double weights = static_cast<double>(p.filter.depth() * p.filter.output_channels);
-    return (p.multiply_adds() / 13 + weights / 2) / 3e6 + 0.002;
+    // It computes whole vectors of output channels.
+    const auto columns = static_cast<double>(CeilDiv(p.filter.output_channels, 16) * 16);
+    const double weights = static_cast<double>(p.filter.depth()) * columns;
+    return (static_cast<double>(p.rows()) * weights / 13 + weights / 2) / 3e6 + 0.002;
   }
 
  private:
