@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "backends/cpu/cpu_backend.h"
@@ -143,6 +144,43 @@ TEST(ConvTactics, SymbolicBatchIsAccepted) {
   Example example("3:r3=add.f32(r0,r1);r4=add.f32(r2,r3);r5=relu.f32(r4)", ir::Dim::Symbol(0));
   EXPECT_FALSE(
       CpuBackend().Supports(example.module, example.module.node(example.node)).has_value());
+}
+
+// What is chosen when nothing is timed, where one algorithm is far ahead: estimates are rough.
+TEST(ConvTactics, CostRanksTheAlgorithms) {
+  struct Choice {
+    int64_t size, channels, kernel, outputs;
+    std::string_view best;
+  };
+  const Choice choices[] = {
+      {56, 64, 3, 64, "cpu.conv.winograd4"}, {56, 64, 1, 64, "cpu.conv.igemm"},
+      {88, 32, 7, 1, "cpu.conv.dots"},       {64, 8, 5, 1, "cpu.conv.dots"},
+      {40, 33, 3, 1, "cpu.conv.dots"},       {28, 256, 1, 4, "cpu.conv.dots"},
+      {99, 1, 9, 1, "cpu.conv.igemm"},
+  };
+  for (const Choice& choice : choices) {
+    SCOPED_TRACE(testing::Message() << choice.kernel << "x" << choice.kernel << ", "
+                                    << choice.channels << " to " << choice.outputs);
+    ir::Module module;
+    ir::ConvAttributes conv;
+    conv.strides = conv.dilations = {1, 1};
+    conv.pads_before = conv.pads_after = {choice.kernel / 2, choice.kernel / 2};
+    const Dims filter = {choice.kernel, choice.kernel, choice.channels, choice.outputs};
+    const std::vector<float> weights = RandomFloats(CountElements(filter), 1);
+    const ir::ValueId x =
+        module.AddInput("x", DType::kFloat32, {1, choice.size, choice.size, choice.channels});
+    const ir::ValueId w = module.AddConstant("w", Tensor::Of<float>(filter, weights));
+    const ir::Node node = module.node(module.AddNode(conv, {x, w}, "conv").value());
+    const BoundNode bound = BindNode(module, node, {}).value();
+    std::string_view best;
+    double least = std::numeric_limits<double>::infinity();
+    for (const Candidate& candidate : CpuBackend().Candidates(module, node)) {
+      if (candidate.refusal) continue;
+      const double cost = candidate.tactic->Cost(bound);
+      if (cost < least) least = cost, best = candidate.tactic->name();
+    }
+    EXPECT_EQ(best, choice.best);
+  }
 }
 
 TEST(ConvTactics, FoundByName) {

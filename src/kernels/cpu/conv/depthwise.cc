@@ -236,9 +236,14 @@ void DepthwiseRun(const ConvProblem& p, const ConvArguments& arguments, Executor
 }
 
 double DepthwiseCost(const ConvProblem& p) {
-  // Loads bound it: two for a multiply-add of 16 channels, and what comes from memory.
-  return p.multiply_adds() / 16 + static_cast<double>(p.batch * p.input_pixels() + p.rows()) *
-                                      static_cast<double>(p.filter.output_channels) / 8;
+  const ConvFilter& f = p.filter;
+  // Loads bound it: one for a multiply-add of 16 channels, two where neighbouring outputs do not
+  // share them (ChooseSpan), and what comes from memory.
+  const bool shared = f.dilation[2] == 1 && f.kernel[2] >= 3 && f.kernel[2] <= 7;
+  const double taps = static_cast<double>(f.taps()) * (shared ? 1 : 2);
+  const auto blocks = static_cast<double>(CeilDiv(f.output_channels, kChannelBlock));
+  const auto rows = static_cast<double>(p.rows());
+  return blocks * (rows * taps + 2 * (static_cast<double>(p.batch * p.input_pixels()) + rows));
 }
 
 }  // namespace graft::cpu
