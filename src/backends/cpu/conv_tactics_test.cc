@@ -4,21 +4,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <random>
 
 #include "backends/cpu/cpu_backend.h"
 #include "base/aligned_buffer.h"
+#include "kernels/cpu/test_util.h"
 
 namespace graft {
 namespace {
 
-std::vector<float> RandomFloats(int64_t count, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(count);
-  for (float& v : values) v = normal(generator);
-  return values;
-}
+using cpu::RandomFloats;
 
 // x[n, 9, 8, 6] * w[3, 2, 6, 5], stride 2, padded by 1 above and 0, 1 at the sides.
 struct Example {

@@ -2,21 +2,15 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <random>
 
 #include "backends/cpu/cpu_backend.h"
 #include "base/aligned_buffer.h"
+#include "kernels/cpu/test_util.h"
 
 namespace graft {
 namespace {
 
-std::vector<float> RandomFloats(int64_t count, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(count);
-  for (float& v : values) v = normal(generator);
-  return values;
-}
+using cpu::RandomFloats;
 
 std::vector<float> RunTactic(const std::string& tactic_name, const ir::Module& module,
                              const ir::Node& node, std::span<const void* const> inputs,

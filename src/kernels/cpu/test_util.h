@@ -17,7 +17,7 @@
 namespace graft::cpu {
 
 // Seeded normal values.
-inline std::vector<float> RandomFloats(int64_t count, float scale = 1, uint32_t seed = 1) {
+inline std::vector<float> RandomFloats(int64_t count, uint32_t seed = 1, float scale = 1) {
   std::mt19937 generator(seed);
   std::normal_distribution<float> normal(0, scale);
   std::vector<float> values(count);

@@ -5,12 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "base/aligned_buffer.h"
-#include "kernels/cpu/targets.h"
+#include "kernels/cpu/test_util.h"
 
 namespace graft::cpu {
 namespace {
@@ -82,14 +81,6 @@ ConvProblem MakeProblem(const Case& c) {
   p.input_stride = c.input_channels + c.input_gap;
   p.output_stride = c.output_channels + c.output_gap;
   return p;
-}
-
-std::vector<float> RandomFloats(int64_t count, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(count);
-  for (float& v : values) v = normal(generator);
-  return values;
 }
 
 // The definition, in double.

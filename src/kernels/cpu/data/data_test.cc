@@ -114,7 +114,7 @@ TEST(Copy, DepthToSpaceAndBack) {
 }
 
 TEST(Copy, Concatenates) {
-  const std::vector<float> a = RandomFloats(4 * 700, 1, 1), b = RandomFloats(4 * 5, 1, 2);
+  const std::vector<float> a = RandomFloats(4 * 700, 1), b = RandomFloats(4 * 5, 2);
   const Dims y = {4, 705};
   const CopyProblem problems[] = {ConcatCopy(0, {4, 700}, 700, 1, 0, y, 705),
                                   ConcatCopy(1, {4, 5}, 5, 1, 700, y, 705)};

@@ -4,10 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <random>
 
 #include "base/aligned_buffer.h"
-#include "kernels/cpu/targets.h"
+#include "kernels/cpu/test_util.h"
 
 namespace graft::cpu {
 namespace {
@@ -37,14 +36,6 @@ const Case kCases[] = {
     {1, 0, 4, 4},
     {1, 3, 0, 20},
 };
-
-std::vector<float> RandomFloats(int64_t count, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(count);
-  for (float& v : values) v = normal(generator);
-  return values;
-}
 
 void Check(const MatMulKernel& kernel, const Case& c, int threads) {
   MatMulProblem p;

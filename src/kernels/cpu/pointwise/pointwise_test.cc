@@ -66,9 +66,9 @@ double Ulps(float got, double want) {
 TEST(Pointwise, VectorMathIsWithinAFewUlps) {
   std::vector<float> xs = {0.f,   -0.f,  kInf,   -kInf, NAN,    1e-30f, -1e-30f, 88.7f, -87.3f,
                            88.8f, 104.f, -104.f, 1e30f, -1e30f, 1e-40f, 1.f,     -1.f,  3.4e38f};
-  for (float x : RandomFloats(4000, 3)) xs.push_back(x);
-  for (float x : RandomFloats(2000, 30)) xs.push_back(x);
-  for (float x : RandomFloats(2000, 1e-3)) xs.push_back(x);
+  for (float x : RandomFloats(4000, 1, 3)) xs.push_back(x);
+  for (float x : RandomFloats(2000, 1, 30)) xs.push_back(x);
+  for (float x : RandomFloats(2000, 1, 1e-3)) xs.push_back(x);
   const int64_t n = static_cast<int64_t>(xs.size());
   struct Case {
     Op op;
@@ -111,7 +111,7 @@ TEST(Pointwise, VectorMathIsWithinAFewUlps) {
 TEST(Pointwise, VectorAndScalarLoopsAgree) {
   std::vector<float> xs = {0.f, -0.f, kInf, -kInf, NAN, 1.f, -1.f, 0.5f, 2.f, 6.f, 6.5f};
   std::vector<float> ys = {1.f, 0.f, kInf, 2.f, 1.f, NAN, -0.f, 0.5f, -3.f, 6.f, -kInf};
-  for (float x : RandomFloats(1000, 2, 1)) xs.push_back(x);
+  for (float x : RandomFloats(1000, 1, 2)) xs.push_back(x);
   for (float y : RandomFloats(1000, 2, 2)) ys.push_back(y);
   ForEachTarget([&](const std::string& target) {
     for (int id = 0; id <= static_cast<int>(Op::kGeluTanh); ++id) {
@@ -171,8 +171,8 @@ TEST(Pointwise, Broadcasts) {
       {{2, 3, 4, 5, 6}, {2, 1, 4, 1, 6}, {2, 3, 4, 5, 6}},
   };
   for (const Case& c : cases) {
-    const Operand x{c.x, RandomFloats(CountElements(c.x), 1, 1)};
-    const Operand y{c.y, RandomFloats(CountElements(c.y), 1, 2)};
+    const Operand x{c.x, RandomFloats(CountElements(c.x), 1)};
+    const Operand y{c.y, RandomFloats(CountElements(c.y), 2)};
     auto at = [&](const Operand& o, int64_t index) {
       int64_t offset = 0, stride = 1;
       for (size_t i = 0; i < c.out.size(); ++i) {
@@ -202,7 +202,7 @@ TEST(Pointwise, StridedRowsInPlace) {
     const int64_t rows = 1000;
     std::vector<float> x = RandomFloats(rows * stride);
     const std::vector<float> before = x;
-    const std::vector<float> bias = RandomFloats(columns, 1, 2);
+    const std::vector<float> bias = RandomFloats(columns, 2);
     PointwiseProgram program = Binary(Op::kAdd);
     program.Add(Op::kRelu, kF32, 2);
     Result<PointwiseOperation> operation =
@@ -234,7 +234,7 @@ TEST(Pointwise, BooleansSelect) {
   const int both = program.Add(Op::kAnd, DType::kBool, greater, valid);
   const int two = program.Add(Op::kConstant, kF32, -1, -1, -1, 2);
   program.Add(Op::kSelect, kF32, both, 0, two);
-  std::vector<float> x = RandomFloats(2345, 1, 1), y = RandomFloats(2345, 1, 2);
+  std::vector<float> x = RandomFloats(2345, 1), y = RandomFloats(2345, 2);
   for (size_t i = 0; i < y.size(); i += 3) y[i] = NAN;
   ForEachTarget([&](const std::string&) {
     const std::vector<float> z = RunF32(program, {{{2345}, x}, {{2345}, y}}, {2345});

@@ -15,7 +15,7 @@ TEST(Softmax, MatchesItsDefinition) {
     for (int64_t columns : {1, 2, 7, 8, 16, 33, 1000}) {
       for (bool log : {false, true}) {
         const int64_t rows = 37;
-        const std::vector<float> x = RandomFloats(rows * columns, 5);
+        const std::vector<float> x = RandomFloats(rows * columns, 1, 5);
         const auto operation =
             SoftmaxOperation::Make({log, DType::kFloat32, rows, columns, columns, columns});
         const std::vector<float> y = RunOperation<float>(*operation, {x.data()}, rows * columns);
