@@ -126,10 +126,9 @@ def test_engine_nodes_have_the_old_names_and_attributes(graph_mode, frozen_graph
     assert node.attr["precision_mode"].s == b"FP32"
     assert node.attr["static_engine"].b
     assert node.attr["serialized_segment"].s
-    (function,) = [f for f in graph.library.function if f.signature.name.startswith(node.name)]
-    assert "TensorRTInputPH_0" in function.signature.input_arg[0].name.replace(
-        "tensorrtinputph", "TensorRTInputPH"
-    )
+    (function,) = graph.library.function
+    assert function.signature.name == f"{node.name}_native_segment"
+    assert [one.name.lower() for one in function.signature.input_arg] == ["tensorrtinputph_0"]
 
 
 def test_graphs_are_numbered_over_the_process(graph_mode, frozen_graph):
