@@ -27,7 +27,7 @@ struct BuildOptions {
   int threads = 0;    // that the engine is tuned for; 0: all processors
   int opt_level = 3;  // 0 … 5: how much time tuning may take
   std::vector<std::string> disabled_passes;
-  std::string stop_after;        // a stage or pass: nothing runs after it
+  std::string stop_after;        // a pass: none runs after it
   std::string dump_directory;    // the module after every step that changed it; empty: nowhere
   TimingCache* cache = nullptr;  // required
   Progress progress;
@@ -39,18 +39,19 @@ struct BuiltEngine {
   std::vector<passes::PassReport> passes;
 };
 
-// The graph's inputs become the engine's, under `input_names` and `output_names`. `points` are
-// input dimensions to tune at
-// (-1: unknown; none: the default). kUnsupported when a node is refused, naming all such nodes.
-// Adds to `times`.
+// A graph that converts whole. Its inputs and outputs become the engine's, under `input_names` and
+// `output_names`.
 struct EngineSource {
   const tf::GraphDef* graph = nullptr;
   std::vector<importer::GraphInput> inputs;
   std::vector<std::string> outputs;  // tensor names
   std::vector<std::string> input_names;
   std::vector<std::string> output_names;
+  // Input dimensions to tune at, -1 unknown; none: the default.
   std::vector<std::vector<Dims>> points;
 };
+
+// kUnsupported when nodes are refused, naming them. Adds to `times`.
 Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& options,
                                 StageTimes* times);
 

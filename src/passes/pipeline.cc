@@ -31,8 +31,7 @@ constexpr PassFunction kSimplify[] = {
     FoldConstants,
     RemoveIdentities,
     // Before programs are joined: the first instructions of a program, one by one, are what it
-    // takes
-    // into the weights.
+    // takes into the weights.
     FoldScale,
     // Programs join before they are simplified: an activation spelled over several nodes is
     // recognised as one program.
