@@ -13,7 +13,6 @@ namespace {
 
 using partition::Candidates;
 using partition::EngineNode;
-using partition::LeftOut;
 using partition::Segment;
 using partition::SegmentPorts;
 
@@ -105,6 +104,7 @@ class Converter {
       names.push_back(fmt::format("{}{:03}", prefix, members.size()));
       members.push_back(s.nodes);
     }
+    copied.reserve(candidates_.nodes.size());
     for (const partition::ClusterNode& node : candidates_.nodes) copied.push_back(node.copied);
     return partition::FindPorts(graph_, members, copied, outputs_, names,
                                 partition::InfoOf(graph_, imported_));

@@ -1,0 +1,94 @@
+#include "convert/convert_bytes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "plan/plan_file.h"
+#include "tf/test_util.h"
+#include "tf/wire.h"
+
+namespace graft::convert {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::NotNull;
+using tf::FindNode;
+using tf::Get;
+using tf::GraphDef;
+
+constexpr DType kF32 = DType::kFloat32;
+const char kFast[] = R"({"backend": "reference", "threads": 1, "opt-level": 0,
+                         "timing-cache": "", "minimum-segment-size": 1})";
+
+// x: [?,4] → Neg → Relu "y".
+FileBytes SmallGraph() {
+  GraphDef graph;
+  graph.versions.producer = tf::kGraphDefVersion;
+  graph.nodes = {
+      {.name = "x",
+       .op = "Placeholder",
+       .attrs = {{"dtype", kF32}, {"shape", tf::Shape{.dims = {-1, 4}}}}},
+      {.name = "a", .op = "Neg", .inputs = {"x"}, .attrs = {{"T", kF32}}},
+      {.name = "y", .op = "Relu", .inputs = {"a"}, .attrs = {{"T", kF32}}},
+  };
+  return tf::CopyBytes(Get(tf::SerializeGraphDef(graph)));
+}
+
+std::string ErrorOf(const std::string& options) {
+  const Result<ConvertedBytes> converted = ConvertGraphDefBytes(SmallGraph(), options);
+  return converted.ok() ? "" : converted.status().message();
+}
+
+TEST(ConvertBytes, PlaceholdersAndUnreadTensorsAreTheDefault) {
+  const ConvertedBytes converted = Get(ConvertGraphDefBytes(SmallGraph(), kFast));
+  const GraphDef graph = Get(tf::ParseGraphDef(tf::CopyBytes(converted.graph_def)));
+  EXPECT_EQ(tf::CountOp(graph, "TRTEngineOp"), 1);
+  ASSERT_THAT(FindNode(graph, "y"), NotNull());
+  EXPECT_THAT(FindNode(graph, "y")->inputs, ElementsAre("TRTEngineOp_000_000"));
+  EXPECT_THAT(converted.report, AllOf(HasSubstr("old_report"), HasSubstr("new_report")));
+}
+
+TEST(ConvertBytes, ANativeSegmentBuildsForItsArguments) {
+  const ConvertedBytes converted = Get(ConvertGraphDefBytes(SmallGraph(), kFast));
+  const GraphDef graph = Get(tf::ParseGraphDef(tf::CopyBytes(converted.graph_def)));
+  const FileBytes function = tf::CopyBytes(tf::SerializeFunctionDef(graph.functions.at(0)));
+  const std::string bytes = Get(BuildSegment(function, {{"", kF32, {.dims = {3, 4}}}}, kFast));
+  const Plan plan = Get(ReadPlan(tf::CopyBytes(bytes)));
+  EXPECT_THAT(plan.module.input_names, ElementsAre("TensorRTInputPH_0"));
+  EXPECT_THAT(plan.module.output_names, ElementsAre("TensorRTOutputPH_0"));
+
+  const Result<std::string> none = BuildSegment(function, {}, kFast);
+  ASSERT_FALSE(none.ok());
+  EXPECT_THAT(none.status().message(), HasSubstr("0 arguments for 1"));
+}
+
+TEST(ConvertBytes, OptionsThatAreNotUnderstoodAreNamed) {
+  EXPECT_THAT(ErrorOf("[]"), HasSubstr("no JSON object"));
+  EXPECT_THAT(ErrorOf("{"), HasSubstr("no JSON object"));
+  EXPECT_THAT(ErrorOf(R"({"opt-levle": 1})"), HasSubstr("'opt-levle' is not known"));
+  EXPECT_THAT(ErrorOf(R"({"opt-level": "high"})"), HasSubstr("'opt-level'"));
+  EXPECT_THAT(ErrorOf(R"({"deny": "a"})"), HasSubstr("'deny'"));
+  EXPECT_THAT(ErrorOf(R"({"inputs": [{"tensor": "x"}]})"), HasSubstr("'inputs'"));
+  EXPECT_THAT(ErrorOf(R"({"outputs": ["nowhere"]})"), HasSubstr("'nowhere'"));
+  EXPECT_THAT(ErrorOf(R"({"precision-mode": "INT8"})"), HasSubstr("'INT8'"));
+  EXPECT_THAT(ErrorOf(R"({"backend": "abacus"})"), HasSubstr("abacus"));
+}
+
+TEST(ConvertBytes, ADtypeThatDoesNotExistGivesNoEngine) {
+  for (const char* input :
+       {R"("dtype": 9999, "dims": [-1, 4])", R"("dtype": -1)", R"("dtype": 99999999999)"}) {
+    const std::string options = fmt::format(
+        R"({{"inputs": [{{"tensor": "x", {}}}], "minimum-segment-size": 1,
+             "backend": "reference", "timing-cache": "", "opt-level": 0}})",
+        input);
+    const Result<ConvertedBytes> converted = ConvertGraphDefBytes(SmallGraph(), options);
+    if (!converted.ok()) continue;
+    const GraphDef graph = Get(tf::ParseGraphDef(tf::CopyBytes(converted->graph_def)));
+    EXPECT_EQ(tf::CountOp(graph, "TRTEngineOp"), 0) << input;
+  }
+}
+
+}  // namespace
+}  // namespace graft::convert
