@@ -22,10 +22,14 @@ namespace {
 std::atomic<int64_t> allocations{0};
 }  // namespace
 
-// Counts every allocation of C++ code in this program.
-[[gnu::noinline]] void* operator new(size_t size) {
+// Counts every allocation of C++ code in this program. The sanitizers bring their own of each form
+// that is not here, which do not go with these.
+[[gnu::noinline]] void* operator new(size_t size, const std::nothrow_t&) noexcept {
   ++allocations;
-  if (void* memory = std::malloc(size ? size : 1)) return memory;
+  return std::malloc(size ? size : 1);
+}
+[[gnu::noinline]] void* operator new(size_t size) {
+  if (void* memory = operator new(size, std::nothrow)) return memory;
   throw std::bad_alloc();
 }
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
