@@ -55,8 +55,10 @@ struct PoolLoop {
 
   PoolLoop(int helpers, int64_t n, const FunctionRef<void(int64_t, int)>* t)
       : references(helpers + 1), count(n), task(t) {}
+  // The owner takes the last index and then looks at `running`; a helper raises `running` and then
+  // looks at `next`. One of them must see the other, so both write in the one order of all threads.
   void Work(int worker) {
-    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) (*task)(i, worker);
+    for (int64_t i; (i = next.fetch_add(1, std::memory_order_seq_cst)) < count;) (*task)(i, worker);
   }
   void Release() {
     if (references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
