@@ -119,8 +119,9 @@ Result<std::vector<importer::GraphInput>> Placeholders(const tf::GraphDef& graph
   for (const tf::NodeDef& node : graph.nodes) {
     if (node.op != "Placeholder") continue;
     GRAFT_ASSIGN_OR_RETURN(const DType dtype, node.Attr<DType>("dtype"));
-    const Result<tf::Shape> shape = node.Attr<tf::Shape>("shape");
-    inputs.push_back({node.name, dtype, shape.ok() ? *shape : tf::Shape::Unknown()});
+    const tf::AttrValue* attr = node.FindAttr("shape");
+    const tf::Shape* shape = attr == nullptr ? nullptr : attr->get<tf::Shape>();
+    inputs.push_back({node.name, dtype, shape == nullptr ? tf::Shape::Unknown() : *shape});
   }
   return inputs;
 }

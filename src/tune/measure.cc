@@ -74,7 +74,6 @@ class Bench {
       : module_(module),
         node_(node),
         bound_(bound),
-        backend_(backend),
         device_(backend.device()),
         executor_(executor) {}
   ~Bench() {
@@ -186,7 +185,6 @@ class Bench {
   const ir::Module& module_;
   const ir::Node& node_;
   const BoundNode& bound_;
-  Backend& backend_;
   Device& device_;
   Executor& executor_;
   void* stream_ = nullptr;
