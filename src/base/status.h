@@ -81,8 +81,8 @@ GRAFT_DEFINE_ERROR(Internal)
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value)
-      : data_(std::in_place_index<1>, std::move(value)) {}  // NOLINT: implicit by design
+  Result(T value)  // NOLINT(google-explicit-constructor): implicit by design
+      : data_(std::in_place_index<1>, std::move(value)) {}
   Result(Status status) : data_(std::in_place_index<0>, std::move(status)) {  // NOLINT
     if (std::get<0>(data_).ok())
       CheckFailed(__FILE__, __LINE__, "!status.ok()", "Result made from ok");
