@@ -23,8 +23,11 @@ using dnnl::memory;
 using Forward = dnnl::convolution_forward;
 
 constexpr auto kFloat = memory::data_type::f32;
-// Blocks of rows an image is cut into for several workers.
+// Blocks of rows an image is cut into for two workers, and for more.
+constexpr int64_t kPairBlocks = 2;
 constexpr int64_t kRowBlocks = 4;
+// Below this, handing work to another worker costs more than it saves.
+constexpr double kParallelMultiplyAdds = 1.5e6;
 
 // The thread's OpenMP width is 1 in this scope. oneDNN enters no parallel region then.
 class SequentialScope {
@@ -188,16 +191,15 @@ Block MakeBlock(const ConvProblem& p, const BoundEpilogue::Form& form, int64_t i
 
 class OnednnStep final : public BoundStep {
  public:
-  // `whole` for one worker, `parts` for several.
-  OnednnStep(std::string name, ConvProblem problem, BoundEpilogue epilogue, Schedule whole,
-             Schedule parts)
+  // `schedules` for one worker, for two, for more; the last of them serves any number beyond.
+  OnednnStep(std::string name, ConvProblem problem, BoundEpilogue epilogue,
+             std::vector<Schedule> schedules)
       : name_(std::move(name)),
         problem_(problem),
         epilogue_(std::move(epilogue)),
-        whole_(std::move(whole)),
-        parts_(std::move(parts)) {
-    for (const Schedule* schedule : {&whole_, &parts_}) {
-      for (const Block& block : schedule->blocks) {
+        schedules_(std::move(schedules)) {
+    for (const Schedule& schedule : schedules_) {
+      for (const Block& block : schedule.blocks) {
         scratchpad_ = std::max(scratchpad_, AlignUp(block.desc.scratchpad_desc().get_size()));
       }
     }
@@ -209,7 +211,8 @@ class OnednnStep final : public BoundStep {
 
   Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
     Executor& executor = *queue.executor;
-    const Schedule& schedule = executor.width() == 1 ? whole_ : parts_;
+    const Schedule& schedule =
+        schedules_[std::min(static_cast<size_t>(executor.width()), schedules_.size()) - 1];
     auto* workspace = static_cast<std::byte*>(pointers.workspace);
     std::atomic<bool> failed = false;
     epilogue_.Run(pointers, workspace + scratchpad_ * executor.width(),
@@ -270,8 +273,7 @@ class OnednnStep final : public BoundStep {
   std::string name_;
   ConvProblem problem_;
   BoundEpilogue epilogue_;
-  Schedule whole_;
-  Schedule parts_;
+  std::vector<Schedule> schedules_;
   size_t scratchpad_ = 0;
 };
 
@@ -303,19 +305,25 @@ Result<std::unique_ptr<BoundStep>> BindConv(const BoundNode& node, const ConvPro
     const auto& weights = *static_cast<const OnednnWeights*>(packed);
     const memory::desc plain = FilterDesc(p.filter, strides);
     const BoundEpilogue::Form form = epilogue.form();
-    Schedule whole = MakeSchedule(p, form, p.batch, 1, weights, plain);
-    const int64_t row_blocks = p.batch >= kRowBlocks ? 1 : std::min(kRowBlocks, p.output[1]);
-    Schedule parts = MakeSchedule(p, form, 1, row_blocks, weights, plain);
-    for (const Schedule* schedule : {&whole, &parts}) {
-      for (const Block& block : schedule->blocks) {
+    std::vector<Schedule> schedules;
+    schedules.push_back(MakeSchedule(p, form, p.batch, 1, weights, plain));
+    if (p.multiply_adds() >= kParallelMultiplyAdds) {
+      for (const int64_t blocks : {kPairBlocks, kRowBlocks}) {
+        // Enough images are parts themselves.
+        const int64_t row_blocks = p.batch >= blocks ? 1 : std::min(blocks, p.output[1]);
+        schedules.push_back(MakeSchedule(p, form, 1, row_blocks, weights, plain));
+      }
+    }
+    for (const Schedule& schedule : schedules) {
+      for (const Block& block : schedule.blocks) {
         // Its plain loops are how oneDNN says that it has nothing better.
         if (std::string_view(block.desc.impl_info_str()).starts_with("ref")) {
           return UnsupportedError("{}: oneDNN has no fast convolution for this", node.name);
         }
       }
     }
-    return std::unique_ptr<BoundStep>(std::make_unique<OnednnStep>(
-        node.name, p, std::move(epilogue), std::move(whole), std::move(parts)));
+    return std::unique_ptr<BoundStep>(
+        std::make_unique<OnednnStep>(node.name, p, std::move(epilogue), std::move(schedules)));
   });
 }
 

@@ -222,7 +222,9 @@ void DepthwiseRun(const ConvProblem& p, const ConvArguments& arguments, Executor
   const int64_t rows = p.batch * p.output[0] * p.output[1];
   if (rows == 0 || p.output[2] == 0) return;
   const auto run_row = HWY_DYNAMIC_DISPATCH(Row);
-  const int64_t tasks = std::min(rows, TaskCount(p.rows() * p.filter.output_channels, executor));
+  // A multiply-add is a quarter of a simple operation, which loads and stores.
+  const auto work = static_cast<int64_t>(p.multiply_adds() / 4);
+  const int64_t tasks = std::min(rows, TaskCount(work, executor));
   executor.ParallelFor(tasks, [&](int64_t task, int worker) {
     const Range range = Part(rows, tasks, task);
     for (int64_t row = range.begin; row < range.end; ++row) {
