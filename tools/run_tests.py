@@ -127,6 +127,7 @@ def run_fuzz(args):
             [
                 target,
                 f"-max_total_time={args.fuzz_seconds}",
+                f"-seed={args.fuzz_seed}",
                 "-print_final_stats=1",
                 "-timeout=10",
                 "-rss_limit_mb=2048",
@@ -165,6 +166,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build/release", help="build folder of the ctest suite")
     parser.add_argument("--fuzz-seconds", type=int, default=10, help="for each fuzz target")
+    parser.add_argument(
+        "--fuzz-seed", type=int, default=1, help="0: another one each time, to find more"
+    )
     parser.add_argument("suites", nargs="+", choices=SUITES)
     args = parser.parse_args()
     os.chdir(ROOT)
