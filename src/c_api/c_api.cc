@@ -94,7 +94,6 @@ const graft_binding* At(const std::vector<graft_binding>& bindings, int32_t inde
 }  // namespace graft
 
 using graft::Guarded;
-using graft::InvalidArgumentError;
 using graft::OkStatus;
 using graft::Result;
 using graft::Status;
