@@ -219,7 +219,8 @@ TEST(Context, NeitherAllocatesNorStartsThreadsInSteadyState) {
     const TensorView views[] = {ViewOf(input)};
     ASSERT_TRUE(context->Run(views, allocate).ok());
   };
-  for (const Tensor* input : {&x, &y, &x}) run(*input);
+  // Long enough for the executor's threads to have begun.
+  for (int i = 0; i < 50; ++i) run(i % 2 ? x : y);
   const int threads = ThreadCount();
   const int64_t before = allocations;
   for (int i = 0; i < 100; ++i) run(x);
@@ -227,7 +228,8 @@ TEST(Context, NeitherAllocatesNorStartsThreadsInSteadyState) {
   // Known shapes in turn allocate nothing either.
   for (int i = 0; i < 100; ++i) run(i % 2 ? x : y);
   EXPECT_EQ(allocations, before);
-  EXPECT_EQ(ThreadCount(), threads);
+  // Threads of earlier tests may be leaving; none may come.
+  EXPECT_LE(ThreadCount(), threads);
 }
 
 TEST(Context, RunsInAForkedChild) {
