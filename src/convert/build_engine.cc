@@ -1,25 +1,10 @@
 #include "convert/build_engine.h"
 
-#include <chrono>
-
 #include "backends/reference/evaluator.h"
 #include "runtime/backend_table.h"
 
 namespace graft::convert {
 namespace {
-
-// Adds the time of its life to a stage.
-class StageTimer {
- public:
-  explicit StageTimer(double* seconds) : seconds_(seconds) {}
-  ~StageTimer() {
-    *seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-
- private:
-  double* seconds_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 Status CheckWhole(const tf::GraphDef& graph, const importer::ImportedGraph& imported) {
   constexpr int kShown = 20;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "convert/stage_times.h"
 #include "import/importer.h"
 #include "passes/pipeline.h"
 #include "plan/plan.h"
@@ -13,11 +14,6 @@
 #include "tune/tuner.h"
 
 namespace graft::convert {
-
-// Seconds of each stage.
-struct StageTimes {
-  double read = 0, import = 0, passes = 0, partition = 0, tune = 0, write = 0;
-};
 
 // Called now and then: what is being done, and how far it is.
 using Progress = std::function<void(std::string_view stage, int done, int total)>;

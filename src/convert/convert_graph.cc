@@ -1,7 +1,6 @@
 #include "convert/convert_graph.h"
 
 #include <algorithm>
-#include <chrono>
 #include <set>
 
 #include "backends/reference/evaluator.h"
@@ -15,10 +14,6 @@ using partition::Candidates;
 using partition::EngineNode;
 using partition::Segment;
 using partition::SegmentPorts;
-
-double SecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 // Computes what constants alone decide, so that a backend sees a filter that is reshaped or scaled
 // before it is used as the constant that it will be. The nodes stay: they are the graph's.
@@ -49,18 +44,20 @@ class Converter {
     ConvertedGraph converted;
     report_ = &converted.report;
     GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(options_.build.backend));
-    auto start = std::chrono::steady_clock::now();
-    GRAFT_ASSIGN_OR_RETURN(imported_, importer::ImportGraph(graph_, inputs_, outputs_));
-    MarkConstants(imported_.module);
-    report_->seconds.import += SecondsSince(start);
-
-    start = std::chrono::steady_clock::now();
-    GRAFT_ASSIGN_OR_RETURN(
-        candidates_, partition::FindCandidates(graph_, imported_, *backend, options_.candidates));
-    segments_ = partition::Cluster(candidates_.nodes, candidates_.order, options_.cluster);
-    report_->candidate_segments = static_cast<int>(segments_.size());
-    GRAFT_ASSIGN_OR_RETURN(std::vector<SegmentPorts> ports, FindSegmentPorts());
-    report_->seconds.partition += SecondsSince(start);
+    {
+      StageTimer timer(&report_->seconds.import);
+      GRAFT_ASSIGN_OR_RETURN(imported_, importer::ImportGraph(graph_, inputs_, outputs_));
+      MarkConstants(imported_.module);
+    }
+    std::vector<SegmentPorts> ports;
+    {
+      StageTimer timer(&report_->seconds.partition);
+      GRAFT_ASSIGN_OR_RETURN(
+          candidates_, partition::FindCandidates(graph_, imported_, *backend, options_.candidates));
+      segments_ = partition::Cluster(candidates_.nodes, candidates_.order, options_.cluster);
+      report_->candidate_segments = static_cast<int>(segments_.size());
+      GRAFT_ASSIGN_OR_RETURN(ports, FindSegmentPorts());
+    }
 
     std::vector<EngineNode> engines;
     for (SegmentPorts& p : ports) {
@@ -73,9 +70,10 @@ class Converter {
       GRAFT_RETURN_IF_ERROR(status);
       engines.push_back(std::move(engine));
     }
-    start = std::chrono::steady_clock::now();
-    GRAFT_ASSIGN_OR_RETURN(converted.graph, partition::Encapsulate(graph_, engines, outputs_));
-    report_->seconds.partition += SecondsSince(start);
+    {
+      StageTimer timer(&report_->seconds.partition);
+      GRAFT_ASSIGN_OR_RETURN(converted.graph, partition::Encapsulate(graph_, engines, outputs_));
+    }
     Count(engines);
     report_->nodes_before = static_cast<int>(graph_.nodes.size());
     report_->nodes_after = static_cast<int>(converted.graph.nodes.size());
@@ -110,20 +108,26 @@ class Converter {
                                 partition::InfoOf(graph_, imported_));
   }
 
-  // Where the user's points put the segment's inputs: the whole graph's symbols bound, each port's
-  // dimensions evaluated.
-  Result<std::vector<std::vector<Dims>>> PointsOf(const SegmentPorts& ports) const {
-    std::vector<TuningPoint> bindings;
+  // The whole graph's symbols at the user's points. Each walks the whole graph, so all segments
+  // share them.
+  Status BindPoints() {
+    if (!bindings_.empty()) return OkStatus();
     for (const std::vector<Dims>& dims : options_.points) {
       GRAFT_ASSIGN_OR_RETURN(TuningPoint point, TuningPointFor(imported_.module, dims));
-      bindings.push_back(std::move(point));
+      bindings_.push_back(std::move(point));
     }
-    if (bindings.empty()) {
+    if (bindings_.empty()) {
       GRAFT_ASSIGN_OR_RETURN(TuningPoint point, DefaultTuningPoint(imported_.module));
-      bindings.push_back(std::move(point));
+      bindings_.push_back(std::move(point));
     }
+    return OkStatus();
+  }
+
+  // Where those points put the segment's inputs: each port's dimensions evaluated.
+  Result<std::vector<std::vector<Dims>>> PointsOf(const SegmentPorts& ports) {
+    GRAFT_RETURN_IF_ERROR(BindPoints());
     std::vector<std::vector<Dims>> points;
-    for (const TuningPoint& binding : bindings) {
+    for (const TuningPoint& binding : bindings_) {
       std::vector<Dims> point;
       for (const partition::Port& port : ports.inputs) {
         Dims dims;
@@ -162,9 +166,10 @@ class Converter {
     GRAFT_ASSIGN_OR_RETURN(BuiltEngine built, BuildEngine(source, build, &report_->seconds));
     built.plan.provenance.model_hash = options_.model_hash;
     built.plan.provenance.options = options_.options_text;
-    const auto start = std::chrono::steady_clock::now();
-    GRAFT_ASSIGN_OR_RETURN(engine.attributes.serialized_segment, Serialize(segment, built.plan));
-    report_->seconds.write += SecondsSince(start);
+    {
+      StageTimer timer(&report_->seconds.write);
+      GRAFT_ASSIGN_OR_RETURN(engine.attributes.serialized_segment, Serialize(segment, built.plan));
+    }
     report_->engines.push_back(
         {ports.engine, static_cast<int>(ports.nodes.size()), static_cast<int>(ports.inputs.size()),
          static_cast<int>(ports.outputs.size()), engine.attributes.serialized_segment.size(),
@@ -198,7 +203,6 @@ class Converter {
             std::equal(tensor->raw(), tensor->raw() + tensor->bytes(), value.constant->raw());
         return same ? value.name : "";
       };
-      return WritePlan(plan, write);
     }
     return WritePlan(plan, write);
   }
@@ -253,6 +257,7 @@ class Converter {
   importer::ImportedGraph imported_;
   Candidates candidates_;
   std::vector<Segment> segments_;
+  std::vector<TuningPoint> bindings_;  // of imported_'s symbols, once a segment is built
 };
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include "convert/convert_model.h"
 
-#include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -10,12 +9,6 @@
 
 namespace graft::convert {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // Not getrusage: its maximum is inherited from the process that started this one.
 int64_t PeakResidentBytes() {
@@ -67,9 +60,11 @@ class ModelConverter {
       : options_(options), convert_(options.convert) {}
 
   Result<ModelReport> Run() {
-    const Clock::time_point start = Clock::now();
-    GRAFT_ASSIGN_OR_RETURN(model_, tf::LoadModel(options_.model));
-    const double read_seconds = SecondsSince(start);
+    double read_seconds = 0;
+    {
+      StageTimer timer(&read_seconds);
+      GRAFT_ASSIGN_OR_RETURN(model_, tf::LoadModel(options_.model));
+    }
     convert_.model_hash = ToHex(model_.content_hash);
     GRAFT_ASSIGN_OR_RETURN(points_, Points(model_.inputs, options_.shapes));
     if (!options_.plan.empty()) GRAFT_RETURN_IF_ERROR(WriteThePlan());
@@ -113,9 +108,10 @@ class ModelConverter {
     }
     built->plan.provenance.model_hash = convert_.model_hash;
     built->plan.provenance.options = convert_.options_text;
-    const Clock::time_point start = Clock::now();
-    GRAFT_ASSIGN_OR_RETURN(report_.plan_bytes, WritePlanFile(built->plan, options_.plan));
-    plan_seconds_.write += SecondsSince(start);
+    {
+      StageTimer timer(&plan_seconds_.write);
+      GRAFT_ASSIGN_OR_RETURN(report_.plan_bytes, WritePlanFile(built->plan, options_.plan));
+    }
     report_.plan_tune = std::move(built->tune);
     return OkStatus();
   }
@@ -159,7 +155,7 @@ class ModelConverter {
     seconds.passes += plan_seconds_.passes;
     seconds.tune += plan_seconds_.tune;
     seconds.write += plan_seconds_.write;
-    const Clock::time_point start = Clock::now();
+    StageTimer timer(&seconds.write);
     if (whole) {
       tf::MetaGraph meta = model_.whole;
       meta.graph = std::move(converted.graph);
@@ -168,7 +164,6 @@ class ModelConverter {
       GRAFT_ASSIGN_OR_RETURN(const std::string bytes, tf::SerializeGraphDef(converted.graph));
       GRAFT_RETURN_IF_ERROR(WriteFileAtomically(options_.output, bytes));
     }
-    seconds.write += SecondsSince(start);
     return OkStatus();
   }
 
