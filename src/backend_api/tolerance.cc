@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/half.h"
+
 namespace graft {
 namespace {
 
@@ -156,6 +158,10 @@ std::string Difference(const BoundValue& type, const Tolerance& tolerance, const
       return compare(float());
     case DType::kFloat64:
       return compare(double());
+    case DType::kFloat16:
+      return compare(Float16());
+    case DType::kBFloat16:
+      return compare(BFloat16());
     case DType::kInt8:
       return compare(int8_t());
     case DType::kInt16:

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -9,6 +10,7 @@
 #include "base/crc32c.h"
 #include "base/executor.h"
 #include "base/file.h"
+#include "base/half.h"
 #include "base/hash.h"
 #include "base/tensor.h"
 
@@ -20,6 +22,46 @@ TEST(Status, CarriesCodeAndContext) {
   EXPECT_EQ(status.code(), StatusCode::kNotFound);
   EXPECT_EQ(status.ToString(), "not found: model: a.pb is missing");
   EXPECT_TRUE(OkStatus().WithContext("x").ok());
+}
+
+TEST(Half, RoundsToNearestEven) {
+  struct Case {
+    float x;
+    uint16_t f16, bf16;
+  };
+  for (const Case& c : {Case{1, 0x3c00, 0x3f80},
+                        {-2, 0xc000, 0xc000},
+                        {65504, 0x7bff, 0x4780},
+                        {65519, 0x7bff, 0x4780},
+                        {65520, 0x7c00, 0x4780},
+                        {1 + 0x1p-11f, 0x3c00, 0x3f80},      // halfway, to even: down
+                        {1 + 3 * 0x1p-11f, 0x3c02, 0x3f80},  // halfway, to even: up
+                        {1 + 0x1p-8f, 0x3c04, 0x3f80},
+                        {1 + 3 * 0x1p-8f, 0x3c0c, 0x3f82},
+                        {0x1p-24f, 0x0001, 0x3380},
+                        {0x1p-25f, 0x0000, 0x3300},
+                        {-3 * 0x1p-25f, 0x8002, 0xb3c0},
+                        {3.4e38f, 0x7c00, 0x7f80},
+                        {-INFINITY, 0xfc00, 0xff80}}) {
+    EXPECT_EQ(Float16(c.x).bits(), c.f16) << c.x;
+    EXPECT_EQ(BFloat16(c.x).bits(), c.bf16) << c.x;
+  }
+}
+
+TEST(Half, EveryValueSurvivesFloat) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const Float16 f16 = Float16::FromBits(static_cast<uint16_t>(bits));
+    const BFloat16 bf16 = BFloat16::FromBits(static_cast<uint16_t>(bits));
+    const bool f16_nan = (bits & 0x7fff) > 0x7c00;
+    const bool bf16_nan = (bits & 0x7fff) > 0x7f80;
+    EXPECT_EQ(std::isnan(f16), f16_nan);
+    EXPECT_EQ(std::isnan(bf16), bf16_nan);
+    EXPECT_TRUE(f16_nan || Float16(static_cast<float>(f16)).bits() == bits) << bits;
+    EXPECT_TRUE(bf16_nan || BFloat16(static_cast<float>(bf16)).bits() == bits) << bits;
+  }
+  EXPECT_EQ(static_cast<float>(std::numeric_limits<Float16>::min()), 0x1p-14f);
+  EXPECT_EQ(static_cast<float>(std::numeric_limits<Float16>::epsilon()), 0x1p-10f);
+  EXPECT_EQ(static_cast<float>(std::numeric_limits<BFloat16>::epsilon()), 0x1p-7f);
 }
 
 TEST(Tensor, CountsElementsWithoutOverflow) {

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/half.h"
 #include "base/hash.h"
 #include "ir/attributes_reader.h"
 #include "ir/module.h"
@@ -32,6 +33,10 @@ bool WithTextType(DType dtype, F f) {
       return f(float()), true;
     case DType::kFloat64:
       return f(double()), true;
+    case DType::kFloat16:
+      return f(Float16()), true;
+    case DType::kBFloat16:
+      return f(BFloat16()), true;
     case DType::kInt8:
       return f(int8_t()), true;
     case DType::kInt16:
@@ -65,7 +70,8 @@ std::optional<std::string> InPlaceText(const Tensor& tensor) {
     exact = WithTextType(tensor.dtype(),
                          [&](auto type) {
                            for (auto v : tensor.data<decltype(type)>()) {
-                             items.push_back(fmt::format("{}", v));
+                             using Number = ArithmeticType<decltype(type)>;
+                             items.push_back(fmt::format("{}", static_cast<Number>(v)));
                              if (v != v) exact = false;
                            }
                          }) &&
@@ -339,10 +345,10 @@ class Parser {
     Status status;
     auto read_all = [&](auto type, auto* elements) {
       for (int64_t i = 0; i < count && status.ok(); ++i) {
-        decltype(type) element{};
+        ArithmeticType<decltype(type)> element{};
         if (i > 0) status = in_.Expect(",");
         if (status.ok()) status = in_.Number(&element);
-        elements[i] = element;
+        elements[i] = static_cast<std::remove_reference_t<decltype(*elements)>>(element);
       }
     };
     if (dtype == DType::kBool) {

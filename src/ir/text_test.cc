@@ -6,6 +6,7 @@
 #include <map>
 #include <sstream>
 
+#include "base/half.h"
 #include "ir/module.h"
 
 namespace graft::ir {
@@ -107,6 +108,18 @@ constant %1 f32[2] "b" = {1,2.5}
 %2 f32[s0,2] "add" = pointwise program={2:r2=add.f32(r0,r1)} (%0,%1) "add"
 output "y" %2
 )");
+}
+
+TEST(Text, HalvesAreNumbers) {
+  Module m;
+  m.outputs = {m.AddConstant("h", Tensor::Of<Float16>({2}, {Float16(0.1f), Float16(-2)})),
+               m.AddConstant("b", Tensor::Of<BFloat16>({1}, {BFloat16(1e30f)}))};
+  m.output_names = {"h", "b"};
+  const std::string text = *ToText(m);
+  EXPECT_NE(text.find("f16[2] \"h\" = {0.099975586,-2}"), std::string::npos) << text;
+  const Result<Module> read = ParseText(text);
+  ASSERT_TRUE(read.ok()) << read.status().message();
+  EXPECT_EQ(*ToText(*read), text);
 }
 
 TEST(Text, LeavesOutWhatNothingDefines) {

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numbers>
 
+#include "base/half.h"
 #include "passes/expression.h"
 #include "passes/pass.h"
 #include "passes/rewrite.h"
@@ -90,8 +91,7 @@ class Simplifier {
     return c && *c == value;
   }
   int EmitConstant(double value, DType dtype) {
-    if (dtype == DType::kFloat32) value = static_cast<float>(value);
-    return Emit({PointwiseOp::kConstant, dtype, {-1, -1, -1}, value});
+    return Emit({PointwiseOp::kConstant, dtype, {-1, -1, -1}, RoundTo(dtype, value)});
   }
   int EmitUnary(PointwiseOp op, DType dtype, int x, double p = 0, double q = 0) {
     return Emit({op, dtype, {x, -1, -1}, p, q});
@@ -391,6 +391,10 @@ std::optional<double> Scalar(const ir::Module& module, ir::ValueId id) {
       return tensor.data<float>()[0];
     case DType::kFloat64:
       return tensor.data<double>()[0];
+    case DType::kFloat16:
+      return tensor.data<Float16>()[0];
+    case DType::kBFloat16:
+      return tensor.data<BFloat16>()[0];
     case DType::kInt32:
       return tensor.data<int32_t>()[0];
     default:

@@ -12,10 +12,8 @@ using reference::ConstArray;
 using reference::Inputs;
 using reference::Outputs;
 
-bool IsHalf(DType d) { return d == DType::kFloat16 || d == DType::kBFloat16; }
-
 // The sets of dtypes in kernels.inc.
-bool kFloats(DType d) { return IsFloating(d) && !IsHalf(d); }
+bool kFloats(DType d) { return IsFloating(d); }
 bool kNumbers(DType d) { return kFloats(d) || IsInteger(d); }
 bool kAll(DType d) { return kNumbers(d) || d == DType::kBool; }
 bool kSized(DType d) { return SizeOf(d) > 0; }

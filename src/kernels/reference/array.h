@@ -7,6 +7,7 @@
 #include <span>
 
 #include "base/dtype.h"
+#include "base/half.h"
 #include "base/status.h"
 #include "base/tensor.h"
 
@@ -62,9 +63,17 @@ void ForEachIndex(std::span<const int64_t> dims, Each each) {
 // Calls f(T()) with the dtype's C++ type.
 template <class F>
 void WithFloat(DType dtype, F f) {
-  if (dtype == DType::kFloat32) return f(float());
-  GRAFT_CHECK(dtype == DType::kFloat64, "{}", Name(dtype));
-  f(double());
+  switch (dtype) {
+    case DType::kFloat32:
+      return f(float());
+    case DType::kFloat64:
+      return f(double());
+    case DType::kFloat16:
+      return f(Float16());
+    default:
+      GRAFT_CHECK(dtype == DType::kBFloat16, "{}", Name(dtype));
+      f(BFloat16());
+  }
 }
 template <class F>
 void WithNumber(DType dtype, F f) {
@@ -115,6 +124,6 @@ void WithSize(DType dtype, F f) {
 // What sums of T accumulate in: wide enough that the oracle's own rounding does not count; for
 // integers, arithmetic modulo 2^64, which wraps to T's.
 template <class T>
-using Accumulator = std::conditional_t<std::is_floating_point_v<T>, double, uint64_t>;
+using Accumulator = std::conditional_t<kIsFloat<T>, double, uint64_t>;
 
 }  // namespace graft::reference

@@ -23,7 +23,8 @@ template <class To, class From>
 To Cast(From x) {
   if constexpr (std::is_same_v<To, bool>) {
     return x != From(0);
-  } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
+  } else if constexpr (kIsFloat<From> && std::is_integral_v<To>) {
+    if constexpr (kIsHalf<From>) return Cast<To>(static_cast<float>(x));
     if (x != x) return 0;
     if (x <= static_cast<From>(std::numeric_limits<To>::lowest()))
       return std::numeric_limits<To>::lowest();
@@ -331,7 +332,8 @@ void Execute(const PointwiseInstruction& in, std::span<const DType> dtypes,
       return WithFloat(first, [&](auto type) {
         using T = decltype(type);
         const T* x = operand(0).as<T>();
-        for (int64_t i = 0; i < n; ++i) result.as<bool>()[i] = Classify(in.op, x[i]);
+        for (int64_t i = 0; i < n; ++i)
+          result.as<bool>()[i] = Classify<ArithmeticType<T>>(in.op, x[i]);
       });
     case PointwiseOp::kSelect:
       return WithSize(in.dtype, [&](auto type) {
@@ -355,13 +357,14 @@ void Execute(const PointwiseInstruction& in, std::span<const DType> dtypes,
     default:
       return WithNumber(in.dtype, [&](auto type) {
         using T = decltype(type);
-        const T p = Cast<T>(in.p);
-        const T q = Cast<T>(in.q);
+        using A = ArithmeticType<T>;
+        const A p = Cast<T>(in.p);
+        const A q = Cast<T>(in.q);
         const T* x = operand(0).as<T>();
         const T* y = (OperandCount(in.op) > 1 ? operand(1) : operand(0)).template as<T>();
         for (int64_t i = 0; i < n; ++i) {
-          if constexpr (std::is_floating_point_v<T>) {
-            result.as<T>()[i] = ApplyFloat(in.op, x[i], y[i], p, q);
+          if constexpr (kIsFloat<T>) {
+            result.as<T>()[i] = T(ApplyFloat<A>(in.op, x[i], y[i], p, q));
           } else {
             result.as<T>()[i] = ApplyInteger(in.op, x[i], y[i], p, q);
           }

@@ -32,7 +32,7 @@ void Pool(const PoolProblem& p, const ConstArray& x, const Array& y) {
           result[c] = largest;
         } else {
           const int64_t divisor = p.count_padding ? window.count() : cells;
-          if constexpr (std::is_floating_point_v<T>) {
+          if constexpr (kIsFloat<T>) {
             result[c] = static_cast<T>(sum / static_cast<double>(divisor));
           } else {
             result[c] = divisor == 0 ? T(0) : static_cast<T>(static_cast<int64_t>(sum) / divisor);

@@ -10,13 +10,11 @@ namespace {
 
 template <class T>
 T Lowest() {
-  return std::is_floating_point_v<T> ? -std::numeric_limits<T>::infinity()
-                                     : std::numeric_limits<T>::lowest();
+  return kIsFloat<T> ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
 }
 template <class T>
 T Highest() {
-  return std::is_floating_point_v<T> ? std::numeric_limits<T>::infinity()
-                                     : std::numeric_limits<T>::max();
+  return kIsFloat<T> ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
 }
 
 // Starts the reduction of every output element, then joins each input element to its own.
@@ -62,7 +60,7 @@ void ReduceNumbers(const ReduceProblem& p, const ConstArray& x, const Array& y) 
       const auto sums =
           Fold<T, A>(p, x, outputs, 0, [](A a, T v) { return a + static_cast<A>(v); });
       return Store<T>(sums, y, [&](A sum) {
-        if constexpr (std::is_floating_point_v<T>) return static_cast<T>(sum / A(count));
+        if constexpr (kIsFloat<T>) return static_cast<T>(sum / A(count));
         // TensorFlow's integer mean truncates; that of nothing is undefined there.
         return count == 0 ? T(0) : static_cast<T>(static_cast<int64_t>(sum) / count);
       });

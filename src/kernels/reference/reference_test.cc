@@ -95,6 +95,29 @@ TEST(Pointwise, CastsSaturate) {
   Expect<int8_t>(Cast<int8_t, int32_t>({257}), {1});
 }
 
+TEST(Pointwise, HalvesRoundEachResultOnce) {
+  // 2049 lies between 2048 and 2050, and 1/3 is no half.
+  Expect<Float16>(
+      Binary<Float16>(PointwiseOp::kAdd, {Float16(2048), Float16(2050)}, {Float16(1), Float16(1)}),
+      {Float16(2048), Float16(2052)});
+  Expect<BFloat16>(Binary<BFloat16>(PointwiseOp::kDiv, {BFloat16(1)}, {BFloat16(3)}),
+                   {BFloat16(1.0f / 3)});
+  Expect<Float16>(Unary<Float16>(PointwiseOp::kRelu, {Float16(-1), Float16(kNan)}),
+                  {Float16(0), Float16(kNan)});
+  Expect<Float16>(Cast<Float16, double>({65519.0, 1e9, 0.1}),
+                  {Float16(65504), Float16(kInf), Float16(0.1f)});
+  Expect<int32_t>(Cast<int32_t, Float16>({Float16(-2.5), Float16(kInf), Float16(kNan)}),
+                  {-2, kHighest, 0});
+  Expect<BFloat16>(Cast<BFloat16, Float16>({Float16(1.00390625f)}), {BFloat16(1)});
+}
+
+TEST(MatMul, HalvesAccumulateWide) {
+  // 2048 + 1 + 1 in halves would stay at 2048.
+  const Tensor a = Tensor::Of<Float16>({1, 3}, {Float16(2048), Float16(1), Float16(1)});
+  const Tensor b = Tensor::Of<Float16>({3, 1}, {Float16(1), Float16(1), Float16(1)});
+  Expect<Float16>(Compute<Float16>(MatMulProblem{}, {a, b}, {1, 1}), {Float16(2050)});
+}
+
 TEST(Pointwise, BroadcastsAndCrossesBlocks) {
   PointwiseProblem problem;
   problem.program.inputs = 3;
