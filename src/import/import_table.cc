@@ -27,7 +27,28 @@ constexpr ImportRow kRows[] = {
 #undef GRAFT_IMPORT_POINTWISE
 };
 
+constexpr RefusalRow kRefusals[] = {
+#define GRAFT_REFUSES(ops, text, why) {ops, text, why},
+#define GRAFT_MALFORMED(text)
+#include "import/refusals.inc"
+#undef GRAFT_REFUSES
+#undef GRAFT_MALFORMED
+};
+
 }  // namespace
+
+bool RefusalRow::Concerns(std::string_view op) const {
+  if (ops == "*") return true;
+  for (size_t at = ops.find(op); at != std::string_view::npos; at = ops.find(op, at + 1)) {
+    const size_t end = at + op.size();
+    if ((at == 0 || ops[at - 1] == ' ') && (end == ops.size() || ops[end] == ' ')) return true;
+  }
+  return false;
+}
+
+std::span<const ImportRow> ImportRows() { return kRows; }
+
+std::span<const RefusalRow> RefusalRows() { return kRefusals; }
 
 const ImportRow* FindImport(std::string_view op) {
   static const auto* const kIndex = [] {

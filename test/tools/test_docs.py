@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PROGRAM = pathlib.Path(os.environ.get("GRAFT_BUILD", ROOT / "build/release")) / "bin/graft"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-COMMANDS = ("convert", "run", "bench", "inspect", "compare", "plan", "plan verify")
+COMMANDS = ("convert", "run", "bench", "inspect", "compare", "plan", "plan verify", "ops")
 OPTION = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
 
 
@@ -86,6 +86,43 @@ def test_tables_are_in_the_documents(table, row, page):
     rows = re.findall(r"^\|.*\|$", (ROOT / "docs" / page).read_text(), re.MULTILINE)
     missing = [name for name in names if not any(f"`{name}`" in line for line in rows)]
     assert not missing
+
+
+def test_ops_are_those_of_the_program():
+    printed = subprocess.run(
+        [PROGRAM, "ops", "--markdown"], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    page = (ROOT / "docs/ops.md").read_text()
+    assert page == printed, "write it anew: graft ops --markdown > docs/ops.md"
+
+
+LITERAL = r'"(?:[^"\\]|\\.)*"'
+LITERALS = re.compile(rf"{LITERAL}(?:\s*{LITERAL})*")
+
+
+def texts(source, call):
+    """The string that each call begins with, adjacent literals joined; `call` matches up to it."""
+    found = []
+    for match in re.finditer(call, source):
+        literals = LITERALS.match(source, match.end())
+        if literals:
+            found.append("".join(part[1:-1] for part in re.findall(LITERAL, literals[0])))
+    return found
+
+
+def test_refusals_are_in_their_table():
+    folder = ROOT / "src/import"
+    table = (folder / "refusals.inc").read_text()
+    listed = texts(table, r'GRAFT_REFUSES\(\s*"[^"]*",\s*') + texts(table, r"GRAFT_MALFORMED\(\s*")
+    used = {
+        text
+        for path in folder.glob("*.cc")
+        if not path.name.endswith("_test.cc")
+        for text in texts(path.read_text(), r"\bRefuse\(\s*")
+    }
+    assert len(used) > 50
+    assert used - set(listed) == set(), "src/import/refusals.inc lacks them"
+    assert set(listed) - used == set(), "no import function refuses with them"
 
 
 def test_report_lists_every_field():

@@ -32,6 +32,7 @@ Command AddBench(CLI::App& program);
 Command AddInspect(CLI::App& program);
 Command AddCompare(CLI::App& program);
 Command AddPlan(CLI::App& program);
+Command AddOps(CLI::App& program);
 
 // "in:8x224x224x3,other:1x10": dimensions by input name; a name may be in quotes, and may be left
 // out where there is one input. "x" or "X" parts dimensions.

@@ -15,7 +15,8 @@ int main(int argc, char** argv) {
       "  graft COMMAND --help shows a command's options and examples.");
   const graft::Command commands[] = {graft::AddConvert(program), graft::AddRun(program),
                                      graft::AddBench(program),   graft::AddInspect(program),
-                                     graft::AddCompare(program), graft::AddPlan(program)};
+                                     graft::AddCompare(program), graft::AddPlan(program),
+                                     graft::AddOps(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
