@@ -5,13 +5,18 @@
 #include <limits>
 #include <random>
 
+#include "base/half.h"
+
 namespace graft::conformance {
 namespace {
 
 using Cases = std::vector<Case>;
 using ir::Dim;
 
-constexpr DType kMovedTypes[] = {DType::kFloat32, DType::kInt64, DType::kUint8};
+constexpr DType kMovedTypes[] = {DType::kFloat32, DType::kInt64, DType::kUint8, DType::kBFloat16};
+constexpr DType kNumericTypes[] = {DType::kFloat32,  DType::kFloat64, DType::kFloat16,
+                                   DType::kBFloat16, DType::kInt32,   DType::kInt64,
+                                   DType::kUint8,    DType::kInt8,    DType::kBool};
 
 Operand Constant(Dims dims) { return {std::move(dims), DType::kFloat32, Fill::kNormal, true}; }
 
@@ -77,8 +82,7 @@ Cases PointwiseCases() {
 #include "base/pointwise.inc"
 #undef GRAFT_POINTWISE
        }) {
-    for (DType dtype : {DType::kFloat32, DType::kFloat64, DType::kInt32, DType::kInt64,
-                        DType::kUint8, DType::kInt8, DType::kBool}) {
+    for (DType dtype : kNumericTypes) {
       const std::optional<PointwiseProgram> program = Single(op, dtype);
       if (!program || op == PointwiseOp::kCast) continue;
       add(*program, dtype, {3, 37}, DomainOf(op));
@@ -89,10 +93,8 @@ Cases PointwiseCases() {
       }
     }
   }
-  const DType casts[] = {DType::kFloat32, DType::kFloat64, DType::kInt32, DType::kInt64,
-                         DType::kUint8,   DType::kInt8,    DType::kBool};
-  for (DType from : casts) {
-    for (DType to : casts) {
+  for (DType from : kNumericTypes) {
+    for (DType to : kNumericTypes) {
       PointwiseProgram program;
       program.inputs = 1;
       program.Add(PointwiseOp::kCast, to, 0);
@@ -414,7 +416,7 @@ Cases SliceCases() {
 
 Cases PadCases() {
   Cases cases;
-  for (DType dtype : {DType::kFloat32, DType::kInt32, DType::kBool}) {
+  for (DType dtype : {DType::kFloat32, DType::kFloat16, DType::kInt32, DType::kBool}) {
     for (ir::PadMode mode :
          {ir::PadMode::kConstant, ir::PadMode::kReflect, ir::PadMode::kSymmetric}) {
       cases.push_back(
@@ -543,7 +545,7 @@ class Filler {
     const double normal = normal_(generator_);
     if constexpr (std::is_same_v<T, bool>) {
       return normal > 0;
-    } else if constexpr (std::is_floating_point_v<T>) {
+    } else if constexpr (kIsFloat<T>) {
       switch (fill_) {
         case Fill::kPositive:
           return static_cast<T>(std::abs(normal) + 0.1);
@@ -600,6 +602,12 @@ Tensor MakeTensor(const Case& c, int operand) {
       break;
     case DType::kFloat64:
       fill(double());
+      break;
+    case DType::kFloat16:
+      fill(Float16());
+      break;
+    case DType::kBFloat16:
+      fill(BFloat16());
       break;
     case DType::kInt32:
       fill(int32_t());

@@ -54,21 +54,6 @@ TEST(PointwiseTactic, RunsABoundNode) {
                            Tensor::Of<float>({2, 3}, {10, 0, 90, 0, 100, 0})));
 }
 
-TEST(PointwiseTactic, RefusesByName) {
-  ir::Module module;
-  const ir::ValueId x = module.AddInput("x", DType::kFloat16, {2});
-  PointwiseProgram program;
-  program.inputs = 1;
-  program.Add(PointwiseOp::kExp, DType::kFloat16, 0);
-  const ir::NodeId node = module.AddNode(ir::PointwiseAttributes{program}, {x}, "n").value();
-  TacticTable table;
-  AddTableTactics(table);
-  for (const TacticEntry& entry : table) {
-    if (entry.op != ir::OpKind::kPointwise) continue;
-    EXPECT_EQ(entry.tactic->Accepts(module, module.node(node))->reason, "no exp of f16 on the CPU");
-  }
-}
-
 TEST(DataTactics, RunBoundNodes) {
   ir::Module module;
   const ir::ValueId x = module.AddConstant("x", Tensor::Of<int32_t>({2, 3}, {1, 2, 3, 4, 5, 6}));

@@ -27,7 +27,9 @@ using InstructionLoop = void (*)(const InstructionBlock&);
 InstructionLoop VectorLoop(PointwiseOp op, DType operand);
 // Null when the op has no meaning on the dtype.
 InstructionLoop ScalarLoop(PointwiseOp op, DType operand);
-// Null unless both are integers, bool, f32 or f64. The same dtype on both sides copies.
+// Between f32 and the 16-bit types, vectorised; null for other pairs.
+InstructionLoop VectorCastLoop(DType from, DType to);
+// Null unless both are numeric. The same dtype on both sides copies.
 InstructionLoop CastLoop(DType from, DType to);
 
 }  // namespace graft::cpu

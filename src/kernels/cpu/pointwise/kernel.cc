@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "base/aligned_buffer.h"
+#include "kernels/cpu/pointwise/lower_halves.h"
 #include "kernels/cpu/pointwise/pointwise.h"
 
 namespace graft::cpu {
@@ -12,7 +13,8 @@ namespace {
 constexpr int64_t kBlock = 1024;
 // Rows longer than this are blocks of their own, read and written where they are.
 constexpr int64_t kLongRow = 256;
-constexpr int kMaxRegisters = 2 * kMaxPointwiseInstructions + 1;
+// Inputs and their wide forms; each instruction's result, rounded and wide again; the copy.
+constexpr int kMaxRegisters = (2 + 3) * kMaxPointwiseInstructions + 1;
 
 // A register during one run: where its elements are, and whether they vary.
 struct Operand {
@@ -56,6 +58,7 @@ void Gather(std::byte* to, const std::byte* from, int64_t stride, int64_t count,
 Result<InstructionLoop> FindLoop(const PointwiseInstruction& in, std::span<const DType> registers) {
   if (in.op == PointwiseOp::kCast) {
     const DType from = registers[in.operands[0]];
+    if (InstructionLoop loop = VectorCastLoop(from, in.dtype)) return loop;
     if (InstructionLoop loop = CastLoop(from, in.dtype)) return loop;
     return UnsupportedError("no cast from {} to {} on the CPU", Name(from), Name(in.dtype));
   }
@@ -72,7 +75,7 @@ Result<PointwiseKernel> PointwiseKernel::Compile(const PointwiseProgram& origina
                                                  std::span<const DType> inputs) {
   GRAFT_RETURN_IF_ERROR(Verify(original));
   GRAFT_RETURN_IF_ERROR(VerifyTypes(original, inputs));
-  PointwiseProgram program = original;
+  PointwiseProgram program = LowerHalves(original, inputs);
   std::vector<DType> dtypes(inputs.begin(), inputs.end());
   for (const PointwiseInstruction& in : program.instructions) dtypes.push_back(in.dtype);
   if (dtypes.empty()) return InvalidArgumentError("an element-wise program without a result");

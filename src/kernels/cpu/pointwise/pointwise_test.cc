@@ -2,12 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <functional>
 #include <limits>
 #include <numeric>
 
+#include "base/half.h"
+#include "kernels/cpu/pointwise/lower_halves.h"
 #include "kernels/cpu/test_util.h"
 
 namespace graft::cpu {
@@ -288,9 +291,55 @@ TEST(Pointwise, IntegersFollowTensorFlow) {
 }
 
 TEST(Pointwise, UnsupportedTypesAreNamed) {
-  const DType half[] = {DType::kFloat16};
-  EXPECT_EQ(PointwiseKernel::Compile(Unary(Op::kExp, DType::kFloat16), half).status().message(),
-            "no exp of f16 on the CPU");
+  const DType integer[] = {DType::kInt32};
+  EXPECT_FALSE(PointwiseKernel::Compile(Unary(Op::kExp, DType::kInt32), integer).ok());
+}
+
+TEST(Pointwise, CastsOfHalvesRoundAsTheirValueTypes) {
+  ForEachTarget([](const std::string&) {
+    // Every exponent, with mantissas on both sides of the midpoints.
+    std::vector<float> x;
+    for (uint32_t exponent = 0; exponent < 256; ++exponent) {
+      for (uint32_t mantissa : {0x0, 0x1, 0x7fff, 0x8000, 0x8001, 0x17fff, 0x18000, 0xfff, 0x1000,
+                                0x1001, 0x2fff, 0x3000, 0x3001, 0x400000, 0x7fffff}) {
+        for (uint32_t sign : {0u, 0x80000000u})
+          x.push_back(std::bit_cast<float>(sign | exponent << 23 | mantissa));
+      }
+    }
+    auto check = [&]<class T>(T) {
+      std::vector<T> narrow(x.size());
+      std::vector<float> wide(x.size());
+      VectorCastLoop(kF32, DTypeOf<T>())({{x.data()}, {~size_t{0}}, narrow.data(), x.size(), 0, 0});
+      VectorCastLoop(DTypeOf<T>(),
+                     kF32)({{narrow.data()}, {~size_t{0}}, wide.data(), x.size(), 0, 0});
+      for (size_t i = 0; i < x.size(); ++i) {
+        const T expected(x[i]);
+        if (std::isnan(x[i])) {
+          EXPECT_TRUE(std::isnan(narrow[i]) && std::isnan(wide[i]));
+        } else {
+          EXPECT_EQ(narrow[i].bits(), expected.bits()) << x[i];
+          EXPECT_EQ(wide[i], static_cast<float>(expected)) << x[i];
+        }
+      }
+    };
+    check(Float16());
+    check(BFloat16());
+  });
+}
+
+TEST(Pointwise, HalvesAreLoweredToFloats) {
+  const DType inputs[] = {DType::kFloat16, DType::kFloat16};
+  auto lowered = [&](std::string_view text) {
+    return ToString(LowerHalves(*ParsePointwise(text), inputs));
+  };
+  // Rounded after the sum, not after the maximum; the last rounding gives the result.
+  EXPECT_EQ(lowered("2:r2=add.f16(r0,r1);r3=relu.f16(r2);r4=mul.f16(r3,r1)"),
+            "2:r2=cast.f32(r0);r3=cast.f32(r1);r4=add.f32(r2,r3);r5=cast.f16(r4);"
+            "r6=cast.f32(r5);r7=relu.f32(r6);r8=mul.f32(r7,r3);r9=cast.f16(r8)");
+  EXPECT_EQ(lowered("2:r2=lt.bool(r0,r1)"), "2:r2=cast.f32(r0);r3=cast.f32(r1);r4=lt.bool(r2,r3)");
+  EXPECT_EQ(lowered("2:r2=cast.i32(r0)"), "2:r2=cast.i32(r0)");
+  EXPECT_EQ(lowered("2:r2=clamp.f16(r0|0.1,6)"),
+            "2:r2=cast.f32(r0);r3=clamp.f32(r2|0.0999755859375,6);r4=cast.f16(r3)");
 }
 
 TEST(Pointwise, EmptyProgramCopiesAndConstantFills) {

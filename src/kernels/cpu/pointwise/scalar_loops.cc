@@ -5,6 +5,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "base/half.h"
 #include "kernels/cpu/pointwise/instructions.h"
 #include "kernels/cpu/types.h"
 
@@ -280,6 +281,8 @@ template <class From, class To>
 To Convert(From x) {
   if constexpr (std::is_same_v<To, bool>) {
     return x != From(0);
+  } else if constexpr (kIsHalf<From>) {
+    return Convert<float, To>(x);
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
     // The limits of To as From may round up: compare with the first value outside.
     constexpr From kAbove = static_cast<From>(std::numeric_limits<To>::max() / 2 + 1) * 2;
@@ -306,9 +309,21 @@ InstructionLoop ScalarLoop(PointwiseOp op, DType operand) {
   return WithType(operand, [&]<class T>(T) { return Find<T>(op); });
 }
 
+namespace {
+
+// As WithType, for the 16-bit types too.
+template <class F>
+InstructionLoop WithAnyType(DType dtype, F&& f) {
+  if (dtype == DType::kFloat16) return f(Float16());
+  if (dtype == DType::kBFloat16) return f(BFloat16());
+  return WithType(dtype, f);
+}
+
+}  // namespace
+
 InstructionLoop CastLoop(DType from, DType to) {
-  return WithType(from, [&]<class From>(From) {
-    return WithType(to, []<class To>(To) -> InstructionLoop { return ConvertLoop<From, To>; });
+  return WithAnyType(from, [&]<class From>(From) {
+    return WithAnyType(to, []<class To>(To) -> InstructionLoop { return ConvertLoop<From, To>; });
   });
 }
 

@@ -1,4 +1,4 @@
-// The f32 instructions, vectorised.
+// The f32 instructions, and casts between f32 and the 16-bit types, vectorised.
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -238,6 +238,65 @@ void SelectLoop(const InstructionBlock& b) {
   hn::BlendedStore(hn::IfThenElse(MaskOf(hn::LoadU(U8(), bytes)), x1, x2), first, d, y + i);
 }
 
+// ---- casts between f32 and the 16-bit types
+
+using F16 = hn::Rebind<hwy::float16_t, F32>;
+using U16 = hn::Rebind<uint16_t, F32>;
+using U32 = hn::RebindToUnsigned<F32>;
+using HalfBits = hn::Vec<U16>;
+
+HWY_INLINE VF WidenF16(HalfBits x) { return hn::PromoteTo(F32(), hn::BitCast(F16(), x)); }
+HWY_INLINE HalfBits NarrowF16(VF x) { return hn::BitCast(U16(), hn::DemoteTo(F16(), x)); }
+
+HWY_INLINE VF WidenBF16(HalfBits x) {
+  return hn::BitCast(F32(), hn::ShiftLeft<16>(hn::PromoteTo(U32(), x)));
+}
+// Highway's own cuts the lower bits off.
+HWY_INLINE HalfBits NarrowBF16(VF x) {
+  const auto bits = hn::BitCast(U32(), x);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(U32(), 1));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(U32(), 0x7fff)));
+  const auto quiet = hn::Or(bits, hn::Set(U32(), 0x400000));
+  const auto nan = hn::RebindMask(U32(), hn::IsNaN(x));
+  const auto upper = hn::ShiftRight<16>(hn::IfThenElse(nan, quiet, rounded));
+  return hn::DemoteTo(U16(), hn::BitCast(I32(), upper));
+}
+
+template <bool kBFloat16>
+void WidenLoop(const InstructionBlock& b) {
+  const uint16_t* x = static_cast<const uint16_t*>(b.x[0]);
+  float* y = static_cast<float*>(b.y);
+  const F32 d;
+  const size_t lanes = hn::Lanes(d);
+  const auto widen = [](HalfBits v) HWY_ATTR { return kBFloat16 ? WidenBF16(v) : WidenF16(v); };
+  size_t i = 0;
+  // The last, partial vector goes through a whole one: the block may end where memory does.
+  for (; i + lanes <= b.count; i += lanes) {
+    hn::StoreU(widen(hn::LoadU(U16(), x + (i & b.mask[0]))), d, y + i);
+  }
+  if (i == b.count) return;
+  HWY_ALIGN uint16_t rest[kLanes] = {};
+  std::memcpy(rest, x + (i & b.mask[0]), (b.count - i) * sizeof(uint16_t));
+  hn::BlendedStore(widen(hn::Load(U16(), rest)), hn::FirstN(d, b.count - i), d, y + i);
+}
+
+template <bool kBFloat16>
+void NarrowLoop(const InstructionBlock& b) {
+  uint16_t* y = static_cast<uint16_t*>(b.y);
+  const F32 d;
+  const size_t lanes = hn::Lanes(d);
+  const auto narrow = [](VF v) HWY_ATTR { return kBFloat16 ? NarrowBF16(v) : NarrowF16(v); };
+  size_t i = 0;
+  for (; i + lanes <= b.count; i += lanes) {
+    hn::StoreU(narrow(LoadF32(b.x[0], i, b.mask[0])), U16(), y + i);
+  }
+  if (i == b.count) return;
+  const float* x = static_cast<const float*>(b.x[0]) + (i & b.mask[0]);
+  HWY_ALIGN uint16_t rest[kLanes];
+  hn::Store(narrow(hn::MaskedLoad(hn::FirstN(d, b.count - i), d, x)), U16(), rest);
+  std::memcpy(y + i, rest, (b.count - i) * sizeof(uint16_t));
+}
+
 template <Op op, int kOperands>
 constexpr InstructionLoop LoopOf() {
   constexpr Form form = FormOf(op);
@@ -258,6 +317,14 @@ InstructionLoop F32Loop(PointwiseOp op) {
   return kLoops[static_cast<int>(op)];
 }
 
+InstructionLoop HalfCastLoop(DType from, DType to) {
+  if (to == DType::kFloat32 && from == DType::kFloat16) return WidenLoop<false>;
+  if (to == DType::kFloat32 && from == DType::kBFloat16) return WidenLoop<true>;
+  if (from == DType::kFloat32 && to == DType::kFloat16) return NarrowLoop<false>;
+  if (from == DType::kFloat32 && to == DType::kBFloat16) return NarrowLoop<true>;
+  return nullptr;
+}
+
 }  // namespace graft::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -268,6 +335,12 @@ HWY_EXPORT(F32Loop);
 
 InstructionLoop VectorLoop(PointwiseOp op, DType operand) {
   return operand == DType::kFloat32 ? HWY_DYNAMIC_DISPATCH(F32Loop)(op) : nullptr;
+}
+
+HWY_EXPORT(HalfCastLoop);
+
+InstructionLoop VectorCastLoop(DType from, DType to) {
+  return HWY_DYNAMIC_DISPATCH(HalfCastLoop)(from, to);
 }
 
 }  // namespace graft::cpu
