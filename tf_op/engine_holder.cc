@@ -4,6 +4,8 @@
 #include <thread>
 
 #include "engine_resource.h"
+#include "environment.h"
+#include "log.h"
 #include "tensorflow/core/common_runtime/dma_helper.h"
 #include "tensorflow/core/framework/device_base.h"
 #include "tensorflow/core/framework/function.h"
@@ -12,7 +14,6 @@
 #include "tensorflow/core/framework/tensor.h"
 #include "tensorflow/core/lib/core/threadpool.h"
 #include "tensorflow/core/lib/io/path.h"
-#include "tensorflow/core/platform/logging.h"
 
 namespace graft_tf {
 namespace {
@@ -96,6 +97,28 @@ absl::Status KeepForSaving(OpKernelContext* context, const std::string& node,
   return absl::OkStatus();
 }
 
+// The op's inputs as the C API takes them. No allocation for the usual numbers and ranks.
+class InputTensors {
+ public:
+  explicit InputTensors(OpKernelContext* context)
+      : dims_(context->num_inputs()), tensors_(context->num_inputs()) {
+    for (int i = 0; i < context->num_inputs(); ++i) {
+      const Tensor& input = context->input(i);
+      for (const auto& d : input.shape()) dims_[i].push_back(d.size);
+      tensors_[i] = {input.dtype(), static_cast<int32_t>(dims_[i].size()), dims_[i].data(),
+                     input.tensor_data().data()};
+    }
+  }
+  InputTensors(const InputTensors&) = delete;
+  InputTensors& operator=(const InputTensors&) = delete;
+  const graft_tensor* data() const { return tensors_.data(); }
+  int32_t size() const { return static_cast<int32_t>(tensors_.size()); }
+
+ private:
+  absl::InlinedVector<absl::InlinedVector<int64_t, 8>, 8> dims_;
+  absl::InlinedVector<graft_tensor, 8> tensors_;
+};
+
 struct Outputs {
   OpKernelContext* context;
   absl::Status status;
@@ -122,21 +145,11 @@ struct Outputs {
 
 }  // namespace
 
-EngineHolder::~EngineHolder() {
-  idle_.clear();  // before their engine
-}
-
 absl::Status EngineHolder::Build(OpKernelContext* context, const tensorflow::FunctionDef& function,
                                  std::string* plan) {
   // Only what the shapes of this call fix for certain is fixed: their rank. One engine serves all
   // shapes.
-  std::vector<std::vector<int64_t>> dims(context->num_inputs());
-  std::vector<graft_tensor> arguments(context->num_inputs());
-  for (int i = 0; i < context->num_inputs(); ++i) {
-    const Tensor& input = context->input(i);
-    for (const auto& d : input.shape()) dims[i].push_back(d.size);
-    arguments[i] = {input.dtype(), static_cast<int32_t>(dims[i].size()), dims[i].data(), nullptr};
-  }
+  const InputTensors arguments(context);
   const std::string bytes = function.SerializeAsString();
   const std::string options = "{\"opt-level\": 0}";
   graft_bytes* raw = nullptr;
@@ -144,8 +157,8 @@ absl::Status EngineHolder::Build(OpKernelContext* context, const tensorflow::Fun
   // On a thread of our own: building allocates a lot and must not run on a small stack of
   // TensorFlow's.
   std::thread([&] {
-    status = graft_build_segment(bytes.data(), bytes.size(), arguments.data(),
-                                 static_cast<int32_t>(arguments.size()), options.c_str(), &raw);
+    status = graft_build_segment(bytes.data(), bytes.size(), arguments.data(), arguments.size(),
+                                 options.c_str(), &raw);
   }).join();
   TF_RETURN_IF_ERROR(ToAbsl(status));
   const Owned<graft_bytes> owned(raw);
@@ -189,6 +202,7 @@ absl::Status EngineHolder::Make(OpKernelContext* context) {
     loaded = ToAbsl(graft_engine_from_bytes(built.data(), built.size(), &options, &engine));
   }
   TF_RETURN_IF_ERROR(loaded);
+  GRAFT_TF_VLOG(1) << (built.empty() ? "Loaded" : "Built") << " the engine of " << spec_.node;
   engine_.reset(engine);
   if (graft_engine_input_count(engine) != context->num_inputs() ||
       graft_engine_output_count(engine) != context->num_outputs()) {
@@ -203,6 +217,10 @@ absl::StatusOr<Owned<graft_context>> EngineHolder::TakeContext(OpKernelContext* 
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (!made_) {
+      if (EngineBuildAborted()) {
+        return absl::AbortedError(
+            "Engine creation aborted by TF_TRT_ABORT_CUDA_ENGINE_BUILD variable");
+      }
       made_ = true;
       make_status_ = Make(context);
     }
@@ -227,19 +245,10 @@ absl::StatusOr<Owned<graft_context>> EngineHolder::TakeContext(OpKernelContext* 
 absl::Status EngineHolder::Run(OpKernelContext* context) {
   absl::StatusOr<Owned<graft_context>> taken = TakeContext(context);
   TF_RETURN_IF_ERROR(taken.status());
-  constexpr int kInline = 8;
-  absl::InlinedVector<absl::InlinedVector<int64_t, 8>, kInline> dims(context->num_inputs());
-  absl::InlinedVector<graft_tensor, kInline> inputs(context->num_inputs());
-  for (int i = 0; i < context->num_inputs(); ++i) {
-    const Tensor& input = context->input(i);
-    for (const auto& d : input.shape()) dims[i].push_back(d.size);
-    inputs[i] = {input.dtype(), static_cast<int32_t>(dims[i].size()), dims[i].data(),
-                 input.tensor_data().data()};
-  }
+  const InputTensors inputs(context);
   Outputs outputs{context, absl::OkStatus()};
-  const absl::Status status =
-      ToAbsl(graft_context_run(taken->get(), inputs.data(), static_cast<int32_t>(inputs.size()),
-                               &Outputs::Allocate, &outputs));
+  const absl::Status status = ToAbsl(
+      graft_context_run(taken->get(), inputs.data(), inputs.size(), &Outputs::Allocate, &outputs));
   {
     std::lock_guard<std::mutex> lock(mutex_);
     idle_.push_back(*std::move(taken));

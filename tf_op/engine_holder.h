@@ -17,7 +17,6 @@ namespace graft_tf {
 struct EngineSpec {
   std::string node;
   std::string serialized_segment;
-  std::string precision_mode;
   bool allow_build = true;
 };
 
@@ -25,7 +24,6 @@ class EngineHolder {
  public:
   EngineHolder(EngineSpec spec, const NativeSegment* native)
       : spec_(std::move(spec)), native_(native) {}
-  ~EngineHolder();
 
   // Runs the engine on the op's inputs and sets its outputs. An error means that nothing was set:
   // run the native segment.
@@ -43,7 +41,7 @@ class EngineHolder {
   bool made_ = false;
   absl::Status make_status_;  // not tried again: a failed build would fail at every call
   Owned<graft_engine> engine_;
-  std::vector<Owned<graft_context>> idle_;
+  std::vector<Owned<graft_context>> idle_;  // after the engine, so that they go before it
 };
 
 }  // namespace graft_tf

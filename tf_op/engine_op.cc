@@ -1,27 +1,19 @@
 // The CPU kernel of TRTEngineOp: runs the engine, and when that cannot be, the native segment,
 // counted and with the reason in the log.
-#include <cstdlib>
-
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine_holder.h"
+#include "environment.h"
+#include "log.h"
 #include "native_segment.h"
 #include "statistics.h"
 #include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/platform/logging.h"
 
 namespace graft_tf {
 namespace {
 
 using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
-
-bool NativeExecutionAllowed() {
-  const char* value = std::getenv("TF_TRT_ALLOW_ENGINE_NATIVE_SEGMENT_EXECUTION");
-  return value == nullptr ||
-         !(absl::EqualsIgnoreCase(value, "false") || absl::string_view(value) == "0");
-}
 
 std::string InputShapes(OpKernelContext* context) {
   std::vector<std::string> shapes;
@@ -37,7 +29,6 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
     spec.node = name();
     OP_REQUIRES_OK(construction,
                    construction->GetAttr("serialized_segment", &spec.serialized_segment));
-    OP_REQUIRES_OK(construction, construction->GetAttr("precision_mode", &spec.precision_mode));
     tensorflow::NameAttrList function;
     OP_REQUIRES_OK(construction, construction->GetAttr("segment_func", &function));
     if (function.name().empty()) {
@@ -59,6 +50,8 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
     absl::Status status = CheckInputShapes(context);
     if (status.ok()) status = engine_->Run(context);
     if (status.ok()) {
+      GRAFT_TF_VLOG(1) << "Executed the engine of " << name()
+                       << " for input shapes: " << InputShapes(context);
       statistics_->engine_calls.fetch_add(1, std::memory_order_relaxed);
       done();
       return;
@@ -80,6 +73,7 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
       LOG(WARNING) << "Engine retrieval for input shapes: " << InputShapes(context)
                    << " failed. Running native segment for " << name() << ": " << reason;
     }
+    GRAFT_TF_VLOG(1) << "Executing native segment: " << name() << ": " << reason;
     native_->Run(context, std::move(done));
   }
 

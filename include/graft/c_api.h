@@ -48,6 +48,9 @@ GRAFT_EXPORT const char* graft_version(void);
  * names: "trt_engine_op". Called from any thread. NULL restores the default, the standard error. */
 typedef void (*graft_log_fn)(void* state, int32_t level, const char* module, const char* message);
 GRAFT_EXPORT void graft_set_log_sink(graft_log_fn sink, void* state);
+/* How much detail a module is to tell, 0 by default: the level that GRAFT_VMODULE or TF_CPP_VMODULE
+ * gives it. */
+GRAFT_EXPORT int32_t graft_verbose_level(const char* module);
 
 /* ---- Bytes that the library gives ------------------------------------------------------------ */
 

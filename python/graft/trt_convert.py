@@ -120,10 +120,14 @@ def _convert_graph_def(graph_def, inputs, outputs, denied, options):
     report = json.loads(report)
     _log.warning("%s", report["new_report"])
     _log.info("%s", report["old_report"])
-    _log.info("Number of TensorRT candidate segments: %d", report["engines"])
-    for i, engine in enumerate(report.get("engine_list", [])):
+    _log.info("Number of TensorRT candidate segments: %d", report["candidate_segments"])
+    for engine in report.get("engine_list", []):
+        segment = int(engine["name"].rpartition("_")[2])
         _log.info(
-            "Replaced segment %d consisting of %d nodes by %s.", i, engine["nodes"], engine["name"]
+            "Replaced segment %d consisting of %d nodes by %s.",
+            segment,
+            engine["nodes"],
+            engine["name"],
         )
     for warning in report["warnings"]:
         _log.warning("%s", warning)

@@ -110,6 +110,8 @@ void graft_status_free(graft_status* status) { delete status; }
 
 const char* graft_version(void) { return GRAFT_VERSION; }
 
+int32_t graft_verbose_level(const char* module) { return graft::VerboseLevel(module); }
+
 void graft_set_log_sink(graft_log_fn sink, void* state) {
   // The C signature differs from LogSink only in the spelling of the level.
   struct Target {

@@ -1,6 +1,7 @@
 #include "convert/build_engine.h"
 
 #include "backends/reference/evaluator.h"
+#include "base/log.h"
 #include "runtime/backend_table.h"
 
 namespace graft::convert {
@@ -65,6 +66,17 @@ Result<std::vector<TuningPoint>> FindPoints(const ir::Module& module,
   return points;
 }
 
+void LogLayers(const ir::Module& module, const Choices& choices) {
+  if (VerboseLevel("convert_nodes") < 2) return;
+  Log(LogLevel::kInfo, "convert_nodes", "Created an engine with the following layers:");
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    const ir::Node& node = module.node(id);
+    const ir::Value& result = module.value(node.outputs[0]);
+    Log(LogLevel::kInfo, "convert_nodes", "    {} (type: {}, precision: {}, tactic: {})", node.name,
+        ir::Name(node.kind()), Name(result.dtype), choices.steps[id].tactics[0].name);
+  }
+}
+
 }  // namespace
 
 Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& options,
@@ -107,6 +119,7 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
     tune.progress = [&](int done, int total) { options.progress("tune", done, total); };
   GRAFT_ASSIGN_OR_RETURN(built.plan.choices, Tune(module, *backend, std::move(points), tune,
                                                   *options.cache, &built.tune));
+  LogLayers(module, built.plan.choices);
   built.plan.backend = backend->name();
   built.plan.provenance.fingerprint = backend->Fingerprint();
   return built;

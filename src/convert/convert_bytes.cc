@@ -4,6 +4,7 @@
 #include <set>
 
 #include "convert/convert_model.h"
+#include "convert/environment.h"
 #include "plan/plan_file.h"
 #include "tf/inline.h"
 #include "tf/opdefs.h"
@@ -13,6 +14,9 @@ namespace graft::convert {
 namespace {
 
 using Json = nlohmann::json;
+
+// TF-TRT's default, which its users know; `graft convert` has none.
+constexpr int kMaximumSegments = 20;
 
 // Reads an options object; what nobody asked for is an error, so that a misspelt option does not
 // pass in silence.
@@ -126,10 +130,10 @@ Result<std::vector<importer::GraphInput>> Placeholders(const tf::GraphDef& graph
   return inputs;
 }
 
-std::string WithReports(const ModelReport& report) {
+std::string WithReports(const ModelReport& report, bool detailed) {
   Json json = Json::parse(ToJson(report));
   json["old_report"] = partition::OldReport(report.convert.left_out);
-  json["new_report"] = partition::NewReport(report.convert.left_out, false);
+  json["new_report"] = partition::NewReport(report.convert.left_out, detailed);
   json["warnings"] = report.convert.warnings;
   return json.dump();
 }
@@ -146,6 +150,8 @@ Result<Request> ReadRequest(const std::string& options_json) {
   Request r;
   ConvertOptions& c = r.convert;
   partition::EngineAttributes& a = c.attributes;
+  c.cluster.maximum_segments = kMaximumSegments;
+  GRAFT_RETURN_IF_ERROR(ApplyEnvironment(&c));
   options.ReadInputs("inputs", &r.inputs);
   options.Read("outputs", &r.outputs);
   options.Read("deny", &c.candidates.denied_nodes);
@@ -206,7 +212,7 @@ Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
     report.convert.warnings.push_back(status.message());
   ConvertedBytes bytes;
   GRAFT_ASSIGN_OR_RETURN(bytes.graph_def, tf::SerializeGraphDef(converted.graph));
-  bytes.report = WithReports(report);
+  bytes.report = WithReports(report, request.convert.detailed_report);
   return bytes;
 }
 

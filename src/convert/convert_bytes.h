@@ -27,6 +27,7 @@ struct ConvertedBytes {
 // - precision-mode, max-workspace-size-bytes, maximum-cached-engines, max-batch-size,
 //   profile-strategy, use-calibration, static-engine, allow-build-at-runtime: go into the engine
 //   nodes' attributes
+// What TF-TRT's variables say (environment.h) holds where no option says otherwise.
 // kInvalidArgument names an option that is unknown or of the wrong type.
 Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
                                             const std::string& options_json);

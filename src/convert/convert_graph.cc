@@ -4,6 +4,7 @@
 #include <set>
 
 #include "backends/reference/evaluator.h"
+#include "base/log.h"
 #include "plan/plan_file.h"
 #include "runtime/backend_table.h"
 
@@ -34,6 +35,11 @@ void MarkConstants(ir::Module& module) {
   }
 }
 
+Status DumpSegment(const std::string& engine, const tf::GraphDef& segment) {
+  GRAFT_ASSIGN_OR_RETURN(const std::string bytes, tf::SerializeGraphDef(segment));
+  return WriteFileAtomically(engine + ".pb", bytes);
+}
+
 class Converter {
  public:
   Converter(const tf::GraphDef& graph, const std::vector<importer::GraphInput>& inputs,
@@ -54,17 +60,19 @@ class Converter {
       StageTimer timer(&report_->seconds.partition);
       GRAFT_ASSIGN_OR_RETURN(
           candidates_, partition::FindCandidates(graph_, imported_, *backend, options_.candidates));
-      segments_ = partition::Cluster(candidates_.nodes, candidates_.order, options_.cluster);
-      report_->candidate_segments = static_cast<int>(segments_.size());
+      clusters_ = partition::Cluster(candidates_.nodes, candidates_.order, options_.cluster);
+      ExplainDropped();
+      report_->candidate_segments = static_cast<int>(clusters_.segments.size());
       GRAFT_ASSIGN_OR_RETURN(ports, FindSegmentPorts());
     }
 
     std::vector<EngineNode> engines;
-    for (SegmentPorts& p : ports) {
-      EngineNode engine{std::move(p), options_.attributes};
+    for (size_t i = 0; i < ports.size(); ++i) {
+      EngineNode engine{std::move(ports[i]), options_.attributes};
+      LogWiring(engine.ports);
       const Status status = Build(engine);
       if (status.code() == StatusCode::kUnsupported) {
-        KeepNative(engine.ports, status.message());
+        KeepNative(i, engine.ports, status.message());
         continue;
       }
       GRAFT_RETURN_IF_ERROR(status);
@@ -77,6 +85,8 @@ class Converter {
     Count(engines);
     report_->nodes_before = static_cast<int>(graph_.nodes.size());
     report_->nodes_after = static_cast<int>(converted.graph.nodes.size());
+    WarnOf(ExportReport(options_.exports, report_->left_out));
+    WarnOf(ExportPicture(options_.exports, converted.graph));
     return converted;
   }
 
@@ -98,7 +108,7 @@ class Converter {
     std::vector<std::string> names;
     std::vector<bool> copied;
     const std::string prefix = EnginePrefix();
-    for (const Segment& s : segments_) {
+    for (const Segment& s : clusters_.segments) {
       names.push_back(fmt::format("{}{:03}", prefix, members.size()));
       members.push_back(s.nodes);
     }
@@ -149,6 +159,7 @@ class Converter {
     if (ports.inputs.empty())
       return UnsupportedError("Segment has no inputs (possible constfold failure)");
     GRAFT_ASSIGN_OR_RETURN(const tf::GraphDef segment, partition::SegmentGraph(graph_, ports));
+    if (VerboseLevel("convert_graph") >= 8) WarnOf(DumpSegment(ports.engine, segment));
     EngineSource source;
     source.graph = &segment;
     source.outputs = partition::OutputTensors(graph_, ports);
@@ -166,6 +177,7 @@ class Converter {
     GRAFT_ASSIGN_OR_RETURN(BuiltEngine built, BuildEngine(source, build, &report_->seconds));
     built.plan.provenance.model_hash = options_.model_hash;
     built.plan.provenance.options = options_.options_text;
+    WarnOf(ExportEngine(options_.exports, ports.engine, built.plan));
     {
       StageTimer timer(&report_->seconds.write);
       GRAFT_ASSIGN_OR_RETURN(engine.attributes.serialized_segment, Serialize(segment, built.plan));
@@ -180,7 +192,7 @@ class Converter {
   // The plan's bytes. Constants that the segment holds unchanged are stored by name.
   Result<std::string> Serialize(const tf::GraphDef& segment, const Plan& plan) const {
     WritePlanOptions write;
-    if (!options_.embed_weights) {
+    if (!options_.embed_weights && options_.attributes.native_segment) {
       std::map<std::string_view, const tf::NodeDef*> constants;
       for (const tf::NodeDef& node : segment.nodes) {
         if (node.op == "Const") constants[node.name] = &node;
@@ -207,11 +219,56 @@ class Converter {
     return WritePlan(plan, write);
   }
 
-  void KeepNative(const SegmentPorts& ports, const std::string& reason) {
-    report_->warnings.push_back(fmt::format(
-        "Cannot replace segment {} consisting of {} nodes: {} (keeping original segment).",
-        ports.engine, ports.nodes.size(), reason));
+  // Files for people to look at are not worth failing for.
+  void WarnOf(const Status& status) {
+    if (!status.ok()) report_->warnings.push_back(status.message());
+  }
+
+  void KeepNative(size_t i, const SegmentPorts& ports, const std::string& reason) {
+    report_->warnings.push_back(
+        fmt::format("Cannot replace segment {} consisting of {} nodes by {} reason: {} (keeping "
+                    "original segment).",
+                    i, ports.nodes.size(), ports.engine, reason));
     for (int v : ports.nodes) candidates_.reasons[v] = reason;
+  }
+
+  // Why nodes of segments that do not become engines stay native.
+  void ExplainDropped() {
+    dropped_.resize(graph_.nodes.size());
+    auto explain = [&](const std::vector<Segment>& segments, const std::string& reason) {
+      for (const Segment& segment : segments) {
+        for (int v : segment.nodes) dropped_[v] = reason;
+      }
+    };
+    explain(clusters_.too_small,
+            fmt::format("its segment has fewer than minimum_segment_size ({}) nodes",
+                        options_.cluster.minimum_segment_size));
+    const int maximum = options_.cluster.maximum_segments;
+    explain(clusters_.too_many,
+            fmt::format("its segment is smaller than the {} that are converted at most", maximum));
+    if (clusters_.too_many.empty()) return;
+    report_->warnings.push_back(
+        fmt::format("{} of {} segments stay in TensorFlow: only the {} largest are converted "
+                    "(TF_TRT_MAX_ALLOWED_ENGINES; 0: all)",
+                    clusters_.too_many.size(), clusters_.too_many.size() + maximum, maximum));
+  }
+
+  void LogWiring(const SegmentPorts& ports) const {
+    if (VerboseLevel("convert_graph") < 1) return;
+    auto log = [&](std::string_view side, const std::vector<partition::Port>& list) {
+      for (size_t i = 0; i < list.size(); ++i) {
+        const partition::Port& port = list[i];
+        Log(LogLevel::kInfo, "convert_graph", "{}: {} {} is {} {}{}", ports.engine, side, i,
+            tf::TensorName(graph_.nodes[port.node].name, port.output), TensorFlowName(port.dtype),
+            tf::ToString(port.shape));
+      }
+    };
+    Log(LogLevel::kInfo, "convert_graph", "{}: {} nodes, {} constants", ports.engine,
+        ports.nodes.size(), ports.constants.size());
+    log("input", ports.inputs);
+    log("output", ports.outputs);
+    for (int v : ports.control_inputs)
+      Log(LogLevel::kInfo, "convert_graph", "{}: waits for {}", ports.engine, graph_.nodes[v].name);
   }
 
   void Count(const std::vector<EngineNode>& engines) {
@@ -235,15 +292,9 @@ class Converter {
         report_->converted_ops += counts;
         continue;
       }
-      // Nodes of segments that were too small have no reason of their own and are not counted by
-      // TF-TRT.
+      // TF-TRT does not count the nodes of segments that were dropped.
       const bool dropped = candidates_.reasons[v].empty();
-      const std::string reason =
-          dropped ? fmt::format(
-                        "its segment has fewer than minimum_segment_size ({}) nodes, or {} larger "
-                        "ones were kept",
-                        options_.cluster.minimum_segment_size, options_.cluster.maximum_segments)
-                  : candidates_.reasons[v];
+      const std::string& reason = dropped ? dropped_[v] : candidates_.reasons[v];
       if (!dropped) report_->left_out.push_back({node.op, node.name, reason});
       if (counts) report_->unconverted.push_back({node.op, node.name, reason});
     }
@@ -256,7 +307,8 @@ class Converter {
   ConvertReport* report_ = nullptr;
   importer::ImportedGraph imported_;
   Candidates candidates_;
-  std::vector<Segment> segments_;
+  partition::Clusters clusters_;
+  std::vector<std::string> dropped_;   // for nodes of dropped segments, why
   std::vector<TuningPoint> bindings_;  // of imported_'s symbols, once a segment is built
 };
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "convert/build_engine.h"
+#include "convert/exports.h"
 #include "partition/candidates.h"
 #include "partition/encapsulate.h"
 #include "partition/report.h"
@@ -22,6 +23,8 @@ struct ConvertOptions {
                                // native segment holds
   std::string model_hash;      // for the plans' provenance
   std::string options_text;
+  bool detailed_report = false;  // TF-TRT's report tells the reasons too
+  Exports exports;
   int graph_number = 0;  // the first number in engine names; the next one that is free is taken
   // Dimensions of the graph's inputs to tune at; one entry an input, -1 unknown.
   std::vector<std::vector<Dims>> points;

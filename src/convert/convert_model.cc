@@ -188,6 +188,7 @@ std::string ToJson(const ModelReport& report) {
       {"schema", 1},
       {"nodes_before", r.nodes_before},
       {"nodes_after", r.nodes_after},
+      {"candidate_segments", r.candidate_segments},
       {"engines", r.engines.empty() ? r.candidate_segments : static_cast<int>(r.engines.size())},
       {"total_ops", r.total_ops},
       {"converted_ops", r.converted_ops},

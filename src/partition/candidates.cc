@@ -1,5 +1,6 @@
 #include "partition/candidates.h"
 
+#include "base/log.h"
 #include "import/graph_order.h"
 
 namespace graft::partition {
@@ -9,6 +10,14 @@ namespace {
 constexpr std::string_view kExcluded =
     "excluded by segmenter option. Most likely an input or output node.";
 constexpr std::string_view kDeniedOp = "Denylisted with the env var TF_TRT_OP_DENYLIST";
+constexpr std::string_view kDeniedCast =
+    "Casts between floats are rejected by TF_TRT_EXPERIMENTAL_FEATURES=reject_all_fp_cast_ops";
+
+bool IsFloatCast(const tf::NodeDef& node) {
+  if (node.op != "Cast") return false;
+  const Result<DType> from = node.Attr<DType>("SrcT"), to = node.Attr<DType>("DstT");
+  return from.ok() && to.ok() && IsFloating(*from) && IsFloating(*to);
+}
 
 // Every result of the node can live in an engine's buffers.
 bool HasNumericResults(const importer::ImportedGraph& imported, int node) {
@@ -56,23 +65,37 @@ Result<Candidates> FindCandidates(const tf::GraphDef& graph,
     }
     const importer::NodeReport& report = imported.nodes[v];
     std::string& reason = found.reasons[v];
+    cluster.name = node.name;
     if (report.decision == importer::Decision::kNotNeeded && node.op == "Const") {
       cluster.copied = true;
-    } else if (options.denied_nodes.contains(node.name)) {
+      continue;
+    }
+    const bool faked =
+        options.faked_ops.contains(node.op) && HasNumericResults(imported, static_cast<int>(v));
+    if (options.denied_nodes.contains(node.name)) {
       reason = kExcluded;
+    } else if (report.decision == importer::Decision::kRefused && !faked) {
+      reason = report.reason;
     } else if (options.denied_ops.contains(node.op)) {
       reason = kDeniedOp;
-    } else if (report.decision == importer::Decision::kRefused) {
-      reason = report.reason;
+    } else if (options.deny_float_casts && IsFloatCast(node)) {
+      reason = kDeniedCast;
     } else if (report.decision == importer::Decision::kNotNeeded &&
                (cluster.inputs.empty() || !HasNumericResults(imported, static_cast<int>(v)))) {
       reason = node.op == "Placeholder" ? kExcluded
                                         : fmt::format("Op type {} has nothing to compute", node.op);
-    } else if (!backend_reasons[v].empty()) {
+    } else if (!backend_reasons[v].empty() && !faked) {
       reason = backend_reasons[v];
     } else {
       cluster.candidate = true;
       cluster.weightless = report.decision == importer::Decision::kNotNeeded;
+    }
+    if (cluster.candidate) {
+      GRAFT_VLOG(2, "segment", "Accepted as a TF-TRT candidate, (Op type: {}), (Op name: {})",
+                 node.op, node.name);
+    } else {
+      GRAFT_VLOG(1, "segment", "Not a TF-TRT candidate, (Op type: {}), (Op name: {}), (Reason: {})",
+                 node.op, node.name, reason);
     }
   }
   return found;

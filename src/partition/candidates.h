@@ -16,6 +16,10 @@ namespace graft::partition {
 struct CandidateOptions {
   std::set<std::string> denied_nodes;  // by name: never converted
   std::set<std::string> denied_ops;    // by op
+  // Ops that are candidates although they are refused: their engines cannot be built. For trying
+  // what happens then.
+  std::set<std::string> faked_ops;
+  bool deny_float_casts = false;  // from one floating dtype to another
 };
 
 struct Candidates {

@@ -1,7 +1,11 @@
 #include "partition/cluster.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <numeric>
+#include <utility>
+
+#include "base/log.h"
 
 namespace graft::partition {
 namespace {
@@ -47,7 +51,7 @@ class Clusterer {
     for (int v : order_) {
       if (!graph_[v].candidate) continue;
       for (int p : graph_[v].inputs) {
-        if (!Ignored(p, v) && graph_[p].candidate && level[p] == level[v]) sets_.Join(p, v);
+        if (!Ignored(p, v) && graph_[p].candidate && level[p] == level[v]) Join(p, v);
       }
     }
   }
@@ -72,6 +76,12 @@ class Clusterer {
  private:
   bool Ignored(int from, int to) const {
     return graph_[from].copied || position_[from] >= position_[to];
+  }
+
+  void Join(int a, int b) {
+    if (sets_.Find(a) == sets_.Find(b)) return;
+    GRAFT_VLOG(3, "segment", "Merged {} into the segment of {}", graph_[b].name, graph_[a].name);
+    sets_.Join(a, b);
   }
 
   bool MergeOnce() {
@@ -104,7 +114,7 @@ class Clusterer {
       const auto [from, to] = joints[j];
       if (touched[from] || touched[to]) continue;
       if (ReachesOtherwise(from, to, successors, seen, static_cast<int>(j))) continue;
-      sets_.Join(from, to);
+      Join(from, to);
       touched[from] = touched[to] = merged = true;
       // The merged cluster keeps both sets of edges, so that later checks of this round see paths
       // through it.
@@ -140,35 +150,32 @@ class Clusterer {
 
 }  // namespace
 
-std::vector<Segment> Cluster(const std::vector<ClusterNode>& graph, const std::vector<int>& order,
-                             const ClusterOptions& options) {
+Clusters Cluster(const std::vector<ClusterNode>& graph, const std::vector<int>& order,
+                 const ClusterOptions& options) {
   Clusterer clusterer(graph, order);
   clusterer.JoinByLevel();
   clusterer.MergeNeighbours();
-  std::vector<Segment> segments;
+  Clusters clusters;
   for (std::vector<int>& nodes : clusterer.Members()) {
     Segment segment;
     segment.size = static_cast<int>(
         std::count_if(nodes.begin(), nodes.end(), [&](int v) { return !graph[v].weightless; }));
     segment.nodes = std::move(nodes);
-    if (segment.size > 0 && segment.size >= options.minimum_segment_size)
-      segments.push_back(std::move(segment));
+    const bool large = segment.size > 0 && segment.size >= options.minimum_segment_size;
+    (large ? clusters.segments : clusters.too_small).push_back(std::move(segment));
   }
-  if (options.maximum_segments > 0 &&
-      static_cast<int>(segments.size()) > options.maximum_segments) {
-    std::vector<int> sizes;
-    for (const Segment& s : segments) sizes.push_back(s.size);
-    std::vector<int> by_size(segments.size());
-    std::iota(by_size.begin(), by_size.end(), 0);
-    std::stable_sort(by_size.begin(), by_size.end(),
-                     [&](int a, int b) { return sizes[a] > sizes[b]; });
-    by_size.resize(options.maximum_segments);
-    std::sort(by_size.begin(), by_size.end());
-    std::vector<Segment> kept;
-    for (int i : by_size) kept.push_back(std::move(segments[i]));
-    segments = std::move(kept);
-  }
-  return segments;
+  const size_t maximum = options.maximum_segments > 0 ? options.maximum_segments : SIZE_MAX;
+  if (clusters.segments.size() <= maximum) return clusters;
+  std::vector<Segment> all = std::exchange(clusters.segments, {});
+  std::vector<int> by_size(all.size());
+  std::iota(by_size.begin(), by_size.end(), 0);
+  std::stable_sort(by_size.begin(), by_size.end(),
+                   [&](int a, int b) { return all[a].size > all[b].size; });
+  std::vector<bool> kept(all.size(), false);
+  for (size_t i = 0; i < maximum; ++i) kept[by_size[i]] = true;
+  for (size_t i = 0; i < all.size(); ++i)
+    (kept[i] ? clusters.segments : clusters.too_many).push_back(std::move(all[i]));
+  return clusters;
 }
 
 }  // namespace graft::partition

@@ -8,7 +8,7 @@
 // Control edges order nodes but never join them: they count as leaving.
 #pragma once
 
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -22,11 +22,12 @@ struct ClusterNode {
   bool weightless = false;    // Identity and the like: does not count for the minimum size
   std::vector<int> inputs;    // producers of data inputs, by index; may repeat
   std::vector<int> controls;  // control dependencies
+  std::string_view name;      // for the log
 };
 
 struct ClusterOptions {
   int minimum_segment_size = 3;
-  int maximum_segments = 20;  // the largest are kept; 0 or less: no limit
+  int maximum_segments = 0;  // the largest are kept; 0 or less: no limit
 };
 
 struct Segment {
@@ -34,9 +35,16 @@ struct Segment {
   int size = 0;            // of the nodes that count
 };
 
-// Segments in topological order of their first nodes. `order` is a topological order of all nodes
+// Each list in topological order of the segments' first nodes.
+struct Clusters {
+  std::vector<Segment> segments;
+  std::vector<Segment> too_small;  // fewer nodes than the minimum
+  std::vector<Segment> too_many;   // smaller than all that are kept
+};
+
+// `order` is a topological order of all nodes
 // (edges that close a loop may go backwards in it; they are ignored).
-std::vector<Segment> Cluster(const std::vector<ClusterNode>& graph, const std::vector<int>& order,
-                             const ClusterOptions& options);
+Clusters Cluster(const std::vector<ClusterNode>& graph, const std::vector<int>& order,
+                 const ClusterOptions& options);
 
 }  // namespace graft::partition

@@ -30,7 +30,7 @@ ClusterNode No(std::vector<int> inputs, std::vector<int> controls = {}) {
 std::vector<std::vector<int>> Segments(const std::vector<ClusterNode>& graph, int minimum = 1,
                                        int maximum = 0) {
   std::vector<std::vector<int>> nodes;
-  for (Segment& s : Cluster(graph, InOrder(graph.size()), {minimum, maximum}))
+  for (Segment& s : Cluster(graph, InOrder(graph.size()), {minimum, maximum}).segments)
     nodes.push_back(std::move(s.nodes));
   return nodes;
 }

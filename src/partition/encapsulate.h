@@ -63,6 +63,9 @@ struct EngineAttributes {
   bool static_engine = true;
   bool use_implicit_batch = false;
   bool allow_build_at_runtime = true;
+  // Whether the graph keeps the function that the engine stands for. Without it there is nothing to
+  // fall back to, and the plan must hold all its weights.
+  bool native_segment = true;
 };
 
 struct EngineNode {

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "command.h"
 #include "convert/convert_model.h"
+#include "convert/environment.h"
 
 namespace graft {
 namespace {
@@ -83,6 +84,7 @@ convert::Progress TerminalProgress() {
 
 Status Run(Options& o) {
   convert::ModelOptions& model = o.model;
+  GRAFT_RETURN_IF_ERROR(convert::ApplyEnvironment(&model.convert));
   model.model.inputs = SplitNames(o.inputs);
   model.model.outputs = SplitNames(o.outputs);
   if (!o.tags.empty()) model.model.tags = SplitNames(o.tags);

@@ -1,0 +1,62 @@
+#include "convert/environment.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <optional>
+
+namespace graft::convert {
+namespace {
+
+std::string_view Variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string_view() : std::string_view(value);
+}
+
+std::set<std::string> List(std::string_view text) {
+  std::set<std::string> items;
+  while (!text.empty()) {
+    const std::string_view item = text.substr(0, text.find(','));
+    if (!item.empty()) items.emplace(item);
+    text.remove_prefix(std::min(text.size(), item.size() + 1));
+  }
+  return items;
+}
+
+std::optional<int> Integer(std::string_view text) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+Status ApplyEnvironment(ConvertOptions* options) {
+  options->candidates.denied_ops = List(Variable("TF_TRT_OP_DENYLIST"));
+  options->candidates.faked_ops = List(Variable("TF_TRT_OP_FAKELIST"));
+  if (const std::string_view text = Variable("TF_TRT_MAX_ALLOWED_ENGINES"); !text.empty()) {
+    const std::optional<int> engines = Integer(text);
+    if (!engines) {
+      return InvalidArgumentError("TF_TRT_MAX_ALLOWED_ENGINES '{}': must be an integer", text);
+    }
+    options->cluster.maximum_segments = *engines;
+  }
+  if (const std::string_view text = Variable("TF_TRT_SHOW_DETAILED_REPORT"); !text.empty()) {
+    // A level or the name of a file.
+    if (const std::optional<int> level = Integer(text)) {
+      options->detailed_report = *level >= 1;
+    } else {
+      options->exports.csv_report = text;
+    }
+  }
+  options->exports.graph_picture = Variable("TF_TRT_EXPORT_GRAPH_VIZ_PATH");
+  options->exports.engines_folder = Variable("TF_TRT_EXPORT_TRT_ENGINES_PATH");
+  // The others that TF-TRT knows have nothing to act on here: disable_graph_freezing,
+  // disable_logger_filtering.
+  const std::set<std::string> features = List(Variable("TF_TRT_EXPERIMENTAL_FEATURES"));
+  options->candidates.deny_float_casts = features.contains("reject_all_fp_cast_ops");
+  options->attributes.native_segment = !features.contains("remove_native_segments");
+  return OkStatus();
+}
+
+}  // namespace graft::convert
