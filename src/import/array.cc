@@ -1,6 +1,7 @@
 // Joining, gathering, padding, repeating.
 #include <algorithm>
 
+#include "base/half.h"
 #include "import/node_context.h"
 
 namespace graft::importer {
@@ -45,6 +46,8 @@ Accepted<double> ScalarValue(const NodeContext& ctx, int i) {
   const Tensor& tensor = *value.constant;
   if (tensor.dtype() == DType::kFloat32) return double{tensor.data<float>()[0]};
   if (tensor.dtype() == DType::kFloat64) return tensor.data<double>()[0];
+  if (tensor.dtype() == DType::kFloat16) return double{float{tensor.data<Float16>()[0]}};
+  if (tensor.dtype() == DType::kBFloat16) return double{float{tensor.data<BFloat16>()[0]}};
   GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> integers,
                          Accepted<std::vector<int64_t>>(tensor.ToInt64()));
   return static_cast<double>(integers[0]);

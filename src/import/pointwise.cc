@@ -76,6 +76,14 @@ Outcome ImportCast(NodeContext& ctx) {
   return ctx.Output(ctx.EmitPointwise(std::move(program), {ctx.operand(0)}));
 }
 
+Outcome ImportTruncateDiv(NodeContext& ctx) {
+  if (!IsFloating(ctx.dtype(0))) return ImportInstruction(ctx, PointwiseOp::kDiv);
+  PointwiseProgram program{.inputs = 2};
+  const int quotient = program.Add(PointwiseOp::kDiv, ctx.dtype(0), 0, 1);
+  program.Add(PointwiseOp::kTrunc, ctx.dtype(0), quotient);
+  return ctx.Output(ctx.EmitPointwise(std::move(program), {ctx.operand(0), ctx.operand(1)}));
+}
+
 Outcome ImportClipByValue(NodeContext& ctx) {
   // TensorFlow: max(min(x, high), low), with bounds of any shape that broadcasts.
   PointwiseProgram program{.inputs = 3};

@@ -49,11 +49,10 @@ Outcome FloatRange(NodeContext& ctx) {
   const bool empty = delta > 0 ? start >= limit : start <= limit;
   if (!(delta != 0) || !(count <= kMaxCount)) return Refuse("a range of {} elements", count);
   std::vector<T> values(empty ? 0 : static_cast<size_t>(count));
-  // TensorFlow adds up, rounding at every step.
-  T next = start;
-  for (T& value : values) {
-    value = next;
-    next += delta;
+  // As TensorFlow rounds: the product, then the sum.
+  for (size_t i = 0; i < values.size(); ++i) {
+    const T offset = static_cast<T>(i) * delta;
+    values[i] = start + offset;
   }
   return ctx.SetOutput(
       0, ctx.AddConstant(Tensor::Of<T>({static_cast<int64_t>(values.size())}, values), "value"));
@@ -82,7 +81,11 @@ Outcome ImportReshape(NodeContext& ctx) {
   if (std::all_of(is_open.begin(), is_open.end(), [](const ir::Dim& d) { return d == 0; }))
     return ctx.Output(ctx.Reshape(ctx.operand(0), std::move(shape)));
   if (others == 0) return Refuse("shape {}: -1 beside a dimension of 0", ToString(shape));
-  const ir::Dim rest = FloorDiv(total, others);
+  // Entries that the caller feeds may hold a 0 and no -1: what is left is not asked for then, but
+  // must not divide by 0.
+  const bool fed = std::any_of(is_open.begin(), is_open.end(),
+                               [](const ir::Dim& d) { return !d.is_constant(); });
+  const ir::Dim rest = FloorDiv(total, fed ? Max(others, 1) : others);
   for (size_t i = 0; i < shape.size(); ++i) shape[i] += is_open[i] * (rest + 1);
   return ctx.Output(ctx.Reshape(ctx.operand(0), std::move(shape)));
 }
