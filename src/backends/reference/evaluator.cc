@@ -76,7 +76,8 @@ Result<std::vector<Tensor>> Evaluate(const ir::Module& module, const ir::Node& n
 }
 
 Result<std::vector<Tensor>> RunModuleKeepingAll(const ir::Module& module,
-                                                std::span<const Tensor> inputs) {
+                                                std::span<const Tensor> inputs,
+                                                std::vector<int64_t>* bound) {
   if (inputs.size() != module.inputs.size())
     return InvalidArgumentError("{} inputs where {} are expected", inputs.size(),
                                 module.inputs.size());
@@ -99,6 +100,7 @@ Result<std::vector<Tensor>> RunModuleKeepingAll(const ir::Module& module,
     }
     for (size_t i = 0; i < results.size(); ++i) values[node.outputs[i]] = std::move(results[i]);
   }
+  if (bound) *bound = std::move(symbols);
   return values;
 }
 

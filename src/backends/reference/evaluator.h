@@ -20,8 +20,10 @@ Result<std::vector<Tensor>> Evaluate(const ir::Module& module, const ir::Node& n
 // The module's outputs, in their order. The inputs' dimensions and values bind its symbols.
 Result<std::vector<Tensor>> RunModule(const ir::Module& module, std::span<const Tensor> inputs);
 
-// RunModule with every value that was computed, by ValueId; those that were not are invalid.
+// RunModule with every value that was computed, by ValueId; those that were not are invalid. The
+// symbols' values go to `bound`, where it is given.
 Result<std::vector<Tensor>> RunModuleKeepingAll(const ir::Module& module,
-                                                std::span<const Tensor> inputs);
+                                                std::span<const Tensor> inputs,
+                                                std::vector<int64_t>* bound = nullptr);
 
 }  // namespace graft::reference

@@ -1,0 +1,170 @@
+"""Ops that move or choose elements, and those about shapes."""
+
+import itertools
+
+import numpy as np
+
+from grid.case import STATIC, Case, Sized, const, node
+from grid.table import ALL, BF16, BOOL, F16, F32, F64, FLOATS, I32, I64, INTEGERS, NUMBERS, U8, extremes, is_float, normal
+
+INDEX = [I32, I64]
+GIVEN = ["const", "fed"]
+SIZED = ["const", "sized"]
+
+# begin, end, strides, masks (begin, end, ellipsis, new_axis, shrink_axis), of x[5,6,7]
+STRIDED = [
+    ([1], [3], [1], {}),
+    ([0], [0], [2], {"begin_mask": 1, "end_mask": 1}),
+    ([0], [0], [-1], {"begin_mask": 1, "end_mask": 1}),
+    ([-3], [0], [1], {"end_mask": 1}),
+    ([0], [-2], [1], {"begin_mask": 1}),
+    ([1], [2], [1], {"shrink_axis_mask": 1}),
+    ([-1], [0], [1], {"shrink_axis_mask": 1}),
+    ([0, 0], [0, 1], [1, 1], {"ellipsis_mask": 1, "shrink_axis_mask": 2}),
+    ([0, -2], [0, 0], [1, 1], {"ellipsis_mask": 1, "end_mask": 2}),
+    ([0, 1, 0], [0, -1, 0], [1, 1, 3], {"begin_mask": 5, "end_mask": 5}),
+    ([0, 0, 2], [0, 0, 3], [1, 1, 1], {"begin_mask": 1, "end_mask": 1, "new_axis_mask": 2, "shrink_axis_mask": 4}),
+    ([0], [0], [1], {"new_axis_mask": 1}),
+    ([0, 0], [0, 0], [1, 1], {"ellipsis_mask": 1, "new_axis_mask": 2}),
+    ([4, 0], [1, 0], [-1, -2], {"begin_mask": 2, "end_mask": 2}),
+    ([-1], [-4], [-1], {}),
+    ([2, -100], [100, 4], [1, 1], {}),
+    ([3], [1], [1], {}),
+    ([0, 1, 2], [1, 2, 3], [1, 1, 1], {"shrink_axis_mask": 7}),
+    ([1, 0, 3], [2, 0, 4], [1, 1, 1], {"ellipsis_mask": 2}),
+    ([100], [0], [1], {"end_mask": 1}),
+    ([-100], [0], [-1], {"end_mask": 1}),
+    ([1, 0], [5, 6], [3, 4], {}),
+    ([0, 0, 0, 0, 1], [0, 0, 0, 0, 2], [1, 1, 1, 1, 1], {"new_axis_mask": 9, "ellipsis_mask": 4, "shrink_axis_mask": 18}),
+    ([], [], [], {}),
+]
+
+
+def indices(p, shape, high, low=0, dtype=None):
+    return np.asarray(p.rng("indices").integers(low, high, shape)).astype(dtype or p.get("Ti", I32))
+
+
+def strided_slice(p):
+    begin, end, strides, masks = p.spec
+    operands = [np.array(v, p.Ti) for v in (begin, end, strides)]
+    bounds = [p.give(p.bounds, o) for o in operands[:2]]
+    return Case(node("StridedSlice", p.fill((5, 6, 7)), *bounds, const(operands[2]), **masks))
+
+
+def gather_v2(p):
+    shape, axis, batch_dims, index_shape = p.form
+    x = p.fill(shape)
+    high = shape[axis]
+    return node("GatherV2", p.give(p.params, x), p.give(p.indices, indices(p, index_shape, high)), const(axis, p.Taxis),
+                batch_dims=batch_dims)
+
+
+def fill(grid):
+    strided_shapes = dict(T=ALL, spec=STRIDED, Ti=INDEX)
+    grid.add("StridedSlice", strided_slice, **strided_shapes, bounds=["const"], limit=240)
+    grid.add("StridedSlice", strided_slice, T=[F32, I32], spec=[s for s in STRIDED if s[0]], Ti=INDEX, bounds=["sized"])
+    grid.add("Slice", lambda p: node("Slice", p.fill((5, 6, 7)), *(p.give(p.bounds, np.array(v, p.Index)) for v in p.part)), T=ALL,
+             part=[([0, 0, 0], [5, 6, 7]), ([1, 2, 3], [2, 2, 2]), ([1, 0, 3], [-1, 6, -1]), ([4, 5, 6], [1, 1, 1]),
+                   ([2, 0, 0], [0, 6, 7]), ([5, 0, 0], [0, 1, 1])],
+             Index=INDEX, bounds=SIZED, limit=160)
+    grid.add("Split", lambda p: node("Split", const(p.how[0], I32), p.fill((4, 3, 6)), num_split=p.how[1]), T=ALL,
+             how=[(0, 4), (0, 2), (1, 3), (-1, 3), (2, 1), (-3, 1)])
+    grid.add("SplitV", lambda p: node("SplitV", p.fill((5, 4, 7)), const(p.how[1], p.Tlen), const(p.how[0], I32), num_split=len(p.how[1])),
+             T=ALL, how=[(0, [2, 3]), (1, [1, -1, 2]), (-1, [7]), (2, [0, 3, 4])], Tlen=INDEX)
+    grid.add("Unpack", lambda p: node("Unpack", p.fill((2, 3, 4)), axis=p.axis, num=(2, 3, 4)[p.axis]), T=ALL, axis=[0, 1, -1, -3])
+    grid.add("ReverseV2", lambda p: node("ReverseV2", p.fill((2, 3, 4)), const(p.axis, p.Tidx)), T=ALL,
+             axis=[[0], [1, -1], [], [0, 1, 2]], Tidx=INDEX)
+
+    for op in ("Concat", "ConcatV2"):
+        def concat(p):
+            parts = [p.fill(shape, key=i) for i, shape in enumerate(p.parts[0])]
+            if p.first == "const":
+                parts[0] = const(parts[0])
+            axis = const(p.parts[1], p.Tidx)
+            return node(op, *([axis, parts] if op == "Concat" else [parts, axis]))
+
+        grid.add(op, concat, T=ALL, Tidx=[I32] if op == "Concat" else INDEX, first=GIVEN,
+                 parts=[([(2, 3), (2, 5)], 1), ([(2, 3), (2, 5)], -1), ([(2, 3, 4), (1, 3, 4), (3, 3, 4)], 0), ([(3,), (0,)], 0),
+                        ([(0, 3), (0, 3)], 1), ([(2, 3, 4), (2, 1, 4)], -2)],
+                 where=lambda p: not (op == "Concat" and p.Tidx == I64), limit=160)
+    grid.add("Pack", lambda p: node("Pack", [p.fill(p.form[0], key=i) for i in range(p.count)], axis=p.form[1]), T=ALL,
+             form=[((2, 3), 0), ((2, 3), 1), ((2, 3), 2), ((2, 3), -1), ((2, 3), -3), ((), 0), ((0, 2), 1)], count=[1, 3])
+
+    # Params, axis, batch_dims, indices' shape.
+    forms = [((5, 6, 7), 0, 0, (3,)), ((5, 6, 7), 1, 0, (2, 2)), ((5, 6, 7), -1, 0, ()), ((5, 6, 7), 2, 0, (0,)),
+             ((3, 4, 5), 1, 1, (3, 2)), ((3, 4, 5), 2, 1, (3, 2)), ((2, 3, 4), 2, 2, (2, 3, 5)), ((3, 4), 1, -1, (3, 2)), ((7,), 0, 0, (2, 1, 3))]
+    grid.add("GatherV2", gather_v2, T=ALL, form=forms, Ti=INDEX, Taxis=INDEX, params=GIVEN, indices=GIVEN, limit=240,
+             where=lambda p: "fed" in (p.params, p.indices))
+    grid.add("Gather", lambda p: node("Gather", p.fill((5, 3)), indices(p, p.shape, 5)), T=ALL, Ti=INDEX, shape=[(), (4,), (2, 3)])
+    grid.add("GatherNd", lambda p: node("GatherNd", p.fill((4, 5, 6)), Sized(indices(p, p.shape, 4))), T=ALL, Ti=INDEX,
+             shape=[(1,), (3, 1), (4, 2), (4, 3), (2, 3, 3), (0, 2), (2, 0)], limit=160)
+
+    def scatter_nd(p):
+        depth, rows, shape = p.form
+        return node("ScatterNd", Sized(indices(p, (*rows, depth), 4)), p.fill((*rows, *shape[depth:])), p.give(p.shape, np.array(shape, p.Ti)))
+
+    grid.add("ScatterNd", scatter_nd, T=ALL, Ti=INDEX, shape=SIZED,
+             form=[(1, (3,), (5, 2)), (2, (6,), (4, 5)), (3, (2, 3), (4, 5, 6)), (1, (0,), (4,)), (1, (9,), (4,))], limit=160)
+
+    def one_hot(p):
+        return node("OneHot", indices(p, p.shape, 6, low=-1 if p.Ti != U8 else 0), p.give(p.how, np.asarray(5, I32)), np.asarray(2, p.T).astype(p.T),
+                    np.asarray(0, p.T), axis=p.axis)
+
+    grid.add("OneHot", one_hot, T=ALL, Ti=[I32, I64, U8], shape=[(3, 4), (), (0, 2)], axis=[-1, 0], how=GIVEN, limit=160)
+
+    grid.add("Transpose", lambda p: node("Transpose", p.fill(p.form[0]), const(p.form[1], p.Tperm)), T=ALL, Tperm=INDEX,
+             form=[((2, 3, 4), list(perm)) for perm in itertools.permutations(range(3))]
+             + [((2, 3, 4, 5), [0, 2, 3, 1]), ((2, 3, 4, 5), [0, 3, 1, 2]), ((), []), ((0, 3), [1, 0]), ((2, 1, 3, 1, 2, 2), [5, 3, 1, 0, 2, 4]),
+                ((33, 17), [1, 0]), ((3, 5), [-1, 0])], limit=200)
+    grid.add("Tile", lambda p: node("Tile", p.fill(p.form[0]), p.give(p.how, np.array(p.form[1], p.Tm))), T=ALL, Tm=INDEX, how=SIZED,
+             form=[((2, 3, 4), [1, 1, 1]), ((2, 3, 4), [2, 1, 3]), ((2, 3, 4), [0, 1, 2]), ((), []), ((3,), [5]), ((0, 2), [2, 2])], limit=160)
+
+    paddings = [((4, 5), [[1, 2], [0, 3]]), ((2, 3, 4, 5), [[0, 0], [1, 1], [2, 0], [0, 0]]), ((3,), [[0, 0]]), ((2, 3, 4), [[1, 1]] * 3),
+                ((), np.zeros((0, 2))), ((0, 2), [[1, 1], [0, 0]]), ((1, 2, 1, 2, 1), [[0, 1]] * 5)]
+    grid.add("Pad", lambda p: node("Pad", p.fill(p.form[0]), p.give(p.how, np.array(p.form[1], p.Tp))), T=ALL, Tp=INDEX, how=SIZED, form=paddings,
+             limit=160)
+    grid.add("PadV2", lambda p: node("PadV2", p.fill(p.form[0]), const(np.array(p.form[1], p.Tp)), p.give(p.how, np.asarray(p.value, p.T))),
+             T=ALL, Tp=INDEX, how=GIVEN, form=paddings, value=[1, np.inf], where=lambda p: is_float(p.T) or p.value == 1, limit=160)
+    grid.add("MirrorPad", lambda p: node("MirrorPad", p.fill(p.form[0]), const(np.array(p.form[1], p.Tp)), mode=p.mode), T=ALL, Tp=INDEX,
+             form=[((4, 5), [[1, 2], [0, 3]]), ((4, 5), [[0, 0], [2, 1]]), ((3,), [[2, 2]]), ((2, 3, 4, 2), [[0, 0], [1, 2], [2, 2], [0, 0]])],
+             mode=["REFLECT", "SYMMETRIC"], limit=120)
+
+    shapes(grid)
+
+
+def shapes(grid):
+    grid.add("Reshape", lambda p: node("Reshape", p.fill(p.form[0]), p.give(p.how, np.array(p.form[1], p.Tshape))), T=ALL, Tshape=INDEX, how=SIZED,
+             form=[((2, 3, 4), s) for s in ([6, 4], [-1], [2, -1, 2], [24, 1], [1, 2, 3, 4], [3, -1])]
+             + [((), [1]), ((1,), []), ((1, 1), []), ((0, 3), [3, 0]), ((0, 3), [-1, 3]), ((0,), [2, 0, 5])], limit=200)
+    grid.add("ExpandDims", lambda p: node("ExpandDims", p.fill(p.form[0]), const(p.form[1], p.Tdim)), T=ALL, Tdim=INDEX,
+             form=[((2, 3), a) for a in (0, 1, 2, -1, -3)] + [((), 0), ((), -1), ((0, 2), 1)])
+    grid.add("ExpandDims", lambda p: node("ExpandDims", p.fill((2, 3)), const([1], p.Tdim)), T=ALL, Tdim=INDEX)
+    grid.add("Squeeze", lambda p: node("Squeeze", p.fill(p.form[0]), squeeze_dims=p.form[1]), T=ALL,
+             form=[((2, 1, 3, 1), [1]), ((2, 1, 3, 1), [-1]), ((2, 1, 3, 1), [1, 3]), ((1, 0), [0]), ((1,), [0])])
+    # Which dimensions go is known only with the shape.
+    grid.add("Squeeze", lambda p: node("Squeeze", p.fill(p.shape)), T=ALL, shape=[(2, 1, 3, 1), (1, 1), (), (2, 3), (1, 0)], shapes=(STATIC,))
+    for op in ("Shape", "Size"):
+        grid.add(op, lambda p: node(op, p.fill(p.shape), out_type=p.out), T=ALL, shape=[(2, 3, 4), (), (0, 3), (7,)], out=INDEX)
+    grid.add("ShapeN", lambda p: node("ShapeN", [p.fill((2, 3)), p.fill((), key=1), p.fill((5,), key=2)], out_type=p.out), T=ALL, out=INDEX)
+    grid.add("Rank", lambda p: node("Rank", p.fill(p.shape)), T=ALL, shape=[(2, 3, 4), (), (0, 3)])
+    grid.add("Fill", lambda p: node("Fill", p.give(p.how, np.array(p.dims, p.index)), p.fill(())), T=ALL, index=INDEX, how=SIZED,
+             dims=[[2, 3], [], [0, 4], [7]])
+    grid.add("BroadcastTo", lambda p: node("BroadcastTo", p.fill(p.form[0]), p.give(p.how, np.array(p.form[1], p.Tidx))), T=ALL, Tidx=INDEX, how=SIZED,
+             form=[((3, 1), [2, 3, 4]), ((), [2, 3]), ((4,), [4]), ((1, 0), [3, 0]), ((), []), ((2, 1, 3), [2, 5, 3])], limit=160)
+    grid.add("EnsureShape", lambda p: node("EnsureShape", p.fill((2, 3)), shape=p.shape), T=ALL, shape=[[2, 3], [None, 3], [None, None], None])
+
+    def range_case(p):
+        start, limit, delta = p.bounds
+        return node("Range", *(p.give(p.how, np.asarray(v).astype(p.T)) for v in (start, limit, delta)))
+
+    bounds = [(0, 5, 1), (3, 18, 4), (5, 0, -2), (3, 3, 1), (0, 1, 0.25), (2, -1, -0.5), (0, 1, 0.1), (-0.3, 3, 0.07)]
+    # Its shape function knows no halves.
+    grid.add("Range", range_case, T=[F32, F64, *INTEGERS], bounds=bounds, how=GIVEN, where=lambda p: is_float(p.T) or isinstance(p.bounds[2], int))
+    grid.add("DataFormatVecPermute", lambda p: node("DataFormatVecPermute", Sized(p.fill(p.shape)), src_format=p.form[0], dst_format=p.form[1]),
+             T=[I32, I64], form=[("NHWC", "NCHW"), ("NCHW", "NHWC"), ("NDHWC", "NCDHW"), ("NCDHW", "NDHWC")],
+             shape=[(4,), (2,), (4, 2), (2, 2), (5,), (3,), (5, 2)],
+             where=lambda p: p.shape[0] in (len(p.form[0]), len(p.form[0]) - 2))
+    # Its kernel for halves dies.
+    grid.add("Where", lambda p: node("Where", p.fill(p.shape)), T=[t for t in ALL if t not in (F16, BF16)],
+             shape=[(7,), (3, 4), (2, 3, 2), (0, 2)])
+    grid.add("Unique", lambda p: node("Unique", p.fill(p.shape), out_idx=p.out), T=NUMBERS, shape=[(12,), (0,), (1,)], out=INDEX)

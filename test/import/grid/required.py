@@ -1,0 +1,29 @@
+"""The ops that users of TF-TRT had, all of which are converted. (`zeros_like` and `ones_like` are debug names of theirs that no
+graph holds.)"""
+
+REQUIRED = """
+    Abs Acos Acosh Add AddN AddV2 ArgMax ArgMin Asin Asinh Atan Atanh AvgPool AvgPool3D BatchMatMul BatchMatMulV2 BiasAdd Cast Ceil
+    ClipByValue CombinedNonMaxSuppression ConcatV2 Const Conv2D Conv2DBackpropInput Conv3D Conv3DBackpropInputV2 Cos Cosh
+    DataFormatVecPermute DepthToSpace DepthwiseConv2dNative Div Einsum Elu Equal Erf Exp ExpandDims FakeQuantWithMinMaxArgs
+    FakeQuantWithMinMaxVars Fill Floor FloorDiv FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 FusedConv2DBiasActivation GatherV2
+    Greater GreaterEqual Identity IdentityN LeakyRelu Less LessEqual Log LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul Max
+    MaxPool MaxPool3D Maximum Mean Min Minimum Mul Neg OnesLike Pack Pad Pow Prod QuantizeAndDequantizeV2 QuantizeAndDequantizeV3
+    Range ReadVariableOp RealDiv Reciprocal Relu Relu6 Reshape ResizeBilinear ResizeNearestNeighbor Round Rsqrt Select SelectV2 Selu
+    Shape Sigmoid Sign Sin Sinh Slice Snapshot Softmax Softplus Softsign SpaceToDepth Split Sqrt SquaredDifference Squeeze
+    StopGradient StridedSlice Sub Sum Tan Tanh Tile TopKV2 Transpose Unpack VariableV2 ZerosLike _CopyFromHostToGpu
+""".split()
+
+# Tested where they can be: op -> where.
+ELSEWHERE = {
+    "Const": "every case with a constant operand",
+    "ReadVariableOp": "freezing: src/tf/load_model_test.cc",
+    "VariableV2": "freezing: src/tf/load_model_test.cc",
+}
+
+# More of these than the bar allows is refused still: dtypes and forms without a kernel. A line goes when it can.
+BELOW_THE_BAR = set("""
+    ArgMax ArgMin AvgPool AvgPool3D BatchMatMul BatchMatMulV2 CombinedNonMaxSuppression Conv2D Conv2DBackpropInput
+    Conv3D Conv3DBackpropInputV2 DepthwiseConv2dNative Einsum Equal FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars
+    FusedConv2DBiasActivation LogSoftmax MatMul Max MaxPool MaxPool3D Mean Min Pad Prod QuantizeAndDequantizeV2
+    QuantizeAndDequantizeV3 Range ResizeBilinear Softmax Sum TopKV2
+""".split())
