@@ -41,6 +41,9 @@ passes::PassContext MakePassContext(const Backend& backend) {
                         std::span<const Tensor> inputs) {
     return reference::Evaluate(module, node, inputs);
   };
+  context.supports = [&backend](const ir::Module& module, const ir::Node& node) {
+    return !backend.Supports(module, node);
+  };
   context.supports_strided_output = [&backend](const ir::Module& module, const ir::Node& node) {
     return AnyTactic(backend, module, node, &TacticTraits::strided_output);
   };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend_api/widened.h"
 #include "import/example.h"
 
 namespace graft::partition {
@@ -21,7 +22,7 @@ Result<bool> IsConverted(std::string_view op, DType dtype, const Backend& backen
                                                {example->graph.nodes[example->node].name}));
   if (imported.nodes[example->node].decision == importer::Decision::kRefused) return false;
   for (ir::NodeId id = 0; id < imported.module.node_count(); ++id) {
-    if (backend.Supports(imported.module, imported.module.node(id))) return false;
+    if (SupportsInSomeForm(backend, imported.module, imported.module.node(id))) return false;
   }
   return true;
 }

@@ -8,17 +8,23 @@
 #include <random>
 
 #include "backend_api/tolerance.h"
+#include "backend_api/widened.h"
 #include "backends/reference/evaluator.h"
+#include "base/half.h"
 #include "passes/pass.h"
 
 namespace graft::passes {
 
 inline PassContext ContextForTests() {
   auto yes = [](const ir::Module&, const ir::Node&) { return true; };
+  // A backend that does element-wise work in 16 bits, and no more.
+  auto supports = [](const ir::Module& module, const ir::Node& node) {
+    return !CanWiden(module, node);
+  };
   return {[](const ir::Module& module, const ir::Node& node, std::span<const Tensor> inputs) {
             return reference::Evaluate(module, node, inputs);
           },
-          yes, yes};
+          supports, yes, yes};
 }
 
 // Normal numbers within the input's range; every symbol is `size`.
@@ -29,13 +35,23 @@ inline Tensor RandomInput(const ir::Module& module, const ir::Value& input, int6
   for (const ir::Dim& d : input.shape) dims.push_back(*d.Evaluate(symbols));
   Tensor tensor = *Tensor::Allocate(input.dtype, dims);
   std::normal_distribution<float> normal;
-  if (input.dtype == DType::kFloat32) {
-    for (float& v : tensor.mutable_data<float>()) {
-      v = std::clamp(normal(random), input.low, input.high);
-    }
-  } else {
-    GRAFT_CHECK(input.dtype == DType::kInt32, "an input of {}", Name(input.dtype));
-    for (int32_t& v : tensor.mutable_data<int32_t>()) v = static_cast<int32_t>(random() % 100);
+  auto fill = [&]<class T>(T) {
+    for (T& v : tensor.mutable_data<T>())
+      v = static_cast<T>(std::clamp(normal(random), input.low, input.high));
+  };
+  switch (input.dtype) {
+    case DType::kFloat32:
+      fill(float());
+      break;
+    case DType::kFloat16:
+      fill(Float16());
+      break;
+    case DType::kBFloat16:
+      fill(BFloat16());
+      break;
+    default:
+      GRAFT_CHECK(input.dtype == DType::kInt32, "an input of {}", Name(input.dtype));
+      for (int32_t& v : tensor.mutable_data<int32_t>()) v = static_cast<int32_t>(random() % 100);
   }
   return tensor;
 }

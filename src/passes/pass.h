@@ -19,6 +19,8 @@ struct PassContext {
   std::function<Result<std::vector<Tensor>>(const ir::Module&, const ir::Node&,
                                             std::span<const Tensor>)>
       evaluate;
+  // Whether the backend has a kernel for the node as it is. Empty: it takes everything.
+  std::function<bool(const ir::Module&, const ir::Node&)> supports;
   // Whether the backend can write the node's first result, or read its first operand, with rows
   // that are not dense. Empty: it cannot.
   std::function<bool(const ir::Module&, const ir::Node&)> supports_strided_output;

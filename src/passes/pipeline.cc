@@ -54,6 +54,9 @@ constexpr PassFunction kOptimize[] = {
     // Before element-wise nodes join each other: a residual addition and the activation behind it
     // belong to the convolution before them.
     FuseEpilogue,
+    // After epilogues, which know results of the op's own dtype only, and before element-wise nodes
+    // join, which takes in the casts.
+    LegalizeDTypes,
     // What no epilogue could take.
     FusePointwise,
     // Joined programs simplify further.

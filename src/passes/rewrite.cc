@@ -24,6 +24,20 @@ bool Gives(const ir::Module& module, const ir::Attributes& attributes,
   return results.ok() && results->size() == 1 && SameType((*results)[0], wanted);
 }
 
+Status ReplaceValue(ir::Module& module, ir::ValueId from, ir::ValueId to) {
+  const ir::Value& before = module.value(from);
+  ir::Value& after = module.value(to);
+  if (!SameType(before, after)) {
+    return InternalError("{}: {}{} becomes {}{}", before.name, Name(before.dtype),
+                         ToString(before.shape), Name(after.dtype), ToString(after.shape));
+  }
+  after.name = before.name;
+  after.low = before.low;
+  after.high = before.high;
+  module.ReplaceUses(from, to);
+  return OkStatus();
+}
+
 Result<ir::NodeId> ReplaceNode(ir::Module& module, ir::NodeId id, ir::Attributes attributes,
                                std::vector<ir::ValueId> inputs, std::string name) {
   if (name.empty()) name = module.node(id).name;
@@ -33,18 +47,8 @@ Result<ir::NodeId> ReplaceNode(ir::Module& module, ir::NodeId id, ir::Attributes
   const std::vector<ir::ValueId> new_outputs = module.node(replacement).outputs;
   GRAFT_CHECK(old_outputs.size() == new_outputs.size(), "{}: {} results become {}",
               module.node(id).name, old_outputs.size(), new_outputs.size());
-  for (size_t i = 0; i < old_outputs.size(); ++i) {
-    const ir::Value& before = module.value(old_outputs[i]);
-    ir::Value& after = module.value(new_outputs[i]);
-    if (!SameType(before, after)) {
-      return InternalError("{}: {}{} becomes {}{}", before.name, Name(before.dtype),
-                           ToString(before.shape), Name(after.dtype), ToString(after.shape));
-    }
-    after.name = before.name;
-    after.low = before.low;
-    after.high = before.high;
-    module.ReplaceUses(old_outputs[i], new_outputs[i]);
-  }
+  for (size_t i = 0; i < old_outputs.size(); ++i)
+    GRAFT_RETURN_IF_ERROR(ReplaceValue(module, old_outputs[i], new_outputs[i]));
   module.node(replacement).segment = module.node(id).segment;
   Cover(module.node(replacement), module.node(id));
   module.RemoveNode(id);

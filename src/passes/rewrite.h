@@ -18,6 +18,9 @@ bool SameType(const ir::Value& a, const ir::Value& b);
 bool Gives(const ir::Module& module, const ir::Attributes& attributes,
            const std::vector<ir::ValueId>& inputs, const ir::Value& wanted);
 
+// Readers of `from` read `to` instead, which has the same type and takes its name and range.
+Status ReplaceValue(ir::Module& module, ir::ValueId from, ir::ValueId to);
+
 // The node `id` gives way to a new one with results of the same types and numbers: readers read
 // those instead, which keep the old values' names and ranges. The new node covers the old one's
 // TensorFlow nodes and has its segment. `name` is the new node's; empty: the old one's. Fails when

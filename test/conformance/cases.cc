@@ -18,7 +18,9 @@ constexpr DType kNumericTypes[] = {DType::kFloat32,  DType::kFloat64, DType::kFl
                                    DType::kBFloat16, DType::kInt32,   DType::kInt64,
                                    DType::kUint8,    DType::kInt8,    DType::kBool};
 
-Operand Constant(Dims dims) { return {std::move(dims), DType::kFloat32, Fill::kNormal, true}; }
+Operand Constant(Dims dims, DType dtype = DType::kFloat32) {
+  return {std::move(dims), dtype, Fill::kNormal, true};
+}
 
 // Domains where an instruction is defined, and its error is not that of its argument's rounding.
 Fill DomainOf(PointwiseOp op) {
@@ -171,6 +173,23 @@ void AddFused(Cases& cases, Attributes attributes, const std::vector<Operand>& o
   }
 }
 
+// The node over operands of every dtype that products are formed of, the second one computed, with
+// and without an epilogue.
+template <class Attributes>
+void AddTyped(Cases& cases, const Attributes& attributes, const Dims& x, const Dims& w) {
+  for (const DType dtype :
+       {DType::kFloat32, DType::kFloat64, DType::kInt32, DType::kInt64, DType::kUint8}) {
+    Case c{attributes, {{x, dtype}, {w, dtype}}};
+    cases.push_back(c);
+    if (dtype != DType::kFloat64 && dtype != DType::kInt32) continue;
+    const std::string_view name = Name(dtype);
+    std::get<Attributes>(c.attributes).epilogue =
+        Parse(fmt::format("2:r2=add.{}(r0,r1);r3=relu.{}(r2)", name, name));
+    c.operands.push_back(Constant({ResultDims(attributes, c.operands).back()}, dtype));
+    cases.push_back(c);
+  }
+}
+
 Cases ConvCases() {
   struct Geometry {
     Dims x;  // N, spatial…, C
@@ -216,13 +235,12 @@ Cases ConvCases() {
     filter.push_back(g.x.back() / g.groups);
     filter.push_back(g.outputs);
     AddFused(cases, conv, {{g.x}, Constant(filter)}, /*all_epilogues=*/g.groups != 1 || g.x[0] > 1);
+    AddTyped(cases, conv, g.x, filter);
   }
-  // A filter that is computed, another dtype, and values that are not finite.
+  // Values that are not finite.
   ir::ConvAttributes conv;
   conv.strides = conv.dilations = {1, 1};
   conv.pads_before = conv.pads_after = {0, 0};
-  cases.push_back({conv, {{{1, 6, 6, 4}}, {{3, 3, 4, 5}}}});
-  cases.push_back({conv, {{{1, 6, 6, 4}, DType::kFloat64}, {{3, 3, 4, 5}, DType::kFloat64}}});
   cases.push_back(
       {conv, {{{1, 5, 5, 3}, DType::kFloat32, Fill::kSpecial}, Constant({1, 1, 3, 8})}});
   return cases;
@@ -255,6 +273,7 @@ Cases ConvTransposeCases() {
     filter.push_back(g.channels);
     filter.push_back(g.dy.back());
     AddFused(cases, a, {{g.dy}, Constant(filter)}, /*all_epilogues=*/g.channels == 9);
+    AddTyped(cases, a, g.dy, filter);
   }
   return cases;
 }
@@ -274,15 +293,15 @@ Cases MatMulCases() {
         const ir::MatMulAttributes attributes{transpose_a, transpose_b, {}};
         AddFused(cases, attributes, {{a}, Constant(b)}, /*all_epilogues=*/m == 7);
         cases.push_back({attributes, {{a}, {b}}});
+        AddTyped(cases, attributes, a, b);
       }
       const ir::MatMulAttributes attributes{transpose_a, transpose_b, {}};
       const Dims a = transpose_a ? Dims{2, 3, 9, 4} : Dims{2, 3, 4, 9};
       const Dims b = transpose_b ? Dims{3, 5, 9} : Dims{3, 9, 5};
       AddFused(cases, attributes, {{a}, {b}}, /*all_epilogues=*/true);
+      AddTyped(cases, attributes, a, b);
     }
   }
-  cases.push_back({ir::MatMulAttributes{}, {{{4, 5}, DType::kInt32}, {{5, 6}, DType::kInt32}}});
-  cases.push_back({ir::MatMulAttributes{}, {{{4, 5}, DType::kFloat64}, {{5, 6}, DType::kFloat64}}});
   return cases;
 }
 
@@ -312,7 +331,10 @@ Cases PoolCases() {
       a.pads_before.assign(g.before.begin(), g.before.end());
       a.pads_after.assign(g.after.begin(), g.after.end());
       a.count_padding = count;
-      cases.push_back({a, {{g.x}}});
+      for (const DType dtype : kNumericTypes) {
+        if (dtype == DType::kBool || IsHalf(dtype)) continue;
+        if (kind == ir::PoolKind::kMax || IsFloating(dtype)) cases.push_back({a, {{g.x, dtype}}});
+      }
     }
   }
   return cases;
@@ -327,8 +349,11 @@ Cases ReduceCases() {
       for (const Dims& dims : {Dims{3, 7, 19}, {2, 49, 64}, {2, 0, 3}})
         cases.push_back({ir::ReduceAttributes{kind, a, a.size() == 1}, {{dims}}});
     }
-    for (DType dtype : {DType::kFloat64, DType::kInt32, DType::kInt64})
-      cases.push_back({ir::ReduceAttributes{kind, {1}, false}, {{{3, 5}, dtype}}});
+    for (DType dtype : {DType::kFloat64, DType::kInt32, DType::kInt64, DType::kUint8, DType::kInt8})
+      for (const std::vector<int64_t>& a : axes)
+        cases.push_back({ir::ReduceAttributes{kind, a, false}, {{{3, 7, 19}, dtype}}});
+    cases.push_back({ir::ReduceAttributes{kind, {0, 2}, false}, {{{900, 2, 77}, DType::kInt8}}});
+    cases.push_back({ir::ReduceAttributes{kind, {1}, false}, {{{2, 0, 3}, DType::kInt32}}});
     cases.push_back(
         {ir::ReduceAttributes{kind, {1}, false}, {{{9, 25}, DType::kFloat32, Fill::kSpecial}}});
   }
@@ -348,7 +373,8 @@ Cases ArgReduceCases() {
         cases.push_back({a, {{{0, 5, 3}}}});
       }
     }
-    cases.push_back({ir::ArgReduceAttributes{kind, 1}, {{{4, 9}, DType::kInt32}}});
+    for (DType dtype : {DType::kFloat64, DType::kInt32, DType::kInt64, DType::kUint8, DType::kInt8})
+      cases.push_back({ir::ArgReduceAttributes{kind, 1}, {{{4, 9, 3}, dtype}}});
   }
   std::erase_if(cases, [](const Case& c) {  // the least of nothing is not defined
     return c.operands[0].dims[0] == 0 && std::get<ir::ArgReduceAttributes>(c.attributes).axis == 0;
@@ -490,8 +516,9 @@ Cases ResizeCases() {
                                        {{0, 3, 3, 1}, 6, 6}}) {
         cases.push_back({ir::ResizeAttributes{mode, {h, w}, align, half}, {{dims}}});
       }
-      cases.push_back(
-          {ir::ResizeAttributes{mode, {6, 4}, align, half}, {{{1, 3, 5, 3}, DType::kUint8}}});
+      for (DType dtype :
+           {DType::kFloat64, DType::kInt32, DType::kInt64, DType::kUint8, DType::kInt8})
+        cases.push_back({ir::ResizeAttributes{mode, {6, 4}, align, half}, {{{1, 3, 5, 3}, dtype}}});
     }
   }
   return cases;
@@ -519,7 +546,8 @@ Cases TopKCases() {
   for (const auto& [dims, k] :
        {std::pair<Dims, int64_t>{{3, 37}, 5}, {{11}, 11}, {{2, 3, 4}, 1}, {{4, 5}, 0}, {{0, 5}, 2}})
     cases.push_back({ir::TopKAttributes{k}, {{dims, DType::kFloat32, Fill::kTies}}});
-  cases.push_back({ir::TopKAttributes{3}, {{{2, 9}, DType::kInt32}}});
+  for (DType dtype : {DType::kFloat64, DType::kInt32, DType::kInt64, DType::kUint8, DType::kInt8})
+    cases.push_back({ir::TopKAttributes{3}, {{{2, 9}, dtype}}});
   return cases;
 }
 

@@ -12,21 +12,29 @@ constexpr double kCyclesPerMillisecond = 3e6;
 
 class ConvStep final : public BoundStep {
  public:
+  // Without `weights` the filter is packed on every run, into the workspace.
   ConvStep(const ConvKernel& kernel, ConvProblem problem, const float* weights,
            BoundEpilogue epilogue)
       : kernel_(kernel), problem_(problem), weights_(weights), epilogue_(std::move(epilogue)) {}
 
   size_t workspace_bytes(int width) const override {
-    return kernel_workspace(width) + epilogue_.scratch_bytes(width);
+    return packed_bytes() + kernel_workspace(width) + epilogue_.scratch_bytes(width);
   }
   Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
+    std::byte* workspace = static_cast<std::byte*>(pointers.workspace);
     ConvArguments arguments;
     arguments.input = static_cast<const float*>(pointers.inputs[0]);
     arguments.weights = weights_;
+    if (weights_ == nullptr) {
+      float* packed = reinterpret_cast<float*>(workspace);
+      kernel_.pack(problem_.filter, static_cast<const float*>(pointers.inputs[1]), packed,
+                   *queue.executor);
+      arguments.weights = packed;
+      workspace += packed_bytes();
+    }
     arguments.output = static_cast<float*>(pointers.outputs[0]);
-    arguments.workspace = pointers.workspace;
-    void* scratch =
-        static_cast<std::byte*>(pointers.workspace) + kernel_workspace(queue.executor->width());
+    arguments.workspace = workspace;
+    void* scratch = workspace + kernel_workspace(queue.executor->width());
     epilogue_.Run(pointers, scratch, [&](const Epilogue& epilogue) {
       arguments.epilogue = epilogue;
       kernel_.run(problem_, arguments, *queue.executor);
@@ -35,6 +43,10 @@ class ConvStep final : public BoundStep {
   }
 
  private:
+  size_t packed_bytes() const {
+    if (weights_ != nullptr) return 0;
+    return AlignUp(static_cast<size_t>(kernel_.packed_size(problem_.filter)) * sizeof(float));
+  }
   size_t kernel_workspace(int width) const {
     return AlignUp(static_cast<size_t>(kernel_.workspace_size(problem_, width)) * sizeof(float));
   }
@@ -45,15 +57,21 @@ class ConvStep final : public BoundStep {
   BoundEpilogue epilogue_;
 };
 
+// When a filter gets the form that its kernel wants: once, as a constant, or on every run.
+enum class Packing : uint8_t { kAhead, kEveryRun };
+
 // Attributes: ir::ConvAttributes or ir::ConvTransposeAttributes.
 template <class Attributes>
 class ConvTactic final : public Tactic {
  public:
-  explicit ConvTactic(const ConvKernel& kernel) : kernel_(kernel) {}
+  ConvTactic(const ConvKernel& kernel, Packing packing)
+      : kernel_(kernel),
+        packs_ahead_(packing == Packing::kAhead),
+        name_(packs_ahead_ ? kernel.name : fmt::format("{}.any_filter", kernel.name)) {}
 
-  std::string_view name() const override { return kernel_.name; }
+  std::string_view name() const override { return name_; }
   int version() const override { return kernel_.version; }
-  std::string_view packing() const override { return kernel_.packing; }
+  std::string_view packing() const override { return packs_ahead_ ? kernel_.packing : ""; }
 
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const auto& attributes = *node.get<Attributes>();
@@ -62,8 +80,13 @@ class ConvTactic final : public Tactic {
     if (x.dtype != DType::kFloat32 || weights.dtype != DType::kFloat32) {
       return Refuse("{}: convolution of {} by {}", node.name, Name(x.dtype), Name(weights.dtype));
     }
-    if (!weights.constant) return Refuse("{}: the filter is not a constant", node.name);
-    if (auto refusal = kernel_.refuses(MakeConvFilter(attributes, weights.constant->dims()))) {
+    if (packs_ahead_ && !weights.constant)
+      return Refuse("{}: the filter is not a constant", node.name);
+    if (!packs_ahead_ && weights.constant)
+      return Refuse("{}: a constant need not be packed on every run", node.name);
+    const std::optional<Dims> dims = ir::ConstantDims(weights.shape);
+    if (!dims) return Refuse("{}: filter {}", node.name, ir::ToString(weights.shape));
+    if (auto refusal = kernel_.refuses(MakeConvFilter(attributes, *dims))) {
       return Refuse("{}: {}", node.name, refusal->reason);
     }
     return RefuseEpilogue(module, node, attributes.epilogue, 2);
@@ -71,7 +94,7 @@ class ConvTactic final : public Tactic {
 
   TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
     TacticTraits traits;
-    traits.packed_inputs = {1};
+    if (packs_ahead_) traits.packed_inputs = {1};
     traits.strided_inputs = true;
     traits.strided_output = true;
     return traits;
@@ -79,6 +102,7 @@ class ConvTactic final : public Tactic {
 
   Result<std::unique_ptr<PackedWeights>> Pack(const ir::Module& module, const ir::Node& node,
                                               Executor& executor) const override {
+    if (!packs_ahead_) return Tactic::Pack(module, node, executor);
     const Tensor& weights = *module.value(node.inputs[1]).constant;
     const ConvFilter filter = MakeConvFilter(*node.get<Attributes>(), weights.dims());
     GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<PackedFloats> packed,
@@ -92,29 +116,39 @@ class ConvTactic final : public Tactic {
     const auto& attributes = std::get<Attributes>(node.attributes);
     GRAFT_ASSIGN_OR_RETURN(BoundEpilogue epilogue,
                            BoundEpilogue::Bind(node, attributes.epilogue, 2));
+    const float* weights =
+        packs_ahead_ ? static_cast<const PackedFloats*>(packed)->data() : nullptr;
     return std::unique_ptr<BoundStep>(std::make_unique<ConvStep>(
-        kernel_, MakeConvProblem<Attributes>(node),
-        static_cast<const PackedFloats*>(packed)->data(), std::move(epilogue)));
+        kernel_, MakeConvProblem<Attributes>(node), weights, std::move(epilogue)));
   }
 
   double Cost(const BoundNode& node) const override {
-    return kernel_.cost(MakeConvProblem<Attributes>(node)) / kCyclesPerMillisecond;
+    const ConvProblem problem = MakeConvProblem<Attributes>(node);
+    double cycles = kernel_.cost(problem);
+    if (!packs_ahead_) cycles += static_cast<double>(kernel_.packed_size(problem.filter));
+    return cycles / kCyclesPerMillisecond;
   }
 
  private:
   const ConvKernel& kernel_;
+  bool packs_ahead_;
+  std::string name_;
 };
 
 }  // namespace
 
 void AddConvTactics(TacticTable& table) {
-  for (const ConvKernel& kernel : ConvKernels()) {
-    if (&kernel == &ConvKernels().back()) AddOnednnConvTactics(table);
-    table.push_back({ir::OpKind::kConv, std::make_unique<ConvTactic<ir::ConvAttributes>>(kernel)});
-  }
-  for (const ConvKernel& kernel : TransposedConvKernels()) {
-    table.push_back({ir::OpKind::kConvTranspose,
-                     std::make_unique<ConvTactic<ir::ConvTransposeAttributes>>(kernel)});
+  for (const Packing packing : {Packing::kEveryRun, Packing::kAhead}) {
+    for (const ConvKernel& kernel : ConvKernels()) {
+      if (packing == Packing::kAhead && &kernel == &ConvKernels().back())
+        AddOnednnConvTactics(table);
+      table.push_back(
+          {ir::OpKind::kConv, std::make_unique<ConvTactic<ir::ConvAttributes>>(kernel, packing)});
+    }
+    for (const ConvKernel& kernel : TransposedConvKernels()) {
+      table.push_back({ir::OpKind::kConvTranspose,
+                       std::make_unique<ConvTactic<ir::ConvTransposeAttributes>>(kernel, packing)});
+    }
   }
 }
 

@@ -74,7 +74,7 @@ OperandShape Classify(const BoundValue& operand, const Dims& output) {
 std::optional<Refusal> RefuseEpilogue(const ir::Module& module, const ir::Node& node,
                                       const PointwiseProgram& program, int first_operand) {
   if (program.empty()) return std::nullopt;
-  std::vector<DType> dtypes = {DType::kFloat32};
+  std::vector<DType> dtypes = {module.value(node.outputs[0]).dtype};
   for (size_t i = first_operand; i < node.inputs.size(); ++i) {
     dtypes.push_back(module.value(node.inputs[i]).dtype);
   }
@@ -94,6 +94,7 @@ struct BoundEpilogue::Program {
   PointwiseKernel kernel;
   std::vector<Operand> operands;
   Dims row_dims;
+  size_t output_size;  // of an element
   int64_t output_stride;
   // Every operand moves by the same distance from each row to the next.
   bool uniform_rows = true;
@@ -108,7 +109,9 @@ struct BoundEpilogue::Program {
 
   void Run(const StepPointers& pointers, std::byte* scratch, int64_t row, int64_t rows,
            int64_t column, int64_t columns) const {
-    float* output = static_cast<float*>(pointers.outputs[0]) + row * output_stride + column;
+    const auto size = static_cast<int64_t>(output_size);
+    std::byte* output =
+        static_cast<std::byte*>(pointers.outputs[0]) + (row * output_stride + column) * size;
     RowsOperand bound[kMaxPointwiseInstructions + 1];
     const int64_t step = uniform_rows ? rows : 1;
     for (int64_t r = 0; r < rows; r += step) {
@@ -122,7 +125,7 @@ struct BoundEpilogue::Program {
                         operand.column_stride};
       }
       kernel.RunRows(step, columns, {bound, operands.size() + 1}, output, output_stride, scratch);
-      output += step * output_stride;
+      output += step * output_stride * size;
     }
   }
 };
@@ -153,6 +156,7 @@ BoundEpilogue& BoundEpilogue::operator=(BoundEpilogue&&) noexcept = default;
 Result<BoundEpilogue> BoundEpilogue::Bind(const BoundNode& node, const PointwiseProgram& program,
                                           int first_operand) {
   const Dims& output = node.outputs[0].dims;
+  const DType dtype = node.outputs[0].dtype;
   BoundEpilogue bound;
   const auto native = MatchNative(program, [&](int i) {
     const BoundValue& operand = node.inputs[first_operand + i - 1];
@@ -169,7 +173,7 @@ Result<BoundEpilogue> BoundEpilogue::Bind(const BoundNode& node, const Pointwise
     return bound;
   }
 
-  std::vector<DType> dtypes = {DType::kFloat32};
+  std::vector<DType> dtypes = {dtype};
   std::vector<Program::Operand> operands;
   bool uniform_rows = true;
   const Dims row_dims(output.begin(), output.end() - 1);
@@ -186,8 +190,9 @@ Result<BoundEpilogue> BoundEpilogue::Bind(const BoundNode& node, const Pointwise
         {static_cast<int>(i), SizeOf(value.dtype), std::move(strides), column_stride});
   }
   GRAFT_ASSIGN_OR_RETURN(PointwiseKernel kernel, PointwiseKernel::Compile(program, dtypes));
-  bound.program_ = std::make_unique<const Program>(Program{
-      std::move(kernel), std::move(operands), row_dims, node.outputs[0].row_stride, uniform_rows});
+  bound.program_ = std::make_unique<const Program>(
+      Program{std::move(kernel), std::move(operands), row_dims, SizeOf(dtype),
+              node.outputs[0].row_stride, uniform_rows});
   return bound;
 }
 

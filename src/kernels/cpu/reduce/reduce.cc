@@ -46,37 +46,74 @@ void ReduceEach(const ReduceBlock& b) {
   for (int64_t c = 0; c < b.columns; ++c) y[c] = static_cast<T>(y[c] / b.divisor);
 }
 
-ReduceLoop FindLoop(Reduction reduction, DType dtype) {
+// The loops of a reduction by their place among its passes.
+struct Loops {
+  ReduceLoop first = nullptr;  // also of two passes and more
+  ReduceLoop middle = nullptr;
+  ReduceLoop last = nullptr;
+  ReduceLoop only = nullptr;
+  size_t sum_size = 0;  // of what lies between passes
+
+  static Loops Same(ReduceLoop loop, DType dtype) {
+    return {loop, loop, loop, loop, SizeOf(dtype)};
+  }
+};
+
+// Columns of a task: what fits the first-level cache beside eight rows being read.
+constexpr int64_t kColumns = 512;
+
+// Sums of integers in 64 bits, so that their mean is that of the whole, truncated.
+template <class X, class Y>
+void SumIntegers(const ReduceBlock& b) {
+  int64_t sums[kColumns] = {};
+  const X* x = static_cast<const X*>(b.x);
+  Y* y = static_cast<Y*>(b.y);
+  for (int64_t r = 0; r < b.count; ++r) {
+    for (int64_t c = 0; c < b.columns; ++c) {
+      sums[c] = static_cast<int64_t>(static_cast<uint64_t>(sums[c]) +
+                                     static_cast<uint64_t>(x[r * b.stride + c]));
+    }
+  }
+  // The mean of nothing is 0.
+  const auto divisor = static_cast<int64_t>(std::max(b.divisor, 1.0));
+  for (int64_t c = 0; c < b.columns; ++c) y[c] = static_cast<Y>(sums[c] / divisor);
+}
+
+template <class T>
+Loops IntegerMean() {
+  return {SumIntegers<T, int64_t>, SumIntegers<int64_t, int64_t>, SumIntegers<int64_t, T>,
+          SumIntegers<T, T>, sizeof(int64_t)};
+}
+
+Loops FindLoops(Reduction reduction, DType dtype) {
   if (dtype == DType::kBool) {
     // Bytes of 0 and 1: all is the minimum, any the maximum.
     const bool all = reduction == Reduction::kAll || reduction == Reduction::kMin;
     const bool any = reduction == Reduction::kAny || reduction == Reduction::kMax;
-    return all   ? ReduceEach<Reduction::kMin, bool>
-           : any ? ReduceEach<Reduction::kMax, bool>
-                 : nullptr;
+    if (!all && !any) return {};
+    return Loops::Same(all ? ReduceEach<Reduction::kMin, bool> : ReduceEach<Reduction::kMax, bool>,
+                       dtype);
   }
-  if (dtype == DType::kFloat32) return F32ReduceLoop(reduction);
-  return WithType(dtype, [&]<class T>(T) -> ReduceLoop {
+  if (dtype == DType::kFloat32) return Loops::Same(F32ReduceLoop(reduction), dtype);
+  return WithType(dtype, [&]<class T>(T) -> Loops {
     switch (reduction) {
       case Reduction::kSum:
-        return ReduceEach<Reduction::kSum, T>;
+        return Loops::Same(ReduceEach<Reduction::kSum, T>, dtype);
       case Reduction::kMean:
-        // The sum of integers would have to be wider than they are.
-        return std::is_floating_point_v<T> ? ReduceEach<Reduction::kSum, T> : nullptr;
+        if constexpr (std::is_integral_v<T>) return IntegerMean<T>();
+        return Loops::Same(ReduceEach<Reduction::kSum, T>, dtype);
       case Reduction::kMax:
-        return ReduceEach<Reduction::kMax, T>;
+        return Loops::Same(ReduceEach<Reduction::kMax, T>, dtype);
       case Reduction::kMin:
-        return ReduceEach<Reduction::kMin, T>;
+        return Loops::Same(ReduceEach<Reduction::kMin, T>, dtype);
       case Reduction::kProd:
-        return ReduceEach<Reduction::kProd, T>;
+        return Loops::Same(ReduceEach<Reduction::kProd, T>, dtype);
       default:
-        return nullptr;
+        return {};
     }
   });
 }
 
-// Columns of a task: what fits the first-level cache beside eight rows being read.
-constexpr int64_t kColumns = 512;
 // An axis is cut into parts when there would be too few tasks otherwise, and each is worth one.
 constexpr int64_t kFewUnits = 16;
 constexpr int64_t kMaxParts = 32;
@@ -91,14 +128,13 @@ int64_t PartsOf(int64_t outer, int64_t count, int64_t inner) {
 }  // namespace
 
 bool ReduceOperation::Supports(Reduction reduction, DType dtype) {
-  return FindLoop(reduction, dtype) != nullptr;
+  return FindLoops(reduction, dtype).only != nullptr;
 }
 
 Result<ReduceOperation> ReduceOperation::Make(const ReduceProblem& p) {
   ReduceOperation operation;
-  operation.loop_ = FindLoop(p.reduction, p.dtype);
-  if (operation.loop_ == nullptr) return UnsupportedError("a reduction of {}", Name(p.dtype));
-  operation.element_size_ = SizeOf(p.dtype);
+  const Loops loops = FindLoops(p.reduction, p.dtype);
+  if (loops.only == nullptr) return UnsupportedError("a reduction of {}", Name(p.dtype));
 
   // Neighbouring axes of one kind are one axis.
   struct Axis {
@@ -134,18 +170,24 @@ Result<ReduceOperation> ReduceOperation::Make(const ReduceProblem& p) {
   }
   if (operation.passes_.empty()) operation.passes_.push_back({inner, 1, 1, 1});
   if (p.reduction == Reduction::kMean) operation.passes_.back().divisor = divisor;
-  for (size_t i = 0; i + 1 < operation.passes_.size(); ++i) {
+  for (size_t i = 0; i < operation.passes_.size(); ++i) {
     Pass& pass = operation.passes_[i];
+    const bool first = i == 0;
+    const bool last = i + 1 == operation.passes_.size();
+    pass.loop = first ? (last ? loops.only : loops.first) : (last ? loops.last : loops.middle);
+    pass.x_size = first ? SizeOf(p.dtype) : loops.sum_size;
+    pass.y_size = last ? SizeOf(p.dtype) : loops.sum_size;
+    if (last) break;
     pass.y_offset = operation.scratch_bytes_;
-    operation.scratch_bytes_ +=
-        AlignUp(pass.outer * pass.parts * pass.inner * operation.element_size_);
+    operation.scratch_bytes_ += AlignUp(pass.outer * pass.parts * pass.inner * pass.y_size);
   }
   return operation;
 }
 
 void ReduceOperation::RunPass(const Pass& pass, const std::byte* x, std::byte* y,
                               Executor& executor) const {
-  const int64_t size = static_cast<int64_t>(element_size_);
+  const auto x_size = static_cast<int64_t>(pass.x_size);
+  const auto y_size = static_cast<int64_t>(pass.y_size);
   const int64_t column_blocks = CeilDiv(pass.inner, kColumns);
   const int64_t units = pass.outer * pass.parts * column_blocks;
   if (units == 0) return;
@@ -157,9 +199,9 @@ void ReduceOperation::RunPass(const Pass& pass, const std::byte* x, std::byte* y
       const int64_t result = unit / column_blocks;  // outer · parts + part
       const Range rows = Part(pass.count, pass.parts, result % pass.parts);
       const int64_t row = result / pass.parts * pass.count + rows.begin;
-      loop_({x + (row * pass.inner + columns.begin) * size,
-             y + (result * pass.inner + columns.begin) * size, rows.size(), pass.inner,
-             columns.size(), pass.divisor});
+      pass.loop({x + (row * pass.inner + columns.begin) * x_size,
+                 y + (result * pass.inner + columns.begin) * y_size, rows.size(), pass.inner,
+                 columns.size(), pass.divisor});
     }
   });
 }

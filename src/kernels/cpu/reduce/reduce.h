@@ -50,14 +50,15 @@ class ReduceOperation {
     int64_t count;
     int64_t parts;
     int64_t inner;
+    ReduceLoop loop = nullptr;
+    size_t x_size = 4;  // of an element
+    size_t y_size = 4;
     double divisor = 1;
     size_t y_offset = 0;  // in scratch; the last pass writes the output
   };
 
   void RunPass(const Pass& pass, const std::byte* x, std::byte* y, Executor& executor) const;
 
-  ReduceLoop loop_ = nullptr;
-  size_t element_size_ = 4;
   size_t scratch_bytes_ = 0;
   std::vector<Pass> passes_;
 };

@@ -141,7 +141,10 @@ TEST(Reduce, OtherTypes) {
   const ReduceProblem all{Reduction::kAll, DType::kBool, {2, 2}, {1}};
   EXPECT_EQ(RunOperation<uint8_t>(ReduceOperation::Make(all).value(), {flags.data()}, 2),
             (std::vector<uint8_t>{0, 1}));
-  EXPECT_FALSE(ReduceOperation::Supports(Reduction::kMean, DType::kInt32));
+  const ReduceProblem mean{Reduction::kMean, DType::kInt8, {2, 3}, {0, 1}};
+  EXPECT_EQ(RunOperation<int8_t>(ReduceOperation::Make(mean).value(), {x.data()}, 1),
+            (std::vector<int8_t>{35}));
+  EXPECT_FALSE(ReduceOperation::Supports(Reduction::kMean, DType::kFloat16));
   EXPECT_FALSE(ReduceOperation::Supports(Reduction::kSum, DType::kBool));
   EXPECT_FALSE(ReduceOperation::Supports(Reduction::kAll, DType::kFloat32));
 }

@@ -1,0 +1,103 @@
+// Convolutions and products of f64 and integers, by the kernels of kernels/cpu/plain.
+#include "backends/cpu/conv_problem.h"
+#include "backends/cpu/epilogue.h"
+#include "backends/cpu/matmul_problem.h"
+#include "backends/cpu/table_tactics.h"
+#include "backends/cpu/tactic_base.h"
+#include "kernels/cpu/plain/plain.h"
+
+namespace graft::cpu {
+namespace {
+
+constexpr double kCyclesPerMillisecond = 3e6;
+
+struct Conv {
+  using Attributes = ir::ConvAttributes;
+  using Problem = ConvProblem;
+  static constexpr auto kLoop = PlainConvLoop;
+  static Problem MakeProblem(const BoundNode& node) { return MakeConvProblem<Attributes>(node); }
+  static double MultiplyAdds(const Problem& p) { return p.multiply_adds(); }
+};
+struct ConvTranspose {
+  using Attributes = ir::ConvTransposeAttributes;
+  using Problem = ConvProblem;
+  static constexpr auto kLoop = PlainConvTransposeLoop;
+  static Problem MakeProblem(const BoundNode& node) { return MakeConvProblem<Attributes>(node); }
+  static double MultiplyAdds(const Problem& p) { return p.multiply_adds(); }
+};
+struct MatMul {
+  using Attributes = ir::MatMulAttributes;
+  using Problem = MatMulProblem;
+  static constexpr auto kLoop = PlainMatMulLoop;
+  static Problem MakeProblem(const BoundNode& node) { return MakeMatMulProblem(node); }
+  static double MultiplyAdds(const Problem& p) {
+    return static_cast<double>(p.a_offsets.size()) * static_cast<double>(p.rows) *
+           static_cast<double>(p.columns * p.depth);
+  }
+};
+
+template <class Problem>
+class PlainStep final : public BoundStep {
+ public:
+  PlainStep(PlainKernel<Problem> kernel, BoundEpilogue epilogue)
+      : kernel_(std::move(kernel)), epilogue_(std::move(epilogue)) {}
+
+  size_t workspace_bytes(int width) const override { return epilogue_.scratch_bytes(width); }
+  Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
+    epilogue_.Run(pointers, pointers.workspace, [&](const Epilogue& epilogue) {
+      kernel_.Run({pointers.inputs[0], pointers.inputs[1], pointers.outputs[0], epilogue.finish},
+                  *queue.executor);
+    });
+    return OkStatus();
+  }
+
+ private:
+  PlainKernel<Problem> kernel_;
+  BoundEpilogue epilogue_;
+};
+
+template <class Op>
+class PlainTactic final : public CpuTactic {
+ public:
+  using CpuTactic::CpuTactic;
+
+  std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
+    const DType dtype = module.value(node.inputs[0]).dtype;
+    if (Op::kLoop(dtype) == nullptr)
+      return Refuse("{}: no plain {} of {}", node.name, ir::Name(node.kind()), Name(dtype));
+    return RefuseEpilogue(module, node, node.get<typename Op::Attributes>()->epilogue, 2);
+  }
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
+    TacticTraits traits;
+    traits.strided_inputs = true;
+    traits.strided_output = true;
+    return traits;
+  }
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
+                                          const PackedWeights*) const override {
+    const auto& attributes = std::get<typename Op::Attributes>(node.attributes);
+    GRAFT_ASSIGN_OR_RETURN(BoundEpilogue epilogue,
+                           BoundEpilogue::Bind(node, attributes.epilogue, 2));
+    PlainKernel<typename Op::Problem> kernel(Op::MakeProblem(node),
+                                             Op::kLoop(node.inputs[0].dtype));
+    return std::unique_ptr<BoundStep>(
+        std::make_unique<PlainStep<typename Op::Problem>>(std::move(kernel), std::move(epilogue)));
+  }
+  double Cost(const BoundNode& node) const override {
+    return Op::MultiplyAdds(Op::MakeProblem(node)) / kCyclesPerMillisecond;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Tactic> MakePlainConv(std::string_view name, int version) {
+  return std::make_unique<PlainTactic<Conv>>(name, version);
+}
+std::unique_ptr<Tactic> MakePlainConvTranspose(std::string_view name, int version) {
+  return std::make_unique<PlainTactic<ConvTranspose>>(name, version);
+}
+std::unique_ptr<Tactic> MakePlainMatMul(std::string_view name, int version) {
+  return std::make_unique<PlainTactic<MatMul>>(name, version);
+}
+
+}  // namespace graft::cpu
