@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -136,6 +137,33 @@ TEST(Executor, PoolNeverWaitsForClosuresThatHaveNotBegun) {
 
   auto spawn = [](void*, void (*f)(void*), void* a) { std::thread(f, a).detach(); };
   CheckExecutor(*MakePoolExecutor(spawn, nullptr, 3));
+}
+
+TEST(Executor, ManySmallLoopsLoseNoTask) {
+  // Loops follow one another while helpers come, look at the last one and leave.
+  for (int threads : {2, 3, 5}) {
+    const std::unique_ptr<Executor> executor = MakeTbbExecutor(threads);
+    for (int round = 0; round < 20000; ++round) {
+      const int64_t count = 2 + round % 13;
+      std::atomic<int64_t> sum = 0;
+      executor->ParallelFor(count, [&](int64_t i, int) { sum += i + 1; });
+      ASSERT_EQ(sum, count * (count + 1) / 2) << round;
+      if (round % 5000 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  }
+}
+
+TEST(Executor, RunsMoreTasksThanOnePieceHolds) {
+  constexpr int64_t kCount = 2'500'000;
+  std::vector<std::atomic<uint8_t>> seen(kCount);
+  MakeTbbExecutor(2)->ParallelFor(kCount, [&](int64_t i, int) { ++seen[i]; });
+  for (int64_t i = 0; i < kCount; ++i) ASSERT_EQ(seen[i], 1) << i;
+}
+
+TEST(Executor, HelpersMayOutliveTheExecutor) {
+  auto spawn = [](void*, void (*f)(void*), void* a) { std::thread(f, a).detach(); };
+  for (int round = 0; round < 200; ++round) CheckExecutor(*MakePoolExecutor(spawn, nullptr, 3));
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ constexpr auto kFloat = memory::data_type::f32;
 constexpr int64_t kPairBlocks = 2;
 constexpr int64_t kRowBlocks = 4;
 // Below this, handing work to another worker costs more than it saves.
-constexpr double kParallelMultiplyAdds = 1.5e6;
+constexpr double kParallelMultiplyAdds = 4e5;
 
 // The thread's OpenMP width is 1 in this scope. oneDNN enters no parallel region then.
 class SequentialScope {

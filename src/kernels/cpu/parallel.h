@@ -33,7 +33,7 @@ inline Range Part(int64_t total, int64_t parts, int64_t index) {
 }
 
 // Work below this many simple element operations is over before another thread has begun.
-inline constexpr int64_t kTaskWork = 32768;
+inline constexpr int64_t kTaskWork = 8192;
 
 // Into how many tasks to cut `work` element operations: one when it is little, a few for each
 // worker otherwise, so that a late one delays little.

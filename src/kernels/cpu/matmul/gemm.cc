@@ -14,7 +14,7 @@ constexpr int64_t kTileFloats = kMaxTileRows * kRowStride;
 constexpr int64_t kCachedB = 96 * 1024;  // floats
 constexpr int64_t kCachedC = 32 * 1024;
 // Below this, handing work to another worker costs more than it saves.
-constexpr double kTaskMultiplyAdds = 1e6;
+constexpr double kTaskMultiplyAdds = 2e5;
 constexpr int64_t kTileColumns = 2 * kPanel;
 
 // Tiles of C, cut into blocks.
