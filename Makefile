@@ -62,7 +62,7 @@ asan: setup ## Unit and conformance tests under the address and undefined-behavi
 
 tsan: setup ## Unit tests of the runtime under the thread sanitizer
 	@$(call build,tsan)
-	@$(PYTHON) tools/run_tests.py --build build/tsan ctest
+	@TSAN_OPTIONS=suppressions=$(CURDIR)/tools/tsan.supp $(PYTHON) tools/run_tests.py --build build/tsan ctest
 
 .PHONY: fuzz
 fuzz: setup ## A minute of every fuzz target
