@@ -58,6 +58,7 @@ class Converter {
     std::vector<SegmentPorts> ports;
     {
       StageTimer timer(&report_->seconds.partition);
+      GRAFT_ASSIGN_OR_RETURN(wired_, partition::WiredGraph::Of(graph_));
       GRAFT_ASSIGN_OR_RETURN(
           candidates_, partition::FindCandidates(graph_, imported_, *backend, options_.candidates));
       clusters_ = partition::Cluster(candidates_.nodes, candidates_.order, options_.cluster);
@@ -80,7 +81,7 @@ class Converter {
     }
     {
       StageTimer timer(&report_->seconds.partition);
-      GRAFT_ASSIGN_OR_RETURN(converted.graph, partition::Encapsulate(graph_, engines, outputs_));
+      GRAFT_ASSIGN_OR_RETURN(converted.graph, partition::Encapsulate(*wired_, engines, outputs_));
     }
     Count(engines);
     report_->nodes_before = static_cast<int>(graph_.nodes.size());
@@ -114,7 +115,7 @@ class Converter {
     }
     copied.reserve(candidates_.nodes.size());
     for (const partition::ClusterNode& node : candidates_.nodes) copied.push_back(node.copied);
-    return partition::FindPorts(graph_, members, copied, outputs_, names,
+    return partition::FindPorts(*wired_, members, copied, outputs_, names,
                                 partition::InfoOf(graph_, imported_));
   }
 
@@ -158,7 +159,7 @@ class Converter {
     if (!options_.build_engines) return OkStatus();
     if (ports.inputs.empty())
       return UnsupportedError("Segment has no inputs (possible constfold failure)");
-    GRAFT_ASSIGN_OR_RETURN(const tf::GraphDef segment, partition::SegmentGraph(graph_, ports));
+    GRAFT_ASSIGN_OR_RETURN(const tf::GraphDef segment, partition::SegmentGraph(*wired_, ports));
     if (VerboseLevel("convert_graph") >= 8) WarnOf(DumpSegment(ports.engine, segment));
     EngineSource source;
     source.graph = &segment;
@@ -306,6 +307,7 @@ class Converter {
   const ConvertOptions& options_;
   ConvertReport* report_ = nullptr;
   importer::ImportedGraph imported_;
+  std::optional<partition::WiredGraph> wired_;
   Candidates candidates_;
   partition::Clusters clusters_;
   std::vector<std::string> dropped_;   // for nodes of dropped segments, why

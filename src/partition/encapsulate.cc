@@ -15,34 +15,7 @@ namespace {
 std::string ArgName(size_t i) { return fmt::format("tensorrtinputph_{}", i); }
 std::string RetName(size_t i) { return fmt::format("tensorrtoutputph_{}", i); }
 
-struct Edge {
-  int node;
-  int output;  // tf::TensorRef::kControl for a control edge
-};
-
-// Every node's inputs, resolved.
-class Edges {
- public:
-  static Result<Edges> Of(const tf::GraphDef& graph) {
-    GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph.nodes));
-    Edges edges;
-    for (const tf::NodeDef& node : graph.nodes) {
-      std::vector<Edge> inputs;
-      for (const std::string& input : node.inputs) {
-        GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(input));
-        const int producer = index.Find(ref.node);
-        if (producer < 0) return DataLossError("{}: input '{}' does not exist", node.name, input);
-        inputs.push_back({producer, ref.index});
-      }
-      edges.inputs_.push_back(std::move(inputs));
-    }
-    return edges;
-  }
-  const std::vector<Edge>& of(int node) const { return inputs_[node]; }
-
- private:
-  std::vector<std::vector<Edge>> inputs_;
-};
+using Edge = WiredGraph::Edge;
 
 // "output_arg:index" of a node's output, as function bodies name it.
 Result<std::string> BodyEdge(const tf::NodeDef& node, int output) {
@@ -91,16 +64,32 @@ tf::NodeDef Bare(const tf::NodeDef& node) {
 
 }  // namespace
 
+Result<WiredGraph> WiredGraph::Of(const tf::GraphDef& graph) {
+  GRAFT_ASSIGN_OR_RETURN(tf::NodeIndex index, tf::NodeIndex::Of(graph.nodes));
+  WiredGraph wired(graph, std::move(index));
+  wired.inputs_.reserve(graph.nodes.size());
+  for (const tf::NodeDef& node : graph.nodes) {
+    std::vector<Edge>& inputs = wired.inputs_.emplace_back();
+    for (const std::string& input : node.inputs) {
+      GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(input));
+      const int producer = wired.index_.Find(ref.node);
+      if (producer < 0) return DataLossError("{}: input '{}' does not exist", node.name, input);
+      inputs.push_back({producer, ref.index});
+    }
+  }
+  return wired;
+}
+
 std::string NativeSegmentName(const std::string& engine) { return engine + "_native_segment"; }
 
-Result<std::vector<SegmentPorts>> FindPorts(const tf::GraphDef& graph,
+Result<std::vector<SegmentPorts>> FindPorts(const WiredGraph& wired,
                                             const std::vector<std::vector<int>>& segments,
                                             const std::vector<bool>& copied,
                                             const std::vector<std::string>& fetches,
                                             const std::vector<std::string>& engine_names,
                                             const TensorInfo& info) {
-  GRAFT_ASSIGN_OR_RETURN(const Edges edges, Edges::Of(graph));
-  const int n = static_cast<int>(graph.nodes.size());
+  const tf::GraphDef& graph = wired.graph();
+  const int n = wired.node_count();
   std::vector<int> segment_of(n, -1);
   std::vector<SegmentPorts> all(segments.size());
   for (size_t s = 0; s < segments.size(); ++s) {
@@ -112,7 +101,7 @@ Result<std::vector<SegmentPorts>> FindPorts(const tf::GraphDef& graph,
     std::set<Tensor> known;
     std::set<int> constants, controls;
     for (int v : ports.nodes) {
-      for (const Edge& e : edges.of(v)) {
+      for (const Edge& e : wired.inputs(v)) {
         if (segment_of[e.node] == segment_of[v]) continue;
         const bool control = e.output == tf::TensorRef::kControl;
         if (copied[e.node]) {
@@ -129,15 +118,14 @@ Result<std::vector<SegmentPorts>> FindPorts(const tf::GraphDef& graph,
   // Outputs: what others read, then what the user fetches, in topological order of the members.
   std::set<Tensor> needed;
   for (int v = 0; v < n; ++v) {
-    for (const Edge& e : edges.of(v)) {
+    for (const Edge& e : wired.inputs(v)) {
       if (e.output >= 0 && segment_of[e.node] >= 0 && segment_of[e.node] != segment_of[v])
         needed.insert({e.node, e.output});
     }
   }
-  GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph.nodes));
   for (const std::string& fetch : fetches) {
     GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(fetch));
-    const int v = index.Find(ref.node);
+    const int v = wired.index().Find(ref.node);
     if (v < 0) return InvalidArgumentError("output '{}' does not exist", fetch);
     if (ref.is_control()) return InvalidArgumentError("output '{}' is no tensor", fetch);
     if (segment_of[v] < 0) continue;
@@ -162,8 +150,8 @@ std::vector<std::string> OutputTensors(const tf::GraphDef& graph, const SegmentP
   return names;
 }
 
-Result<tf::GraphDef> SegmentGraph(const tf::GraphDef& graph, const SegmentPorts& ports) {
-  GRAFT_ASSIGN_OR_RETURN(const Edges edges, Edges::Of(graph));
+Result<tf::GraphDef> SegmentGraph(const WiredGraph& wired, const SegmentPorts& ports) {
+  const tf::GraphDef& graph = wired.graph();
   const std::map<Tensor, size_t> numbers = PortNumbers(ports.inputs);
   const std::vector<int> body = BodyNodes(ports);
   const std::set<int> inside(body.begin(), body.end());
@@ -176,7 +164,7 @@ Result<tf::GraphDef> SegmentGraph(const tf::GraphDef& graph, const SegmentPorts&
   }
   for (int v : body) {
     tf::NodeDef node = Bare(graph.nodes[v]);
-    for (const Edge& e : edges.of(v)) {
+    for (const Edge& e : wired.inputs(v)) {
       if (const auto port = numbers.find({e.node, e.output}); port != numbers.end()) {
         node.inputs.push_back(InputBindingName(static_cast<int>(port->second)));
       } else if (inside.contains(e.node)) {
@@ -188,8 +176,8 @@ Result<tf::GraphDef> SegmentGraph(const tf::GraphDef& graph, const SegmentPorts&
   return segment;
 }
 
-Result<tf::FunctionDef> NativeSegment(const tf::GraphDef& graph, const SegmentPorts& ports) {
-  GRAFT_ASSIGN_OR_RETURN(const Edges edges, Edges::Of(graph));
+Result<tf::FunctionDef> NativeSegment(const WiredGraph& wired, const SegmentPorts& ports) {
+  const tf::GraphDef& graph = wired.graph();
   const std::map<Tensor, size_t> numbers = PortNumbers(ports.inputs);
   const std::vector<int> body = BodyNodes(ports);
   const std::set<int> inside(body.begin(), body.end());
@@ -200,7 +188,7 @@ Result<tf::FunctionDef> NativeSegment(const tf::GraphDef& graph, const SegmentPo
   }
   for (int v : body) {
     tf::NodeDef node = Bare(graph.nodes[v]);
-    for (const Edge& e : edges.of(v)) {
+    for (const Edge& e : wired.inputs(v)) {
       const std::string& producer = graph.nodes[e.node].name;
       if (const auto port = numbers.find({e.node, e.output}); port != numbers.end()) {
         node.inputs.push_back(ArgName(port->second));
@@ -276,11 +264,10 @@ tf::NodeDef StandIn(const tf::NodeDef& member, const std::vector<std::string>& i
 
 }  // namespace
 
-Result<tf::GraphDef> Encapsulate(const tf::GraphDef& graph, const std::vector<EngineNode>& engines,
+Result<tf::GraphDef> Encapsulate(const WiredGraph& wired, const std::vector<EngineNode>& engines,
                                  const std::vector<std::string>& fetches) {
-  GRAFT_ASSIGN_OR_RETURN(const Edges edges, Edges::Of(graph));
-  GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph.nodes));
-  const int n = static_cast<int>(graph.nodes.size());
+  const tf::GraphDef& graph = wired.graph();
+  const int n = wired.node_count();
   std::vector<int> engine_of(n, -1);
   std::map<Tensor, std::string> renamed;  // member tensors that leave a segment → "engine:i"
   for (size_t s = 0; s < engines.size(); ++s) {
@@ -307,14 +294,14 @@ Result<tf::GraphDef> Encapsulate(const tf::GraphDef& graph, const std::vector<En
   std::set<int> fetched;
   for (const std::string& fetch : fetches) {
     GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(fetch));
-    const int v = index.Find(ref.node);
+    const int v = wired.index().Find(ref.node);
     if (v < 0) return InvalidArgumentError("output '{}' does not exist", fetch);
     fetched.insert(v);
     read_outside[v] = true;
   }
   for (int v = 0; v < n; ++v) {
     if (engine_of[v] >= 0) continue;
-    for (const auto& e : edges.of(v)) read_outside[e.node] = true;
+    for (const auto& e : wired.inputs(v)) read_outside[e.node] = true;
   }
   std::vector<bool> copied(n, false);
   for (const EngineNode& engine : engines) {
@@ -333,7 +320,7 @@ Result<tf::GraphDef> Encapsulate(const tf::GraphDef& graph, const std::vector<En
       if (copied[v] && !read_outside[v]) continue;
       tf::NodeDef node = graph.nodes[v];
       node.inputs.clear();
-      for (const auto& e : edges.of(v)) add_once(node.inputs, edge_name(e.node, e.output));
+      for (const auto& e : wired.inputs(v)) add_once(node.inputs, edge_name(e.node, e.output));
       converted.nodes.push_back(std::move(node));
       continue;
     }
@@ -346,7 +333,7 @@ Result<tf::GraphDef> Encapsulate(const tf::GraphDef& graph, const std::vector<En
         add_once(node.inputs, edge_name(c, tf::TensorRef::kControl));
       converted.nodes.push_back(std::move(node));
       if (engine.attributes.native_segment) {
-        GRAFT_ASSIGN_OR_RETURN(tf::FunctionDef function, NativeSegment(graph, engine.ports));
+        GRAFT_ASSIGN_OR_RETURN(tf::FunctionDef function, NativeSegment(wired, engine.ports));
         converted.functions.push_back(std::move(function));
       }
     }

@@ -4,12 +4,38 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
 #include "tf/graph_def.h"
 
 namespace graft::partition {
+
+// A graph with its nodes' inputs resolved, once for all segments. Refers to the graph, which must
+// not change meanwhile.
+class WiredGraph {
+ public:
+  struct Edge {
+    int node;
+    int output;  // tf::TensorRef::kControl for a control edge
+  };
+  static Result<WiredGraph> Of(const tf::GraphDef& graph);
+
+  const tf::GraphDef& graph() const { return *graph_; }
+  const tf::NodeDef& node(int v) const { return graph_->nodes[v]; }
+  int node_count() const { return static_cast<int>(inputs_.size()); }
+  const std::vector<Edge>& inputs(int v) const { return inputs_[v]; }
+  const tf::NodeIndex& index() const { return index_; }
+
+ private:
+  WiredGraph(const tf::GraphDef& graph, tf::NodeIndex index)
+      : graph_(&graph), index_(std::move(index)) {}
+
+  const tf::GraphDef* graph_;
+  tf::NodeIndex index_;
+  std::vector<std::vector<Edge>> inputs_;
+};
 
 // A tensor that crosses a segment's border.
 struct Port {
@@ -33,7 +59,7 @@ using TensorInfo = std::function<Result<Port>(int node, int output)>;
 
 // `segments` holds the members of each in topological order; `copied` tells the constants;
 // `fetches` are tensor names.
-Result<std::vector<SegmentPorts>> FindPorts(const tf::GraphDef& graph,
+Result<std::vector<SegmentPorts>> FindPorts(const WiredGraph& wired,
                                             const std::vector<std::vector<int>>& segments,
                                             const std::vector<bool>& copied,
                                             const std::vector<std::string>& fetches,
@@ -42,12 +68,12 @@ Result<std::vector<SegmentPorts>> FindPorts(const tf::GraphDef& graph,
 
 // The segment alone: placeholders TensorRTInputPH_i, copied constants, members. Its outputs are
 // OutputTensors.
-Result<tf::GraphDef> SegmentGraph(const tf::GraphDef& graph, const SegmentPorts& ports);
+Result<tf::GraphDef> SegmentGraph(const WiredGraph& wired, const SegmentPorts& ports);
 // Names of the output tensors in that graph (and in the main one): "conv1/Relu", "split:1".
 std::vector<std::string> OutputTensors(const tf::GraphDef& graph, const SegmentPorts& ports);
 
 // The function `<engine>_native_segment`: arguments and results in the order of the ports.
-Result<tf::FunctionDef> NativeSegment(const tf::GraphDef& graph, const SegmentPorts& ports);
+Result<tf::FunctionDef> NativeSegment(const WiredGraph& wired, const SegmentPorts& ports);
 std::string NativeSegmentName(const std::string& engine);
 
 // What the engine node says beside its ports.
@@ -76,7 +102,7 @@ struct EngineNode {
 // The graph with each segment's members replaced by its engine node, and the native functions
 // added. Fetched members stay reachable under their names by an Identity (or IdentityN) in their
 // place. Constants that only members read go.
-Result<tf::GraphDef> Encapsulate(const tf::GraphDef& graph, const std::vector<EngineNode>& engines,
+Result<tf::GraphDef> Encapsulate(const WiredGraph& wired, const std::vector<EngineNode>& engines,
                                  const std::vector<std::string>& fetches);
 
 }  // namespace graft::partition

@@ -72,14 +72,16 @@ struct Fixture {
     auto info = [](int node, int output) -> Result<Port> {
       return Port{node, output, kF32, {.dims = {-1, 4}}};
     };
-    return FindPorts(graph, members, copied, fetches, engines, info);
+    GRAFT_ASSIGN_OR_RETURN(const WiredGraph wired, WiredGraph::Of(graph));
+    return FindPorts(wired, members, copied, fetches, engines, info);
   }
   std::vector<SegmentPorts> Ports() const { return Get(TryPorts()); }
 
   Result<GraphDef> TryConvert(const EngineAttributes& attributes = {}) const {
     std::vector<EngineNode> engines;
     for (SegmentPorts& ports : Ports()) engines.push_back({std::move(ports), attributes});
-    return Encapsulate(graph, engines, fetches);
+    GRAFT_ASSIGN_OR_RETURN(const WiredGraph wired, WiredGraph::Of(graph));
+    return Encapsulate(wired, engines, fetches);
   }
   GraphDef Convert(const EngineAttributes& attributes = {}) const {
     return Get(TryConvert(attributes));
@@ -120,7 +122,7 @@ TEST(Encapsulate, TheSegmentAloneReadsPlaceholders) {
       {{"a", "b", "d"}},
       {"y"}};
   const SegmentPorts ports = f.Ports()[0];
-  const GraphDef segment = Get(SegmentGraph(f.graph, ports));
+  const GraphDef segment = Get(SegmentGraph(Get(WiredGraph::Of(f.graph)), ports));
   EXPECT_THAT(FindNode(segment, "a")->inputs, ElementsAre("TensorRTInputPH_0", "c"));
   EXPECT_THAT(FindNode(segment, "b")->inputs, ElementsAre("a", "TensorRTInputPH_1"));
   // "x" and "x:0" are one tensor: one port.
