@@ -9,7 +9,7 @@ Result<std::unique_ptr<PackedWeights>> Tactic::Pack(const ir::Module&, const ir:
   return InternalError("{}: tactic {} has nothing to pack", node.name, name());
 }
 
-std::optional<Refusal> Backend::Supports(const ir::Module& module, const ir::Node& node) const {
+std::optional<Refusal> Backend::SupportsAsIs(const ir::Module& module, const ir::Node& node) const {
   std::vector<Candidate> candidates = Candidates(module, node);
   std::string reasons;
   for (const Candidate& c : candidates) {

@@ -155,7 +155,10 @@ class Backend {
   // versions. Part of cache keys; no host name.
   virtual std::string Fingerprint() const = 0;
 
-  // Why no tactic takes the node, or nullopt. The first accepting candidate is enough.
+  // Why no tactic takes the node as it is, or nullopt. The first accepting candidate is enough.
+  std::optional<Refusal> SupportsAsIs(const ir::Module& module, const ir::Node& node) const;
+  // Why the node has no form that tactics take, neither its own nor the widened one (widened.h), or
+  // nullopt.
   std::optional<Refusal> Supports(const ir::Module& module, const ir::Node& node) const;
 };
 

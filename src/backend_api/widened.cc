@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend_api/backend.h"
 #include "base/half.h"
 
 namespace graft {
@@ -133,15 +134,14 @@ Result<std::vector<ir::ValueId>> EmitWidened(ir::Module& module, const ir::Node&
   return Widening(module, node).Emit();
 }
 
-std::optional<Refusal> SupportsInSomeForm(const Backend& backend, const ir::Module& module,
-                                          const ir::Node& node) {
-  std::optional<Refusal> refusal = backend.Supports(module, node);
+std::optional<Refusal> Backend::Supports(const ir::Module& module, const ir::Node& node) const {
+  std::optional<Refusal> refusal = SupportsAsIs(module, node);
   if (!refusal || !CanWiden(module, node)) return refusal;
   ir::Node copy = node;
   ir::Module alone = Alone(module, &copy);
   if (!EmitWidened(alone, copy).ok()) return refusal;
   for (ir::NodeId id = 0; id < alone.node_count(); ++id) {
-    refusal = backend.Supports(alone, alone.node(id));
+    refusal = SupportsAsIs(alone, alone.node(id));
     if (refusal) return refusal;
   }
   return std::nullopt;

@@ -2,10 +2,9 @@
 // Its operands and results keep their dtypes, so values are stored in 16 bits.
 #pragma once
 
-#include <optional>
 #include <vector>
 
-#include "backend_api/backend.h"
+#include "ir/module.h"
 
 namespace graft {
 
@@ -16,9 +15,5 @@ bool CanWiden(const ir::Module& module, const ir::Node& node);
 // Appends the node's widened form to the module and gives its results. 16-bit constants become f32
 // ones. An epilogue stays one where it has room for the casts.
 Result<std::vector<ir::ValueId>> EmitWidened(ir::Module& module, const ir::Node& node);
-
-// Why the backend takes the node neither as it is nor widened, or nullopt.
-std::optional<Refusal> SupportsInSomeForm(const Backend& backend, const ir::Module& module,
-                                          const ir::Node& node);
 
 }  // namespace graft

@@ -42,7 +42,7 @@ passes::PassContext MakePassContext(const Backend& backend) {
     return reference::Evaluate(module, node, inputs);
   };
   context.supports = [&backend](const ir::Module& module, const ir::Node& node) {
-    return !backend.Supports(module, node);
+    return !backend.SupportsAsIs(module, node);
   };
   context.supports_strided_output = [&backend](const ir::Module& module, const ir::Node& node) {
     return AnyTactic(backend, module, node, &TacticTraits::strided_output);

@@ -1,6 +1,5 @@
 #include "partition/candidates.h"
 
-#include "backend_api/widened.h"
 #include "base/log.h"
 #include "import/graph_order.h"
 
@@ -48,7 +47,7 @@ Result<Candidates> FindCandidates(const tf::GraphDef& graph,
     const ir::Node& node = imported.module.node(id);
     // What an import function began and then refused was removed again.
     if (imported.module.removed(id) || node.kind() == ir::OpKind::kOpaque) continue;
-    if (std::optional<Refusal> refusal = SupportsInSomeForm(backend, imported.module, node)) {
+    if (std::optional<Refusal> refusal = backend.Supports(imported.module, node)) {
       for (int32_t v : node.origin) backend_reasons[v] = refusal->reason;
     }
   }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "backend_api/widened.h"
 #include "import/example.h"
 
 namespace graft::partition {
@@ -22,7 +21,7 @@ Result<bool> IsConverted(std::string_view op, DType dtype, const Backend& backen
                                                {example->graph.nodes[example->node].name}));
   if (imported.nodes[example->node].decision == importer::Decision::kRefused) return false;
   for (ir::NodeId id = 0; id < imported.module.node_count(); ++id) {
-    if (SupportsInSomeForm(backend, imported.module, imported.module.node(id))) return false;
+    if (backend.Supports(imported.module, imported.module.node(id))) return false;
   }
   return true;
 }

@@ -114,7 +114,7 @@ void CheckTactic(const Prepared& p, const Tactic& tactic, Backend& backend,
 
 void CheckCase(const Prepared& p, ir::OpKind op, const Subject& subject) {
   Backend& backend = subject.backend;
-  if (const auto refusal = backend.Supports(p.module, p.node())) {
+  if (const auto refusal = backend.SupportsAsIs(p.module, p.node())) {
     return counts.CountUncovered(backend.name(), op, refusal->reason);
   }
   for (const std::string& target : subject.targets) {
