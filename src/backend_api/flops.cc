@@ -1,5 +1,7 @@
 #include "backend_api/flops.h"
 
+#include <algorithm>
+
 namespace graft {
 namespace {
 
@@ -36,8 +38,23 @@ double Of(const BoundNode& node, const ir::PoolAttributes& a) {
 double Of(const BoundNode& node, const ir::ReduceAttributes&) { return Count(node.inputs[0]); }
 double Of(const BoundNode& node, const ir::SoftmaxAttributes&) { return 4 * Count(node.inputs[0]); }
 double Of(const BoundNode& node, const ir::ResizeAttributes& a) {
+  switch (a.mode) {
+    case ir::ResizeMode::kNearest:
+      return 0;
+    case ir::ResizeMode::kBilinear:
+      return 8 * Count(node.outputs[0]);
+    case ir::ResizeMode::kBicubic:
+      return 32 * Count(node.outputs[0]);
+    case ir::ResizeMode::kArea:
+      return 2 * std::max(Count(node.inputs[0]), Count(node.outputs[0]));
+  }
+  return 0;
+}
+double Of(const BoundNode& node, const ir::CropAndResizeAttributes& a) {
   return a.mode == ir::ResizeMode::kBilinear ? 8 * Count(node.outputs[0]) : 0;
 }
+double Of(const BoundNode& node, const ir::CumulativeAttributes&) { return Count(node.inputs[0]); }
+double Of(const BoundNode& node, const ir::LrnAttributes&) { return 8 * Count(node.inputs[0]); }
 // Data movement and indices.
 template <class T>
 double Of(const BoundNode&, const T&) {

@@ -76,7 +76,36 @@ struct CountTerms {
     return static_cast<double>(operand(0).back());
   }
   double operator()(const ir::ResizeAttributes& a) const {
+    switch (a.mode) {
+      case ir::ResizeMode::kNearest:
+        return 0;
+      case ir::ResizeMode::kBilinear:
+        return 4;
+      case ir::ResizeMode::kBicubic:
+        return 16;
+      case ir::ResizeMode::kArea:
+        return Covered(1) * Covered(2);
+    }
+    return 0;
+  }
+  // Pixels along an axis that an area may touch.
+  double Covered(int axis) const {
+    const auto to = static_cast<double>(std::max<int64_t>(node.outputs[0].dims[axis], 1));
+    return static_cast<double>(operand(0)[axis]) / to + 2;
+  }
+  double operator()(const ir::CumulativeAttributes& a) const {
+    return static_cast<double>(operand(0)[a.axis]);
+  }
+  // As if all updates met in one place.
+  double operator()(const ir::ScatterNdAttributes& a) const {
+    if (a.kind != ir::ScatterKind::kAdd && a.kind != ir::ScatterKind::kSub) return 0;
+    return Product(operand(1));
+  }
+  double operator()(const ir::CropAndResizeAttributes& a) const {
     return a.mode == ir::ResizeMode::kNearest ? 0 : 4;
+  }
+  double operator()(const ir::LrnAttributes& a) const {
+    return static_cast<double>(2 * a.radius + 1);
   }
   template <class Other>
   double operator()(const Other&) const {

@@ -28,7 +28,15 @@ struct EnumNames<PadMode> {
 };
 template <>
 struct EnumNames<ResizeMode> {
-  static constexpr std::string_view kNames[] = {"nearest", "bilinear"};
+  static constexpr std::string_view kNames[] = {"nearest", "bilinear", "bicubic", "area"};
+};
+template <>
+struct EnumNames<CumulativeKind> {
+  static constexpr std::string_view kNames[] = {"sum", "prod"};
+};
+template <>
+struct EnumNames<ScatterKind> {
+  static constexpr std::string_view kNames[] = {"update", "add", "sub", "min", "max"};
 };
 
 template <class E>

@@ -202,7 +202,7 @@ struct TileAttributes {
 };
 
 // [params, indices] → params.dims[:axis] + indices.dims[batch_dims:] + params.dims[axis+1:]. An
-// index out of range gives zeros.
+// index out of range is an error of the run.
 struct GatherAttributes {
   int64_t axis = 0;
   int64_t batch_dims = 0;
@@ -212,7 +212,8 @@ struct GatherAttributes {
   }
 };
 
-// [params, indices[…, K]] → indices.dims[:-1] + params.dims[K:]. An index out of range gives zeros.
+// [params, indices[…, K]] → indices.dims[:-1] + params.dims[K:]. An index out of range is an error
+// of the run.
 struct GatherNdAttributes {
   int64_t batch_dims = 0;
   template <class V>
@@ -221,8 +222,9 @@ struct GatherNdAttributes {
   }
 };
 
-// [x[N, H, W, C]] → y[N, size[0], size[1], C]. kNearest keeps the dtype, kBilinear gives f32.
-enum class ResizeMode : uint8_t { kNearest, kBilinear };
+// [x[N, H, W, C]] → y[N, size[0], size[1], C]. kNearest keeps the dtype, the others give f32. kArea
+// averages what lies under each result and has no half_pixel_centers.
+enum class ResizeMode : uint8_t { kNearest, kBilinear, kBicubic, kArea };
 struct ResizeAttributes {
   ResizeMode mode = ResizeMode::kNearest;
   std::vector<Dim> size;
@@ -264,6 +266,79 @@ struct TopKAttributes {
   template <class V>
   void Visit(V&& v) {
     v("k", k);
+  }
+};
+
+// [x] → of each element the sum or product of those before it along the axis and itself, or, with
+// exclusive, without itself. With reverse, of those behind it.
+enum class CumulativeKind : uint8_t { kSum, kProd };
+struct CumulativeAttributes {
+  CumulativeKind kind = CumulativeKind::kSum;
+  int64_t axis = 0;
+  bool exclusive = false;
+  bool reverse = false;
+  template <class V>
+  void Visit(V&& v) {
+    v("kind", kind), v("axis", axis), v("exclusive", exclusive), v("reverse", reverse);
+  }
+};
+
+// [x, indices[…, K], updates: indices.dims[:-1] + x.dims[K:]] → x with the slices that indices name
+// replaced by, or combined with, those of updates, in their order. An index out of range is an
+// error of the run.
+enum class ScatterKind : uint8_t { kUpdate, kAdd, kSub, kMin, kMax };
+struct ScatterNdAttributes {
+  ScatterKind kind = ScatterKind::kUpdate;
+  template <class V>
+  void Visit(V&& v) {
+    v("kind", kind);
+  }
+};
+
+// [x[N, H, W, C], boxes[B, 4] f32, images[B] i32] → f32[B, size[0], size[1], C]: of image images[b]
+// the part between the corners boxes[b] = (top, left, bottom, right), where 0 and 1 are the centres
+// of the outermost pixels, resized by nearest or bilinear interpolation. Outside of the image is
+// `extrapolation`. An image out of range, or a corner that is not finite, is an error of the run.
+struct CropAndResizeAttributes {
+  ResizeMode mode = ResizeMode::kBilinear;
+  std::vector<Dim> size;
+  double extrapolation = 0;
+  template <class V>
+  void Visit(V&& v) {
+    v("mode", mode), v("size", size), v("extrapolation", extrapolation);
+  }
+};
+
+// [x[…, C]] → x / (bias + alpha * s)^beta, where s is the sum of the squares over the channels at
+// most `radius` away.
+struct LrnAttributes {
+  int64_t radius = 5;
+  double bias = 1;
+  double alpha = 1;
+  double beta = 0.5;
+  template <class V>
+  void Visit(V&& v) {
+    v("radius", radius), v("bias", bias), v("alpha", alpha), v("beta", beta);
+  }
+};
+
+// [] → 0, 1, …, count - 1.
+struct IotaAttributes {
+  Dim count;
+  DType dtype = DType::kInt32;
+  template <class V>
+  void Visit(V&& v) {
+    v("count", count), v("dtype", dtype);
+  }
+};
+
+// [x] → the same bytes as elements of another dtype. Where the sizes differ, the smaller type has
+// one more dimension, the last, of as many elements as make up one of the larger.
+struct BitcastAttributes {
+  DType dtype = DType::kInt32;
+  template <class V>
+  void Visit(V&& v) {
+    v("dtype", dtype);
   }
 };
 

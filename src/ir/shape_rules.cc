@@ -440,6 +440,8 @@ Status Infer(Rule& r, const ResizeAttributes& a) {
   GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
   if (r.rank(0) != 4 || a.size.size() != 2)
     return InvalidArgumentError("input {}", ToString(r.shape(0)));
+  if (a.mode == ResizeMode::kArea && a.half_pixel_centers)
+    return InvalidArgumentError("areas with half_pixel_centers");
   const DType dtype = a.mode == ResizeMode::kNearest ? r.operand(0).dtype : DType::kFloat32;
   r.Result(dtype, {r.shape(0)[0], a.size[0], a.size[1], r.shape(0)[3]});
   return OkStatus();
@@ -480,6 +482,107 @@ Status Infer(Rule& r, const TopKAttributes& a) {
   out.back() = a.k;
   r.Result(r.operand(0).dtype, out);
   r.Result(DType::kInt32, std::move(out));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const CumulativeAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  GRAFT_RETURN_IF_ERROR(CheckAxis(a.axis, r.rank(0)));
+  r.Result(r.operand(0).dtype, r.shape(0));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const ScatterNdAttributes&) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 3, 3));
+  const Shape& x = r.shape(0);
+  const Shape& indices = r.shape(1);
+  const Shape& updates = r.shape(2);
+  if (!IsInteger(r.operand(1).dtype))
+    return InvalidArgumentError("indices of dtype {}", Name(r.operand(1).dtype));
+  if (r.operand(2).dtype != r.operand(0).dtype) {
+    return InvalidArgumentError("updates of dtype {} to {}", Name(r.operand(2).dtype),
+                                Name(r.operand(0).dtype));
+  }
+  if (indices.empty() || !indices.back().is_constant()) {
+    return InvalidArgumentError("indices {}: the last dimension must be constant",
+                                ToString(indices));
+  }
+  const int64_t depth = *indices.back().constant();
+  if (depth < 0 || depth > r.rank(0)) {
+    return InvalidArgumentError("indices of {} axes into rank {}", depth, r.rank(0));
+  }
+  Shape expected(indices.begin(), indices.end() - 1);
+  expected.insert(expected.end(), x.begin() + depth, x.end());
+  bool fits = updates.size() == expected.size();
+  for (size_t i = 0; fits && i < expected.size(); ++i) fits = MayEqual(updates[i], expected[i]);
+  if (!fits) {
+    return InvalidArgumentError("updates {} by indices {} to {}", ToString(updates),
+                                ToString(indices), ToString(x));
+  }
+  r.Result(r.operand(0).dtype, x);
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const CropAndResizeAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 3, 3));
+  const Shape& x = r.shape(0);
+  const Shape& boxes = r.shape(1);
+  const Shape& images = r.shape(2);
+  if (a.mode != ResizeMode::kNearest && a.mode != ResizeMode::kBilinear)
+    return InvalidArgumentError("interpolation other than nearest and bilinear");
+  if (x.size() != 4 || boxes.size() != 2 || images.size() != 1 || !MayEqual(boxes[1], 4) ||
+      !MayEqual(boxes[0], images[0])) {
+    return InvalidArgumentError("images {}, boxes {} and their images {}", ToString(x),
+                                ToString(boxes), ToString(images));
+  }
+  if (r.operand(1).dtype != DType::kFloat32 || r.operand(2).dtype != DType::kInt32) {
+    return InvalidArgumentError("boxes of dtype {} with images of dtype {}",
+                                Name(r.operand(1).dtype), Name(r.operand(2).dtype));
+  }
+  if (a.size.size() != 2) return InvalidArgumentError("a size of {} entries", a.size.size());
+  for (const Dim& d : {x[1], x[2], a.size[0], a.size[1]}) {
+    if (d.is_constant() && *d.constant() < 1)
+      return InvalidArgumentError("{} cropped to {}", ToString(x), ToString(a.size));
+  }
+  r.Result(DType::kFloat32, {boxes[0], a.size[0], a.size[1], x[3]});
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const LrnAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  if (r.rank(0) < 1) return InvalidArgumentError("a scalar");
+  if (a.radius < 0) return InvalidArgumentError("radius {}", a.radius);
+  r.Result(r.operand(0).dtype, r.shape(0));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const IotaAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 0, 0));
+  if (!IsInteger(a.dtype)) return InvalidArgumentError("dtype {}", Name(a.dtype));
+  if (a.count.is_constant() && *a.count.constant() < 0)
+    return InvalidArgumentError("{} integers", *a.count.constant());
+  r.Result(a.dtype, {a.count});
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const BitcastAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  const auto from = static_cast<int64_t>(SizeOf(r.operand(0).dtype));
+  const auto to = static_cast<int64_t>(SizeOf(a.dtype));
+  if (from == 0 || to == 0) {
+    return InvalidArgumentError("{} as {}", Name(r.operand(0).dtype), Name(a.dtype));
+  }
+  Shape out = r.shape(0);
+  if (from > to) {
+    out.push_back(from / to);
+  } else if (from < to) {
+    if (out.empty() || !MayEqual(out.back(), to / from)) {
+      return InvalidArgumentError("{}{} as {}", Name(r.operand(0).dtype), ToString(out),
+                                  Name(a.dtype));
+    }
+    out.pop_back();
+  }
+  r.Result(a.dtype, std::move(out));
   return OkStatus();
 }
 

@@ -506,8 +506,10 @@ Cases GatherNdCases() {
 
 Cases ResizeCases() {
   Cases cases;
-  for (ir::ResizeMode mode : {ir::ResizeMode::kNearest, ir::ResizeMode::kBilinear}) {
+  for (ir::ResizeMode mode : {ir::ResizeMode::kNearest, ir::ResizeMode::kBilinear,
+                              ir::ResizeMode::kBicubic, ir::ResizeMode::kArea}) {
     for (const auto& [align, half] : {std::pair{false, false}, {true, false}, {false, true}}) {
+      if (mode == ir::ResizeMode::kArea && half) continue;
       for (const auto& [dims, h, w] : {std::tuple<Dims, int64_t, int64_t>{{2, 5, 7, 3}, 10, 14},
                                        {{1, 6, 9, 17}, 4, 5},
                                        {{1, 1, 4, 2}, 3, 1},
@@ -551,6 +553,83 @@ Cases TopKCases() {
   return cases;
 }
 
+Cases CumulativeCases() {
+  Cases cases;
+  for (ir::CumulativeKind kind : {ir::CumulativeKind::kSum, ir::CumulativeKind::kProd}) {
+    for (const auto& [exclusive, reverse] :
+         {std::pair{false, false}, {true, false}, {false, true}, {true, true}}) {
+      for (int64_t axis : {0, 1, 2})
+        cases.push_back({ir::CumulativeAttributes{kind, axis, exclusive, reverse}, {{{3, 7, 19}}}});
+      const ir::CumulativeAttributes last{kind, 1, exclusive, reverse};
+      cases.push_back({last, {{{4, 0}}}});
+      for (DType dtype : {DType::kFloat64, DType::kInt32, DType::kInt64, DType::kUint8})
+        cases.push_back({last, {{{5, 9}, dtype}}});
+    }
+  }
+  return cases;
+}
+
+Cases ScatterNdCases() {
+  Cases cases;
+  for (ir::ScatterKind kind :
+       {ir::ScatterKind::kUpdate, ir::ScatterKind::kAdd, ir::ScatterKind::kSub,
+        ir::ScatterKind::kMin, ir::ScatterKind::kMax}) {
+    const ir::ScatterNdAttributes a{kind};
+    for (DType dtype : kMovedTypes) {
+      for (DType index : {DType::kInt32, DType::kInt64}) {
+        cases.push_back({a, {{{4, 5, 33}, dtype}, Indices({6, 2}, index), {{6, 33}, dtype}}});
+        cases.push_back({a, {{{5, 4}, dtype}, Indices({2, 3, 1}, index), {{2, 3, 4}, dtype}}});
+        cases.push_back({a, {{{4, 4}, dtype}, Indices({9, 2}, index), {{9}, dtype}}});
+        cases.push_back({a, {{{4}, dtype}, Indices({3, 0}, index), {{3, 4}, dtype}}});
+        cases.push_back({a, {{{4, 3}, dtype}, Indices({0, 1}, index), {{0, 3}, dtype}}});
+      }
+    }
+  }
+  return cases;
+}
+
+Cases CropAndResizeCases() {
+  Cases cases;
+  const Operand images = Indices({6}, DType::kInt32);
+  for (ir::ResizeMode mode : {ir::ResizeMode::kNearest, ir::ResizeMode::kBilinear}) {
+    for (const auto& [h, w] : {std::pair<int64_t, int64_t>{5, 3}, {1, 7}, {14, 1}}) {
+      const ir::CropAndResizeAttributes a{mode, {h, w}, 0.5};
+      for (const Dims& dims : {Dims{4, 9, 11, 17}, {4, 1, 6, 3}})
+        cases.push_back({a, {{dims}, {{6, 4}}, images}});
+      cases.push_back({a, {{{4, 5, 6, 3}, DType::kUint8}, {{6, 4}}, images}});
+    }
+    const ir::CropAndResizeAttributes a{mode, {4, 4}, 0};
+    cases.push_back({a, {{{2, 5, 5, 3}}, {{0, 4}}, Indices({0}, DType::kInt32)}});
+    cases.push_back({a, {{{4, 6, 6, 9}}, {{6, 4}, DType::kFloat32, Fill::kPositive}, images}});
+  }
+  return cases;
+}
+
+Cases LrnCases() {
+  Cases cases;
+  for (const Dims& dims : {Dims{2, 5, 7, 33}, {1, 3, 3, 4}, {7, 1}, {0, 5}, {3, 0}}) {
+    cases.push_back({ir::LrnAttributes{}, {{dims}}});
+    cases.push_back({ir::LrnAttributes{2, 2, 1e-4, 0.75}, {{dims}}});
+    cases.push_back({ir::LrnAttributes{0, 0.5, 3, 1}, {{dims}}});
+  }
+  return cases;
+}
+
+Cases IotaCases() {
+  return {{ir::IotaAttributes{37, DType::kInt32}, {}},
+          {ir::IotaAttributes{300, DType::kInt64}, {}},
+          {ir::IotaAttributes{100, DType::kUint8}, {}},
+          {ir::IotaAttributes{0, DType::kInt32}, {}}};
+}
+
+Cases BitcastCases() {
+  return {{ir::BitcastAttributes{DType::kInt32}, {{{3, 5}}}},
+          {ir::BitcastAttributes{DType::kUint8}, {{{3, 5}}}},
+          {ir::BitcastAttributes{DType::kInt32}, {{{3, 5, 4}, DType::kUint8}}},
+          {ir::BitcastAttributes{DType::kInt64}, {{{2}, DType::kInt32}}},
+          {ir::BitcastAttributes{DType::kInt8}, {{{0, 2}, DType::kUint8}}}};
+}
+
 Cases OpaqueCases() { return {}; }
 
 float Special(int64_t i) {
@@ -590,7 +669,7 @@ class Filler {
       }
     } else {
       const auto small = static_cast<int64_t>(std::lround(normal * 3));
-      if (fill_ == Fill::kIndices) return static_cast<T>(std::clamp<int64_t>(small + 2, -1, 5));
+      if (fill_ == Fill::kIndices) return static_cast<T>(std::clamp<int64_t>(small + 2, 0, 3));
       if (fill_ == Fill::kPositive) return static_cast<T>(std::abs(small) + 1);
       return static_cast<T>(std::is_unsigned_v<T> ? std::abs(small) : small);
     }

@@ -16,7 +16,7 @@ enum class Fill {
   kAboveOne,  // floats from 1
   kTies,      // floats with one decimal, so that many are equal
   kSpecial,   // NaN, infinities, zeros, extremes; a second operand meets each of them with each
-  kIndices,   // integers from -1 to 5: some are out of range of the small axes
+  kIndices,   // integers from 0 to 3
 };
 
 struct Operand {

@@ -3,11 +3,14 @@
 
 #include "backends/cpu/table_tactics.h"
 #include "backends/cpu/tactic_base.h"
+#include "ir/attribute_names.h"
 #include "kernels/cpu/data/copy.h"
 #include "kernels/cpu/data/gather.h"
 #include "kernels/cpu/data/pad.h"
+#include "kernels/cpu/data/scatter.h"
 #include "kernels/cpu/pointwise/instructions.h"
 #include "kernels/cpu/strides.h"
+#include "kernels/cpu/types.h"
 
 namespace graft::cpu {
 namespace {
@@ -159,6 +162,26 @@ class ReshapeTactic final : public CpuTactic {
   }
 };
 
+class BitcastTactic final : public CpuTactic {
+ public:
+  using CpuTactic::CpuTactic;
+  std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
+    return RefuseDType(module, node);
+  }
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
+    TacticTraits traits;
+    traits.in_place = true;
+    traits.exact = true;
+    return traits;
+  }
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
+                                          const PackedWeights*) const override {
+    const BoundValue& x = node.inputs[0];
+    const CopyProblem all{0, {CountElements(x.dims)}, {1}, {1}};
+    return MakeStep(ReshapeOperation(CopyOperation({&all, 1}, SizeOf(x.dtype))));
+  }
+};
+
 class PadTactic final : public CpuTactic {
  public:
   using CpuTactic::CpuTactic;
@@ -251,6 +274,95 @@ GatherProblem GatherNd(const BoundNode& node) {
   return GatherOperation::Nd(node.inputs[0].dims, node.inputs[1].dims, a.batch_dims);
 }
 
+class ScatterTactic final : public CpuTactic {
+ public:
+  using CpuTactic::CpuTactic;
+  std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
+    const DType dtype = module.value(node.inputs[0]).dtype;
+    const DType index = module.value(node.inputs[1]).dtype;
+    const auto& a = *node.get<ir::ScatterNdAttributes>();
+    if (ScatterOperation::Supports(KindOf(a), dtype, index)) return std::nullopt;
+    return Refuse("no {} of {} by indices of {} on the CPU", ir::EnumName(a.kind), Name(dtype),
+                  Name(index));
+  }
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
+    TacticTraits traits;
+    traits.in_place = true;
+    return traits;
+  }
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
+                                          const PackedWeights*) const override {
+    const auto& a = std::get<ir::ScatterNdAttributes>(node.attributes);
+    const Dims& indices = node.inputs[1].dims;
+    ScatterProblem problem;
+    problem.kind = KindOf(a);
+    problem.dtype = node.inputs[0].dtype;
+    problem.index_dtype = node.inputs[1].dtype;
+    problem.x = node.inputs[0].dims;
+    problem.depth = indices.back();
+    problem.tuples = CountElements(std::span(indices).first(indices.size() - 1));
+    return MakeStep(node, ScatterOperation::Make(problem));
+  }
+
+ private:
+  static Scatter KindOf(const ir::ScatterNdAttributes& a) {
+    switch (a.kind) {
+      case ir::ScatterKind::kUpdate:
+        return Scatter::kUpdate;
+      case ir::ScatterKind::kAdd:
+        return Scatter::kAdd;
+      case ir::ScatterKind::kSub:
+        return Scatter::kSub;
+      case ir::ScatterKind::kMin:
+        return Scatter::kMin;
+      case ir::ScatterKind::kMax:
+        return Scatter::kMax;
+    }
+    GRAFT_CHECK(false, "scatter {}", static_cast<int>(a.kind));
+    return Scatter::kUpdate;
+  }
+};
+
+template <class T>
+void CountUp(int64_t count, void* y) {
+  for (int64_t i = 0; i < count; ++i) static_cast<T*>(y)[i] = static_cast<T>(i);
+}
+
+class IotaOperation {
+ public:
+  using Loop = void (*)(int64_t count, void* y);
+  static Loop FindLoop(DType dtype) {
+    return WithType(dtype, []<class T>(T) -> Loop { return CountUp<T>; });
+  }
+
+  IotaOperation(DType dtype, int64_t count) : loop_(FindLoop(dtype)), count_(count) {}
+  size_t scratch_bytes(int) const { return 0; }
+  void Run(const Buffers& buffers, Executor&) const { loop_(count_, buffers.outputs[0]); }
+
+ private:
+  Loop loop_;
+  int64_t count_;
+};
+
+class IotaTactic final : public CpuTactic {
+ public:
+  using CpuTactic::CpuTactic;
+  std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
+    const DType dtype = module.value(node.outputs[0]).dtype;
+    if (IotaOperation::FindLoop(dtype)) return std::nullopt;
+    return Refuse("no counting in {} on the CPU", Name(dtype));
+  }
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
+    TacticTraits traits;
+    traits.exact = true;
+    return traits;
+  }
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
+                                          const PackedWeights*) const override {
+    return MakeStep(IotaOperation(node.outputs[0].dtype, node.outputs[0].dims[0]));
+  }
+};
+
 // Integers that the shapes fix: known when the step is bound.
 class ConstantOperation {
  public:
@@ -317,6 +429,15 @@ std::unique_ptr<Tactic> MakeGatherSlices(std::string_view name, int version) {
 }
 std::unique_ptr<Tactic> MakeGatherNdSlices(std::string_view name, int version) {
   return std::make_unique<GatherTactic>(name, version, GatherNd);
+}
+std::unique_ptr<Tactic> MakeScatterNdSlices(std::string_view name, int version) {
+  return std::make_unique<ScatterTactic>(name, version);
+}
+std::unique_ptr<Tactic> MakeIotaCount(std::string_view name, int version) {
+  return std::make_unique<IotaTactic>(name, version);
+}
+std::unique_ptr<Tactic> MakeBitcastCopy(std::string_view name, int version) {
+  return std::make_unique<BitcastTactic>(name, version);
 }
 std::unique_ptr<Tactic> MakeDimsConstant(std::string_view name, int version) {
   return std::make_unique<DimsTactic>(name, version);

@@ -1,5 +1,8 @@
 #include "backends/cpu/table_tactics.h"
 #include "backends/cpu/tactic_base.h"
+#include "ir/attribute_names.h"
+#include "kernels/cpu/resize/crop.h"
+#include "kernels/cpu/resize/filter.h"
 #include "kernels/cpu/resize/resize.h"
 
 namespace graft::cpu {
@@ -10,8 +13,10 @@ class ResizeTactic final : public CpuTactic {
   using CpuTactic::CpuTactic;
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const DType dtype = module.value(node.inputs[0]).dtype;
-    const bool bilinear = IsBilinear(*node.get<ir::ResizeAttributes>());
-    if (ResizeOperation::Supports(bilinear, dtype)) return std::nullopt;
+    const auto& a = *node.get<ir::ResizeAttributes>();
+    if (a.mode != ir::ResizeMode::kNearest && !IsBilinear(a))
+      return Refuse("interpolation is {}", ir::EnumName(a.mode));
+    if (ResizeOperation::Supports(IsBilinear(a), dtype)) return std::nullopt;
     return Refuse("no resizing of {} on the CPU", Name(dtype));
   }
   TacticTraits Traits(const ir::Module&, const ir::Node& node) const override {
@@ -37,8 +42,69 @@ class ResizeTactic final : public CpuTactic {
   }
 };
 
+class FilterTactic final : public CpuTactic {
+ public:
+  using CpuTactic::CpuTactic;
+  std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
+    const DType dtype = module.value(node.inputs[0]).dtype;
+    const auto& a = *node.get<ir::ResizeAttributes>();
+    if (a.mode != ir::ResizeMode::kBicubic && a.mode != ir::ResizeMode::kArea)
+      return Refuse("interpolation is {}", ir::EnumName(a.mode));
+    if (FilterOperation::Supports(dtype)) return std::nullopt;
+    return Refuse("no resizing of {} on the CPU", Name(dtype));
+  }
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
+    TacticTraits traits;
+    traits.strided_inputs = true;
+    traits.strided_output = true;
+    return traits;
+  }
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
+                                          const PackedWeights*) const override {
+    const auto& a = std::get<ir::ResizeAttributes>(node.attributes);
+    const BoundValue& x = node.inputs[0];
+    const BoundValue& y = node.outputs[0];
+    const auto filter =
+        a.mode == ir::ResizeMode::kBicubic ? ResizeFilter::kBicubic : ResizeFilter::kArea;
+    return MakeStep(
+        node, FilterOperation::Make({filter, x.dtype, x.dims, x.row_stride, y.dims, y.row_stride,
+                                     a.align_corners, a.half_pixel_centers}));
+  }
+};
+
+class CropTactic final : public CpuTactic {
+ public:
+  using CpuTactic::CpuTactic;
+  std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
+    const DType dtype = module.value(node.inputs[0]).dtype;
+    if (CropOperation::Supports(dtype)) return std::nullopt;
+    return Refuse("no crops of {} on the CPU", Name(dtype));
+  }
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
+    TacticTraits traits;
+    traits.strided_inputs = true;
+    traits.strided_output = true;
+    return traits;
+  }
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
+                                          const PackedWeights*) const override {
+    const auto& a = std::get<ir::CropAndResizeAttributes>(node.attributes);
+    const BoundValue& x = node.inputs[0];
+    const BoundValue& y = node.outputs[0];
+    return MakeStep(node, CropOperation::Make({a.mode == ir::ResizeMode::kBilinear, x.dtype, x.dims,
+                                               x.row_stride, y.dims, y.row_stride,
+                                               static_cast<float>(a.extrapolation)}));
+  }
+};
+
 }  // namespace
 
+std::unique_ptr<Tactic> MakeResizeFilter(std::string_view name, int version) {
+  return std::make_unique<FilterTactic>(name, version);
+}
+std::unique_ptr<Tactic> MakeCropTaps(std::string_view name, int version) {
+  return std::make_unique<CropTactic>(name, version);
+}
 std::unique_ptr<Tactic> MakeResizeTaps(std::string_view name, int version) {
   return std::make_unique<ResizeTactic>(name, version);
 }

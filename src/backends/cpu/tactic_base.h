@@ -4,7 +4,9 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -26,20 +28,29 @@ class CpuTactic : public Tactic {
   int version_;
 };
 
-// A bound step that runs `Operation`: scratch_bytes(width) and Run(Buffers, Executor&).
+// A bound step that runs `Operation`: scratch_bytes(width) and Run(Buffers, Executor&), which gives
+// a Status where the operands' data can be wrong. Its error carries the node's name.
 template <class Operation>
 class OperationStep final : public BoundStep {
  public:
-  explicit OperationStep(Operation operation) : operation_(std::move(operation)) {}
+  explicit OperationStep(Operation operation, std::string name = "")
+      : operation_(std::move(operation)), name_(std::move(name)) {}
   size_t workspace_bytes(int width) const override { return operation_.scratch_bytes(width); }
   Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
-    operation_.Run({pointers.inputs, pointers.outputs, static_cast<std::byte*>(pointers.workspace)},
-                   *queue.executor);
-    return OkStatus();
+    const Buffers buffers = {pointers.inputs, pointers.outputs,
+                             static_cast<std::byte*>(pointers.workspace)};
+    if constexpr (std::is_void_v<decltype(operation_.Run(buffers, *queue.executor))>) {
+      operation_.Run(buffers, *queue.executor);
+      return OkStatus();
+    } else {
+      const Status status = operation_.Run(buffers, *queue.executor);
+      return status.ok() ? status : status.WithContext(name_);
+    }
   }
 
  private:
   Operation operation_;
+  std::string name_;
 };
 
 template <class Operation>
@@ -50,7 +61,8 @@ std::unique_ptr<BoundStep> MakeStep(Operation operation) {
 template <class Operation>
 Result<std::unique_ptr<BoundStep>> MakeStep(const BoundNode& node, Result<Operation> operation) {
   if (!operation.ok()) return operation.status().WithContext(node.name);
-  return MakeStep(std::move(operation).value());
+  return std::unique_ptr<BoundStep>(
+      std::make_unique<OperationStep<Operation>>(std::move(operation).value(), node.name));
 }
 
 // The values of dims in a bound node's attributes.

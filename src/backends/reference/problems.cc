@@ -11,6 +11,8 @@ std::vector<int64_t> Known(const std::vector<ir::Dim>& dims) {
 }
 
 static_assert(static_cast<int>(Reduction::kAny) == static_cast<int>(ir::ReduceKind::kAny));
+static_assert(static_cast<int>(Interpolation::kArea) == static_cast<int>(ir::ResizeMode::kArea));
+static_assert(static_cast<int>(Scatter::kMax) == static_cast<int>(ir::ScatterKind::kMax));
 static_assert(static_cast<int>(Padding::kSymmetric) == static_cast<int>(ir::PadMode::kSymmetric));
 
 }  // namespace
@@ -48,10 +50,22 @@ TileProblem ToProblem(const ir::TileAttributes&) { return {}; }
 GatherProblem ToProblem(const ir::GatherAttributes& a) { return {a.axis, a.batch_dims}; }
 GatherNdProblem ToProblem(const ir::GatherNdAttributes& a) { return {a.batch_dims}; }
 ResizeProblem ToProblem(const ir::ResizeAttributes& a) {
-  return {a.mode == ir::ResizeMode::kBilinear, a.align_corners, a.half_pixel_centers};
+  return {static_cast<Interpolation>(a.mode), a.align_corners, a.half_pixel_centers};
 }
 DepthToSpaceProblem ToProblem(const ir::DepthToSpaceAttributes& a) { return {a.block, a.to_depth}; }
 DimsProblem ToProblem(const ir::DimsAttributes& a) { return {Known(a.values)}; }
 TopKProblem ToProblem(const ir::TopKAttributes&) { return {}; }
+CumulativeProblem ToProblem(const ir::CumulativeAttributes& a) {
+  return {a.kind == ir::CumulativeKind::kProd, a.axis, a.exclusive, a.reverse};
+}
+ScatterNdProblem ToProblem(const ir::ScatterNdAttributes& a) {
+  return {static_cast<Scatter>(a.kind)};
+}
+CropAndResizeProblem ToProblem(const ir::CropAndResizeAttributes& a) {
+  return {a.mode == ir::ResizeMode::kBilinear, static_cast<float>(a.extrapolation)};
+}
+LrnProblem ToProblem(const ir::LrnAttributes& a) { return {a.radius, a.bias, a.alpha, a.beta}; }
+IotaProblem ToProblem(const ir::IotaAttributes&) { return {}; }
+BitcastProblem ToProblem(const ir::BitcastAttributes&) { return {}; }
 
 }  // namespace graft::reference

@@ -18,7 +18,7 @@ bool kNumbers(DType d) { return kFloats(d) || IsInteger(d); }
 bool kAll(DType d) { return kNumbers(d) || d == DType::kBool; }
 bool kSized(DType d) { return SizeOf(d) > 0; }
 
-using Kernel = std::function<void(Inputs, Outputs)>;
+using Kernel = std::function<Status(Inputs, Outputs)>;
 
 struct Row {
   ir::OpKind op;
@@ -30,7 +30,11 @@ struct Row {
 template <class OpAttributes>
 Kernel MakeKernel(const ir::Attributes& attributes) {
   return [problem = reference::ToProblem(std::get<OpAttributes>(attributes))](
-             Inputs in, Outputs out) { reference::Run(problem, in, out); };
+             Inputs in, Outputs out) -> Status {
+    GRAFT_RETURN_IF_ERROR(reference::CheckData(problem, in));
+    reference::Run(problem, in, out);
+    return OkStatus();
+  };
 }
 
 constexpr Row kRows[] = {
@@ -43,7 +47,10 @@ constexpr Row kRows[] = {
 class ReferenceStep final : public BoundStep {
  public:
   ReferenceStep(Kernel kernel, const BoundNode& node)
-      : kernel_(std::move(kernel)), inputs_(node.inputs), outputs_(node.outputs) {}
+      : kernel_(std::move(kernel)),
+        name_(node.name),
+        inputs_(node.inputs),
+        outputs_(node.outputs) {}
 
   Status Enqueue(const StepPointers& pointers, const Queue&) const override {
     std::vector<ConstArray> in;
@@ -57,12 +64,13 @@ class ReferenceStep final : public BoundStep {
       const BoundValue& v = outputs_[i];
       out.push_back({v.dtype, v.dims, v.row_stride, static_cast<std::byte*>(pointers.outputs[i])});
     }
-    kernel_(in, out);
+    if (const Status status = kernel_(in, out); !status.ok()) return status.WithContext(name_);
     return OkStatus();
   }
 
  private:
   Kernel kernel_;
+  std::string name_;
   std::vector<BoundValue> inputs_;
   std::vector<BoundValue> outputs_;
 };

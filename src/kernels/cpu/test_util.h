@@ -12,6 +12,7 @@
 
 #include "base/aligned_buffer.h"
 #include "base/executor.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/cpu/targets.h"
 
 namespace graft::cpu {
@@ -55,7 +56,12 @@ std::vector<T> RunOperation(const Operation& operation, const std::vector<const 
     Scratch scratch(operation.scratch_bytes(executor->width()));
     results[i].resize(count);
     void* output = results[i].data();
-    operation.Run({inputs, {&output, 1}, scratch.get()}, *executor);
+    const Buffers buffers = {inputs, {&output, 1}, scratch.get()};
+    if constexpr (std::is_void_v<decltype(operation.Run(buffers, *executor))>) {
+      operation.Run(buffers, *executor);
+    } else {
+      EXPECT_TRUE(operation.Run(buffers, *executor).ok());
+    }
   }
   EXPECT_EQ(std::memcmp(results[0].data(), results[1].data(), count * sizeof(T)), 0)
       << "the result depends on the number of threads";

@@ -84,8 +84,9 @@ struct GatherNdProblem {
   int64_t batch_dims = 0;
 };
 
+enum class Interpolation { kNearest, kBilinear, kBicubic, kArea };
 struct ResizeProblem {
-  bool bilinear = false;
+  Interpolation mode = Interpolation::kNearest;
   bool align_corners = false;
   bool half_pixel_centers = false;
 };
@@ -101,10 +102,46 @@ struct DimsProblem {
 
 struct TopKProblem {};
 
+struct CumulativeProblem {
+  bool product = false;
+  int64_t axis = 0;
+  bool exclusive = false;
+  bool reverse = false;
+};
+
+enum class Scatter { kUpdate, kAdd, kSub, kMin, kMax };
+struct ScatterNdProblem {
+  Scatter kind = Scatter::kUpdate;
+};
+
+struct CropAndResizeProblem {
+  bool bilinear = true;
+  float extrapolation = 0;
+};
+
+struct LrnProblem {
+  int64_t radius = 5;
+  double bias = 1, alpha = 1, beta = 0.5;
+};
+
+struct IotaProblem {};
+struct BitcastProblem {};
+
 #define GRAFT_REFERENCE_KERNEL(Op, name, dtypes) \
   void Run(const Op##Problem& problem, Inputs in, Outputs out);
 #include "kernels/reference/kernels.inc"
 #undef GRAFT_REFERENCE_KERNEL
+
+// Whether the operands hold what the op is defined for, where dtypes and dims do not say it.
+// Nothing runs on operands that do not.
+template <class Problem>
+Status CheckData(const Problem&, Inputs) {
+  return OkStatus();
+}
+Status CheckData(const GatherProblem& problem, Inputs in);
+Status CheckData(const GatherNdProblem& problem, Inputs in);
+Status CheckData(const ScatterNdProblem& problem, Inputs in);
+Status CheckData(const CropAndResizeProblem& problem, Inputs in);
 
 // Applies an epilogue to `result` in place: register 0 is the result, the others are `operands`.
 // Nothing for a program without instructions.

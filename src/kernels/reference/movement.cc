@@ -1,6 +1,7 @@
 // Ops that only move elements: each is a map from an index of the result to one of an operand.
 #include <algorithm>
 
+#include "kernels/reference/indices.h"
 #include "kernels/reference/kernels.h"
 
 namespace graft::reference {
@@ -22,16 +23,6 @@ void Map(const Array& y, Source source) {
 
 const std::byte* ElementAt(const ConstArray& x, Index index) {
   return x.data + x.Offset(index) * static_cast<int64_t>(SizeOf(x.dtype));
-}
-
-// The whole numbers of an index operand, which is dense.
-std::vector<int64_t> ReadIndices(const ConstArray& x) {
-  std::vector<int64_t> values(x.elements());
-  WithNumber(x.dtype, [&](auto type) {
-    const auto* from = x.Row<decltype(type)>(0);
-    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int64_t>(from[i]);
-  });
-  return values;
 }
 
 // Where position i of a padded axis comes from, in an axis of n; -1: from nowhere.
@@ -123,6 +114,10 @@ void Run(const TileProblem&, Inputs in, Outputs out) {
   });
 }
 
+Status CheckData(const GatherProblem& problem, Inputs in) {
+  return CheckIndices(in[1], std::span(in[0].dims).subspan(problem.axis), 1);
+}
+
 void Run(const GatherProblem& problem, Inputs in, Outputs out) {
   const ConstArray& params = in[0];
   const ConstArray& indices = in[1];
@@ -134,12 +129,15 @@ void Run(const GatherProblem& problem, Inputs in, Outputs out) {
     Dims at(index.begin(), index.begin() + batch_dims);
     at.insert(at.end(), index.begin() + axis, index.begin() + axis + own_dims);
     const int64_t row = rows[indices.Offset(at)];
-    if (row < 0 || row >= params.dims[axis]) return nullptr;
     Dims from(index.begin(), index.begin() + axis);
     from.push_back(row);
     from.insert(from.end(), index.begin() + axis + own_dims, index.end());
     return ElementAt(params, from);
   });
+}
+
+Status CheckData(const GatherNdProblem& problem, Inputs in) {
+  return CheckIndices(in[1], std::span(in[0].dims).subspan(problem.batch_dims), in[1].dims.back());
 }
 
 void Run(const GatherNdProblem& problem, Inputs in, Outputs out) {
@@ -153,9 +151,7 @@ void Run(const GatherNdProblem& problem, Inputs in, Outputs out) {
     int64_t tuple = 0;
     for (size_t i = 0; i < own_dims; ++i) tuple = tuple * indices.dims[i] + index[i];
     for (int64_t i = 0; i < depth; ++i) {
-      const int64_t position = positions[tuple * depth + i];
-      if (position < 0 || position >= params.dims[from.size()]) return nullptr;
-      from.push_back(position);
+      from.push_back(positions[tuple * depth + i]);
     }
     from.insert(from.end(), index.begin() + own_dims, index.end());
     return ElementAt(params, from);
@@ -181,6 +177,27 @@ void Run(const DimsProblem& problem, Inputs, Outputs out) {
     std::transform(problem.values.begin(), problem.values.end(), out[0].Row<T>(0),
                    [](int64_t v) { return static_cast<T>(v); });
   });
+}
+
+void Run(const IotaProblem&, Inputs, Outputs out) {
+  WithNumber(out[0].dtype, [&](auto type) {
+    using T = decltype(type);
+    for (int64_t i = 0; i < out[0].elements(); ++i) out[0].Row<T>(0)[i] = static_cast<T>(i);
+  });
+}
+
+void Run(const BitcastProblem&, Inputs in, Outputs out) {
+  // The bytes in order, row by row of either side.
+  const auto row_bytes = [](const auto& array) {
+    return array.row_length() * static_cast<int64_t>(SizeOf(array.dtype));
+  };
+  const auto byte_at = [&](const auto& array, int64_t i) {
+    const int64_t length = row_bytes(array);
+    return array.data + i / length * array.row_stride * static_cast<int64_t>(SizeOf(array.dtype)) +
+           i % length;
+  };
+  const int64_t bytes = in[0].elements() * static_cast<int64_t>(SizeOf(in[0].dtype));
+  for (int64_t i = 0; i < bytes; ++i) *byte_at(out[0], i) = *byte_at(in[0], i);
 }
 
 }  // namespace graft::reference

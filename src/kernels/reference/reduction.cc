@@ -171,4 +171,27 @@ void Run(const TopKProblem&, Inputs in, Outputs out) {
   WithNumber(in[0].dtype, [&](auto type) { TopK<decltype(type)>(in[0], out[0], out[1]); });
 }
 
+void Run(const CumulativeProblem& problem, Inputs in, Outputs out) {
+  const ConstArray& x = in[0];
+  const Array& y = out[0];
+  const int64_t n = x.dims[problem.axis];
+  Dims lines = x.dims;  // of the first element of each line
+  lines[problem.axis] = std::min<int64_t>(n, 1);
+  WithNumber(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    using A = Accumulator<T>;
+    ForEachIndex(lines, [&](std::span<const int64_t> first) {
+      Dims index(first.begin(), first.end());
+      A joined = problem.product ? 1 : 0;
+      for (int64_t i = 0; i < n; ++i) {
+        index[problem.axis] = problem.reverse ? n - 1 - i : i;
+        const A before = joined;
+        const A element = static_cast<A>(x.Row<T>(0)[x.Offset(index)]);
+        joined = problem.product ? joined * element : joined + element;
+        y.Row<T>(0)[y.Offset(index)] = static_cast<T>(problem.exclusive ? before : joined);
+      }
+    });
+  });
+}
+
 }  // namespace graft::reference

@@ -217,14 +217,14 @@ TEST(Movement, SlicesPadsAndGathers) {
                   {3, 2, 1, 2, 3, 4, 3});
   Expect<int32_t>(Compute<int32_t>(PadProblem{Padding::kSymmetric, {2}}, {x}, {7}),
                   {2, 1, 1, 2, 3, 4, 4});
-  const Tensor at = Tensor::Of<int64_t>({3}, {2, -1, 4});
-  Expect<int32_t>(Compute<int32_t>(GatherProblem{}, {x, at}, {3}), {3, 0, 0});
+  const Tensor at = Tensor::Of<int64_t>({3}, {2, 3, 0});
+  Expect<int32_t>(Compute<int32_t>(GatherProblem{}, {x, at}, {3}), {3, 4, 1});
   const Tensor square = x.Reshaped({2, 2});
   Expect<int32_t>(Compute<int32_t>(TransposeProblem{{1, 0}}, {square}, {2, 2}), {1, 3, 2, 4});
   const Tensor batch = Tensor::Of<int32_t>({2, 1}, {1, 0});
   Expect<int32_t>(Compute<int32_t>(GatherProblem{1, 1}, {square, batch}, {2, 1}), {2, 3});
-  const Tensor pairs = Tensor::Of<int32_t>({2, 2}, {1, 0, 0, 2});
-  Expect<int32_t>(Compute<int32_t>(GatherNdProblem{}, {square, pairs}, {2}), {3, 0});
+  const Tensor pairs = Tensor::Of<int32_t>({2, 2}, {1, 0, 0, 1});
+  Expect<int32_t>(Compute<int32_t>(GatherNdProblem{}, {square, pairs}, {2}), {3, 2});
   const Tensor one = Tensor::Of<int32_t>({1, 4}, {1, 2, 3, 4}).Reshaped({1, 1, 1, 4});
   const Tensor space = Compute<int32_t>(DepthToSpaceProblem{2, false}, {one}, {1, 2, 2, 1});
   Expect<int32_t>(space, {1, 2, 3, 4});
@@ -235,11 +235,93 @@ TEST(Movement, SlicesPadsAndGathers) {
 TEST(Resize, FollowsTensorFlowsThreeGrids) {
   const Tensor x = Tensor::Of<float>({1, 1, 2, 1}, {0, 4});
   auto resize = [&](ResizeProblem p) { return Compute<float>(p, {x}, {1, 1, 4, 1}); };
-  Expect<float>(resize({true, false, false}), {0, 2, 4, 4});
-  Expect<float>(resize({true, false, true}), {0, 1, 3, 4});
-  Expect<float>(resize({true, true, false}), {0, 4 * (1.0f / 3), 4 * (2.0f / 3), 4});
-  Expect<float>(resize({false, false, false}), {0, 0, 4, 4});
-  Expect<float>(resize({false, true, false}), {0, 0, 4, 4});
+  constexpr auto kLinear = Interpolation::kBilinear;
+  Expect<float>(resize({kLinear, false, false}), {0, 2, 4, 4});
+  Expect<float>(resize({kLinear, false, true}), {0, 1, 3, 4});
+  Expect<float>(resize({kLinear, true, false}), {0, 4 * (1.0f / 3), 4 * (2.0f / 3), 4});
+  Expect<float>(resize({Interpolation::kNearest, false, false}), {0, 0, 4, 4});
+  Expect<float>(resize({Interpolation::kNearest, true, false}), {0, 0, 4, 4});
+}
+
+TEST(Resize, WeighsPixels) {
+  // Half way between two pixels the cubic weights are -3/32, 19/32, 19/32, -3/32.
+  const Tensor x = Tensor::Of<float>({1, 1, 4, 1}, {8, 16, 32, 64});
+  Expect<float>(Compute<float>(ResizeProblem{Interpolation::kBicubic}, {x}, {1, 1, 8, 1}),
+                {8, 10.5f, 16, 21.75f, 32, 49.5f, 64, 67});
+  Expect<float>(Compute<float>(ResizeProblem{Interpolation::kArea}, {x}, {1, 1, 2, 1}), {12, 48});
+  Expect<float>(Compute<float>(ResizeProblem{Interpolation::kArea}, {x}, {1, 1, 1, 1}), {30});
+}
+
+TEST(CropAndResize, BetweenCornersAndOutside) {
+  const Tensor x = Tensor::Of<float>({1, 2, 2, 1}, {0, 1, 2, 3});
+  const Tensor box = Tensor::Of<float>({1, 4}, {0, 0, 1, 1});
+  const Tensor beyond = Tensor::Of<float>({1, 4}, {0, 0, 2, 2});
+  const Tensor image = Tensor::Of<int32_t>({1}, {0});
+  const CropAndResizeProblem bilinear{true, -1};
+  Expect<float>(Compute<float>(bilinear, {x, box, image}, {1, 3, 3, 1}),
+                {0, 0.5f, 1, 1, 1.5f, 2, 2, 2.5f, 3});
+  Expect<float>(Compute<float>(bilinear, {x, box, image}, {1, 1, 1, 1}), {1.5f});
+  Expect<float>(Compute<float>(bilinear, {x, beyond, image}, {1, 2, 2, 1}), {0, -1, -1, -1});
+  const CropAndResizeProblem nearest{false, -1};
+  Expect<float>(Compute<float>(nearest, {x, box, image}, {1, 1, 3, 1}), {2, 3, 3});
+}
+
+TEST(Scatter, DuplicatesCountInOrder) {
+  const Tensor x = Tensor::Of<int32_t>({4}, {1, 2, 3, 4});
+  const Tensor at = Tensor::Of<int32_t>({3, 1}, {2, 0, 2});
+  const Tensor updates = Tensor::Of<int32_t>({3}, {10, 20, 30});
+  auto scatter = [&](Scatter kind) {
+    return Compute<int32_t>(ScatterNdProblem{kind}, {x, at, updates}, {4});
+  };
+  Expect<int32_t>(scatter(Scatter::kUpdate), {20, 2, 30, 4});
+  Expect<int32_t>(scatter(Scatter::kAdd), {21, 2, 43, 4});
+  Expect<int32_t>(scatter(Scatter::kSub), {-19, 2, -37, 4});
+  Expect<int32_t>(scatter(Scatter::kMin), {1, 2, 3, 4});
+}
+
+TEST(Cumulative, EveryDirection) {
+  const Tensor x = Tensor::Of<int32_t>({3}, {2, 3, 5});
+  auto run = [&](CumulativeProblem p) { return Compute<int32_t>(p, {x}, {3}); };
+  Expect<int32_t>(run({false, 0, false, false}), {2, 5, 10});
+  Expect<int32_t>(run({false, 0, true, false}), {0, 2, 5});
+  Expect<int32_t>(run({false, 0, false, true}), {10, 8, 5});
+  Expect<int32_t>(run({true, 0, true, true}), {15, 5, 1});
+}
+
+TEST(Lrn, SumsSquaresOfNeighbours) {
+  const Tensor x = Tensor::Of<float>({1, 4}, {1, 2, 3, 4});
+  Expect<float>(Compute<float>(LrnProblem{1, 1, 1, 1}, {x}, {1, 4}),
+                {1.0f / 6, 2.0f / 15, 3.0f / 30, 4.0f / 26});
+}
+
+TEST(Bitcast, KeepsTheBytes) {
+  const Tensor x = Tensor::Of<int32_t>({2}, {0x04030201, -1});
+  const Tensor bytes = Compute<uint8_t>(BitcastProblem{}, {x}, {2, 4});
+  Expect<uint8_t>(bytes, {1, 2, 3, 4, 255, 255, 255, 255});
+  Expect<int32_t>(Compute<int32_t>(BitcastProblem{}, {bytes}, {2}), {0x04030201, -1});
+}
+
+TEST(Data, IndicesOutOfRangeAreErrors) {
+  const Tensor x = Tensor::Of<float>({4}, {1, 2, 3, 4});
+  const Tensor good = Tensor::Of<int32_t>({2, 1}, {0, 3});
+  const Tensor bad = Tensor::Of<int32_t>({2, 1}, {0, 4});
+  const Tensor updates = Tensor::Of<float>({2}, {1, 2});
+  auto check = [](const auto& problem, const std::vector<Tensor>& tensors) {
+    std::vector<ConstArray> in;
+    for (const Tensor& t : tensors) in.push_back(In(t));
+    return std::string(CheckData(problem, in).message());
+  };
+  EXPECT_EQ(check(GatherProblem{}, {x, good}), "");
+  EXPECT_EQ(check(GatherProblem{}, {x, bad}), "index 4 is not in [0, 4)");
+  EXPECT_EQ(check(GatherNdProblem{}, {x, bad}), "index 4 is not in [0, 4)");
+  EXPECT_EQ(check(ScatterNdProblem{}, {x, good, updates}), "");
+  EXPECT_EQ(check(ScatterNdProblem{}, {x, bad, updates}), "index 4 is not in [0, 4)");
+  const Tensor image = Tensor::Of<float>({1, 1, 1, 1}, {1});
+  const Tensor box = Tensor::Of<float>({1, 4}, {0, 0, kInf, 1});
+  EXPECT_EQ(check(CropAndResizeProblem{}, {image, box, Tensor::Of<int32_t>({1}, {0})}),
+            "box 0 has a corner that is not finite");
+  EXPECT_EQ(check(CropAndResizeProblem{}, {image, box, Tensor::Of<int32_t>({1}, {1})}),
+            "index 1 is not in [0, 1)");
 }
 
 TEST(TopK, TiesGoToTheLowerIndex) {

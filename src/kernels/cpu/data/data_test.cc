@@ -1,11 +1,13 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 #include "kernels/cpu/data/copy.h"
 #include "kernels/cpu/data/gather.h"
 #include "kernels/cpu/data/pad.h"
+#include "kernels/cpu/data/scatter.h"
 #include "kernels/cpu/strides.h"
 #include "kernels/cpu/test_util.h"
 
@@ -170,13 +172,13 @@ TEST(Pad, EveryMode) {
 
 TEST(Gather, AlongAnAxisAndByTuples) {
   const std::vector<float> params = Iota<float>(2 * 4 * 3);
-  const std::vector<int32_t> indices = {3, 0, -1, 4};
+  const std::vector<int32_t> indices = {3, 0, 1, 1};
   GatherProblem problem = GatherOperation::Along({2, 4, 3}, {4}, 1, 0);
   problem.slice_bytes *= 4;
   const std::vector<float> y = RunOperation<float>(GatherOperation::Make(problem).value(),
                                                    {params.data(), indices.data()}, 2 * 4 * 3);
-  EXPECT_EQ(y, (std::vector<float>{10, 11, 12, 1,  2,  3,  0, 0, 0, 0, 0, 0,
-                                   22, 23, 24, 13, 14, 15, 0, 0, 0, 0, 0, 0}));
+  EXPECT_EQ(y, (std::vector<float>{10, 11, 12, 1,  2,  3,  4,  5,  6,  4,  5,  6,
+                                   22, 23, 24, 13, 14, 15, 16, 17, 18, 16, 17, 18}));
 
   // One batch dimension: each row picks from its own.
   const std::vector<int64_t> rows = {1, 2, 0, 3};
@@ -187,12 +189,63 @@ TEST(Gather, AlongAnAxisAndByTuples) {
       RunOperation<float>(GatherOperation::Make(batched).value(), {params.data(), rows.data()}, 12),
       (std::vector<float>{4, 5, 6, 7, 8, 9, 13, 14, 15, 22, 23, 24}));
 
-  const std::vector<int32_t> tuples = {1, 2, 0, 0, 1, 4};
+  const std::vector<int32_t> tuples = {1, 2, 0, 0, 1, 0};
   GatherProblem nd = GatherOperation::Nd({2, 4, 3}, {3, 2}, 0);
   nd.slice_bytes *= 4;
   EXPECT_EQ(
       RunOperation<float>(GatherOperation::Make(nd).value(), {params.data(), tuples.data()}, 9),
-      (std::vector<float>{19, 20, 21, 1, 2, 3, 0, 0, 0}));
+      (std::vector<float>{19, 20, 21, 1, 2, 3, 13, 14, 15}));
+}
+
+// An index out of range fails the run and nothing outside of the operands is touched.
+TEST(Gather, RefusesIndicesOutOfRange) {
+  const std::vector<float> params = Iota<float>(12);
+  std::vector<float> y(6);
+  void* output = y.data();
+  const std::unique_ptr<Executor> executor = MakeTbbExecutor(2);
+  GatherProblem problem = GatherOperation::Along({4, 3}, {2}, 0, 0);
+  problem.slice_bytes *= 4;
+  const GatherOperation gather = GatherOperation::Make(problem).value();
+  for (const int32_t bad : {-1, 4, std::numeric_limits<int32_t>::max()}) {
+    const int32_t indices[] = {0, bad};
+    const void* inputs[] = {params.data(), indices};
+    const Status status = gather.Run({inputs, {&output, 1}, nullptr}, *executor);
+    EXPECT_EQ(status.message(), "an index is out of range of axes of 4");
+  }
+}
+
+TEST(Scatter, UpdatesAndSumsInOrder) {
+  const std::vector<float> x = {1, 2, 3, 4, 5, 6};
+  const std::vector<int64_t> indices = {2, 0, 2};
+  const std::vector<float> updates = {10, 20, 30, 40, 50, 60};
+  ScatterProblem problem;
+  problem.index_dtype = DType::kInt64;
+  problem.x = {3, 2};
+  problem.tuples = 3;
+  auto run = [&](Scatter kind) {
+    problem.kind = kind;
+    return RunOperation<float>(ScatterOperation::Make(problem).value(),
+                               {x.data(), indices.data(), updates.data()}, 6);
+  };
+  EXPECT_EQ(run(Scatter::kUpdate), (std::vector<float>{30, 40, 3, 4, 50, 60}));
+  EXPECT_EQ(run(Scatter::kAdd), (std::vector<float>{31, 42, 3, 4, 65, 86}));
+  EXPECT_EQ(run(Scatter::kMax), (std::vector<float>{30, 40, 3, 4, 50, 60}));
+}
+
+TEST(Scatter, RefusesIndicesOutOfRange) {
+  const std::vector<float> x = {1, 2, 3};
+  const float update = 7;
+  ScatterProblem problem;
+  problem.x = {3};
+  const ScatterOperation scatter = ScatterOperation::Make(problem).value();
+  const std::unique_ptr<Executor> executor = MakeTbbExecutor(1);
+  std::vector<float> y(3);
+  void* output = y.data();
+  for (const int32_t bad : {-1, 3}) {
+    const void* inputs[] = {x.data(), &bad, &update};
+    const Status status = scatter.Run({inputs, {&output, 1}, nullptr}, *executor);
+    EXPECT_EQ(status.message(), fmt::format("index {} is not in [0, 3)", bad));
+  }
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
 #include "kernels/cpu/data/gather.h"
 
+#include <fmt/ranges.h>
+
+#include <atomic>
 #include <cstring>
 
 namespace graft::cpu {
@@ -47,7 +50,7 @@ GatherProblem GatherOperation::Nd(const Dims& params, const Dims& indices, int64
 }
 
 template <class Index>
-void GatherOperation::RunSlices(Range slices, const Buffers& buffers) const {
+bool GatherOperation::RunSlices(Range slices, const Buffers& buffers) const {
   const GatherProblem& p = problem_;
   const std::byte* params = static_cast<const std::byte*>(buffers.inputs[0]);
   const Index* indices = static_cast<const Index*>(buffers.inputs[1]);
@@ -59,32 +62,32 @@ void GatherOperation::RunSlices(Range slices, const Buffers& buffers) const {
     const int64_t position = slice / p.tuples;  // batch · outer + o
     const Index* index = indices + (position / p.outer * p.tuples + tuple) * depth;
     int64_t offset = 0;
-    bool inside = true;
-    for (int64_t k = 0; k < depth && inside; ++k) {
-      inside = index[k] >= 0 && index[k] < p.dims[k];
-      offset = offset * p.dims[k] + (inside ? index[k] : 0);
+    for (int64_t k = 0; k < depth; ++k) {
+      if (index[k] < 0 || index[k] >= p.dims[k]) return false;
+      offset = offset * p.dims[k] + index[k];
     }
-    if (inside) {
-      std::memcpy(y, params + (position * volume + offset) * p.slice_bytes, p.slice_bytes);
-    } else {
-      std::memset(y, 0, p.slice_bytes);
-    }
+    std::memcpy(y, params + (position * volume + offset) * p.slice_bytes, p.slice_bytes);
   }
+  return true;
 }
 
-void GatherOperation::Run(const Buffers& buffers, Executor& executor) const {
+Status GatherOperation::Run(const Buffers& buffers, Executor& executor) const {
   const int64_t slices = problem_.batches * problem_.outer * problem_.tuples;
-  if (slices == 0 || problem_.slice_bytes == 0) return;
+  if (slices == 0) return OkStatus();
   const int64_t work = slices * std::max<int64_t>(problem_.slice_bytes / 4, 1);
   const int64_t tasks = std::min(slices, TaskCount(work, executor));
+  std::atomic<bool> inside = true;
   executor.ParallelFor(tasks, [&](int64_t task, int) {
     const Range range = Part(slices, tasks, task);
-    if (problem_.index_dtype == DType::kInt32) {
-      RunSlices<int32_t>(range, buffers);
-    } else {
-      RunSlices<int64_t>(range, buffers);
-    }
+    const bool all = problem_.index_dtype == DType::kInt32 ? RunSlices<int32_t>(range, buffers)
+                                                           : RunSlices<int64_t>(range, buffers);
+    if (!all) inside.store(false, std::memory_order_relaxed);
   });
+  if (!inside) {
+    return InvalidArgumentError("an index is out of range of axes of {}",
+                                fmt::join(problem_.dims, " and "));
+  }
+  return OkStatus();
 }
 
 }  // namespace graft::cpu

@@ -12,8 +12,8 @@ namespace graft::cpu {
 
 // For each batch b, each outer position o and each index tuple i of the batch:
 //   y[b, o, i, :] = params[b, o, tuple_i, :],
-// where a tuple holds one index for each of `dims` and an index out of range gives zeros. Gather
-// along an axis has tuples of one; GatherNd has no outer positions.
+// where a tuple holds one index for each of `dims`. Gather along an axis has tuples of one;
+// GatherNd has no outer positions.
 struct GatherProblem {
   int64_t batches = 1;
   int64_t outer = 1;
@@ -33,11 +33,13 @@ class GatherOperation {
   static GatherProblem Nd(const Dims& params, const Dims& indices, int64_t batch_dims);
 
   size_t scratch_bytes(int) const { return 0; }
-  void Run(const Buffers& buffers, Executor& executor) const;
+  // kInvalidArgument for an index out of range.
+  Status Run(const Buffers& buffers, Executor& executor) const;
 
  private:
+  // False when an index is out of range.
   template <class Index>
-  void RunSlices(Range slices, const Buffers& buffers) const;
+  bool RunSlices(Range slices, const Buffers& buffers) const;
 
   GatherProblem problem_;
 };

@@ -53,15 +53,15 @@ void BilinearEach(const ResizeRow& row) {
   }
 }
 
-ResizeLoop FindLoop(DType dtype) {
+}  // namespace
+
+ResizeLoop BilinearLoop(DType dtype) {
   if (dtype == DType::kFloat32) return F32ResizeLoop();
   return WithType(dtype, []<class T>(T) -> ResizeLoop { return BilinearEach<T>; });
 }
 
-}  // namespace
-
 bool ResizeOperation::Supports(bool bilinear, DType dtype) {
-  return bilinear ? FindLoop(dtype) != nullptr : IsNumeric(dtype);
+  return bilinear ? BilinearLoop(dtype) != nullptr : IsNumeric(dtype);
 }
 
 Result<ResizeOperation> ResizeOperation::Make(const ResizeProblem& p) {
@@ -71,7 +71,7 @@ Result<ResizeOperation> ResizeOperation::Make(const ResizeProblem& p) {
   if (CountElements(p.x) == 0 && CountElements(p.y) > 0) {
     return InvalidArgumentError("an image without pixels resized to {}x{}", p.y[1], p.y[2]);
   }
-  if (p.bilinear) operation.loop_ = FindLoop(p.dtype);
+  if (p.bilinear) operation.loop_ = BilinearLoop(p.dtype);
   const std::vector<int64_t> strides = RowMajorStrides(p.x, p.x_row_stride);
   operation.image_stride_ = strides[0];
   operation.rows_ = MakeTaps(p, p.x[1], p.y[1], strides[1]);

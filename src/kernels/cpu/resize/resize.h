@@ -43,6 +43,8 @@ struct ResizeRow {
 using ResizeLoop = void (*)(const ResizeRow& row);
 // The vectorised bilinear loop over f32 images for this processor.
 ResizeLoop F32ResizeLoop();
+// The bilinear loop over images of the dtype; null where there is none.
+ResizeLoop BilinearLoop(DType dtype);
 
 class ResizeOperation {
  public:
