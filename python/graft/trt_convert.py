@@ -103,6 +103,17 @@ def _check_segment_size(size):
     return size
 
 
+def _engine_options(params):
+    """The converter's options that both interfaces have."""
+    return {
+        "minimum-segment-size": _check_segment_size(params.minimum_segment_size),
+        "precision-mode": _check_precision(params.precision_mode, params.use_calibration),
+        "max-workspace-size-bytes": params.max_workspace_size_bytes,
+        "maximum-cached-engines": params.maximum_cached_engines,
+        "use-calibration": False,
+    }
+
+
 def _convert_graph_def(graph_def, inputs, outputs, denied, options):
     """Runs the converter. inputs: (tensor name, dtype enum, dims with -1 or None) of each feed. Gives GraphDef and report."""
     request = dict(options)
@@ -203,9 +214,17 @@ class TrtGraphConverter:
             raise ValueError("When is_dynamic_op==False max_batch_size should be an integer")
         if is_dynamic_op and max_batch_size is not None:
             _log.warning("When is_dynamic_op==True max_batch_size should be None")
-        precision = _check_precision(precision_mode, use_calibration)
-        if not use_function_backup and use_calibration and precision == TrtPrecisionMode.INT8:
+        if not use_function_backup and use_calibration and precision_mode.upper() == "INT8":
             raise ValueError("Calibration requires enabling fallback to TF function execution.")
+        options = _engine_options(
+            TrtConversionParams(
+                max_workspace_size_bytes,
+                precision_mode,
+                minimum_segment_size,
+                maximum_cached_engines,
+                use_calibration,
+            )
+        )
         del session_config, cached_engine_batches
         self._input_saved_model_dir = input_saved_model_dir
         self._input_saved_model_tags = input_saved_model_tags or [
@@ -218,13 +237,9 @@ class TrtGraphConverter:
         self._input_graph_def = input_graph_def
         self._denied = [self._node_name(n) for n in (nodes_denylist or nodes_blacklist or [])]
         self._options = {
-            "minimum-segment-size": _check_segment_size(minimum_segment_size),
-            "precision-mode": precision,
-            "max-workspace-size-bytes": max_workspace_size_bytes,
-            "maximum-cached-engines": maximum_cached_engines,
+            **options,
             "max-batch-size": max_batch_size or 1,
             "static-engine": not is_dynamic_op,
-            "use-calibration": False,
         }
         self._converted = False
         self._converted_graph_def = None
@@ -331,13 +346,14 @@ class TrtGraphConverterV2:
             )
         if input_saved_model_dir is None:
             raise ValueError("Must specify input_saved_model_dir")
-        if conversion_params is not None:
-            max_workspace_size_bytes = conversion_params.max_workspace_size_bytes
-            precision_mode = conversion_params.precision_mode
-            minimum_segment_size = conversion_params.minimum_segment_size
-            maximum_cached_engines = conversion_params.maximum_cached_engines
-            use_calibration = conversion_params.use_calibration
-            allow_build_at_runtime = conversion_params.allow_build_at_runtime
+        params = conversion_params or TrtConversionParams(
+            max_workspace_size_bytes,
+            precision_mode,
+            minimum_segment_size,
+            maximum_cached_engines,
+            use_calibration,
+            allow_build_at_runtime,
+        )
         strategy = dynamic_shape_profile_strategy or PROFILE_STRATEGY_RANGE
         known = [s.lower() for s in supported_profile_strategies()]
         if strategy.lower() not in known:
@@ -354,14 +370,10 @@ class TrtGraphConverterV2:
             input_saved_model_signature_key or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
         )
         self._options = {
-            "minimum-segment-size": _check_segment_size(minimum_segment_size),
-            "precision-mode": _check_precision(precision_mode, use_calibration),
-            "max-workspace-size-bytes": max_workspace_size_bytes,
-            "maximum-cached-engines": maximum_cached_engines,
+            **_engine_options(params),
             "profile-strategy": strategy.lower() if use_dynamic_shape else "",
-            "allow-build-at-runtime": bool(allow_build_at_runtime),
+            "allow-build-at-runtime": bool(params.allow_build_at_runtime),
             "static-engine": True,
-            "use-calibration": False,
         }
         self._converted_func = None
         self._built = False

@@ -6,6 +6,7 @@
 #include "convert/convert_model.h"
 #include "convert/environment.h"
 #include "plan/plan_file.h"
+#include "tf/endpoint.h"
 #include "tf/inline.h"
 #include "tf/opdefs.h"
 #include "tf/tidy.h"
@@ -99,37 +100,6 @@ class Options {
   Status status_;
 };
 
-// Every output of the nodes that nobody reads.
-Result<std::vector<std::string>> Unread(const tf::GraphDef& graph) {
-  std::set<std::string, std::less<>> read;
-  for (const tf::NodeDef& node : graph.nodes) {
-    for (const std::string& input : node.inputs) {
-      GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(input));
-      read.emplace(ref.node);
-    }
-  }
-  std::vector<std::string> tensors;
-  for (const tf::NodeDef& node : graph.nodes) {
-    if (read.contains(node.name) || tf::FindOp(node.op) == nullptr) continue;
-    GRAFT_ASSIGN_OR_RETURN(const std::vector<DType> types, tf::OutputTypes(node));
-    for (size_t i = 0; i < types.size(); ++i)
-      tensors.push_back(tf::TensorName(node.name, static_cast<int>(i)));
-  }
-  return tensors;
-}
-
-Result<std::vector<importer::GraphInput>> Placeholders(const tf::GraphDef& graph) {
-  std::vector<importer::GraphInput> inputs;
-  for (const tf::NodeDef& node : graph.nodes) {
-    if (node.op != "Placeholder") continue;
-    GRAFT_ASSIGN_OR_RETURN(const DType dtype, node.Attr<DType>("dtype"));
-    const tf::AttrValue* attr = node.FindAttr("shape");
-    const tf::Shape* shape = attr == nullptr ? nullptr : attr->get<tf::Shape>();
-    inputs.push_back({node.name, dtype, shape == nullptr ? tf::Shape::Unknown() : *shape});
-  }
-  return inputs;
-}
-
 std::string WithReports(const ModelReport& report, bool detailed) {
   Json json = Json::parse(ToJson(report));
   json["old_report"] = partition::OldReport(report.convert.left_out);
@@ -192,10 +162,12 @@ Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
     input.tensor = tf::CanonicalTensor(input.tensor);
   for (std::string& output : request.outputs) output = tf::CanonicalTensor(output);
   if (request.inputs.empty()) {
-    GRAFT_ASSIGN_OR_RETURN(request.inputs, Placeholders(graph));
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<tf::Endpoint> inputs, tf::DefaultInputs(graph));
+    for (const tf::Endpoint& e : inputs) request.inputs.push_back({e.tensor, e.dtype, e.shape});
   }
   if (request.outputs.empty()) {
-    GRAFT_ASSIGN_OR_RETURN(request.outputs, Unread(graph));
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<tf::Endpoint> outputs, tf::DefaultOutputs(graph));
+    for (const tf::Endpoint& e : outputs) request.outputs.push_back(e.tensor);
   }
   std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
   request.convert.build.cache = cache.get();

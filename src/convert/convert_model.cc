@@ -181,6 +181,16 @@ Result<ModelReport> ConvertModel(const ModelOptions& options) {
   return ModelConverter(options).Run();
 }
 
+namespace {
+
+nlohmann::ordered_json Tactics(const TuneReport& tune) {
+  return {{"tactics_measured", tune.measured},
+          {"tactics_remembered", tune.remembered},
+          {"tactics_estimated", tune.estimated}};
+}
+
+}  // namespace
+
 std::string ToJson(const ModelReport& report) {
   const ConvertReport& r = report.convert;
   const StageTimes& s = r.seconds;
@@ -204,6 +214,7 @@ std::string ToJson(const ModelReport& report) {
       {"peak_rss_bytes", report.peak_rss_bytes},
       {"plan_bytes", report.plan_bytes},
   };
+  if (report.plan_bytes > 0) json["plan"] = Tactics(report.plan_tune);
   for (const partition::LeftOut& node : r.unconverted) {
     json["unconverted"].push_back({{"op", node.op}, {"name", node.name}, {"reason", node.reason}});
   }
@@ -212,10 +223,8 @@ std::string ToJson(const ModelReport& report) {
                                    {"nodes", e.nodes},
                                    {"inputs", e.inputs},
                                    {"outputs", e.outputs},
-                                   {"plan_bytes", e.plan_bytes},
-                                   {"tactics_measured", e.tune.measured},
-                                   {"tactics_remembered", e.tune.remembered},
-                                   {"tactics_estimated", e.tune.estimated}});
+                                   {"plan_bytes", e.plan_bytes}});
+    json["engine_list"].back().update(Tactics(e.tune));
   }
   return json.dump(2) + "\n";
 }

@@ -15,7 +15,8 @@ Result<int> FindBinding(std::string_view what, const std::vector<std::string>& n
     if (names[i] == fmt::format("{}:0", name) || fmt::format("{}:0", names[i]) == name)
       return static_cast<int>(i);
   }
-  return NotFoundError("no {} is called {}: there is {}", what, name, fmt::join(names, ", "));
+  return InvalidArgumentError("no {} is called {}: there is {}", what, name,
+                              fmt::join(names, ", "));
 }
 
 }  // namespace

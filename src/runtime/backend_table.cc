@@ -25,8 +25,8 @@ Result<Backend*> FindBackend(std::string_view name) {
   for (const Row& row : kBackends) {
     if (row.name == name) return &row.backend();
   }
-  return NotFoundError("no backend is called {}: there is {}", name,
-                       fmt::join(BackendNames(), ", "));
+  return InvalidArgumentError("no backend is called {}: there is {}", name,
+                              fmt::join(BackendNames(), ", "));
 }
 
 std::vector<std::string_view> BackendNames() {

@@ -11,7 +11,9 @@ namespace graft {
 Result<std::shared_ptr<const Engine>> LoadEngine(const FileBytes& bytes,
                                                  const LoadOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(Plan plan, ReadPlan(bytes, options.plan));
-  GRAFT_ASSIGN_OR_RETURN(Backend * backend, FindBackend(plan.backend));
+  const Result<Backend*> found = FindBackend(plan.backend);
+  if (!found.ok()) return NotFoundError("the plan's backend: {}", found.status().message());
+  Backend* const backend = *found;
   const Hash128 content = plan.content;
   return EngineRegistry::Global().FindOrCreate(content, backend->name(), [&] {
     Result<std::shared_ptr<const Engine>> engine =

@@ -20,9 +20,6 @@ constexpr char kSavedModelFile[] = "saved_model.pb";
 constexpr char kPredictMethod[] = "tensorflow/serving/predict";
 
 // Ops whose output nobody reading is no sign of a result.
-constexpr std::string_view kNeverOutputs[] = {"Const",  "NoOp",  "Placeholder",
-                                              "Assert", "Print", "PrintV2"};
-
 // The text of an input or output option: a name and, perhaps, a shape.
 struct Named {
   std::string name;  // a key or a tensor name
@@ -179,39 +176,9 @@ class Loader {
       if (key == name || CanonicalTensor(info.name) == CanonicalTensor(name))
         return SignatureEndpoint(key, info);
     }
-    return TensorEndpoint(CanonicalTensor(name));
-  }
-
-  Result<Endpoint> TensorEndpoint(const std::string& tensor) const {
-    Result<TensorRef> ref = ParseTensorName(tensor);
-    if (!ref.ok() || ref->is_control())
-      return InvalidArgumentError("'{}' is no tensor name", tensor);
-    const auto& nodes = model_.whole.graph.nodes;
-    const auto node = std::ranges::find(nodes, ref->node, &NodeDef::name);
-    if (node == nodes.end())
-      return InvalidArgumentError("{}: no node '{}' in the graph", spec_.path, ref->node);
-    Endpoint endpoint{tensor, tensor, DType::kInvalid, ShapeOf(*node, ref->index)};
-    if (FindOp(node->op) != nullptr) {
-      GRAFT_ASSIGN_OR_RETURN(const std::vector<DType> types, OutputTypes(*node));
-      if (static_cast<size_t>(ref->index) >= types.size()) {
-        return InvalidArgumentError("{}: {} has {} outputs", tensor, node->op, types.size());
-      }
-      endpoint.dtype = types[static_cast<size_t>(ref->index)];
-    }
+    Result<Endpoint> endpoint = FindEndpoint(model_.whole.graph, CanonicalTensor(name));
+    if (!endpoint.ok()) return endpoint.status().WithContext(spec_.path);
     return endpoint;
-  }
-
-  // What the node's own attributes tell of its output's shape.
-  static Shape ShapeOf(const NodeDef& node, int output) {
-    if (node.op == "Placeholder") {
-      const AttrValue* shape = node.FindAttr("shape");
-      if (shape != nullptr && shape->get<Shape>() != nullptr) return *shape->get<Shape>();
-    }
-    const AttrValue* shapes = node.FindAttr("_output_shapes");
-    const std::vector<Shape>* list = shapes ? shapes->list<Shape>() : nullptr;
-    return list != nullptr && static_cast<size_t>(output) < list->size()
-               ? (*list)[static_cast<size_t>(output)]
-               : Shape::Unknown();
   }
 
   Status ChooseOutputs() {
@@ -226,33 +193,11 @@ class Loader {
       GRAFT_ASSIGN_OR_RETURN(Endpoint endpoint, SignatureEndpoint(key, info));
       model_.outputs.push_back(std::move(endpoint));
     }
-    if (model_.outputs.empty()) GRAFT_RETURN_IF_ERROR(GuessOutputs());
+    if (model_.outputs.empty()) {
+      GRAFT_ASSIGN_OR_RETURN(model_.outputs, DefaultOutputs(model_.whole.graph));
+    }
     if (model_.outputs.empty())
       return InvalidArgumentError("{}: the model has no outputs; name them", spec_.path);
-    return OkStatus();
-  }
-
-  // All outputs of the nodes that nothing reads.
-  Status GuessOutputs() {
-    std::unordered_set<std::string_view> read;
-    for (const NodeDef& node : model_.whole.graph.nodes) {
-      for (const std::string& input : node.inputs) {
-        GRAFT_ASSIGN_OR_RETURN(const TensorRef ref, ParseTensorName(input));
-        read.insert(ref.node);
-      }
-    }
-    for (const NodeDef& node : model_.whole.graph.nodes) {
-      if (read.contains(node.name) || FindOp(node.op) == nullptr ||
-          std::ranges::find(kNeverOutputs, node.op) != std::end(kNeverOutputs)) {
-        continue;
-      }
-      GRAFT_ASSIGN_OR_RETURN(const std::vector<DType> types, OutputTypes(node));
-      for (size_t i = 0; i < types.size(); ++i) {
-        GRAFT_ASSIGN_OR_RETURN(Endpoint endpoint,
-                               TensorEndpoint(TensorName(node.name, static_cast<int>(i))));
-        model_.outputs.push_back(std::move(endpoint));
-      }
-    }
     return OkStatus();
   }
 
@@ -280,12 +225,12 @@ class Loader {
   Status GuessInputs() {
     GRAFT_ASSIGN_OR_RETURN(const std::vector<bool> needed,
                            Needed(model_.whole.graph, Nodes(model_.outputs)));
+    GRAFT_ASSIGN_OR_RETURN(model_.inputs, DefaultInputs(model_.whole.graph));
+    std::unordered_set<std::string_view> read;
     for (size_t i = 0; i < needed.size(); ++i) {
-      const NodeDef& node = model_.whole.graph.nodes[i];
-      if (!needed[i] || node.op != "Placeholder") continue;
-      GRAFT_ASSIGN_OR_RETURN(Endpoint endpoint, TensorEndpoint(node.name));
-      model_.inputs.push_back(std::move(endpoint));
+      if (needed[i]) read.insert(model_.whole.graph.nodes[i].name);
     }
+    std::erase_if(model_.inputs, [&](const Endpoint& e) { return !read.contains(e.tensor); });
     return OkStatus();
   }
 

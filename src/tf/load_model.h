@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "tf/endpoint.h"
 #include "tf/freeze.h"
 #include "tf/graph_def.h"
 #include "tf/inline.h"
@@ -29,14 +30,6 @@ struct ModelSpec {
 };
 
 enum class ModelKind { kFrozenGraph, kSavedModel, kMetaGraph };
-
-// One input or output of a model.
-struct Endpoint {
-  std::string key;     // the signature's key; the tensor name where there is no signature
-  std::string tensor;  // of the main graph: "a", "a:1"
-  DType dtype = DType::kInvalid;
-  Shape shape;
-};
 
 struct LoadedModel {
   ModelKind kind = ModelKind::kFrozenGraph;

@@ -238,6 +238,26 @@ def test_what_the_model_lacks_is_wrong_usage(v1_saved_model, out, arguments, tex
     assert list(out.iterdir()) == []
 
 
+def test_an_unknown_backend_is_wrong_usage(frozen_graph, out):
+    said = graft("convert", frozen_graph, "--backend", "tpu", "--plan", out / "p", expect=USAGE)
+    assert "tpu" in said and "reference" in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--input", "picture=image.npy"],
+        ["run", "--random", 1, "--shapes", "picture:1x16x16x3"],
+        ["bench", "--shapes", "picture:1x16x16x3"],
+    ],
+    ids=["run --input", "run --shapes", "bench"],
+)
+def test_an_unknown_input_is_wrong_usage(plan, arguments):
+    command, *options = arguments
+    said = graft(command, plan, *options, expect=USAGE)
+    assert "picture" in said and "image" in said
+
+
 def test_malformed_shapes_are_wrong_usage(frozen_graph, out):
     said = graft(
         "convert", frozen_graph, "--shapes", "image:1xx", "--plan", out / "p", expect=USAGE
