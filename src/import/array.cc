@@ -1,4 +1,4 @@
-// Joining, gathering, padding, repeating.
+// Joining, padding, repeating.
 #include <algorithm>
 
 #include "base/half.h"
@@ -14,11 +14,6 @@ Outcome ConcatOperands(NodeContext& ctx, int first, int count, int axis_operand)
   for (int i = first; i < first + count; ++i) operands.push_back(ctx.operand(i));
   if (count == 1) return ctx.SetOutput(0, operands[0]);
   return ctx.Output(ctx.Emit(ir::ConcatAttributes{.axis = axis}, std::move(operands)));
-}
-
-Outcome EmitGather(NodeContext& ctx, int64_t axis, int64_t batch_dims) {
-  return ctx.Output(ctx.Emit(ir::GatherAttributes{.axis = axis, .batch_dims = batch_dims},
-                             {ctx.operand(0), ctx.operand(1)}));
 }
 
 // [rank, 2] of before and after.
@@ -79,20 +74,6 @@ Outcome ImportPack(NodeContext& ctx) {
   }
   if (operands.size() == 1) return ctx.SetOutput(0, operands[0]);
   return ctx.Output(ctx.Emit(ir::ConcatAttributes{.axis = axis}, std::move(operands)));
-}
-
-Outcome ImportGather(NodeContext& ctx) { return EmitGather(ctx, 0, 0); }
-
-Outcome ImportGatherV2(NodeContext& ctx) {
-  GRAFT_ASSIGN_OR_RETURN(const int64_t axis, ctx.AxisOperand(2, ctx.rank(0)));
-  GRAFT_ASSIGN_OR_RETURN(int64_t batch_dims, ctx.Attr<int64_t>("batch_dims"));
-  if (batch_dims < 0) batch_dims += ctx.rank(1);
-  return EmitGather(ctx, axis, batch_dims);
-}
-
-Outcome ImportGatherNd(NodeContext& ctx) {
-  return ctx.Output(
-      ctx.Emit(ir::GatherNdAttributes{.batch_dims = 0}, {ctx.operand(0), ctx.operand(1)}));
 }
 
 // indices, depth, on_value, off_value

@@ -1,10 +1,18 @@
 // Images: resizing, and moves between space, depth and batch.
-#include <numeric>
+#include <algorithm>
+#include <utility>
 
 #include "import/layout.h"
 
 namespace graft::importer {
 namespace {
+
+constexpr std::pair<std::string_view, ir::ResizeMode> kResizes[] = {
+    {"ResizeArea", ir::ResizeMode::kArea},
+    {"ResizeBicubic", ir::ResizeMode::kBicubic},
+    {"ResizeBilinear", ir::ResizeMode::kBilinear},
+    {"ResizeNearestNeighbor", ir::ResizeMode::kNearest},
+};
 
 // The blocks of SpaceToBatchND and BatchToSpaceND, and what is added to or cut off each spatial
 // axis.
@@ -15,11 +23,10 @@ struct Blocks {
   int64_t product = 1;
 };
 
-// x, block_shape, paddings or crops
-Accepted<Blocks> ReadBlocks(const NodeContext& ctx) {
-  Blocks blocks;
-  GRAFT_ASSIGN_OR_RETURN(blocks.sizes, ctx.Integers(1));
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> edges, ctx.Integers(2));
+// Blocks of `sizes`; operand `edges_operand` holds the paddings or crops.
+Accepted<Blocks> ReadBlocks(const NodeContext& ctx, std::vector<int64_t> sizes, int edges_operand) {
+  Blocks blocks{.sizes = std::move(sizes)};
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> edges, ctx.Integers(edges_operand));
   const size_t spatial = blocks.sizes.size();
   if (edges.size() != 2 * spatial || static_cast<int>(spatial) >= ctx.rank(0))
     return Refuse("block_shape of {} entries for input {}", spatial, ToString(ctx.shape(0)));
@@ -35,51 +42,15 @@ Accepted<Blocks> ReadBlocks(const NodeContext& ctx) {
   return blocks;
 }
 
-}  // namespace
-
-Outcome ImportResize(NodeContext& ctx) {
-  if (ctx.rank(0) != 4) return Refuse("images {}: must have rank 4", ToString(ctx.shape(0)));
-  GRAFT_ASSIGN_OR_RETURN(std::vector<ir::Dim> size, ctx.Dims(1));
-  if (size.size() != 2) return Refuse("size of {} entries", size.size());
-  GRAFT_ASSIGN_OR_RETURN(const bool align_corners, ctx.Attr<bool>("align_corners"));
-  GRAFT_ASSIGN_OR_RETURN(const bool half_pixel_centers, ctx.Attr<bool>("half_pixel_centers"));
-  if (align_corners && half_pixel_centers)
-    return Refuse("align_corners and half_pixel_centers exclude each other");
-  return ctx.Output(ctx.Emit(
-      ir::ResizeAttributes{.mode = ctx.node().op == "ResizeBilinear" ? ir::ResizeMode::kBilinear
-                                                                     : ir::ResizeMode::kNearest,
-                           .size = std::move(size),
-                           .align_corners = align_corners,
-                           .half_pixel_centers = half_pixel_centers},
-      {ctx.operand(0)}));
-}
-
-Outcome ImportDepthToSpace(NodeContext& ctx) {
-  GRAFT_ASSIGN_OR_RETURN(const int64_t block, ctx.Attr<int64_t>("block_size"));
-  GRAFT_ASSIGN_OR_RETURN(const bool channels_first, ReadChannelsFirst(ctx));
-  const bool to_depth = ctx.node().op == "SpaceToDepth";
+// x, with blocks of block_size on both axes of an image, and its paddings or crops.
+Accepted<Blocks> ReadSquareBlocks(const NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const int64_t size, ctx.Attr<int64_t>("block_size"));
   if (ctx.rank(0) != 4) return Refuse("input {}: must have rank 4", ToString(ctx.shape(0)));
-  if (block < 1 || block > (1 << 15)) return Refuse("block_size {}", block);
-  ir::ValueId x = ctx.operand(0);
-  if (channels_first) {
-    GRAFT_ASSIGN_OR_RETURN(x, ToChannelsLast(ctx, x));
-  }
-  const ir::Shape& shape = ctx.ValueOf(x).shape;
-  auto divides = [](const ir::Dim& size, int64_t by) {
-    return !size.is_constant() || *size.constant() % by == 0;
-  };
-  const bool fits = to_depth ? divides(shape[1], block) && divides(shape[2], block)
-                             : divides(shape[3], block * block);
-  if (!fits) return Refuse("input {} with block_size {}", ToString(ctx.shape(0)), block);
-  GRAFT_ASSIGN_OR_RETURN(
-      x, ctx.Emit(ir::DepthToSpaceAttributes{.block = block, .to_depth = to_depth}, {x}));
-  if (!channels_first) return ctx.SetOutput(0, x);
-  return ctx.Output(ToChannelsFirst(ctx, x));
+  return ReadBlocks(ctx, {size, size}, 1);
 }
 
 // [B, S…, rest…] → pad → [B, S/b, b, …, rest…] → [b…, B, S/b…, rest…] → [B·∏b, S/b…, rest…]
-Outcome ImportSpaceToBatchNd(NodeContext& ctx) {
-  GRAFT_ASSIGN_OR_RETURN(const Blocks blocks, ReadBlocks(ctx));
+Outcome EmitSpaceToBatch(NodeContext& ctx, const Blocks& blocks) {
   const size_t spatial = blocks.sizes.size();
   const int rank = ctx.rank(0);
   ir::PadAttributes pad{.before = ir::Shape(rank, 0), .after = ir::Shape(rank, 0)};
@@ -115,8 +86,7 @@ Outcome ImportSpaceToBatchNd(NodeContext& ctx) {
 }
 
 // [B·∏b, S…, rest…] → [b…, B, S…, rest…] → [B, S, b, …, rest…] → [B, S·b…, rest…] → crop
-Outcome ImportBatchToSpaceNd(NodeContext& ctx) {
-  GRAFT_ASSIGN_OR_RETURN(const Blocks blocks, ReadBlocks(ctx));
+Outcome EmitBatchToSpace(NodeContext& ctx, const Blocks& blocks) {
   const size_t spatial = blocks.sizes.size();
   const ir::Shape shape = ctx.shape(0);
   if (shape[0].is_constant() && *shape[0].constant() % blocks.product != 0)
@@ -146,6 +116,88 @@ Outcome ImportBatchToSpaceNd(NodeContext& ctx) {
   GRAFT_ASSIGN_OR_RETURN(x, ctx.Transpose(x, std::move(permutation), "transpose"));
   GRAFT_ASSIGN_OR_RETURN(x, ctx.Reshape(x, std::move(joined), "space"));
   return ctx.Output(ctx.Emit(std::move(crop), {x}));
+}
+
+}  // namespace
+
+Outcome ImportResize(NodeContext& ctx) {
+  if (ctx.rank(0) != 4) return Refuse("images {}: must have rank 4", ToString(ctx.shape(0)));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<ir::Dim> size, ctx.Dims(1));
+  if (size.size() != 2) return Refuse("size of {} entries", size.size());
+  GRAFT_ASSIGN_OR_RETURN(const bool align_corners, ctx.Attr<bool>("align_corners"));
+  bool half_pixel_centers = false;
+  if (ctx.node().op != "ResizeArea") {
+    GRAFT_ASSIGN_OR_RETURN(half_pixel_centers, ctx.Attr<bool>("half_pixel_centers"));
+  }
+  if (align_corners && half_pixel_centers)
+    return Refuse("align_corners and half_pixel_centers exclude each other");
+  const auto mode = std::find_if(std::begin(kResizes), std::end(kResizes),
+                                 [&](const auto& row) { return row.first == ctx.node().op; });
+  return ctx.Output(ctx.Emit(ir::ResizeAttributes{.mode = mode->second,
+                                                  .size = std::move(size),
+                                                  .align_corners = align_corners,
+                                                  .half_pixel_centers = half_pixel_centers},
+                             {ctx.operand(0)}));
+}
+
+// image, boxes, box_ind, crop_size
+Outcome ImportCropAndResize(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(std::vector<ir::Dim> size, ctx.Dims(3));
+  GRAFT_ASSIGN_OR_RETURN(const std::string method, ctx.Attr<std::string>("method"));
+  GRAFT_ASSIGN_OR_RETURN(const float extrapolation, ctx.Attr<float>("extrapolation_value"));
+  if (method != "bilinear" && method != "nearest") return Refuse("method {}", method);
+  const auto mode = method == "nearest" ? ir::ResizeMode::kNearest : ir::ResizeMode::kBilinear;
+  return ctx.Output(ctx.Emit(
+      ir::CropAndResizeAttributes{
+          .mode = mode, .size = std::move(size), .extrapolation = extrapolation},
+      {ctx.operand(0), ctx.operand(1), ctx.operand(2)}));
+}
+
+Outcome ImportDepthToSpace(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const int64_t block, ctx.Attr<int64_t>("block_size"));
+  GRAFT_ASSIGN_OR_RETURN(const bool channels_first, ReadChannelsFirst(ctx));
+  const bool to_depth = ctx.node().op == "SpaceToDepth";
+  if (ctx.rank(0) != 4) return Refuse("input {}: must have rank 4", ToString(ctx.shape(0)));
+  if (block < 1 || block > (1 << 15)) return Refuse("block_size {}", block);
+  ir::ValueId x = ctx.operand(0);
+  if (channels_first) {
+    GRAFT_ASSIGN_OR_RETURN(x, ToChannelsLast(ctx, x));
+  }
+  const ir::Shape& shape = ctx.ValueOf(x).shape;
+  auto divides = [](const ir::Dim& size, int64_t by) {
+    return !size.is_constant() || *size.constant() % by == 0;
+  };
+  const bool fits = to_depth ? divides(shape[1], block) && divides(shape[2], block)
+                             : divides(shape[3], block * block);
+  if (!fits) return Refuse("input {} with block_size {}", ToString(ctx.shape(0)), block);
+  GRAFT_ASSIGN_OR_RETURN(
+      x, ctx.Emit(ir::DepthToSpaceAttributes{.block = block, .to_depth = to_depth}, {x}));
+  if (!channels_first) return ctx.SetOutput(0, x);
+  return ctx.Output(ToChannelsFirst(ctx, x));
+}
+
+// x, block_shape, paddings
+Outcome ImportSpaceToBatchNd(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> sizes, ctx.Integers(1));
+  GRAFT_ASSIGN_OR_RETURN(const Blocks blocks, ReadBlocks(ctx, std::move(sizes), 2));
+  return EmitSpaceToBatch(ctx, blocks);
+}
+
+Outcome ImportSpaceToBatch(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const Blocks blocks, ReadSquareBlocks(ctx));
+  return EmitSpaceToBatch(ctx, blocks);
+}
+
+// x, block_shape, crops
+Outcome ImportBatchToSpaceNd(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> sizes, ctx.Integers(1));
+  GRAFT_ASSIGN_OR_RETURN(const Blocks blocks, ReadBlocks(ctx, std::move(sizes), 2));
+  return EmitBatchToSpace(ctx, blocks);
+}
+
+Outcome ImportBatchToSpace(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const Blocks blocks, ReadSquareBlocks(ctx));
+  return EmitBatchToSpace(ctx, blocks);
 }
 
 }  // namespace graft::importer

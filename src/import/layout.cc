@@ -31,9 +31,8 @@ Accepted<ir::ValueId> ToChannelsFirst(NodeContext& ctx, ir::ValueId x) {
   return ctx.Transpose(x, std::move(permutation), "channels_first");
 }
 
-Accepted<std::vector<int64_t>> SpatialAttr(const NodeContext& ctx, std::string_view key,
-                                           bool channels_first) {
-  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> all, ctx.AttrList<int64_t>(key));
+Accepted<std::vector<int64_t>> SpatialEntries(std::string_view key, std::vector<int64_t> all,
+                                              bool channels_first) {
   const std::string text = fmt::format("{} [{}]", key, fmt::join(all, ","));
   if (all.size() != 4 && all.size() != 5) return Refuse("{}: must have 4 or 5 entries", text);
   const size_t channel = channels_first ? 1 : all.size() - 1;
@@ -48,6 +47,12 @@ Accepted<std::vector<int64_t>> SpatialAttr(const NodeContext& ctx, std::string_v
     if (v < 1) return Refuse("{}: must be positive", text);
   }
   return all;
+}
+
+Accepted<std::vector<int64_t>> SpatialAttr(const NodeContext& ctx, std::string_view key,
+                                           bool channels_first) {
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> all, ctx.AttrList<int64_t>(key));
+  return SpatialEntries(key, std::move(all), channels_first);
 }
 
 Accepted<Pads> ReadPads(const NodeContext& ctx, const std::vector<ir::Dim>& sizes,

@@ -15,8 +15,11 @@ Accepted<bool> ReadChannelsFirst(const NodeContext& ctx);
 Accepted<ir::ValueId> ToChannelsLast(NodeContext& ctx, ir::ValueId x);
 Accepted<ir::ValueId> ToChannelsFirst(NodeContext& ctx, ir::ValueId x);
 
-// The spatial entries of a list attribute that has one entry for each dimension of the image. The
-// others must be 1.
+// The spatial ones of the entries that `key` has for each dimension of the image. The others must
+// be 1.
+Accepted<std::vector<int64_t>> SpatialEntries(std::string_view key, std::vector<int64_t> all,
+                                              bool channels_first);
+// Those of a list attribute.
 Accepted<std::vector<int64_t>> SpatialAttr(const NodeContext& ctx, std::string_view key,
                                            bool channels_first);
 

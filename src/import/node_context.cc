@@ -52,6 +52,10 @@ std::string NodeContext::OperandName(int i) const {
 
 Accepted<std::vector<ir::Dim>> NodeContext::Dims(int i) {
   if (rank(i) > 1) return Refuse("{} {}: must be a vector", OperandName(i), ToString(shape(i)));
+  if (!value(i).contents && value(i).constant) {
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> integers, Integers(i));
+    return std::vector<ir::Dim>(integers.begin(), integers.end());
+  }
   if (!value(i).contents && !BindHostValues(module_, operands_[i])) {
     return Refuse(
         "The input \"{}\" for {} must be a constant, computed from shapes, or a small integer "
@@ -116,6 +120,19 @@ Accepted<ir::ValueId> NodeContext::EmitPointwise(PointwiseOp op, std::vector<ir:
   for (int k = 0; k < program.inputs; ++k) instruction.operands[k] = k;
   program.Add(instruction);
   return EmitPointwise(std::move(program), std::move(operands));
+}
+
+Accepted<ir::ValueId> NodeContext::Cast(ir::ValueId x, DType dtype, std::string_view part) {
+  if (ValueOf(x).dtype == dtype) return x;
+  PointwiseProgram program{.inputs = 1};
+  program.Add(PointwiseOp::kCast, dtype, 0);
+  return EmitPointwise(std::move(program), {x}, part);
+}
+
+Accepted<ir::ValueId> NodeContext::Scalar(double value, DType dtype, std::string_view part) {
+  PointwiseProgram program;
+  program.Add(PointwiseOp::kConstant, dtype, -1, -1, -1, value);
+  return EmitPointwise(std::move(program), {}, part);
 }
 
 ir::ValueId NodeContext::AddConstant(Tensor tensor, std::string_view part) {

@@ -66,6 +66,9 @@ class NodeContext {
   // One instruction over the operands, with the first operand's dtype.
   Accepted<ir::ValueId> EmitPointwise(PointwiseOp op, std::vector<ir::ValueId> operands,
                                       double p = 0, double q = 0);
+  // x in `dtype`; x itself where it is that already.
+  Accepted<ir::ValueId> Cast(ir::ValueId x, DType dtype, std::string_view part = "");
+  Accepted<ir::ValueId> Scalar(double value, DType dtype, std::string_view part);
   ir::ValueId AddConstant(Tensor tensor, std::string_view part);
   // Nothing is emitted where nothing would change; constants are reshaped in place.
   Accepted<ir::ValueId> Reshape(ir::ValueId x, ir::Shape shape, std::string_view part = "");

@@ -143,6 +143,16 @@ Outcome ImportFusedBatchNorm(NodeContext& ctx) {
   return ctx.SetOutput(0, x);
 }
 
+Outcome ImportLrn(NodeContext& ctx) {
+  ir::LrnAttributes lrn;
+  if (ctx.rank(0) != 4) return Refuse("input {}: must have rank 4", ToString(ctx.shape(0)));
+  GRAFT_ASSIGN_OR_RETURN(lrn.radius, ctx.Attr<int64_t>("depth_radius"));
+  GRAFT_ASSIGN_OR_RETURN(lrn.bias, ctx.Attr<float>("bias"));
+  GRAFT_ASSIGN_OR_RETURN(lrn.alpha, ctx.Attr<float>("alpha"));
+  GRAFT_ASSIGN_OR_RETURN(lrn.beta, ctx.Attr<float>("beta"));
+  return ctx.Output(ctx.Emit(lrn, {ctx.operand(0)}));
+}
+
 Outcome ImportSoftmax(NodeContext& ctx) {
   return ctx.Output(
       ctx.Emit(ir::SoftmaxAttributes{.log = ctx.node().op == "LogSoftmax"}, {ctx.operand(0)}));

@@ -71,9 +71,7 @@ Outcome ImportCast(NodeContext& ctx) {
   if (!IsNumeric(to)) return Refuse("Unsupported tensorflow data type {}", TensorFlowName(to));
   if (to == ctx.dtype(0)) return ctx.SetOutput(0, ctx.operand(0));
   if (truncate && IsFloating(to)) return Refuse("Truncate=true: only rounding casts are supported");
-  PointwiseProgram program{.inputs = 1};
-  program.Add(PointwiseOp::kCast, to, 0);
-  return ctx.Output(ctx.EmitPointwise(std::move(program), {ctx.operand(0)}));
+  return ctx.Output(ctx.Cast(ctx.operand(0), to));
 }
 
 Outcome ImportTruncateDiv(NodeContext& ctx) {

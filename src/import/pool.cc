@@ -2,14 +2,18 @@
 #include "import/layout.h"
 
 namespace graft::importer {
+namespace {
 
-Outcome ImportPool(NodeContext& ctx) {
+// Over windows whose entries, one for each dimension of the input, are `ksize` and `all_strides`.
+Outcome EmitPool(NodeContext& ctx, std::vector<int64_t> ksize, std::vector<int64_t> all_strides) {
   const bool is_3d = ctx.node().op.ends_with("3D");
   if (ctx.rank(0) != (is_3d ? 5 : 4))
     return Refuse("input {}: must have rank {}", ToString(ctx.shape(0)), is_3d ? 5 : 4);
   GRAFT_ASSIGN_OR_RETURN(const bool channels_first, ReadChannelsFirst(ctx));
-  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> window, SpatialAttr(ctx, "ksize", channels_first));
-  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> strides, SpatialAttr(ctx, "strides", channels_first));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> window,
+                         SpatialEntries("ksize", std::move(ksize), channels_first));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> strides,
+                         SpatialEntries("strides", std::move(all_strides), channels_first));
   ir::ValueId x = ctx.operand(0);
   if (channels_first) {
     GRAFT_ASSIGN_OR_RETURN(x, ToChannelsLast(ctx, x));
@@ -29,6 +33,21 @@ Outcome ImportPool(NodeContext& ctx) {
                {x}));
   if (!channels_first) return ctx.SetOutput(0, y);
   return ctx.Output(ToChannelsFirst(ctx, y));
+}
+
+}  // namespace
+
+Outcome ImportPool(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> ksize, ctx.AttrList<int64_t>("ksize"));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> strides, ctx.AttrList<int64_t>("strides"));
+  return EmitPool(ctx, std::move(ksize), std::move(strides));
+}
+
+// input, ksize, strides
+Outcome ImportMaxPoolV2(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> ksize, ctx.Integers(1));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> strides, ctx.Integers(2));
+  return EmitPool(ctx, std::move(ksize), std::move(strides));
 }
 
 }  // namespace graft::importer

@@ -36,19 +36,39 @@ Outcome ImportArgReduce(NodeContext& ctx) {
   GRAFT_ASSIGN_OR_RETURN(const DType dtype, ctx.Attr<DType>("output_type"));
   GRAFT_ASSIGN_OR_RETURN(const int64_t axis, ctx.AxisOperand(1, ctx.rank(0)));
   const auto kind = ctx.node().op == "ArgMax" ? ir::ArgReduceKind::kMax : ir::ArgReduceKind::kMin;
-  return ctx.Output(ctx.Emit(ir::ArgReduceAttributes{.kind = kind, .axis = axis, .dtype = dtype},
-                             {ctx.operand(0)}));
+  // Kernels give these; others are cast from int32.
+  const bool direct = dtype == DType::kInt32 || dtype == DType::kInt64;
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId y,
+                         ctx.Emit(ir::ArgReduceAttributes{.kind = kind,
+                                                          .axis = axis,
+                                                          .dtype = direct ? dtype : DType::kInt32},
+                                  {ctx.operand(0)}, direct ? "" : "index"));
+  return ctx.Output(ctx.Cast(y, dtype));
 }
 
 Outcome ImportTopK(NodeContext& ctx) {
   // sorted=false leaves the order open; sorted is one.
   GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::Dim> k, ctx.Dims(1));
+  GRAFT_ASSIGN_OR_RETURN(const DType index_type, ctx.Attr<DType>("index_type"));
   if (k.size() != 1) return Refuse("k {}: must be a scalar", ToString(ctx.shape(1)));
   GRAFT_ASSIGN_OR_RETURN(const ir::ValueId values,
                          ctx.Emit(ir::TopKAttributes{.k = k[0]}, {ctx.operand(0)}));
-  const ir::ValueId indices = ctx.module().node(ctx.ValueOf(values).producer).outputs[1];
+  const ir::ValueId found = ctx.module().node(ctx.ValueOf(values).producer).outputs[1];
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId indices, ctx.Cast(found, index_type, "indices"));
   GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(0, values));
   return ctx.SetOutput(1, indices);
+}
+
+Outcome ImportCumulative(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const bool exclusive, ctx.Attr<bool>("exclusive"));
+  GRAFT_ASSIGN_OR_RETURN(const bool reverse, ctx.Attr<bool>("reverse"));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t axis, ctx.AxisOperand(1, ctx.rank(0)));
+  const auto kind =
+      ctx.node().op == "Cumprod" ? ir::CumulativeKind::kProd : ir::CumulativeKind::kSum;
+  return ctx.Output(ctx.Emit(
+      ir::CumulativeAttributes{
+          .kind = kind, .axis = axis, .exclusive = exclusive, .reverse = reverse},
+      {ctx.operand(0)}));
 }
 
 }  // namespace graft::importer

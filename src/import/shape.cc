@@ -27,10 +27,7 @@ Accepted<ir::ValueId> EmitIntegers(NodeContext& ctx, std::vector<ir::Dim> values
 }
 
 Outcome FilledLike(NodeContext& ctx, double value) {
-  PointwiseProgram program;
-  program.Add(PointwiseOp::kConstant, ctx.dtype(0), -1, -1, -1, value);
-  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId scalar,
-                         ctx.EmitPointwise(std::move(program), {}, "scalar"));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId scalar, ctx.Scalar(value, ctx.dtype(0), "scalar"));
   return ctx.Output(ctx.Emit(ir::BroadcastAttributes{.shape = ctx.shape(0)}, {scalar}));
 }
 

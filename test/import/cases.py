@@ -187,6 +187,12 @@ def pooling():
             [normal(2, 9, 10, 3)],
             lambda x, s=stride: tf.nn.max_pool2d(x, 3, s, [[0, 0], [1, 1], [0, 2], [0, 0]]),
         )
+    for padding, window, stride in itertools.product(["SAME", "VALID"], [(2, 2), (3, 1)], [1, 2]):
+        add(
+            "MaxPoolV2",
+            [normal(2, 9, 10, 3)],
+            lambda x, k=window, s=stride, p=padding: raw.MaxPoolV2(input=x, ksize=[1, *k, 1], strides=[1, s, s, 1], padding=p),
+        )
     for op, padding in itertools.product(["MaxPool3D", "AvgPool3D"], ["SAME", "VALID"]):
         add(
             op,
@@ -475,13 +481,79 @@ def reductions():
     for op, keep in itertools.product(["All", "Any"], [False, True]):
         bits = integers(3, 4, low=0, high=2).astype(bool)
         add(op, [bits], lambda x, op=op, k=keep: getattr(raw, op)(input=x, axis=[1], keep_dims=k))
-    for op, axis, dtype in itertools.product(["ArgMax", "ArgMin"], [0, 1, -1], [tf.int32, tf.int64]):
+    for op, axis, dtype in itertools.product(["ArgMax", "ArgMin"], [0, 1, -1], [tf.int16, tf.uint16, tf.int32, tf.int64]):
+        if op == "ArgMin" and dtype.size == 2:
+            continue
         add(op, [normal(3, 4, 5)], lambda x, op=op, a=axis, t=dtype: getattr(raw, op)(input=x, dimension=a, output_type=t))
         add(op, [integers(3, 4, 5)], lambda x, op=op, a=axis, t=dtype: getattr(raw, op)(input=x, dimension=a, output_type=t))
     for k, shape in [(1, (7,)), (3, (2, 5)), (5, (2, 3, 5)), (0, (2, 5))]:
         add("TopKV2", [normal(*shape)], lambda x, k=k: list(raw.TopKV2(input=x, k=k)))
         add("TopKV2", [integers(*shape, low=0, high=3)], lambda x, k=k: list(raw.TopKV2(input=x, k=k)))
+        for k_type, index_type in [(np.int16, tf.int16), (np.int64, tf.int64), (np.int32, tf.int64)]:
+            add(
+                "TopKV2",
+                [normal(*shape)],
+                lambda x, k=k, t=k_type, i=index_type: list(raw.TopKV2(input=x, k=t(k), index_type=i)),
+            )
+    # The order of what is not sorted is open: the values as a set are not.
+    add("TopKV2", [normal(3, 9)], lambda x: tf.reduce_sum(raw.TopKV2(input=x, k=4, sorted=False)[0], -1))
     add("TopKV2", [normal(2, 9)], lambda x: list(raw.TopKV2(input=x, k=tf.minimum(tf.shape(x)[1], 4))))
+
+
+def cumulative():
+    for op, exclusive, reverse, axis in itertools.product(
+        ["Cumsum", "Cumprod"], [False, True], [False, True], [0, 1, -1]
+    ):
+        for x in (normal(3, 4, 5), integers(3, 4, 5)):
+            add(
+                op,
+                [x],
+                lambda x, op=op, e=exclusive, r=reverse, a=axis: getattr(raw, op)(x=x, axis=a, exclusive=e, reverse=r),
+            )
+    for shape in [(0, 3), (3, 0), (1,)]:
+        add("Cumsum", [normal(*shape)], lambda x: tf.cumsum(x), shapes=(STATIC, RANKS))
+
+
+def scatters():
+    x, indices = normal(5, 6, 7), integers(4, 2, low=0, high=5)
+    for dtype in (np.float32, np.int32, np.int64):
+        updates = integers(4, 7, dtype=np.int32).astype(dtype)
+        for index_type in (np.int32, np.int64):
+            add(
+                "ScatterNd",
+                [indices.astype(index_type), updates],
+                lambda i, u: raw.ScatterNd(indices=i, updates=u, shape=tf.constant([5, 6, 7], i.dtype)),
+                shapes=(STATIC, BATCH),
+            )
+    add("ScatterNd", [indices, normal(4, 7), np.array([5, 6, 7], np.int32)], lambda i, u, s: tf.scatter_nd(i, u, s), shapes=(STATIC,))
+    add("ScatterNd", [indices, normal(4, 7), x], lambda i, u, x: tf.scatter_nd(i, u, tf.shape(x)), shapes=(STATIC, BATCH))
+    add("ScatterNd", [integers(6, 1, low=0, high=3), integers(6, low=0, high=2).astype(bool)], lambda i, u: tf.scatter_nd(i, u, [4]), shapes=(STATIC, BATCH))
+    add("ScatterNd", [integers(0, 1), normal(0, 3)], lambda i, u: tf.scatter_nd(i, u, [4, 3]), shapes=(STATIC, BATCH))
+    for kind in "Update Add Sub Min Max".split():
+        op = "TensorScatter" + kind
+        for depth in (1, 2, 3):
+            at = np.unique(integers(6, depth, low=0, high=5), axis=0)
+            updates = normal(len(at), *x.shape[depth:])
+            add(
+                op,
+                [x, at, updates],
+                lambda x, i, u, op=op: getattr(raw, op)(tensor=x, indices=i, updates=u),
+                shapes=(STATIC, BATCH),
+            )
+        at = integers(3, 2, 1, low=0, high=5).astype(np.int64)
+        add(
+            op,
+            [integers(5, 4), at, integers(3, 2, 4)],
+            lambda x, i, u, op=op: getattr(raw, op)(tensor=x, indices=i, updates=u),
+            shapes=(STATIC, BATCH),
+        )
+    add(
+        "ScatterNd",
+        [indices, normal(4, 7)],
+        lambda i, u: raw.ScatterNd(indices=i, updates=u, shape=[5, 6, 7], bad_indices_policy="IGNORE"),
+        shapes=(STATIC,),
+        refused="bad_indices_policy IGNORE is not supported",
+    )
 
 
 # ---- parts and joins
@@ -643,6 +715,44 @@ def images():
         add(op, [x], lambda x, op=op: getattr(raw, op)(images=x, size=tf.shape(x)[1:3] * 2))
         add(op, [x, np.array([4, 9], np.int32)], lambda x, s, op=op: getattr(raw, op)(images=x, size=s), shapes=(STATIC,))
         add(op, [integers(1, 4, 4, 2, low=0, high=255, dtype=np.uint8)], lambda x, op=op: getattr(raw, op)(images=x, size=[7, 5]))
+    for size, (corners, centers) in itertools.product(
+        [(10, 12), (3, 4), (5, 6), (7, 1), (1, 1), (13, 5)], [(False, False), (True, False), (False, True)]
+    ):
+        add(
+            "ResizeBicubic",
+            [x],
+            lambda x, s=size, c=corners, h=centers: raw.ResizeBicubic(
+                images=x, size=s, align_corners=c, half_pixel_centers=h
+            ),
+        )
+        if not centers:
+            add("ResizeArea", [x], lambda x, s=size, c=corners: raw.ResizeArea(images=x, size=s, align_corners=c))
+    for op in ("ResizeArea", "ResizeBicubic"):
+        add(op, [x], lambda x, op=op: getattr(raw, op)(images=x, size=tf.shape(x)[1:3] * 2))
+        for dtype in (np.uint8, np.int32):
+            y = integers(1, 4, 4, 2, low=0, high=255, dtype=dtype)
+            add(op, [y], lambda x, op=op: getattr(raw, op)(images=x, size=[7, 5]))
+    boxes = np.array([[0, 0, 1, 1], [0.2, 0.3, 0.7, 0.6], [1, 1, 0, 0], [-0.5, 0.2, 1.7, 0.9], [0.5, 0.5, 0.5, 0.5]], np.float32)
+    image = np.array([0, 1, 1, 0, 1], np.int32)
+    for method, size, outside in itertools.product(["bilinear", "nearest"], [(4, 5), (1, 3), (9, 1), (1, 1)], [0.0, -7.5]):
+        add(
+            "CropAndResize",
+            [x, boxes, image],
+            lambda x, b, i, m=method, s=size, o=outside: raw.CropAndResize(
+                image=x, boxes=b, box_ind=i, crop_size=s, method=m, extrapolation_value=o
+            ),
+        )
+    y = integers(2, 4, 5, 2, low=0, high=255, dtype=np.uint8)
+    add("CropAndResize", [y, boxes, image], lambda x, b, i: raw.CropAndResize(image=x, boxes=b, box_ind=i, crop_size=[3, 3]))
+    add("CropAndResize", [x, boxes, image, np.array([3, 2], np.int32)], lambda x, b, i, s: tf.image.crop_and_resize(x, b, i, s), shapes=(STATIC,))
+    add("CropAndResize", [x, boxes[:0], image[:0]], lambda x, b, i: tf.image.crop_and_resize(x, b, i, [3, 3]))
+    for radius, bias, alpha, beta in [(5, 1.0, 1.0, 0.5), (2, 2.0, 1e-4, 0.75), (0, 0.5, 3.0, 1.0), (9, 1.0, 0.1, 2.0)]:
+        for channels in (3, 16):
+            add(
+                "LRN",
+                [normal(2, 3, 4, channels)],
+                lambda x, r=radius, b=bias, a=alpha, e=beta: raw.LRN(input=x, depth_radius=r, bias=b, alpha=a, beta=e),
+            )
     for block in (2, 3):
         y, z = normal(2, 3, 4, 2 * block * block), normal(2, 2 * block, 3 * block, 4)
         add("DepthToSpace", [y], lambda x, b=block: raw.DepthToSpace(input=x, block_size=b))
@@ -661,10 +771,13 @@ def images():
     for blocks, crops in [([2, 2], [[0, 0], [0, 0]]), ([2, 3], [[1, 0], [2, 3]]), ([2], [[0, 1]])]:
         y = normal(12, 4, 5, 3)
         add("BatchToSpaceND", [y], lambda x, b=blocks, c=crops: raw.BatchToSpaceND(input=x, block_shape=b, crops=c))
+    for edges in ([[0, 0], [0, 0]], [[1, 1], [2, 0]]):
+        add("SpaceToBatch", [normal(2, 4, 6, 3)], lambda x, p=edges: raw.SpaceToBatch(input=x, paddings=p, block_size=2))
+        add("BatchToSpace", [normal(8, 4, 5, 3)], lambda x, c=edges: raw.BatchToSpace(input=x, crops=c, block_size=2))
 
 
 for family in (
     conv_2d, conv_3d, depthwise_conv, conv_backprop, pooling, unary, binary, casts, normalization, fused, quantization, products,
-    reductions, slices, joins, padding, shapes, images,
+    reductions, cumulative, scatters, slices, joins, padding, shapes, images,
 ):
     family()
