@@ -413,12 +413,47 @@ def quantization():
                 input=x, input_min=a, input_max=b, num_bits=n, **o
             ),
         )
+    for mode, axis, given in itertools.product(["HALF_TO_EVEN", "HALF_UP"], [-1, 0, 1], [True, False]):
+        low = -1.0 if axis < 0 else -1 - np.arange(x.shape[axis], dtype=np.float32)
+        high = np.float32(1.5) if axis < 0 else 2 + np.arange(x.shape[axis], dtype=np.float32) / 3
+        for op in ("QuantizeAndDequantizeV2", "QuantizeAndDequantizeV4"):
+            if given and axis >= 0:  # TensorFlow's kernels take a vector of ranges in V3 alone
+                continue
+            add(
+                op,
+                [x],
+                lambda x, op=op, m=mode, a=axis, g=given, l=low, h=high: getattr(raw, op)(
+                    input=x, input_min=l, input_max=h, range_given=g, round_mode=m, axis=a
+                ),
+            )
+        add(
+            "QuantizeAndDequantizeV3",
+            [x, np.asarray(low, np.float32), np.asarray(high, np.float32)],
+            lambda x, l, h, a=axis, g=given: raw.QuantizeAndDequantizeV3(
+                input=x, input_min=l, input_max=h, num_bits=8, range_given=g, axis=a
+            ),
+        )
     add(
         "QuantizeAndDequantizeV2",
-        [x],
+        [np.zeros((3, 4), np.float32)],
         lambda x: raw.QuantizeAndDequantizeV2(input=x, input_min=0.0, input_max=0.0, range_given=False),
-        refused="range_given=false",
     )
+    # Ties and both ends: what is rounded decides.
+    y = (np.arange(-300, 300) / 64).astype(np.float32).reshape(100, 6)
+    for (low, high), narrow, bits in itertools.product(
+        [(-2.0, 2.0), (-1.0, 3.0), (0.0, 3.0), (-4.0, 0.0), (1.0, 2.0), (-6.0, 6.0)], [True, False], [8, 4, 16]
+    ):
+        options = {"num_bits": bits, "narrow_range": narrow}
+        add("FakeQuantWithMinMaxArgs", [y], lambda x, a=low, b=high, o=options: raw.FakeQuantWithMinMaxArgs(inputs=x, min=a, max=b, **o))
+        add("FakeQuantWithMinMaxVars", [y], lambda x, a=low, b=high, o=options: raw.FakeQuantWithMinMaxVars(inputs=x, min=a, max=b, **o))
+        lows, highs = (np.float32(v) * (1 + np.arange(6, dtype=np.float32) / 7) for v in (low, high))
+        add(
+            "FakeQuantWithMinMaxVarsPerChannel",
+            [y],
+            lambda x, a=lows, b=highs, o=options: raw.FakeQuantWithMinMaxVarsPerChannel(inputs=x, min=a, max=b, **o),
+        )
+    add("FakeQuantWithMinMaxVars", [y, np.float32(-1), np.float32(2)], lambda x, a, b: raw.FakeQuantWithMinMaxVars(inputs=x, min=a, max=b))
+    add("FakeQuantWithMinMaxVars", [y], lambda x: raw.FakeQuantWithMinMaxVars(inputs=x, min=0.0, max=0.0))
 
 
 # ---- products and reductions
