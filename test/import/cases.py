@@ -489,18 +489,31 @@ def products():
         add("Einsum", [normal(*a), normal(*b)], lambda x, y, e=equation: raw.Einsum(inputs=[x, y], equation=e))
     for equation in ("ij->ji", "ij->i", "ij->", "ij->ij"):
         add("Einsum", [normal(3, 4)], lambda x, e=equation: raw.Einsum(inputs=[x], equation=e))
-    add(
-        "Einsum",
-        [normal(3, 3)],
-        lambda x: raw.Einsum(inputs=[x], equation="ii->i"),
-        refused="a label twice in one operand is not supported",
-    )
-    add(
-        "Einsum",
-        [normal(2, 3), normal(3, 2)],
-        lambda x, y: raw.Einsum(inputs=[x, y], equation="...j,jk->...k"),
-        refused="ellipsis is not supported",
-    )
+    for equation, a in [
+        ("ii->i", (3, 3)), ("ii->", (3, 3)), ("iij->ji", (3, 3, 4)), ("iii->i", (2, 2, 2)), ("ijj->i", (2, 3, 3)), ("i->ii", (3,)),
+        ("ij->jij", (2, 3)), ("...ij->...ji", (2, 5, 3, 4)), ("...i->i...", (2, 3, 4)), ("i...->...", (2, 3, 4)), ("...->...", (2, 3)),
+        ("->", ()),
+    ]:
+        add("Einsum", [np.asarray(normal(*a), np.float32)], lambda x, e=equation: raw.Einsum(inputs=[x], equation=e))
+    for equation, a, b in [
+        ("...ij,...jk->...ik", (2, 3, 4), (2, 4, 5)),
+        ("...ij,...jk->...ik", (2, 1, 3, 4), (6, 4, 5)),
+        ("...ij,jk->...ik", (2, 6, 3, 4), (4, 5)),
+        ("i...j,j...->i...", (3, 2, 4), (4, 2)),
+        ("...,...->...", (2, 1, 3), (5, 3)),
+        ("bhwc,bc->bhwc", (2, 3, 4, 5), (2, 5)),
+        ("bhwc,hkc->bhwk", (2, 3, 4, 5), (3, 6, 5)),
+        ("ij,ij->ij", (3, 4), (3, 4)),
+        ("ij,->ij", (3, 4), ()),
+        (",->", (), ()),
+        ("iij,jk->ik", (3, 3, 4), (4, 5)),
+        ("ii,jj->ij", (3, 3), (4, 4)),
+        ("ij,kj->iik", (2, 3), (4, 3)),
+        ("ji,jk->ik", (4, 3), (4, 5)),
+        ("bqhd,bkhd->bhqk", (2, 4, 3, 5), (2, 6, 3, 5)),
+    ]:
+        x, y = (np.asarray(normal(*shape), np.float32) for shape in (a, b))
+        add("Einsum", [x, y], lambda x, y, e=equation: raw.Einsum(inputs=[x, y], equation=e))
 
 
 def reductions():
