@@ -120,16 +120,17 @@ class Converter {
   }
 
   // The whole graph's symbols at the user's points. Each walks the whole graph, so all segments
-  // share them.
+  // share them. None where the user gave none and no default fits the whole graph: a segment may
+  // still have one.
   Status BindPoints() {
-    if (!bindings_.empty()) return OkStatus();
+    if (std::exchange(bound_, true)) return OkStatus();
     for (const std::vector<Dims>& dims : options_.points) {
       GRAFT_ASSIGN_OR_RETURN(TuningPoint point, TuningPointFor(imported_.module, dims));
       bindings_.push_back(std::move(point));
     }
     if (bindings_.empty()) {
-      GRAFT_ASSIGN_OR_RETURN(TuningPoint point, DefaultTuningPoint(imported_.module));
-      bindings_.push_back(std::move(point));
+      Result<TuningPoint> point = DefaultTuningPoint(imported_.module);
+      if (point.ok()) bindings_.push_back(*std::move(point));
     }
     return OkStatus();
   }
@@ -311,7 +312,8 @@ class Converter {
   Candidates candidates_;
   partition::Clusters clusters_;
   std::vector<std::string> dropped_;   // for nodes of dropped segments, why
-  std::vector<TuningPoint> bindings_;  // of imported_'s symbols, once a segment is built
+  bool bound_ = false;                 // bindings_ is what it will be
+  std::vector<TuningPoint> bindings_;  // of imported_'s symbols
 };
 
 }  // namespace

@@ -3,13 +3,51 @@
 namespace graft {
 namespace {
 
-// Every shape of the module is defined under the binding.
-Status CheckPoint(const ir::Module& module, const TuningPoint& point) {
+// The first node whose shapes are not defined under the binding, and why; node_count when all are.
+ir::NodeId FirstUndefined(const ir::Module& module, const TuningPoint& point, Status* why) {
   for (ir::NodeId id = 0; id < module.node_count(); ++id) {
     Result<BoundNode> bound = BindNode(module, module.node(id), point.symbols);
-    if (!bound.ok()) return bound.status();
+    if (bound.ok()) continue;
+    *why = bound.status();
+    return id;
   }
-  return OkStatus();
+  *why = OkStatus();
+  return module.node_count();
+}
+
+// Every shape of the module is defined under the binding.
+Status CheckPoint(const ir::Module& module, const TuningPoint& point) {
+  Status status;
+  FirstUndefined(module, point, &status);
+  return status;
+}
+
+// Changes one size after the other, each so that more nodes are defined than before.
+Status Repair(const ir::Module& module, TuningPoint& point) {
+  static constexpr int64_t kSizes[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,   10,  12,  14,
+                                       15, 16, 20, 24, 32, 48, 64, 96, 128, 192, 224, 256};
+  Status why;
+  ir::NodeId defined = FirstUndefined(module, point, &why);
+  auto improve = [&] {
+    for (int64_t& symbol : point.symbols) {
+      const int64_t before = symbol;
+      for (const int64_t size : kSizes) {
+        symbol = size;
+        Status now;
+        const ir::NodeId reached = FirstUndefined(module, point, &now);
+        if (reached > defined) {
+          defined = reached;
+          why = std::move(now);
+          return true;
+        }
+      }
+      symbol = before;
+    }
+    return false;
+  };
+  while (!why.ok() && improve()) {
+  }
+  return why;
 }
 
 int64_t DefaultSize(const ir::Module& module, const ir::Symbol& symbol, int64_t inner) {
@@ -25,17 +63,25 @@ int64_t DefaultSize(const ir::Module& module, const ir::Symbol& symbol, int64_t 
 }  // namespace
 
 Result<TuningPoint> DefaultTuningPoint(const ir::Module& module) {
-  Status last;
-  for (int64_t inner : {224, 256, 128, 64, 32, 16, 8, 4, 2, 1}) {
+  auto defaults = [&](int64_t inner) {
     TuningPoint point;
     for (const ir::Symbol& symbol : module.symbols)
       point.symbols.push_back(DefaultSize(module, symbol, inner));
-    last = CheckPoint(module, point);
-    if (last.ok()) return point;
+    return point;
+  };
+  for (int64_t inner : {224, 256, 128, 64, 32, 16, 8, 4, 2, 1}) {
+    TuningPoint point = defaults(inner);
+    if (CheckPoint(module, point).ok()) return point;
   }
-  return InvalidArgumentError(
+  Status status;
+  for (int64_t size : {16, 4}) {
+    TuningPoint point{std::vector<int64_t>(module.symbols.size(), size)};
+    status = Repair(module, point);
+    if (status.ok()) return point;
+  }
+  return UnsupportedError(
       "no default size fits the model's unknown dimensions ({}); give sizes with --shapes",
-      last.message());
+      status.message());
 }
 
 Result<TuningPoint> TuningPointFor(const ir::Module& module, const std::vector<Dims>& input_dims) {
