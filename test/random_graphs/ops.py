@@ -1,0 +1,398 @@
+"""What a random graph is made of: for each op a way to choose its operands and attributes among what is there. Whether the choice is
+legal, TensorFlow says."""
+
+import dataclasses
+import typing
+
+import numpy as np
+
+from grid.case import node
+from grid.elementwise import BINARY, UNARY
+from grid.table import BF16, BOOL, F16, F32, F64, FLOATS, I32, I64, I8, U8
+
+# Mostly what models hold.
+DTYPES = [F32] * 8 + [I32, I64, BOOL, F16, BF16, F64, U8]
+SHAPES = [(4, 6), (2, 8, 8, 3), (3, 8, 8, 4), (2, 5, 6), (3, 4), (2, 6, 6, 6, 2), (4,), (), (1, 7, 5, 2), (2, 3, 4, 2), (6, 4), (2, 1, 6)]
+
+
+@dataclasses.dataclass
+class Proposal:
+    op: str
+    make: typing.Callable  # Generator -> Node
+    rounds: bool  # whether its results are rounded, not only moved or chosen
+    results: int | None = None  # how many may be read; none: all
+
+
+PROPOSALS = []
+
+
+def propose(op, make, rounds=True, weight=1, results=None):
+    PROPOSALS.extend([Proposal(op, make, rounds, results)] * weight)
+
+
+def is_float(v):
+    return v.dtype in FLOATS
+
+
+def rank(*ranks):
+    return lambda v: v.rank in ranks
+
+
+def floats_of(*ranks):
+    return lambda v: is_float(v) and v.rank in ranks
+
+
+def some_axes(g, v):
+    axes = [a for a in range(v.rank) if g.random.random() < 0.5]
+    return g.constant(axes, g.choose(I32, I64))
+
+
+def axis_of(g, v):
+    if v.rank == 0:
+        raise LookupError
+    return g.random.randrange(-v.rank, v.rank)
+
+
+# ---- element-wise
+
+NOT_ROUNDED = set("Abs Neg Relu Relu6 Identity Snapshot StopGradient PreventGradient ZerosLike OnesLike Sign Floor Ceil Round Rint Invert "
+                  "LogicalNot IsFinite IsInf IsNan Maximum Minimum".split())
+NO_KERNEL = {"_CopyFromHostToGpu"}
+
+
+# TensorFlow 2.21 rounds every integer to zero.
+FLOATS_ONLY = {"Round"}
+
+for name in sorted(UNARY.keys() - NO_KERNEL):
+    propose(name, lambda g, op=name: node(op, g.pick(is_float if op in FLOATS_ONLY else lambda v: True)), rounds=name not in NOT_ROUNDED)
+
+
+# What saturates gives one exactly, or almost: no noise tells whether two such numbers are equal.
+NO_FLOATS = {"Equal", "NotEqual"}
+
+
+def binary(op):
+    def make(g):
+        x = g.pick((lambda v: not is_float(v)) if op in NO_FLOATS else lambda v: True)
+        if g.random.random() < 0.25:
+            small = np.asarray(g.numbers.integers(1, 4, x.shape[-1:]))
+            return node(op, x, g.constant(small, x.dtype))
+        return node(op, x, g.pick_broadcast(x))
+
+    return make
+
+
+for name in BINARY:
+    propose(name, binary(name), rounds=name not in NOT_ROUNDED)
+for name in ("AddV2", "Mul", "Sub"):
+    propose(name, binary(name), weight=3)
+propose("LeakyRelu", lambda g: node("LeakyRelu", g.pick(is_float), alpha=g.choose(0.1, 0.3)))
+propose("AddN", lambda g: (lambda x: node("AddN", [x, g.pick_like(x), g.pick_like(x)]))(g.pick()))
+propose("ClipByValue", lambda g: (lambda x: node("ClipByValue", x, g.constant(0, x.dtype), g.constant(2, x.dtype)))(g.pick()), rounds=False)
+
+
+def cast(g):
+    """What C++ defines: floats that lie within the integers' range."""
+    to = g.random.choice(DTYPES)
+    limits = np.iinfo(to) if to in (I32, I64, I8, U8) else None
+    inside = lambda v: limits.min <= float(v.plain.min(initial=0)) and float(v.plain.max(initial=0)) <= limits.max
+    return node("Cast", g.pick(lambda v: limits is None or not is_float(v) or inside(v)), DstT=to)
+
+
+propose("Cast", cast, weight=3)
+
+
+def select(op):
+    def make(g):
+        x = g.pick()
+        y = g.pick_like(x)
+        return node(op, g.pick(lambda v: v.dtype == BOOL and v.shape in (x.shape, ())), x, y)
+
+    return make
+
+
+propose("Select", select("Select"), rounds=False)
+propose("SelectV2", select("SelectV2"), rounds=False)
+propose("IdentityN", lambda g: node("IdentityN", [g.pick(), g.pick()]), rounds=False)
+
+
+# ---- products
+
+
+def scaled(g, shape, x, terms):
+    """Weights that keep a sum of products about as large as its terms."""
+    return g.weights(shape, x.dtype, 1 / np.sqrt(max(terms, 1)))
+
+
+def conv_2d(g):
+    x = g.pick(floats_of(4))
+    k, c = g.choose(1, 2, 3), x.shape[3]
+    s = g.choose(1, 1, 2)
+    w = scaled(g, (k, k, c, g.choose(2, 4, 5)), x, k * k * c)
+    return node("Conv2D", x, w, strides=[1, s, s, 1], padding=g.choose("SAME", "VALID"), dilations=[1, d := 1 if s > 1 else g.choose(1, 2), d, 1])
+
+
+def depthwise(g):
+    x = g.pick(floats_of(4))
+    k, s = g.choose(2, 3), g.choose(1, 2)
+    return node("DepthwiseConv2dNative", x, scaled(g, (k, k, x.shape[3], g.choose(1, 2)), x, k * k), strides=[1, s, s, 1], padding=g.choose("SAME", "VALID"))
+
+
+def conv_backprop(g):
+    x = g.pick(floats_of(4))
+    n, h, w, c = x.shape
+    filters = scaled(g, (3, 3, 3, c), x, 9 * c)
+    return node("Conv2DBackpropInput", g.constant([n, h * 2, w * 2, 3]), filters, x, strides=[1, 2, 2, 1], padding="SAME")
+
+
+def conv_3d(g):
+    x = g.pick(floats_of(5))
+    w = scaled(g, (2, 2, 2, x.shape[4], 3), x, 8 * x.shape[4])
+    return node("Conv3D", x, w, strides=[1, 1, 1, 1, 1], padding=g.choose("SAME", "VALID"))
+
+
+def pool(op):
+    def make(g):
+        x = g.pick(rank(4))
+        return node(op, x, ksize=[1, 2, g.choose(2, 3), 1], strides=[1, g.choose(1, 2), 2, 1], padding=g.choose("SAME", "VALID"))
+
+    return make
+
+
+def pool_3d(op):
+    return lambda g: node(op, g.pick(rank(5)), ksize=[1, 2, 2, 2, 1], strides=[1, 2, 1, 2, 1], padding=g.choose("SAME", "VALID"))
+
+
+def mat_mul(g):
+    a = g.pick(rank(2))
+    k = a.shape[0 if (ta := g.choose(False, True)) else 1]
+    if g.random.random() < 0.5:
+        return node("MatMul", a, scaled(g, (k, 5), a, k), transpose_a=ta)
+    b = g.pick(lambda v: v.rank == 2 and v.dtype == a.dtype and k in v.shape)
+    return node("MatMul", a, b, transpose_a=ta, transpose_b=b.shape[1] == k)
+
+
+def batch_mat_mul(g):
+    x = g.pick(lambda v: v.rank >= 2)
+    y = g.pick(lambda v: v.rank >= 2 and v.dtype == x.dtype and x.shape[-1] in v.shape[-2:])
+    return node("BatchMatMulV2", x, y, adj_y=y.shape[-1] == x.shape[-1])
+
+
+def einsum(g):
+    x = g.pick(floats_of(3))
+    return node("Einsum", [x, scaled(g, (x.shape[2], 4), x, x.shape[2])], equation=g.choose("abc,cd->abd", "abc,cd->dba", "abc,cd->ad"))
+
+
+for op, make in {
+    "Conv2D": conv_2d, "DepthwiseConv2dNative": depthwise, "Conv2DBackpropInput": conv_backprop, "MatMul": mat_mul,
+    "BatchMatMulV2": batch_mat_mul,
+}.items():
+    propose(op, make, weight=4)
+propose("Conv3D", conv_3d)
+propose("Einsum", einsum)
+propose("MaxPool", pool("MaxPool"), rounds=False, weight=2)
+propose("AvgPool", pool("AvgPool"), weight=2)
+propose("MaxPool3D", pool_3d("MaxPool3D"), rounds=False)
+propose("AvgPool3D", pool_3d("AvgPool3D"))
+
+
+# ---- channels
+
+
+def batch_norm(g):
+    x = g.pick(floats_of(4))
+    c = x.shape[3]
+    parameters = [g.weights((c,), F32 if x.dtype in (F16, BF16) else x.dtype) for _ in range(3)]
+    variance = g.constant(np.abs(g.numbers.standard_normal(c)) + 0.5, parameters[0].array.dtype)
+    return node("FusedBatchNormV3", x, *parameters, variance, is_training=False, epsilon=1e-3)
+
+
+propose("BiasAdd", lambda g: (lambda x: node("BiasAdd", x, g.weights(x.shape[-1:], x.dtype)))(g.pick(floats_of(2, 3, 4, 5))), weight=3)
+propose("FusedBatchNormV3", batch_norm, weight=3, results=1)  # the others serve training
+propose("Softmax", lambda g: node("Softmax", g.pick(floats_of(1, 2, 3, 4))))
+propose("LogSoftmax", lambda g: node("LogSoftmax", g.pick(floats_of(1, 2, 3, 4))))
+propose("LRN", lambda g: node("LRN", g.pick(floats_of(4)), depth_radius=2))
+propose("QuantizeAndDequantizeV2", lambda g: node("QuantizeAndDequantizeV2", g.pick(is_float), g.constant(-4, F32), g.constant(4, F32), range_given=True))
+
+
+# ---- reductions
+
+for name in ("Sum", "Mean", "Max", "Min", "Prod"):
+    propose(name, lambda g, op=name: (lambda x: node(op, x, some_axes(g, x), keep_dims=g.choose(False, True)))(g.pick()), rounds=name not in ("Max", "Min"))
+for name in ("All", "Any"):
+    propose(name, lambda g, op=name: (lambda x: node(op, x, some_axes(g, x), keep_dims=g.choose(False, True)))(g.pick(lambda v: v.dtype == BOOL)), rounds=False)
+for name in ("ArgMax", "ArgMin"):
+    propose(name, lambda g, op=name: (lambda x: node(op, x, g.constant(axis_of(g, x)), output_type=g.choose(I32, I64)))(g.pick()), rounds=False)
+propose("TopKV2", lambda g: node("TopKV2", g.pick(rank(1, 2, 3)), g.constant(2)), rounds=False)
+propose("Cumsum", lambda g: (lambda x: node("Cumsum", x, g.constant(axis_of(g, x)), exclusive=g.choose(False, True), reverse=g.choose(False, True)))(g.pick()))
+
+
+# ---- elements moved and chosen
+
+
+def moves(op, make, weight=1):
+    propose(op, make, rounds=False, weight=weight)
+
+
+def reshape(g):
+    x = g.pick()
+    n = x.plain.size
+    split = next((d for d in (4, 3, 2, 1) if n % d == 0), 1)
+    shapes = [[-1], [split, -1], [n // split, split], list(x.shape) + [1], [1, -1, split]]
+    return node("Reshape", x, g.constant(g.random.choice(shapes), g.choose(I32, I64)))
+
+
+def transpose(g):
+    x = g.pick()
+    permutation = list(range(x.rank))
+    g.random.shuffle(permutation)
+    return node("Transpose", x, g.constant(permutation))
+
+
+def concat(g):
+    x = g.pick(lambda v: v.rank >= 1)
+    axis = g.random.randrange(x.rank)
+    fits = lambda v: v.dtype == x.dtype and v.rank == x.rank and all(a == axis or v.shape[a] == x.shape[a] for a in range(x.rank))
+    return node("ConcatV2", [x, g.pick(fits), *([g.pick(fits)] if g.random.random() < 0.3 else [])], g.constant(axis))
+
+
+def strided_slice(g):
+    x = g.pick(lambda v: v.rank >= 1)
+    n = g.random.randint(1, x.rank)
+    bits = lambda p: sum((g.random.random() < p) << i for i in range(n))
+    strides = [g.choose(1, 1, 1, 2, -1) for _ in range(n)]
+    begin = [g.random.randint(-2, 2) for _ in range(n)]
+    end = [g.random.randint(-2, 6) for _ in range(n)]
+    shrink = bits(0.2)
+    strides = [1 if shrink >> i & 1 else s for i, s in enumerate(strides)]
+    return node("StridedSlice", x, *(g.constant(v) for v in (begin, end, strides)), begin_mask=bits(0.5), end_mask=bits(0.5), shrink_axis_mask=shrink,
+                new_axis_mask=bits(0.1))
+
+
+def slice_(g):
+    x = g.pick(lambda v: v.rank >= 1)
+    begin = [g.random.randrange(n) if n else 0 for n in x.shape]
+    size = [g.choose(-1, g.random.randint(0 if g.random.random() < 0.05 else 1, max(n - b, 1))) for n, b in zip(x.shape, begin)]
+    return node("Slice", x, g.constant(begin), g.constant(size))
+
+
+def split(g):
+    x = g.pick(lambda v: v.rank >= 1)
+    axis = axis_of(g, x)
+    return node("Split", g.constant(axis), x, num_split=g.random.choice([d for d in (2, 3, 1) if x.shape[axis] % d == 0]))
+
+
+def unpack(g):
+    x = g.pick(lambda v: v.rank >= 1)
+    axis = axis_of(g, x)
+    if not 1 <= x.shape[axis] <= 4:
+        raise LookupError
+    return node("Unpack", x, axis=axis, num=x.shape[axis])
+
+
+def gather(g):
+    x = g.pick(lambda v: v.rank >= 1)
+    axis = axis_of(g, x)
+    indices = g.numbers.integers(0, max(x.shape[axis], 1), g.random.choice([(), (3,), (2, 2)]))
+    return node("GatherV2", x, g.constant(indices, g.choose(I32, I64)), g.constant(axis))
+
+
+def gather_computed(g):
+    x = g.pick(lambda v: v.rank >= 1)
+    indices = g.pick(lambda v: v.dtype in (I32, I64) and v.plain.size and v.plain.min() >= 0 and v.plain.max() < x.shape[0])
+    return node("GatherV2", x, indices, g.constant(0))
+
+
+def pad(op):
+    def make(g):
+        x = g.pick(lambda v: v.rank >= 1)
+        paddings = g.constant([[g.choose(0, 0, 1), g.choose(0, 1, 2)] for _ in x.shape])
+        if op == "PadV2":
+            return node(op, x, paddings, g.constant(1, x.dtype))
+        return node(op, x, paddings, **({"mode": "REFLECT"} if op == "MirrorPad" else {}))
+
+    return make
+
+
+def expand_dims(g):
+    x = g.pick(lambda v: v.rank <= 4)
+    return node("ExpandDims", x, g.constant(g.random.randint(-x.rank - 1, x.rank)))
+
+
+def squeeze(g):
+    x = g.pick(lambda v: 1 in v.shape)
+    return node("Squeeze", x, squeeze_dims=[g.random.choice([a for a, n in enumerate(x.shape) if n == 1])])
+
+
+def pack(g):
+    x = g.pick(lambda v: v.rank <= 3)
+    return node("Pack", [x, g.pick_like(x)], axis=g.random.randint(-x.rank - 1, x.rank))
+
+
+def resize(op):
+    def make(g):
+        centers = g.choose((False, False), (True, False), (False, True))
+        return node(op, g.pick(rank(4)), g.constant([g.random.randint(1, 9), g.random.randint(1, 9)]), align_corners=centers[0], half_pixel_centers=centers[1])
+
+    return make
+
+
+moves("Reshape", reshape, weight=4)
+moves("Transpose", transpose, weight=3)
+moves("ConcatV2", concat, weight=4)
+moves("StridedSlice", strided_slice, weight=4)
+moves("Slice", slice_, weight=2)
+moves("Split", split, weight=2)
+moves("Unpack", unpack)
+moves("Pack", pack, weight=2)
+moves("GatherV2", gather, weight=2)
+moves("GatherV2", gather_computed)
+moves("GatherNd", lambda g: (lambda x: node("GatherNd", x, g.constant(g.numbers.integers(0, max(min(x.shape), 1), (3, 2)))))(g.pick(lambda v: v.rank >= 2)))
+moves("OneHot", lambda g: node("OneHot", g.pick(lambda v: v.dtype in (I32, I64, U8)), g.constant(4), g.constant(1, F32), g.constant(0, F32)))
+for name in ("Pad", "PadV2", "MirrorPad"):
+    moves(name, pad(name))
+moves("ExpandDims", expand_dims, weight=2)
+moves("Squeeze", squeeze, weight=2)
+moves("Tile", lambda g: (lambda x: node("Tile", x, g.constant([g.choose(1, 1, 2) for _ in x.shape])))(g.pick(lambda v: v.rank >= 1)))
+moves("ReverseV2", lambda g: (lambda x: node("ReverseV2", x, g.constant([axis_of(g, x)])))(g.pick()))
+moves("BroadcastTo", lambda g: (lambda x: node("BroadcastTo", x, g.constant([2, *x.shape])))(g.pick(lambda v: v.rank <= 3)))
+moves("Fill", lambda g: node("Fill", g.constant([2, 3]), g.pick(rank(0))))
+moves("DepthToSpace", lambda g: node("DepthToSpace", g.pick(lambda v: v.rank == 4 and v.shape[3] % 4 == 0), block_size=2))
+moves("SpaceToDepth", lambda g: node("SpaceToDepth", g.pick(lambda v: v.rank == 4 and v.shape[1] % 2 == v.shape[2] % 2 == 0), block_size=2))
+moves("SpaceToBatchND", lambda g: node("SpaceToBatchND", g.pick(rank(4)), g.constant([2, 2]), g.constant([[0, 0], [0, 0]])))
+moves("ResizeNearestNeighbor", resize("ResizeNearestNeighbor"))
+propose("ResizeBilinear", resize("ResizeBilinear"), weight=2)
+propose("ResizeBicubic", resize("ResizeBicubic"))
+moves("Where", lambda g: node("Where", g.pick(lambda v: v.dtype == BOOL and v.rank >= 1)))
+moves("Unique", lambda g: node("Unique", g.pick(lambda v: v.rank == 1 and not is_float(v))))
+
+
+# ---- shapes as data
+
+moves("Shape", lambda g: node("Shape", g.pick(), out_type=g.choose(I32, I64)), weight=2)
+moves("Size", lambda g: node("Size", g.pick()))
+moves("Rank", lambda g: node("Rank", g.pick()))
+
+
+def reshape_as(g):
+    """To the shape of another tensor, as models compute it."""
+    shapes = [v for v in g.pool if v.dtype in (I32, I64) and v.rank == 1 and len(v.plain) <= 5]
+    if not shapes:
+        raise LookupError
+    target = g.random.choice(shapes)
+    size = int(np.prod(target.plain))
+    return node("Reshape", g.pick(lambda v: v.plain.size == size), target)
+
+
+def fill_as(g):
+    dims = g.pick(lambda v: v.dtype in (I32, I64) and v.rank == 1 and (v.plain >= 0).all() and np.prod(v.plain.astype(F64)) <= 1000)
+    return node("Fill", dims, g.pick(rank(0)))
+
+
+def range_to(g):
+    return node("Range", g.constant(0), g.pick(lambda v: v.dtype == I32 and v.rank == 0 and 0 <= v.plain <= 64), g.constant(1))
+
+
+moves("Reshape", reshape_as, weight=3)
+moves("Fill", fill_as)
+moves("Range", range_to)
