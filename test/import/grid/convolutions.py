@@ -40,12 +40,24 @@ def dilated_by_hand(case, dilations, index=1):
     return dataclasses.replace(case, oracle=plain)
 
 
+def emptied(case):
+    """Without images. TensorFlow 2.21 now and then gives the input's shape for these, so its result for some is cut down."""
+    whole = case.oracle or case.node
+    operands = [case.node.operands[0][:0], *case.node.operands[1:]]
+    finish = case.finish or (lambda results: results)
+    return dataclasses.replace(
+        case, node=Node(case.op, operands, case.node.attributes), oracle=whole, finish=lambda results: [r[:0] for r in finish(results)]
+    )
+
+
 def conv_2d(p):
-    x = p.fill((p.batch, 9, 14, 4))
+    x = p.fill((2, 9, 14, 4))
     w = p.fill((*p.kernel, 4 // p.groups, 6), key="w")
     s, d = p.stride, p.dilation
     n = node("Conv2D", x, w, strides=[1, *s, 1], dilations=[1, *d, 1], **padded(p.padding))
     case = with_filter(p, in_format(p, n))
+    if p.batch == 0:
+        case = emptied(case)
     if p.groups > 1:
         case.shapes = (STATIC,)  # the number of groups is that of channels over the filter's
     return case
