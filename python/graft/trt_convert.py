@@ -396,7 +396,8 @@ class TrtGraphConverterV2:
                 )
             )
         function = model.signatures[self._signature_key]
-        frozen = convert_to_constants.convert_variables_to_constants_v2(function)
+        # While and If stay nodes, so that their bodies are functions, which are converted.
+        frozen = convert_to_constants.convert_variables_to_constants_v2(function, lower_control_flow=False)
         feeds = [(t.name, t.dtype.as_datatype_enum, _dims(t.shape)) for t in frozen.inputs]
         self._options["graph-number"] = _next_graph_number()
         graph_def = frozen.graph.as_graph_def()

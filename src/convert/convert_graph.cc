@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "plan/plan_file.h"
 #include "runtime/backend_table.h"
+#include "tf/lift.h"
 
 namespace graft::convert {
 namespace {
@@ -43,8 +44,9 @@ Status DumpSegment(const std::string& engine, const tf::GraphDef& segment) {
 class Converter {
  public:
   Converter(const tf::GraphDef& graph, const std::vector<importer::GraphInput>& inputs,
-            const std::vector<std::string>& outputs, const ConvertOptions& options)
-      : graph_(graph), inputs_(inputs), outputs_(outputs), options_(options) {}
+            const std::vector<std::string>& outputs, const ConvertOptions& options,
+            const std::set<std::string>& scaffold)
+      : graph_(graph), inputs_(inputs), outputs_(outputs), options_(options), scaffold_(scaffold) {}
 
   Result<ConvertedGraph> Run() {
     ConvertedGraph converted;
@@ -285,7 +287,7 @@ class Converter {
     }
     for (size_t v = 0; v < graph_.nodes.size(); ++v) {
       const tf::NodeDef& node = graph_.nodes[v];
-      if (candidates_.nodes[v].copied) continue;
+      if (candidates_.nodes[v].copied || scaffold_.contains(node.name)) continue;
       const bool counts = node.op != "Const" && node.op != "Placeholder" &&
                           node.op != "PlaceholderWithDefault" && node.op != "NoOp" &&
                           !(node.op == "Identity" && fetched.contains(node.name));
@@ -306,6 +308,7 @@ class Converter {
   const std::vector<importer::GraphInput>& inputs_;
   const std::vector<std::string>& outputs_;
   const ConvertOptions& options_;
+  const std::set<std::string>& scaffold_;  // nodes that stand for arguments and results of bodies
   ConvertReport* report_ = nullptr;
   importer::ImportedGraph imported_;
   std::optional<partition::WiredGraph> wired_;
@@ -316,13 +319,63 @@ class Converter {
   std::vector<TuningPoint> bindings_;  // of imported_'s symbols
 };
 
+// What decides whether a loop goes on computes a few scalars, each time round: an engine would cost
+// more than it saves.
+void KeepConditions(const tf::LiftedNodes& lifted, const tf::GraphDef& graph,
+                    partition::CandidateOptions* candidates) {
+  for (const tf::LiftedNode& node : lifted) {
+    for (const tf::LiftedBody& body : node.bodies) {
+      if (body.attr != "cond") continue;
+      for (const tf::NodeDef& inside : graph.nodes) {
+        if (inside.name.starts_with(body.root + "/"))
+          candidates->native_nodes[inside.name] = "it belongs to the condition of a loop";
+      }
+    }
+  }
+}
+
+// The bodies of While, If and Case are converted as parts of the graph.
+Result<ConvertedGraph> ConvertWithBodies(const tf::GraphDef& graph,
+                                         std::vector<importer::GraphInput> inputs,
+                                         const std::vector<std::string>& outputs,
+                                         ConvertOptions options) {
+  std::vector<std::string> kept;
+  for (const importer::GraphInput& input : inputs) kept.push_back(input.tensor);
+  kept.insert(kept.end(), outputs.begin(), outputs.end());
+  for (std::string& tensor : kept) {
+    GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(tensor));
+    tensor = std::string(ref.node);
+  }
+  tf::GraphDef lifted_graph = graph;
+  const tf::LiftedNodes lifted = tf::LiftBodies(kept, &lifted_graph);
+  GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(lifted_graph.nodes));
+  std::set<std::string> scaffold;
+  for (const std::string& argument : tf::Arguments(lifted)) {
+    const tf::NodeDef& node = lifted_graph.nodes[static_cast<size_t>(index.Find(argument))];
+    GRAFT_ASSIGN_OR_RETURN(const DType dtype, node.Attr<DType>("dtype"));
+    GRAFT_ASSIGN_OR_RETURN(const tf::Shape shape, node.Attr<tf::Shape>("shape"));
+    inputs.push_back({argument, dtype, shape});
+    for (std::vector<Dims>& point : options.points) point.push_back(shape.dims);
+    scaffold.insert(argument);
+  }
+  for (std::string& root : tf::Roots(lifted)) scaffold.insert(std::move(root));
+  options.candidates.denied_nodes.insert(scaffold.begin(), scaffold.end());
+  KeepConditions(lifted, lifted_graph, &options.candidates);
+  GRAFT_ASSIGN_OR_RETURN(ConvertedGraph converted,
+                         Converter(lifted_graph, inputs, outputs, options, scaffold).Run());
+  GRAFT_RETURN_IF_ERROR(tf::LowerBodies(lifted, &converted.graph));
+  converted.report.nodes_before = static_cast<int>(graph.nodes.size());
+  converted.report.nodes_after = static_cast<int>(converted.graph.nodes.size());
+  return converted;
+}
+
 }  // namespace
 
 Result<ConvertedGraph> ConvertGraph(const tf::GraphDef& graph,
                                     const std::vector<importer::GraphInput>& inputs,
                                     const std::vector<std::string>& outputs,
                                     const ConvertOptions& options) {
-  return Converter(graph, inputs, outputs, options).Run();
+  return ConvertWithBodies(graph, inputs, outputs, options);
 }
 
 }  // namespace graft::convert

@@ -65,6 +65,9 @@ class ModelConverter {
       StageTimer timer(&read_seconds);
       GRAFT_ASSIGN_OR_RETURN(model_, tf::LoadModel(options_.model));
     }
+    for (const tf::KeptVariable& variable : model_.freezing.kept)
+      report_.warnings.push_back(
+          fmt::format("variable {} is not frozen: {}", variable.node, variable.reason));
     convert_.model_hash = ToHex(model_.content_hash);
     GRAFT_ASSIGN_OR_RETURN(points_, Points(model_.inputs, options_.shapes));
     if (!options_.plan.empty()) GRAFT_RETURN_IF_ERROR(WriteThePlan());

@@ -227,13 +227,16 @@ std::optional<ir::Shape> OpaqueNode::FromAttribute(const tf::Shape& shape, int r
 }
 
 std::optional<ir::Shape> OpaqueShape(OpaqueNode& node, int result) {
-  const auto shapes = node.node().AttrList<tf::Shape>("_output_shapes");
-  if (shapes.ok() && result < static_cast<int>(shapes->size()) && !(*shapes)[result].unknown_rank)
-    return node.FromAttribute((*shapes)[result], result);
+  // TensorFlow's own note, and what control flow, iterators and engines say.
+  for (const char* attr : {"_output_shapes", "output_shapes"}) {
+    const auto shapes = node.node().AttrList<tf::Shape>(attr);
+    if (shapes.ok() && result < static_cast<int>(shapes->size()) && !(*shapes)[result].unknown_rank)
+      return node.FromAttribute((*shapes)[result], result);
+  }
   const auto row = std::find_if(std::begin(kRows), std::end(kRows),
                                 [&](const Row& r) { return r.op == node.node().op; });
   if (row != std::end(kRows)) return row->shape(node, result);
-  // Placeholders that are not fed, iterators.
+  // Placeholders that are not fed.
   const auto shape = node.node().Attr<tf::Shape>("shape");
   return shape.ok() ? node.FromAttribute(*shape, result) : std::nullopt;
 }

@@ -72,8 +72,11 @@ Result<Candidates> FindCandidates(const tf::GraphDef& graph,
     }
     const bool faked =
         options.faked_ops.contains(node.op) && HasNumericResults(imported, static_cast<int>(v));
+    const auto native = options.native_nodes.find(node.name);
     if (options.denied_nodes.contains(node.name)) {
       reason = kExcluded;
+    } else if (native != options.native_nodes.end()) {
+      reason = native->second;
     } else if (report.decision == importer::Decision::kRefused && !faked) {
       reason = report.reason;
     } else if (options.denied_ops.contains(node.op)) {

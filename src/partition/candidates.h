@@ -1,6 +1,7 @@
 // Which nodes of a graph may go into an engine, and for the others why not.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,8 +15,9 @@
 namespace graft::partition {
 
 struct CandidateOptions {
-  std::set<std::string> denied_nodes;  // by name: never converted
-  std::set<std::string> denied_ops;    // by op
+  std::set<std::string> denied_nodes;                            // by name: never converted
+  std::map<std::string, std::string, std::less<>> native_nodes;  // the same, each with its reason
+  std::set<std::string> denied_ops;                              // by op
   // Ops that are candidates although they are refused: their engines cannot be built. For trying
   // what happens then.
   std::set<std::string> faked_ops;

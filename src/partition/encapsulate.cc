@@ -21,20 +21,8 @@ using Edge = WiredGraph::Edge;
 Result<std::string> BodyEdge(const tf::NodeDef& node, int output) {
   const tf::OpDef* op = tf::FindOp(node.op);
   if (op == nullptr) return UnsupportedError("{}: op {} is not TensorFlow's", node.name, node.op);
-  int first = 0;
-  for (const tf::ArgDef& arg : op->outputs) {
-    int64_t count = 1;
-    if (!arg.number_attr.empty()) {
-      GRAFT_ASSIGN_OR_RETURN(count, node.Attr<int64_t>(arg.number_attr));
-    } else if (!arg.type_list_attr.empty()) {
-      GRAFT_ASSIGN_OR_RETURN(const std::vector<DType> types,
-                             node.AttrList<DType>(arg.type_list_attr));
-      count = static_cast<int64_t>(types.size());
-    }
-    if (output < first + count) return fmt::format("{}:{}:{}", node.name, arg.name, output - first);
-    first += static_cast<int>(count);
-  }
-  return DataLossError("{}: {} has no output {}", node.name, node.op, output);
+  GRAFT_ASSIGN_OR_RETURN(const std::string name, tf::OutputName(node, *op, output));
+  return fmt::format("{}:{}", node.name, name);
 }
 
 using Tensor = std::pair<int, int>;  // node, output

@@ -1,6 +1,8 @@
-// Any bytes as a frozen graph: read, inlined, tidied, written, read again.
+// Any bytes as a frozen graph: read, inlined, tidied, its bodies lifted and lowered, written, read
+// again.
 #include "tf/graph_def.h"
 #include "tf/inline.h"
+#include "tf/lift.h"
 #include "tf/opdefs.h"
 #include "tf/tidy.h"
 #include "tf/wire.h"
@@ -39,5 +41,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!InlineCalls(&*graph).ok()) return 0;
   DropIdleControlEdges(&*graph);
   DropDanglingColocation(&*graph);
+  const LiftedNodes lifted = LiftBodies({}, &*graph);
+  if (LowerBodies(lifted, &*graph).ok()) (void)SerializeGraphDef(*graph).ok();
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <unordered_set>
 
+#include "tf/lift.h"
 #include "tf/opdefs.h"
 #include "tf/prune.h"
 #include "tf/tidy.h"
@@ -67,10 +68,12 @@ class Loader {
     GRAFT_ASSIGN_OR_RETURN(model_.kept_calls, InlineCalls(&graph));
     GRAFT_RETURN_IF_ERROR(ChooseOutputs());
     GRAFT_RETURN_IF_ERROR(ChooseInputs());
-    GRAFT_RETURN_IF_ERROR(Freeze(objects));
+    const LiftedNodes lifted = LiftBodies(SignatureNodes(), &graph);
+    GRAFT_RETURN_IF_ERROR(Freeze(objects, lifted));
     StripDebugOps(&graph);
     DropIdleControlEdges(&graph);
     ReadConstantsDirectly(&graph);
+    GRAFT_RETURN_IF_ERROR(LowerBodies(lifted, &graph));
     GRAFT_RETURN_IF_ERROR(PruneWhole());
     return Finish();
   }
@@ -292,9 +295,25 @@ class Loader {
     return nodes;
   }
 
-  Status Freeze(const VariableKeys& objects) {
+  // What the outputs need, and what the bodies of that need, to any depth.
+  Result<std::vector<bool>> Live(const LiftedNodes& lifted) const {
+    const GraphDef& graph = model_.whole.graph;
+    GRAFT_ASSIGN_OR_RETURN(const NodeIndex index, NodeIndex::Of(graph.nodes));
+    std::vector<std::string> roots = SignatureNodes();
+    for (LiftedNodes rest = lifted;;) {
+      GRAFT_ASSIGN_OR_RETURN(std::vector<bool> live, Needed(graph, roots));
+      const auto found = std::partition(rest.begin(), rest.end(), [&](const LiftedNode& node) {
+        return !live[static_cast<size_t>(index.Find(node.name))];
+      });
+      if (found == rest.end()) return live;
+      for (std::string& root : Roots({found, rest.end()})) roots.push_back(std::move(root));
+      rest.erase(found, rest.end());
+    }
+  }
+
+  Status Freeze(const VariableKeys& objects, const LiftedNodes& lifted) {
     MetaGraph& whole = model_.whole;
-    GRAFT_ASSIGN_OR_RETURN(const std::vector<bool> live, Needed(whole.graph, SignatureNodes()));
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<bool> live, Live(lifted));
     if (!checkpoint_) checkpoint_.emplace();
     VariableKeys restored;
     if (whole.saver) {

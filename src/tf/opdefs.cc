@@ -11,6 +11,10 @@ constexpr std::string_view kTable =
 #include "tf/opdefs.inc"
     ;
 
+// What the engines of graphs that were converted before look like.
+constexpr std::string_view kEngineOp =
+    "TRTEngineOp|in_tensor=@InT|out_tensor=@OutT|InT:list(type);OutT:list(type)|";
+
 // Far above any real graph; keeps a hostile count from allocating.
 constexpr int64_t kMaxArgs = 1 << 16;
 
@@ -147,6 +151,7 @@ Table ReadTable() {
     if (line.empty()) continue;
     table.emplace(line.substr(0, line.find('|')), OpOf(line));
   }
+  table.emplace(kEngineOp.substr(0, kEngineOp.find('|')), OpOf(kEngineOp));
   return table;
 }
 
@@ -246,6 +251,17 @@ Result<int> OutputIndex(const NodeDef& node, const OpDef& op, std::string_view a
     return static_cast<int>(first) + index;
   }
   return DataLossError("{}: {} has no output '{}'", node.name, node.op, argument);
+}
+
+Result<std::string> OutputName(const NodeDef& node, const OpDef& op, int output) {
+  std::vector<DType> types;
+  for (const ArgDef& arg : op.outputs) {
+    const auto first = static_cast<int>(types.size());
+    GRAFT_RETURN_IF_ERROR(AppendTypes(node, arg, &types));
+    if (output >= first && output < static_cast<int>(types.size()))
+      return fmt::format("{}:{}", arg.name, output - first);
+  }
+  return DataLossError("{}: {} has no output {}", node.name, node.op, output);
 }
 
 }  // namespace graft::tf

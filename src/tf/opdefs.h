@@ -7,6 +7,7 @@
 // functions below that take one work for calls of functions as well.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -14,7 +15,8 @@
 
 namespace graft::tf {
 
-// Null for an op that TensorFlow does not define (a custom op, a function).
+// Null for an op that TensorFlow does not define (a custom op, a function). The engine node that
+// takes the place of a segment, TRTEngineOp, is known too.
 const OpDef* FindOp(std::string_view op);
 
 // Gives the node each default attribute it lacks.
@@ -32,5 +34,8 @@ Result<std::vector<DType>> OutputTypes(const NodeDef& node);
 
 // The output number of a body edge "node:argument:index".
 Result<int> OutputIndex(const NodeDef& node, const OpDef& op, std::string_view argument, int index);
+
+// The other way: "argument:index" of an output number.
+Result<std::string> OutputName(const NodeDef& node, const OpDef& op, int output);
 
 }  // namespace graft::tf

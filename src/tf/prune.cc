@@ -1,5 +1,6 @@
 #include "tf/prune.h"
 
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -22,12 +23,14 @@ void ForEachFunction(const AttrMap& attrs, FunctionRef<void(std::string_view)> u
   }
 }
 
-void PruneLibrary(GraphDef* graph) {
+}  // namespace
+
+std::vector<bool> UsedFunctions(const GraphDef& graph) {
   std::unordered_map<std::string_view, const FunctionDef*> library;
-  for (const FunctionDef& function : graph->functions)
+  for (const FunctionDef& function : graph.functions)
     library.emplace(function.signature.name, &function);
   std::unordered_map<std::string_view, std::string_view> gradients;
-  for (const GradientDef& gradient : graph->gradients)
+  for (const GradientDef& gradient : graph.gradients)
     gradients.emplace(gradient.function, gradient.gradient);
 
   std::unordered_set<std::string_view> used;
@@ -42,7 +45,7 @@ void PruneLibrary(GraphDef* graph) {
       ForEachFunction(node.attrs, use);
     }
   };
-  use_all(graph->nodes);
+  use_all(graph.nodes);
   while (!pending.empty()) {
     const FunctionDef* function = pending.back();
     pending.pop_back();
@@ -51,17 +54,11 @@ void PruneLibrary(GraphDef* graph) {
     const auto gradient = gradients.find(function->signature.name);
     if (gradient != gradients.end()) use(gradient->second);
   }
-  // `used` points into the functions' names, which move: decide first.
-  std::vector<bool> keep;
-  for (const FunctionDef& function : graph->functions)
-    keep.push_back(used.contains(function.signature.name));
-  std::erase_if(graph->gradients,
-                [&](const GradientDef& gradient) { return !used.contains(gradient.function); });
-  size_t i = 0;
-  std::erase_if(graph->functions, [&](const FunctionDef&) { return !keep[i++]; });
+  std::vector<bool> marks;
+  for (const FunctionDef& function : graph.functions)
+    marks.push_back(used.contains(function.signature.name));
+  return marks;
 }
-
-}  // namespace
 
 Result<std::vector<bool>> Needed(const GraphDef& graph, const std::vector<std::string>& roots) {
   GRAFT_ASSIGN_OR_RETURN(const NodeIndex index, NodeIndex::Of(graph.nodes));
@@ -94,7 +91,16 @@ Result<std::vector<bool>> Needed(const GraphDef& graph, const std::vector<std::s
 void Prune(const std::vector<bool>& keep, GraphDef* graph) {
   size_t i = 0;
   std::erase_if(graph->nodes, [&](const NodeDef&) { return !keep[i++]; });
-  PruneLibrary(graph);
+  const std::vector<bool> used = UsedFunctions(*graph);
+  std::set<std::string, std::less<>> gone;
+  for (size_t f = 0; f < used.size(); ++f) {
+    if (!used[f]) gone.insert(graph->functions[f].signature.name);
+  }
+  std::erase_if(graph->gradients,
+                [&](const GradientDef& gradient) { return gone.contains(gradient.function); });
+  std::erase_if(graph->functions, [&](const FunctionDef& function) {
+    return gone.contains(function.signature.name);
+  });
 }
 
 }  // namespace graft::tf

@@ -71,6 +71,20 @@ std::string DescribeTensor(DType dtype, const tf::Shape& shape) {
   return fmt::format("{} shape: ({})", TensorFlowName(dtype), fmt::join(shape.dims, ","));
 }
 
+Status InspectEngines(const tf::GraphDef& graph, const std::vector<tf::NodeDef>& nodes,
+                      const std::string& where) {
+  for (const tf::NodeDef& node : nodes) {
+    if (node.op != "TRTEngineOp") continue;
+    GRAFT_ASSIGN_OR_RETURN(const std::string segment, node.Attr<std::string>("serialized_segment"));
+    GRAFT_ASSIGN_OR_RETURN(const tf::FuncValue native, node.Attr<tf::FuncValue>("segment_func"));
+    const tf::FunctionDef* function = graph.FindFunction(native.name);
+    std::printf("engine %s%s: %zu nodes in %s, plan of %zu bytes\n", node.name.c_str(),
+                where.c_str(), function ? function->nodes.size() : 0, native.name.c_str(),
+                segment.size());
+  }
+  return OkStatus();
+}
+
 Status InspectModel(const Options& o) {
   tf::ModelSpec spec;
   spec.path = o.path;
@@ -89,13 +103,10 @@ Status InspectModel(const Options& o) {
   for (const tf::NodeDef& node : model.graph.nodes) ++histogram[node.op];
   std::printf("%zu nodes after freezing, inlining and pruning\n", model.graph.nodes.size());
   for (const auto& [op, count] : histogram) std::printf("%6d %s\n", count, op.c_str());
-  for (const tf::NodeDef& node : model.graph.nodes) {
-    if (node.op != "TRTEngineOp") continue;
-    GRAFT_ASSIGN_OR_RETURN(const std::string segment, node.Attr<std::string>("serialized_segment"));
-    GRAFT_ASSIGN_OR_RETURN(const tf::FuncValue native, node.Attr<tf::FuncValue>("segment_func"));
-    const tf::FunctionDef* function = model.graph.FindFunction(native.name);
-    std::printf("engine %s: %zu nodes in %s, plan of %zu bytes\n", node.name.c_str(),
-                function ? function->nodes.size() : 0, native.name.c_str(), segment.size());
+  GRAFT_RETURN_IF_ERROR(InspectEngines(model.graph, model.graph.nodes, ""));
+  for (const tf::FunctionDef& function : model.graph.functions) {
+    GRAFT_RETURN_IF_ERROR(
+        InspectEngines(model.graph, function.nodes, " in function " + function.signature.name));
   }
   return OkStatus();
 }
