@@ -76,7 +76,6 @@ Result<std::vector<SegmentPorts>> FindPorts(const WiredGraph& wired,
                                             const std::vector<std::string>& fetches,
                                             const std::vector<std::string>& engine_names,
                                             const TensorInfo& info) {
-  const tf::GraphDef& graph = wired.graph();
   const int n = wired.node_count();
   std::vector<int> segment_of(n, -1);
   std::vector<SegmentPorts> all(segments.size());

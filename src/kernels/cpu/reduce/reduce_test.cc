@@ -92,9 +92,12 @@ TEST(Reduce, AnyAxes) {
         const std::vector<double> expected = Expected(p, x);
         const std::vector<float> y =
             RunOperation<float>(ReduceOperation::Make(p).value(), {x.data()}, expected.size());
+        // Roundings of K terms, in whatever order, add up like a random walk.
+        const double terms = y.empty() ? 1 : static_cast<double>(x.size()) / y.size();
+        const double error = 2 * std::sqrt(terms) * std::numeric_limits<float>::epsilon();
         for (size_t i = 0; i < y.size(); ++i) {
           if (std::isfinite(expected[i])) {
-            EXPECT_NEAR(y[i], expected[i], 2e-5 * std::max(1.0, std::abs(expected[i])))
+            EXPECT_NEAR(y[i], expected[i], error * std::max(1.0, std::abs(expected[i])))
                 << target
                 << fmt::format(" {} over {}", fmt::join(c.x, ","), fmt::join(c.axes, ","));
           } else {
