@@ -18,10 +18,7 @@ Outcome ConcatOperands(NodeContext& ctx, int first, int count, int axis_operand)
 
 // [rank, 2] of before and after.
 Accepted<ir::PadAttributes> ReadPaddings(NodeContext& ctx) {
-  const ir::Value& operand = ctx.value(1);
-  if (!operand.contents)
-    return Refuse("The input \"{}\" for {} must be a constant", ctx.OperandName(1), ctx.node().op);
-  const std::vector<ir::Dim>& all = *operand.contents;
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::Dim> all, ctx.Contents(1));
   if (static_cast<int>(all.size()) != 2 * ctx.rank(0))
     return Refuse("paddings {} of input {}", ToString(ctx.shape(1)), ToString(ctx.shape(0)));
   ir::PadAttributes pad;
@@ -32,20 +29,31 @@ Accepted<ir::PadAttributes> ReadPaddings(NodeContext& ctx) {
   return pad;
 }
 
-// A constant scalar as a double; its dtype is any numeric one that converts exactly.
-Accepted<double> ScalarValue(const NodeContext& ctx, int i) {
-  const ir::Value& value = ctx.value(i);
-  if (!value.constant || value.constant->elements() != 1)
-    return Refuse("The input \"{}\" for {} must be a constant scalar", ctx.OperandName(i),
-                  ctx.node().op);
+// A constant scalar, where a double holds its value.
+std::optional<double> ScalarValue(const ir::Value& value) {
+  if (!value.constant || value.constant->elements() != 1) return std::nullopt;
   const Tensor& tensor = *value.constant;
   if (tensor.dtype() == DType::kFloat32) return double{tensor.data<float>()[0]};
   if (tensor.dtype() == DType::kFloat64) return tensor.data<double>()[0];
   if (tensor.dtype() == DType::kFloat16) return double{float{tensor.data<Float16>()[0]}};
   if (tensor.dtype() == DType::kBFloat16) return double{float{tensor.data<BFloat16>()[0]}};
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> integers,
-                         Accepted<std::vector<int64_t>>(tensor.ToInt64()));
-  return static_cast<double>(integers[0]);
+  const Result<std::vector<int64_t>> integers = tensor.ToInt64();
+  constexpr int64_t kExact = int64_t{1} << 53;
+  if (!integers.ok() || (*integers)[0] > kExact || (*integers)[0] < -kExact) return std::nullopt;
+  return static_cast<double>((*integers)[0]);
+}
+
+// x padded with a value that is data: padding marks where it goes.
+Accepted<ir::ValueId> EmitPadWith(NodeContext& ctx, ir::PadAttributes pad, ir::ValueId value) {
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId yes, ctx.Scalar(1, DType::kBool, "yes"));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId inside,
+                         ctx.Emit(ir::BroadcastAttributes{.shape = ctx.shape(0)}, {yes}, "inside"));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId mask, ctx.Emit(pad, {inside}, "mask"));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId padded,
+                         ctx.Emit(std::move(pad), {ctx.operand(0)}, "padded"));
+  PointwiseProgram program{.inputs = 3};
+  program.Add(PointwiseOp::kSelect, ctx.dtype(0), 0, 1, 2);
+  return ctx.EmitPointwise(std::move(program), {mask, padded, value});
 }
 
 }  // namespace
@@ -79,37 +87,36 @@ Outcome ImportPack(NodeContext& ctx) {
 // indices, depth, on_value, off_value
 Outcome ImportOneHot(NodeContext& ctx) {
   GRAFT_ASSIGN_OR_RETURN(int64_t axis, ctx.Attr<int64_t>("axis"));
-  GRAFT_ASSIGN_OR_RETURN(const int64_t depth, ctx.Integer(1));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::Dim> depth, ctx.Dims(1));
   GRAFT_ASSIGN_OR_RETURN(axis, ctx.Axis(axis, ctx.rank(0) + 1));
-  constexpr int64_t kMaxDepth = int64_t{1} << 20;  // the classes become a constant
-  if (depth < 0 || depth > kMaxDepth) return Refuse("depth {}", depth);
-  const DType index_type = ctx.dtype(0);
-  if (index_type != DType::kInt32 && index_type != DType::kInt64)
-    return Refuse("Unsupported tensorflow data type {}", TensorFlowName(index_type));
+  if (ctx.rank(1) != 0)
+    return Refuse("{} {}: must be a scalar", ctx.OperandName(1), ToString(ctx.shape(1)));
+  const DType index_type = ctx.dtype(0) == DType::kInt64 ? DType::kInt64 : DType::kInt32;
+  GRAFT_ASSIGN_OR_RETURN(ir::ValueId indices, ctx.Cast(ctx.operand(0), index_type, "cast"));
   ir::Shape shape = ctx.shape(0);
   shape.insert(shape.begin() + axis, 1);
-  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId indices,
-                         ctx.Reshape(ctx.operand(0), std::move(shape), "indices"));
-  ::graft::Dims class_dims(ctx.rank(0) + 1, 1);
-  class_dims[axis] = depth;
-  std::vector<int64_t> classes(depth);
-  for (int64_t i = 0; i < depth; ++i) classes[i] = i;
-  Tensor table =
-      index_type == DType::kInt64
-          ? Tensor::Of<int64_t>(class_dims, classes)
-          : Tensor::Of<int32_t>(class_dims, std::vector<int32_t>(classes.begin(), classes.end()));
+  GRAFT_ASSIGN_OR_RETURN(indices, ctx.Reshape(indices, std::move(shape), "indices"));
+  GRAFT_ASSIGN_OR_RETURN(
+      ir::ValueId classes,
+      ctx.Emit(ir::IotaAttributes{.count = depth[0], .dtype = index_type}, {}, "classes"));
+  ir::Shape class_shape(ctx.rank(0) + 1, 1);
+  class_shape[axis] = depth[0];
+  GRAFT_ASSIGN_OR_RETURN(classes, ctx.Reshape(classes, std::move(class_shape), "classes"));
   PointwiseProgram program{.inputs = 4};
   const int equal = program.Add(PointwiseOp::kEqual, DType::kBool, 0, 1);
   program.Add(PointwiseOp::kSelect, ctx.dtype(2), equal, 2, 3);
-  return ctx.Output(ctx.EmitPointwise(
-      std::move(program),
-      {indices, ctx.AddConstant(std::move(table), "classes"), ctx.operand(2), ctx.operand(3)}));
+  return ctx.Output(
+      ctx.EmitPointwise(std::move(program), {indices, classes, ctx.operand(2), ctx.operand(3)}));
 }
 
 Outcome ImportPad(NodeContext& ctx) {
   GRAFT_ASSIGN_OR_RETURN(ir::PadAttributes pad, ReadPaddings(ctx));
   if (ctx.node().op == "PadV2") {
-    GRAFT_ASSIGN_OR_RETURN(pad.value, ScalarValue(ctx, 2));
+    if (ctx.rank(2) != 0)
+      return Refuse("{} {}: must be a scalar", ctx.OperandName(2), ToString(ctx.shape(2)));
+    const std::optional<double> value = ScalarValue(ctx.value(2));
+    if (!value) return ctx.Output(EmitPadWith(ctx, std::move(pad), ctx.operand(2)));
+    pad.value = *value;
   }
   return ctx.Output(ctx.Emit(std::move(pad), {ctx.operand(0)}));
 }

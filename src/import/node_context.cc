@@ -13,7 +13,7 @@ bool BindHostValues(ir::Module* module, ir::ValueId id) {
   ir::Value& value = module->value(id);
   const auto dims = ir::ConstantDims(value.shape);
   if (value.dtype != DType::kInt32 && value.dtype != DType::kInt64) return false;
-  if (value.shape.size() > 1 || !dims || CountElements(*dims) > kMaxHostValues) return false;
+  if (!dims || CountElements(*dims) > kMaxHostValues) return false;
   for (size_t input = 0; input < module->inputs.size(); ++input) {
     if (module->inputs[input] != id) continue;
     std::vector<ir::Dim> contents;
@@ -52,6 +52,10 @@ std::string NodeContext::OperandName(int i) const {
 
 Accepted<std::vector<ir::Dim>> NodeContext::Dims(int i) {
   if (rank(i) > 1) return Refuse("{} {}: must be a vector", OperandName(i), ToString(shape(i)));
+  return Contents(i);
+}
+
+Accepted<std::vector<ir::Dim>> NodeContext::Contents(int i) {
   if (!value(i).contents && value(i).constant) {
     GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> integers, Integers(i));
     return std::vector<ir::Dim>(integers.begin(), integers.end());

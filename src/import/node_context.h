@@ -37,6 +37,8 @@ class NodeContext {
   // The integers of a vector or scalar operand that says a shape, as expressions. The elements of
   // a small integer input of the graph become symbols that are read on the host before each run.
   Accepted<std::vector<ir::Dim>> Dims(int i);
+  // The same of an operand of any rank, in row-major order.
+  Accepted<std::vector<ir::Dim>> Contents(int i);
   // The integers of an operand that must be known now.
   Accepted<std::vector<int64_t>> Integers(int i) const;
   Accepted<int64_t> Integer(int i) const;

@@ -1,6 +1,7 @@
 #include "import/pointwise.h"
 
-#include <limits>
+#include <algorithm>
+#include <optional>
 
 namespace graft::importer {
 namespace {
@@ -20,6 +21,19 @@ bool GivesBool(PointwiseOp op) {
     default:
       return false;
   }
+}
+
+// Whether two shapes broadcast, where that is the same for every binding of their symbols.
+std::optional<bool> Broadcast(const ir::Shape& a, const ir::Shape& b) {
+  bool known = true;
+  for (size_t i = 1; i <= std::min(a.size(), b.size()); ++i) {
+    const ir::Dim& x = a[a.size() - i];
+    const ir::Dim& y = b[b.size() - i];
+    if (x == y || x == 1 || y == 1) continue;
+    if (x.is_constant() && y.is_constant()) return false;
+    known = false;
+  }
+  return known ? std::optional(true) : std::nullopt;
 }
 
 }  // namespace
@@ -92,13 +106,17 @@ Outcome ImportClipByValue(NodeContext& ctx) {
 }
 
 Outcome ImportEqual(NodeContext& ctx) {
+  const bool asks_equal = ctx.node().op == "Equal";
   // Without the error, shapes that do not broadcast give one scalar: a result of another rank.
   GRAFT_ASSIGN_OR_RETURN(const bool error, ctx.Attr<bool>("incompatible_shape_error"));
-  if (!error && !(ctx.shape(0) == ctx.shape(1)) && ctx.rank(0) != 0 && ctx.rank(1) != 0)
-    return Refuse("incompatible_shape_error=false: the shapes {} and {} must be equal",
-                  ToString(ctx.shape(0)), ToString(ctx.shape(1)));
-  return ImportInstruction(ctx,
-                           ctx.node().op == "Equal" ? PointwiseOp::kEqual : PointwiseOp::kNotEqual);
+  if (!error) {
+    const std::optional<bool> broadcast = Broadcast(ctx.shape(0), ctx.shape(1));
+    if (!broadcast)
+      return Refuse("incompatible_shape_error=false: whether {} and {} broadcast is not known",
+                    ToString(ctx.shape(0)), ToString(ctx.shape(1)));
+    if (!*broadcast) return ctx.Output(ctx.Scalar(asks_equal ? 0 : 1, DType::kBool, ""));
+  }
+  return ImportInstruction(ctx, asks_equal ? PointwiseOp::kEqual : PointwiseOp::kNotEqual);
 }
 
 Outcome ImportSelect(NodeContext& ctx) {

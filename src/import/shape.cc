@@ -160,17 +160,28 @@ Outcome ImportRange(NodeContext& ctx) {
   if (ctx.dtype(0) == DType::kFloat64) return FloatRange<double>(ctx);
   GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::Dim> start, ctx.Dims(0));
   GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::Dim> limit, ctx.Dims(1));
-  GRAFT_ASSIGN_OR_RETURN(const int64_t delta, ctx.Integer(2));
-  if (delta == 0) return Refuse("delta must not be 0");
-  const ir::Dim span = delta > 0 ? limit[0] - start[0] : start[0] - limit[0];
-  const ir::Dim count = Max(CeilDiv(span, std::abs(delta)), 0);
-  if (!count.is_constant())
-    return Refuse("a range of {} elements: must be known", count.ToString());
-  constexpr int64_t kMaxCount = 1 << 24;  // it becomes a constant
-  if (*count.constant() > kMaxCount) return Refuse("a range of {} elements", *count.constant());
-  std::vector<ir::Dim> values;
-  for (int64_t i = 0; i < *count.constant(); ++i) values.push_back(start[0] + i * delta);
-  return ctx.Output(EmitIntegers(ctx, std::move(values), ctx.dtype(0), 1));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::Dim> delta, ctx.Dims(2));
+  if (delta[0] == 0) return Refuse("delta must not be 0");
+  // Rounded up, for a delta of either sign.
+  const ir::Dim count = ir::Dim(0) - FloorDiv(start[0] - limit[0], delta[0]);
+  if (count.is_constant() && *count.constant() < 0)
+    return Refuse("a range of {} elements", *count.constant());
+  // Few integers are shapes and indices, whose values are followed.
+  constexpr int64_t kFew = 64;
+  const DType dtype = ctx.dtype(0);
+  if (count.is_constant() && *count.constant() <= kFew) {
+    std::vector<ir::Dim> values;
+    for (int64_t i = 0; i < *count.constant(); ++i) values.push_back(start[0] + delta[0] * i);
+    return ctx.Output(EmitIntegers(ctx, std::move(values), dtype, 1));
+  }
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId steps,
+                         ctx.Emit(ir::IotaAttributes{.count = count, .dtype = dtype}, {}, "steps"));
+  if (start[0] == 0 && delta[0] == 1) return ctx.SetOutput(0, steps);
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId first, EmitIntegers(ctx, {start[0]}, dtype, 0));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId step, EmitIntegers(ctx, {delta[0]}, dtype, 0));
+  PointwiseProgram program{.inputs = 3};
+  program.Add(PointwiseOp::kAdd, dtype, program.Add(PointwiseOp::kMul, dtype, 0, 1), 2);
+  return ctx.Output(ctx.EmitPointwise(std::move(program), {steps, step, first}));
 }
 
 Outcome ImportDataFormatVecPermute(NodeContext& ctx) {

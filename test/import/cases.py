@@ -674,6 +674,10 @@ def joins():
         add("GatherNd", [x, integers(2, 3, depth, low=0, high=5)], lambda x, i: tf.gather_nd(x, i), shapes=(STATIC, BATCH))
     for axis in (-1, 0, 1):
         add("OneHot", [integers(3, 4, low=-1, high=6)], lambda i, a=axis: tf.one_hot(i, 5, 2.0, -1.0, a))
+    add("OneHot", [integers(3, 4, low=-1, high=6)], lambda i: tf.one_hot(i, tf.shape(i)[1], True, False, dtype=tf.bool))
+    add("OneHot", [integers(5, low=-1, high=6), np.int32(4)], lambda i, d: tf.one_hot(i, d), shapes=(STATIC,))
+    for dtype in (np.uint8, np.int64):
+        add("OneHot", [integers(5, low=0, high=6).astype(dtype)], lambda i: tf.one_hot(i, 4, axis=0))
     for permutation in itertools.permutations(range(3)):
         add("Transpose", [x], lambda x, p=permutation: tf.transpose(x, p))
     for multiples in ([1, 1, 1], [2, 1, 3], [0, 1, 2]):
@@ -694,6 +698,11 @@ def padding():
         for value in (-1.5, np.inf):
             add("PadV2", [x], lambda x, p=paddings, v=value: raw.PadV2(input=x, paddings=p, constant_values=v))
         add("PadV2", [integers(*shape)], lambda x, p=paddings: raw.PadV2(input=x, paddings=p, constant_values=7))
+    pads = np.array([[1, 2], [0, 3]], np.int32)
+    add("Pad", [normal(4, 5), pads], lambda x, p: tf.pad(x, p), shapes=(STATIC,))
+    add("PadV2", [normal(4, 5), pads, np.float32(2)], lambda x, p, v: raw.PadV2(input=x, paddings=p, constant_values=v), shapes=(STATIC,))
+    add("PadV2", [normal(4, 5), normal(1)], lambda x, v: raw.PadV2(input=x, paddings=pads, constant_values=v[0]))
+    add("PadV2", [integers(4, 5, dtype=np.int64)], lambda x: raw.PadV2(input=x, paddings=pads, constant_values=np.int64(2**60 + 1)))
     for mode, paddings in itertools.product(["REFLECT", "SYMMETRIC"], [[[1, 2], [0, 3]], [[0, 0], [2, 1]]]):
         add("MirrorPad", [normal(4, 5)], lambda x, p=paddings, m=mode: raw.MirrorPad(input=x, paddings=p, mode=m))
 
@@ -736,7 +745,12 @@ def shapes():
         add("Range", [x], lambda x, a=start, b=limit, d=delta: tf.range(a, b, d), shapes=(STATIC,))
     add("Range", [x], lambda x: tf.range(tf.shape(x)[0], tf.shape(x)[0] + 4))
     add("Range", [x], lambda x: tf.range(tf.shape(x)[0]), shapes=(STATIC,))
-    add("Range", [x], lambda x: tf.range(tf.shape(x)[0]), shapes=(BATCH,), refused="a range of")
+    add("Range", [x], lambda x: tf.range(tf.shape(x)[0]))
+    add("Range", [x], lambda x: tf.range(tf.shape(x)[1], 20, tf.shape(x)[0]))
+    add("Range", [normal(100)], lambda x: tf.range(3, tf.shape(x)[0], 1))
+    add("Range", [normal(100)], lambda x: tf.range(tf.shape(x, tf.int64)[0], 0, -3))
+    for start, limit, delta in [(0, 5, 1), (9, -3, -4), (2, 2, 1), (-7, 200, 2)]:
+        add("Range", [np.int32(v) for v in (start, limit, delta)], lambda a, b, d: tf.range(a, b, d), shapes=(STATIC,))
     for source, target in (("NHWC", "NCHW"), ("NCHW", "NHWC")):
         for value in (integers(4), integers(2), integers(4, 2)):
             add("DataFormatVecPermute", [value], lambda x, s=source, t=target: raw.DataFormatVecPermute(x=x, src_format=s, dst_format=t), shapes=(STATIC,))
