@@ -20,7 +20,7 @@ Result<GraphOrder> OrderGraph(const tf::GraphDef& graph) {
   std::vector<std::vector<int>> readers(count);
   std::vector<std::vector<int>> producers(count);  // by data and control edges
   std::vector<int> waiting(count, 0);
-  std::vector<bool> closes_loop(count, false);  // a Merge with an edge left out
+  order.back_edges.resize(count);
   for (int n = 0; n < count; ++n) {
     const tf::NodeDef& node = graph.nodes[n];
     for (const std::string& input : node.inputs) {
@@ -28,7 +28,7 @@ Result<GraphOrder> OrderGraph(const tf::GraphDef& graph) {
       const int producer = index.Find(ref.node);
       if (producer < 0) return DataLossError("{}: its input '{}' does not exist", node.name, input);
       if (IsOp(node, "Merge") && IsOp(graph.nodes[producer], "NextIteration")) {
-        closes_loop[n] = true;
+        order.back_edges[n] = {producer, ref.index};
         continue;
       }
       if (!ref.is_control()) order.inputs[n].push_back({producer, ref.index});
@@ -55,7 +55,7 @@ Result<GraphOrder> OrderGraph(const tf::GraphDef& graph) {
     if (IsOp(node, "Exit")) --loops;
     if (IsOp(node, "Switch") || node.op == "_SwitchN") ++branches;
     // A loop's Switch is left by its Exit, a conditional's by the Merge of its branches.
-    if (IsOp(node, "Exit") || (IsOp(node, "Merge") && !closes_loop[n])) --branches;
+    if (IsOp(node, "Exit") || (IsOp(node, "Merge") && order.back_edges[n].node < 0)) --branches;
     loops = std::max(loops, 0);
     branches = std::max(branches, 0);
     for (int reader : readers[n]) {

@@ -18,6 +18,8 @@ struct GraphOrder {
   // For each node, in its own order. The edge that closes a loop (NextIteration to Merge) is left
   // out, so the rest has no cycle.
   std::vector<std::vector<Edge>> inputs;
+  // That edge, by the Merge; node -1 for every other node.
+  std::vector<Edge> back_edges;
   // How many loops, and how many branches of Switch, enclose each node. TensorFlow runs such a node
   // any number of times, none included; an engine would run it once.
   std::vector<int> loop_depth;

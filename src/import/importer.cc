@@ -22,7 +22,9 @@ struct Signature {
 
 class Importer {
  public:
-  Importer(const tf::GraphDef& graph, GraphOrder order) : graph_(graph), order_(std::move(order)) {}
+  // `loops` holds for each node what is taken of a loop variable's shape.
+  Importer(const tf::GraphDef& graph, const GraphOrder& order, const std::vector<LoopShape>& loops)
+      : graph_(graph), order_(order), loops_(loops) {}
 
   Result<ImportedGraph> Run(const std::vector<GraphInput>& inputs,
                             const std::vector<std::string>& outputs);
@@ -43,7 +45,8 @@ class Importer {
   void NameResults(int n, ir::NodeId first);
 
   const tf::GraphDef& graph_;
-  GraphOrder order_;
+  const GraphOrder& order_;
+  const std::vector<LoopShape>& loops_;
   ImportedGraph result_;
   std::vector<std::vector<std::pair<int, ir::ValueId>>> fed_;  // for each node: output, input value
   std::vector<int> read_outputs_;  // for each node, one more than the highest output anyone reads
@@ -214,7 +217,7 @@ void Importer::AddOpaque(int n, const Signature& signature, std::vector<ir::Valu
   for (const Edge& edge : order_.inputs[n])
     operands.push_back(result_.tensors[edge.node][edge.index]);
   std::vector<ir::Value> results(signature.outputs.size());
-  OpaqueNode opaque(&module, signature.node, operands);
+  OpaqueNode opaque(&module, signature.node, operands, loops_[n]);
   for (size_t i = 0; i < results.size(); ++i) {
     results[i].name = tf::TensorName(signature.node.name, static_cast<int>(i));
     results[i].dtype = signature.outputs[i];
@@ -247,12 +250,48 @@ void Importer::NameResults(int n, ir::NodeId first) {
   }
 }
 
+// Whether what a loop's body gives back is as its Merge was taken to be.
+bool Holds(const ImportedGraph& imported, const GraphOrder& order, int merge, LoopShape taken) {
+  auto value = [&](int node, int output) -> const ir::Value* {
+    const std::vector<ir::ValueId>& results = imported.tensors[node];
+    const bool known = output < static_cast<int>(results.size()) && results[output] >= 0;
+    return known ? &imported.module.value(results[output]) : nullptr;
+  };
+  const Edge back = order.back_edges[merge];
+  const ir::Value* first = value(merge, 0);
+  const ir::Value* next = value(back.node, back.index);
+  if (first == nullptr || !first->has_shape) return true;  // nothing was taken
+  if (next == nullptr || !next->has_shape) return false;
+  return taken == LoopShape::kSame ? next->shape == first->shape
+                                   : next->shape.size() == first->shape.size();
+}
+
 }  // namespace
 
+// A loop variable's shape is that of its first value as long as the body, imported on that
+// assumption, gives the same back: then it holds on every turn. What does not hold is weakened.
 Result<ImportedGraph> ImportGraph(const tf::GraphDef& graph, const std::vector<GraphInput>& inputs,
                                   const std::vector<std::string>& outputs) {
-  GRAFT_ASSIGN_OR_RETURN(GraphOrder order, OrderGraph(graph));
-  return Importer(graph, std::move(order)).Run(inputs, outputs);
+  GRAFT_ASSIGN_OR_RETURN(const GraphOrder order, OrderGraph(graph));
+  constexpr int kAttempts = 4;
+  std::vector<LoopShape> loops(graph.nodes.size(), LoopShape::kSame);
+  for (int attempt = 1;; ++attempt) {
+    GRAFT_ASSIGN_OR_RETURN(ImportedGraph imported,
+                           Importer(graph, order, loops).Run(inputs, outputs));
+    bool holds = true;
+    for (int n = 0; n < static_cast<int>(loops.size()); ++n) {
+      if (order.back_edges[n].node < 0 || loops[n] == LoopShape::kUnknown) continue;
+      if (Holds(imported, order, n, loops[n])) continue;
+      loops[n] = loops[n] == LoopShape::kSame ? LoopShape::kRank : LoopShape::kUnknown;
+      holds = false;
+    }
+    if (holds) return imported;
+    if (attempt == kAttempts) {
+      for (int n = 0; n < static_cast<int>(loops.size()); ++n) {
+        if (order.back_edges[n].node >= 0) loops[n] = LoopShape::kUnknown;
+      }
+    }
+  }
 }
 
 }  // namespace graft::importer

@@ -129,6 +129,36 @@ TEST(Importer, NodesOfALoopStayNative) {
   EXPECT_EQ(graph.nodes[10].decision, Decision::kAccepted);
 }
 
+// The shape behind a loop whose body is `body`, which reads "switch:1" and gives "body".
+std::string ShapeBehindLoop(std::vector<tf::NodeDef> body) {
+  std::vector<tf::NodeDef> nodes = {
+      Placeholder("x"),
+      Const("yes", Tensor::Scalar<bool>(true)),
+      Const("axis", Tensor::Scalar<int32_t>(0)),
+      Node("enter", "Enter", {"x"}, {{"T", DType::kFloat32}, {"frame_name", "loop"}}),
+      Node("merge", "Merge", {"enter", "next"}, {{"T", DType::kFloat32}, {"N", 2}}),
+      Node("cond", "LoopCond", {"yes"}),
+      Node("switch", "Switch", {"merge", "cond"}, kFloat),
+      Node("next", "NextIteration", {"body"}, kFloat),
+      Node("exit", "Exit", {"switch"}, kFloat)};
+  nodes.insert(nodes.end(), body.begin(), body.end());
+  nodes.push_back(Node("y", "Neg", {"exit"}, kFloat));
+  const ImportedGraph graph = Import(std::move(nodes), {.dims = {-1, 3}});
+  return graph.nodes.back().decision == Decision::kAccepted ? OutputShape(graph)
+                                                            : graph.nodes.back().reason;
+}
+
+TEST(Importer, ALoopsVariableKeepsWhatEveryTurnKeeps) {
+  EXPECT_EQ(ShapeBehindLoop({Node("body", "Relu", {"switch:1"}, kFloat)}), "[s0,3]");
+  const tf::AttrMap concat = {{"T", DType::kFloat32}, {"Tidx", DType::kInt32}, {"N", 2}};
+  // It grows: the rank stays.
+  EXPECT_EQ(ShapeBehindLoop({Node("body", "ConcatV2", {"switch:1", "switch:1", "axis"}, concat)}),
+            "[s1,s2]");
+  const tf::AttrMap expand = {{"T", DType::kFloat32}, {"Tdim", DType::kInt32}};
+  EXPECT_EQ(ShapeBehindLoop({Node("body", "ExpandDims", {"switch:1", "axis"}, expand)}),
+            "Input tensor rank is unknown. (exit)");
+}
+
 TEST(Importer, NodesOfABranchStayNative) {
   const tf::AttrMap type = {{"T", DType::kFloat32}};
   const ImportedGraph graph = Import(

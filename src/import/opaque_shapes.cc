@@ -45,10 +45,11 @@ Shape SaidBy(OpaqueNode& n, int i, int result) {
 Shape SaidByFirst(OpaqueNode& n, int result) { return SaidBy(n, 0, result); }
 Shape SaidBySecond(OpaqueNode& n, int result) { return SaidBy(n, 1, result); }
 
-// Of a conditional; a loop's Merge has one operand here and may see other shapes on later turns.
+// Of a conditional, or of a loop, whose Merge has one operand here.
 Shape Merge(OpaqueNode& n, int result) {
   if (result == 1) return ir::Shape{};
-  if (n.operand_count() < 2) return std::nullopt;
+  if (n.loop_shape() == LoopShape::kUnknown || n.operand_count() == 0) return std::nullopt;
+  if (n.loop_shape() == LoopShape::kRank) return RankOfFirst(n, result);
   const ir::Shape* first = n.shape(0);
   if (first == nullptr) return std::nullopt;
   for (int i = 1; i < n.operand_count(); ++i) {

@@ -170,8 +170,7 @@ def test_tf1_loops_stay_whole_and_the_rest_is_converted(tmp_path):
         )
         y = tf.nn.softmax(tf.matmul(looped + beside, w) * 2.0, name="y")
         v1.enable_control_flow_v2()
-    # The shapes behind a loop are what TensorFlow notes of them.
-    graph_def = graph.as_graph_def(add_shapes=True)
+    graph_def = graph.as_graph_def()
     assert "Enter" in {node.op for node in graph_def.node}
     path = tmp_path / "model.pb"
     path.write_bytes(graph_def.SerializeToString())
