@@ -29,8 +29,8 @@ std::span<const ir::ValueId> OwnOperands(const ir::Node& node) {
 }
 
 template <class Half>
-Tensor Widen(const Tensor& tensor) {
-  Tensor wide = Tensor::Allocate(DType::kFloat32, tensor.dims()).value();
+Result<Tensor> Widen(const Tensor& tensor) {
+  GRAFT_ASSIGN_OR_RETURN(Tensor wide, Tensor::Allocate(DType::kFloat32, tensor.dims()));
   std::ranges::copy(tensor.data<Half>(), wide.mutable_data<float>().begin());
   return wide;
 }
@@ -85,8 +85,9 @@ class Widening {
     const ir::Value& value = module_.value(id);
     if (!IsHalf(value.dtype)) return id;
     if (!value.constant) return Pointwise(CastTo(DType::kFloat32), {id});
-    Tensor wide = value.dtype == DType::kFloat16 ? Widen<Float16>(*value.constant)
-                                                 : Widen<BFloat16>(*value.constant);
+    GRAFT_ASSIGN_OR_RETURN(Tensor wide, value.dtype == DType::kFloat16
+                                            ? Widen<Float16>(*value.constant)
+                                            : Widen<BFloat16>(*value.constant));
     return module_.AddConstant(value.name, std::move(wide));
   }
 
