@@ -9,7 +9,7 @@ from support import EngineCalls, assert_close
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from graft import _op_library
+import graft
 from graft import trt_convert as trt
 
 v1 = tf.compat.v1
@@ -82,7 +82,7 @@ MODELS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def op_library():
-    _op_library.load()
+    graft.load_op_library()
 
 
 @pytest.fixture(scope="module", params=MODELS)
