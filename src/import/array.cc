@@ -96,12 +96,8 @@ Outcome ImportOneHot(NodeContext& ctx) {
   ir::Shape shape = ctx.shape(0);
   shape.insert(shape.begin() + axis, 1);
   GRAFT_ASSIGN_OR_RETURN(indices, ctx.Reshape(indices, std::move(shape), "indices"));
-  GRAFT_ASSIGN_OR_RETURN(
-      ir::ValueId classes,
-      ctx.Emit(ir::IotaAttributes{.count = depth[0], .dtype = index_type}, {}, "classes"));
-  ir::Shape class_shape(ctx.rank(0) + 1, 1);
-  class_shape[axis] = depth[0];
-  GRAFT_ASSIGN_OR_RETURN(classes, ctx.Reshape(classes, std::move(class_shape), "classes"));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId classes,
+                         ctx.Positions(depth[0], ctx.rank(0) + 1, axis, index_type));
   PointwiseProgram program{.inputs = 4};
   const int equal = program.Add(PointwiseOp::kEqual, DType::kBool, 0, 1);
   program.Add(PointwiseOp::kSelect, ctx.dtype(2), equal, 2, 3);
@@ -133,6 +129,29 @@ Outcome ImportTile(NodeContext& ctx) {
   GRAFT_ASSIGN_OR_RETURN(std::vector<ir::Dim> multiples, ctx.Dims(1));
   return ctx.Output(
       ctx.Emit(ir::TileAttributes{.multiples = std::move(multiples)}, {ctx.operand(0)}));
+}
+
+Outcome ImportBitcast(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const DType type, ctx.Attr<DType>("type"));
+  if (!IsNumeric(type)) return Refuse("Unsupported tensorflow data type {}", TensorFlowName(type));
+  return ctx.Output(ctx.Emit(ir::BitcastAttributes{.dtype = type}, {ctx.operand(0)}));
+}
+
+// The positions of a permutation's entries.
+Outcome ImportInvertPermutation(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> permutation, ctx.Integers(0));
+  const auto count = static_cast<int64_t>(permutation.size());
+  std::vector<int64_t> inverse(permutation.size(), -1);
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t to = permutation[i];
+    if (to < 0 || to >= count || inverse[to] >= 0) return Refuse("not a permutation");
+    inverse[to] = i;
+  }
+  Tensor tensor =
+      ctx.dtype(0) == DType::kInt64
+          ? Tensor::Of<int64_t>({count}, inverse)
+          : Tensor::Of<int32_t>({count}, std::vector<int32_t>(inverse.begin(), inverse.end()));
+  return ctx.SetOutput(0, ctx.AddConstant(std::move(tensor), "value"));
 }
 
 Outcome ImportTranspose(NodeContext& ctx) {

@@ -135,4 +135,43 @@ Outcome ImportFusedConv(NodeContext& ctx) {
   return OutputInFormat(ctx, y, channels_first);
 }
 
+// conv_input, filter, bias, side_input, conv_input_scale, side_input_scale:
+// activation(conv_input_scale · convolution + side_input_scale · side_input + bias)
+Outcome ImportFusedConvBiasActivation(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const std::string filter_format, ctx.Attr<std::string>("filter_format"));
+  GRAFT_ASSIGN_OR_RETURN(const std::string activation, ctx.Attr<std::string>("activation_mode"));
+  GRAFT_ASSIGN_OR_RETURN(const bool channels_first, ReadChannelsFirst(ctx));
+  GRAFT_RETURN_IF_REFUSED(CheckRanks(ctx, 0, 1, 4));
+  if (filter_format != "HWIO" && filter_format != "OIHW")
+    return Refuse("filter_format {} is not supported", filter_format);
+  ir::ValueId filter = ctx.operand(1);
+  if (filter_format == "OIHW") {
+    GRAFT_ASSIGN_OR_RETURN(filter, ctx.Transpose(filter, {2, 3, 1, 0}, "filter"));
+  }
+  GRAFT_ASSIGN_OR_RETURN(ir::ValueId y, EmitConv(ctx, filter, 1, channels_first));
+  const DType dtype = ctx.dtype(0);
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId scale, ctx.Cast(ctx.operand(4), dtype, "scale"));
+  PointwiseProgram program{.inputs = 3};
+  int sum = program.Add(PointwiseOp::kMul, dtype, 0, 1);
+  std::vector<ir::ValueId> operands = {y, scale, ctx.operand(2)};
+  const bool has_side = !(Product(ctx.shape(3)) == 0);
+  if (has_side) {
+    ir::ValueId side = ctx.operand(3);
+    if (channels_first) {
+      GRAFT_ASSIGN_OR_RETURN(side, ToChannelsLast(ctx, side));
+    }
+    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId factor, ctx.Cast(ctx.operand(5), dtype, "side_scale"));
+    operands.insert(operands.end(), {side, factor});
+    program = {.inputs = 5};
+    sum = program.Add(PointwiseOp::kMul, dtype, 0, 1);
+    sum = program.Add(PointwiseOp::kAdd, dtype, sum, program.Add(PointwiseOp::kMul, dtype, 3, 4));
+  }
+  program.Add(PointwiseOp::kAdd, dtype, sum, 2);
+  GRAFT_ASSIGN_OR_RETURN(y, ctx.EmitPointwise(std::move(program), std::move(operands), "sum"));
+  if (activation != "None") {
+    GRAFT_ASSIGN_OR_RETURN(y, EmitActivation(ctx, y, activation, 0));
+  }
+  return OutputInFormat(ctx, y, channels_first);
+}
+
 }  // namespace graft::importer

@@ -51,6 +51,7 @@ Result<tf::AttrValue> ParseValue(std::string_view type, std::string_view text, D
   if (type == "bool") return tf::AttrValue(text == "true");
   if (type == "string") return tf::AttrValue(std::string(text));
   if (type == "list(int)") return tf::AttrValue(Integers(Inside(text)));
+  if (type == "shape") return tf::AttrValue(tf::Shape{.dims = Integers(Inside(text))});
   const std::vector<std::string_view> items = Split(Inside(text), ',');
   if (type == "list(string)")
     return tf::AttrValue(std::vector<std::string>(items.begin(), items.end()));

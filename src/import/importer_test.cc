@@ -208,5 +208,30 @@ TEST(Importer, MalformedGraphsAreErrors) {
             "a: output 1 is read of an op of 1 outputs");
 }
 
+// No TensorFlow for CPUs has the op, so that no test compares it.
+TEST(Importer, FusedConvolutionOfGraphsForGpus) {
+  auto import = [](tf::AttrMap attrs, Tensor filter, Tensor side) {
+    attrs.insert({{"T", DType::kFloat32},
+                  {"Tbias", DType::kFloat32},
+                  {"strides", std::vector<int64_t>{1, 1, 1, 1}},
+                  {"padding", "SAME"}});
+    return Import({Placeholder("x"), Const("w", std::move(filter)), Const("b", Zeros({8})),
+                   Const("side", std::move(side)), Const("scale", Zeros({})),
+                   Node("y", "FusedConv2DBiasActivation", {"x", "w", "b", "side", "scale", "scale"},
+                        std::move(attrs))},
+                  {.dims = {1, 6, 6, 3}});
+  };
+  const ImportedGraph plain = import({}, Zeros({3, 3, 3, 8}), Zeros({0}));
+  EXPECT_EQ(plain.nodes[5].decision, Decision::kAccepted) << plain.nodes[5].reason;
+  EXPECT_EQ(OutputShape(plain), "[1,6,6,8]");
+  const ImportedGraph swapped = import({{"filter_format", "OIHW"}, {"activation_mode", "None"}},
+                                       Zeros({8, 3, 3, 3}), Zeros({1, 6, 6, 8}));
+  EXPECT_EQ(swapped.nodes[5].decision, Decision::kAccepted) << swapped.nodes[5].reason;
+  EXPECT_EQ(OutputShape(swapped), "[1,6,6,8]");
+  const ImportedGraph vectors =
+      import({{"filter_format", "OIHW_VECT_I"}}, Zeros({3, 3, 3, 8}), Zeros({0}));
+  EXPECT_EQ(vectors.nodes[5].reason, "filter_format OIHW_VECT_I is not supported");
+}
+
 }  // namespace
 }  // namespace graft::importer

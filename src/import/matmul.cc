@@ -3,6 +3,7 @@
 #include <numeric>
 #include <string>
 
+#include "import/matrix.h"
 #include "import/normalize.h"
 
 namespace graft::importer {
@@ -84,25 +85,9 @@ Accepted<ir::ValueId> Arrange(NodeContext& ctx, ir::ValueId x, const std::string
   return ctx.Transpose(x, std::move(permutation), part);
 }
 
-// Zeros but where the positions along two axes are the same. Axis q is 1 long, or as long as p.
 Accepted<ir::ValueId> KeepDiagonal(NodeContext& ctx, ir::ValueId x, size_t p, size_t q) {
-  const ir::Shape shape = ctx.ValueOf(x).shape;
-  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId positions,
-                         ctx.Emit(ir::IotaAttributes{.count = shape[p]}, {}, "positions"));
-  std::vector<ir::ValueId> operands = {x};
-  for (size_t axis : {p, q}) {
-    ir::Shape along(shape.size(), 1);
-    along[axis] = shape[p];
-    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId index,
-                           ctx.Reshape(positions, std::move(along), "positions"));
-    operands.push_back(index);
-  }
-  const DType dtype = ctx.ValueOf(x).dtype;
-  PointwiseProgram program{.inputs = 3};
-  const int same = program.Add(PointwiseOp::kEqual, DType::kBool, 1, 2);
-  const int zero = program.Add(PointwiseOp::kConstant, dtype);
-  program.Add(PointwiseOp::kSelect, dtype, same, 0, zero);
-  return ctx.EmitPointwise(std::move(program), std::move(operands), "diagonal");
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId zero, ctx.Scalar(0, ctx.ValueOf(x).dtype, "zero"));
+  return EmitOnDiagonal(ctx, x, p, q, zero);
 }
 
 // A label twice in an operand takes a diagonal.

@@ -139,6 +139,14 @@ Accepted<ir::ValueId> NodeContext::Scalar(double value, DType dtype, std::string
   return EmitPointwise(std::move(program), {}, part);
 }
 
+Accepted<ir::ValueId> NodeContext::Positions(ir::Dim count, int rank, size_t axis, DType dtype) {
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId positions,
+                         Emit(ir::IotaAttributes{.count = count, .dtype = dtype}, {}, "positions"));
+  ir::Shape shape(rank, 1);
+  shape[axis] = std::move(count);
+  return Reshape(positions, std::move(shape), "positions");
+}
+
 ir::ValueId NodeContext::AddConstant(Tensor tensor, std::string_view part) {
   return module_->AddConstant(fmt::format("{}/{}", node_.name, part), std::move(tensor));
 }

@@ -71,6 +71,8 @@ class NodeContext {
   // x in `dtype`; x itself where it is that already.
   Accepted<ir::ValueId> Cast(ir::ValueId x, DType dtype, std::string_view part = "");
   Accepted<ir::ValueId> Scalar(double value, DType dtype, std::string_view part);
+  // 0 to count - 1 along an axis of `rank`, the others being 1 long.
+  Accepted<ir::ValueId> Positions(ir::Dim count, int rank, size_t axis, DType dtype);
   ir::ValueId AddConstant(Tensor tensor, std::string_view part);
   // Nothing is emitted where nothing would change; constants are reshaped in place.
   Accepted<ir::ValueId> Reshape(ir::ValueId x, ir::Shape shape, std::string_view part = "");

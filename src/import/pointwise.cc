@@ -147,4 +147,15 @@ Outcome ImportAddN(NodeContext& ctx) {
   return ctx.Output(ctx.EmitPointwise(std::move(program), std::move(operands)));
 }
 
+Outcome ImportXlog1py(NodeContext& ctx) {
+  const DType dtype = ctx.dtype(0);
+  PointwiseProgram program{.inputs = 2};
+  const int product =
+      program.Add(PointwiseOp::kMul, dtype, 0, program.Add(PointwiseOp::kLog1p, dtype, 1));
+  const int zero = program.Add(PointwiseOp::kConstant, dtype);
+  const int is_zero = program.Add(PointwiseOp::kEqual, DType::kBool, 0, zero);
+  program.Add(PointwiseOp::kSelect, dtype, is_zero, zero, product);
+  return ctx.Output(ctx.EmitPointwise(std::move(program), {ctx.operand(0), ctx.operand(1)}));
+}
+
 }  // namespace graft::importer

@@ -71,4 +71,22 @@ Outcome ImportCumulative(NodeContext& ctx) {
       {ctx.operand(0)}));
 }
 
+// Half of the sum of squares.
+Outcome ImportL2Loss(NodeContext& ctx) {
+  const DType dtype = ctx.dtype(0);
+  PointwiseProgram square{.inputs = 1};
+  square.Add(PointwiseOp::kSquare, dtype, 0);
+  GRAFT_ASSIGN_OR_RETURN(ir::ValueId y,
+                         ctx.EmitPointwise(std::move(square), {ctx.operand(0)}, "square"));
+  if (ctx.rank(0) > 0) {
+    ir::ReduceAttributes sum{.kind = ir::ReduceKind::kSum};
+    for (int64_t axis = 0; axis < ctx.rank(0); ++axis) sum.axes.push_back(axis);
+    GRAFT_ASSIGN_OR_RETURN(y, ctx.Emit(std::move(sum), {y}, "sum"));
+  }
+  PointwiseProgram halve{.inputs = 1};
+  const int half = halve.Add(PointwiseOp::kConstant, dtype, -1, -1, -1, 0.5);
+  halve.Add(PointwiseOp::kMul, dtype, 0, half);
+  return ctx.Output(ctx.EmitPointwise(std::move(halve), {y}));
+}
+
 }  // namespace graft::importer

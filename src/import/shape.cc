@@ -147,6 +147,42 @@ Outcome ImportBroadcastTo(NodeContext& ctx) {
   return ctx.Output(ctx.Emit(ir::BroadcastAttributes{.shape = std::move(shape)}, {ctx.operand(0)}));
 }
 
+// A dimension that must have a size, and has one that is not known, is held to it by a reshape: the
+// number of elements would differ. That is so for one of them.
+Outcome ImportEnsureShape(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const tf::Shape wanted, ctx.Attr<tf::Shape>("shape"));
+  if (wanted.unknown_rank) return ctx.SetOutput(0, ctx.operand(0));
+  ir::Shape shape = ctx.shape(0);
+  if (wanted.dims.size() != shape.size())
+    return Refuse("input {} must have the shape {}", ToString(shape), ToString(wanted));
+  int open = 0;
+  for (size_t axis = 0; axis < shape.size(); ++axis) {
+    const int64_t size = wanted.dims[axis];
+    if (size < 0 || shape[axis] == size) continue;
+    if (shape[axis].is_constant())
+      return Refuse("input {} must have the shape {}", ToString(shape), ToString(wanted));
+    shape[axis] = size;
+    ++open;
+  }
+  if (open > 1)
+    return Refuse("whether {} has the shape {} is not known", ToString(ctx.shape(0)),
+                  ToString(wanted));
+  return ctx.Output(ctx.Reshape(ctx.operand(0), std::move(shape)));
+}
+
+// The shape that two broadcast to.
+Outcome ImportBroadcastArgs(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::Dim> a, ctx.Dims(0));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::Dim> b, ctx.Dims(1));
+  std::vector<ir::Dim> joined(std::max(a.size(), b.size()), 1);
+  for (const std::vector<ir::Dim>& shape : {a, b}) {
+    const size_t first = joined.size() - shape.size();
+    for (size_t i = 0; i < shape.size(); ++i)
+      joined[first + i] = BroadcastDim(joined[first + i], shape[i]);
+  }
+  return ctx.Output(EmitIntegers(ctx, std::move(joined), ctx.dtype(0), 1));
+}
+
 Outcome ImportZerosLike(NodeContext& ctx) { return FilledLike(ctx, 0); }
 Outcome ImportOnesLike(NodeContext& ctx) { return FilledLike(ctx, 1); }
 

@@ -240,4 +240,55 @@ Outcome ImportReverse(NodeContext& ctx) {
   return ctx.Output(EmitSlice(ctx, ctx.operand(0), std::move(slice)));
 }
 
+// tensor, dims: true where it is reversed
+Outcome ImportReverseV1(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> reversed, ctx.Integers(1));
+  ir::SliceAttributes slice = Everything(ctx.shape(0));
+  if (reversed.size() != slice.begin.size())
+    return Refuse("dims of {} entries for input {}", reversed.size(), ToString(ctx.shape(0)));
+  for (size_t axis = 0; axis < reversed.size(); ++axis) {
+    if (reversed[axis] != 0) Narrow(ctx, {.stride = -1}, ctx.shape(0)[axis], axis, &slice);
+  }
+  return ctx.Output(EmitSlice(ctx, ctx.operand(0), std::move(slice)));
+}
+
+// input, seq_lengths: element t of a sequence is its element length - 1 - t, as far as it is long.
+// A length out of range makes an index out of range.
+Outcome ImportReverseSequence(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(int64_t sequence, ctx.Attr<int64_t>("seq_dim"));
+  GRAFT_ASSIGN_OR_RETURN(int64_t batch, ctx.Attr<int64_t>("batch_dim"));
+  GRAFT_ASSIGN_OR_RETURN(sequence, ctx.Axis(sequence, ctx.rank(0)));
+  GRAFT_ASSIGN_OR_RETURN(batch, ctx.Axis(batch, ctx.rank(0)));
+  if (sequence == batch || ctx.rank(1) != 1)
+    return Refuse("seq_dim {} and batch_dim {} with lengths {}", sequence, batch,
+                  ToString(ctx.shape(1)));
+  // [batch, sequence, …], and back.
+  std::vector<int64_t> order = {batch, sequence};
+  for (int64_t axis = 0; axis < ctx.rank(0); ++axis) {
+    if (axis != batch && axis != sequence) order.push_back(axis);
+  }
+  std::vector<int64_t> back(order.size());
+  for (size_t i = 0; i < order.size(); ++i) back[order[i]] = static_cast<int64_t>(i);
+  const ir::Dim count = ctx.shape(0)[sequence];
+  const DType type = ctx.dtype(1);
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId x, ctx.Transpose(ctx.operand(0), order, "batches"));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId lengths,
+                         ctx.Reshape(ctx.operand(1), {ctx.shape(1)[0], 1}, "lengths"));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId steps, ctx.Positions(count, 2, 1, type));
+  PointwiseProgram program{.inputs = 2};
+  const int mirrored =
+      program.Add(PointwiseOp::kSub, type, program.Add(PointwiseOp::kSub, type, 0, 1),
+                  program.Add(PointwiseOp::kConstant, type, -1, -1, -1, 1));
+  const int zero = program.Add(PointwiseOp::kConstant, type);
+  const int inside = program.Add(PointwiseOp::kLess, DType::kBool, 1, 0);
+  const int index = program.Add(PointwiseOp::kSelect, type, inside, mirrored, 1);
+  const int negative = program.Add(PointwiseOp::kLess, DType::kBool, 0, zero);
+  program.Add(PointwiseOp::kSelect, type, negative, 0, index);
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId indices,
+                         ctx.EmitPointwise(std::move(program), {lengths, steps}, "indices"));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId y,
+                         ctx.Emit(ir::GatherAttributes{.axis = 1, .batch_dims = 1}, {x, indices}));
+  return ctx.Output(ctx.Transpose(y, std::move(back)));
+}
+
 }  // namespace graft::importer

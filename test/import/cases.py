@@ -707,6 +707,48 @@ def padding():
         add("MirrorPad", [normal(4, 5)], lambda x, p=paddings, m=mode: raw.MirrorPad(input=x, paddings=p, mode=m))
 
 
+def matrices():
+    for shape in [(4, 4), (3, 5), (5, 3), (2, 3, 4, 5)]:
+        x = normal(*shape)
+        for lower, upper in [(0, 0), (1, 2), (-1, 0), (0, -1), (-1, -1), (2, -1)]:
+            add("MatrixBandPart", [x], lambda x, l=lower, u=upper: tf.linalg.band_part(x, l, u))
+        add("MatrixBandPart", [integers(*shape)], lambda x: tf.linalg.band_part(x, 1, 1))
+        add("MatrixDiagPart", [x], lambda x: raw.MatrixDiagPart(input=x))
+        add("MatrixDiagPartV3", [x], lambda x: tf.linalg.diag_part(x))
+        add("MatrixDiag", [x], lambda x: raw.MatrixDiag(diagonal=x))
+        add("MatrixDiagV3", [x], lambda x: tf.linalg.diag(x))
+        add("MatrixDiagV3", [x], lambda x: tf.linalg.diag(x, padding_value=7.0))
+        add("MatrixDiagV2", [x], lambda x: raw.MatrixDiagV2(diagonal=x, k=0, num_rows=-1, num_cols=-1, padding_value=2.0))
+        add("MatrixDiagPartV2", [x], lambda x: raw.MatrixDiagPartV2(input=x, k=0, padding_value=0.0))
+    add("MatrixDiagPart", [integers(3, 4, low=0, high=2).astype(bool)], lambda x: raw.MatrixDiagPart(input=x))
+    add("MatrixDiagV3", [normal(3)], lambda x: tf.linalg.diag(x, k=1), refused="diagonal 1: only the main one is supported")
+    for batch, axis, shape in [(0, 1, (3, 5)), (1, 0, (5, 3, 2)), (0, 2, (3, 2, 5)), (2, 1, (2, 5, 3))]:
+        for dtype in (np.int32, np.int64):
+            add(
+                "ReverseSequence",
+                [normal(*shape), np.array([5, 0, 3], dtype)],
+                lambda x, n, b=batch, s=axis: raw.ReverseSequence(input=x, seq_lengths=n, seq_dim=s, batch_dim=b),
+            )
+    x = normal(2, 3, 4)
+    for dims in ([True, False, True], [False, False, False]):
+        add("Reverse", [x], lambda x, d=dims: raw.Reverse(tensor=x, dims=d))
+    for source, target in [(np.float32, tf.int32), (np.int32, tf.float32), (np.float32, tf.uint8), (np.int64, tf.int16)]:
+        add("Bitcast", [integers(3, 4).astype(source)], lambda x, t=target: tf.bitcast(x, t))
+    add("Bitcast", [integers(3, 4, low=0, high=255, dtype=np.uint8)], lambda x: tf.bitcast(x, tf.int32), shapes=(STATIC, BATCH))
+    for dtype in (np.int32, np.int64):
+        add("InvertPermutation", [normal(1)], lambda x, t=dtype: tf.math.invert_permutation(np.array([2, 0, 3, 1], t)))
+    for shape in [(3, 4), (5,), (), (0, 2)]:
+        add("L2Loss", [np.asarray(normal(*shape), np.float32)], lambda x: tf.nn.l2_loss(x))
+    zero = np.array([0, 1, 0, 2, 0, -3], np.float32)
+    add("Xlog1py", [zero, np.array([-1, 0, np.nan, 3, np.inf, 0.5], np.float32)], lambda x, y: raw.Xlog1py(x=x, y=y))
+    add("Xlog1py", [normal(3, 4), np.abs(normal(4))], lambda x, y: raw.Xlog1py(x=x, y=y))
+    for shape in ([None, 3, 4], [2, 3, 4], [2, None, None], [None, None, 4]):
+        known = (STATIC, BATCH, RANKS) if shape != [2, 3, 4] else (STATIC, BATCH)
+        add("EnsureShape", [x], lambda x, s=shape: raw.EnsureShape(input=x, shape=s), shapes=known if shape != [None, 3, 4] else (STATIC, BATCH))
+    add("EnsureShape", [x], lambda x: raw.EnsureShape(input=x, shape=[2, 3, 4]), shapes=(RANKS,), refused="has the shape [2,3,4] is not known")
+    add("BroadcastArgs", [normal(3, 1), normal(2, 1, 4)], lambda x, y: raw.BroadcastArgs(s0=tf.shape(x), s1=tf.shape(y)))
+
+
 # ---- shapes
 
 
@@ -840,6 +882,6 @@ def images():
 
 for family in (
     conv_2d, conv_3d, depthwise_conv, conv_backprop, pooling, unary, binary, casts, normalization, fused, quantization, products,
-    reductions, cumulative, scatters, slices, joins, padding, shapes, images,
+    reductions, cumulative, scatters, slices, joins, padding, matrices, shapes, images,
 ):
     family()
