@@ -150,7 +150,8 @@ GRAFT_EXPORT void graft_context_free(graft_context* context);
 /* Gives `bytes` of memory for an output whose dimensions are known now; NULL: there is none. */
 typedef void* (*graft_allocate_output_fn)(void* state, int32_t output, int32_t dtype,
                                           const int64_t* dims, int32_t rank, size_t bytes);
-/* Inputs in the engine's order. Outputs are allocated in order before the first step runs. */
+/* Inputs in the engine's order. Each output is allocated once, when its dimensions are known:
+ * before the first step runs, or later where they depend on the data. */
 GRAFT_EXPORT graft_status* graft_context_run(graft_context* context, const graft_tensor* inputs,
                                              int32_t input_count, graft_allocate_output_fn allocate,
                                              void* state);

@@ -149,11 +149,17 @@ Status Importer::ImportNode(int n) {
   if (!outputs.empty() && std::count(outputs.begin(), outputs.end(), -1) == 0) return OkStatus();
 
   const ir::NodeId first = result_.module.node_count();
+  const size_t first_symbol = result_.module.symbols.size();
   std::vector<ir::ValueId> computed(outputs.size(), -1);
   if (const Outcome refusal = Convert(n, signature, &computed)) {
     for (ir::NodeId id = first; id < result_.module.node_count(); ++id)
       result_.module.RemoveNode(id);
     result_.nodes[n] = {Decision::kRefused, refusal->reason};
+    // Result dims of the attempt stay symbols of what the node gives.
+    for (size_t s = first_symbol; s < result_.module.symbols.size(); ++s) {
+      ir::Symbol& symbol = result_.module.symbols[s];
+      if (symbol.kind == ir::Symbol::Kind::kResultDim) symbol.input = result_.module.node_count();
+    }
     AddOpaque(n, signature, &computed);
   }
   for (size_t i = 0; i < outputs.size(); ++i) {

@@ -95,13 +95,27 @@ TEST(Importer, UnknownRankStopsWhatFollows) {
 
 TEST(Importer, DimensionsOfOpaqueResultsAreSymbols) {
   const ImportedGraph graph =
-      Import({Placeholder("x"), Node("where", "Where", {"x"}, kFloat),
-              Node("y", "Cast", {"where"}, {{"SrcT", DType::kInt64}, {"DstT", DType::kFloat32}})},
+      Import({Placeholder("x"),
+              Node("unique", "Unique", {"x"}, {{"T", DType::kFloat32}, {"out_idx", DType::kInt32}}),
+              Node("y", "Relu", {"unique"}, kFloat)},
              {.dims = {4, 5}});
-  EXPECT_EQ(graph.nodes[1].reason, "Op type Where is not supported.");
+  EXPECT_EQ(graph.nodes[1].reason, "x [4,5]: must have rank 1");
   EXPECT_EQ(graph.nodes[2].decision, Decision::kAccepted);
-  EXPECT_EQ(OutputShape(graph), "[s0,2]");
+  EXPECT_EQ(OutputShape(graph), "[s0]");
   EXPECT_EQ(graph.module.symbols[0].kind, ir::Symbol::Kind::kResultDim);
+}
+
+TEST(Importer, NumbersOfResultsAreSymbolsWithABound) {
+  const std::vector<tf::NodeDef> nodes = {
+      Placeholder("x"), Node("where", "Where", {"x"}, kFloat),
+      Node("y", "Cast", {"where"}, {{"SrcT", DType::kInt64}, {"DstT", DType::kFloat32}})};
+  const ImportedGraph graph = Import(nodes, {.dims = {-1, 5}});
+  EXPECT_EQ(graph.nodes[1].decision, Decision::kAccepted);
+  EXPECT_EQ(OutputShape(graph), "[s1,2]");
+  const ir::Symbol& symbol = graph.module.symbols[1];
+  EXPECT_EQ(symbol.kind, ir::Symbol::Kind::kResultDim);
+  EXPECT_EQ(symbol.name, "where.0");
+  EXPECT_EQ(symbol.upper_bound->ToString(), "5*s0");
 }
 
 TEST(Importer, CustomOpsStayAndFeedNothing) {

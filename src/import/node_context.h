@@ -63,6 +63,15 @@ class NodeContext {
   // apart; the one that gives an output takes its name.
   Accepted<ir::ValueId> Emit(ir::Attributes attributes, std::vector<ir::ValueId> operands,
                              std::string_view part = "");
+  // Adds an IR node of which the data decides a dimension, at most `bound`, and gives its results.
+  template <class Attributes>
+  Accepted<std::vector<ir::ValueId>> EmitWithResultDim(Attributes attributes, ir::Dim bound,
+                                                       std::vector<ir::ValueId> operands) {
+    attributes.result_dim = AddResultDim(std::move(bound));
+    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId first,
+                           Emit(std::move(attributes), std::move(operands)));
+    return module_->node(ValueOf(first).producer).outputs;
+  }
   Accepted<ir::ValueId> EmitPointwise(PointwiseProgram program, std::vector<ir::ValueId> operands,
                                       std::string_view part = "");
   // One instruction over the operands, with the first operand's dtype.
@@ -87,6 +96,8 @@ class NodeContext {
   }
 
  private:
+  ir::Dim AddResultDim(ir::Dim bound);
+
   ir::Module* module_;
   const tf::NodeDef& node_;
   std::vector<ir::ValueId> operands_;

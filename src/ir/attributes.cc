@@ -96,6 +96,24 @@ const PointwiseProgram* ProgramOf(const Attributes& attributes) {
   return find.program;
 }
 
+const Dim* ResultDimOf(const Attributes& attributes) {
+  return std::visit(
+      [](const auto& a) -> const Dim* {
+        if constexpr (requires { a.result_dim; })
+          return &a.result_dim;
+        else
+          return nullptr;
+      },
+      attributes);
+}
+
+std::optional<SymbolId> ResultSymbolOf(const Node& node) {
+  const Dim* dim = ResultDimOf(node.attributes);
+  std::optional<SymbolId> symbol;
+  if (dim) dim->VisitSymbols([&](SymbolId s) { symbol = s; });
+  return symbol && *dim == Dim::Symbol(*symbol) ? symbol : std::nullopt;
+}
+
 std::string AttributesToString(const Attributes& attributes) {
   std::string text(Name(static_cast<OpKind>(attributes.index())));
   std::visit(

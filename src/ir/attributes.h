@@ -9,6 +9,11 @@
 // result, register i is input (first epilogue operand + i - 1), each broadcast to the output's
 // shape by NumPy's rule. program.inputs == 1 + epilogue operands; a program without instructions
 // means no epilogue and no operands.
+//
+// An op whose data decides a dimension of its results has the attribute result_dim: a symbol of its
+// own (Symbol::kResultDim), which is dimension 0 of result 0 and of others. Its last result, a
+// scalar, is the symbol's value. A bound node has the symbol's upper bound in its place: so many
+// rows have room, and those past the last result's value mean nothing.
 #pragma once
 
 #include <cstdint>
@@ -339,6 +344,62 @@ struct BitcastAttributes {
   template <class V>
   void Visit(V&& v) {
     v("dtype", dtype);
+  }
+};
+
+// [x] → [positions i64[result_dim, rank], count i64]: the indices of the elements that are not
+// zero, in row-major order. NaN is not zero.
+struct WhereAttributes {
+  Dim result_dim;
+  template <class V>
+  void Visit(V&& v) {
+    v("result_dim", result_dim);
+  }
+};
+
+// [boxes[N, 4] or, with overlaps, their overlaps[N, N], scores[N]] → [chosen i32[result_dim],
+// scores of the chosen[result_dim], count i64]. Greedy, by descending score, ties to the lower
+// index; only scores above score_threshold take part. soft_sigma > 0 lowers scores by the overlap
+// instead of dropping boxes that overlap by more than iou_threshold. The bound of result_dim limits
+// how many are chosen.
+struct NonMaxSuppressionAttributes {
+  Dim result_dim;
+  bool overlaps = false;
+  double iou_threshold = 0.5;
+  double score_threshold = 0;
+  double soft_sigma = 0;
+  template <class V>
+  void Visit(V&& v) {
+    v("result_dim", result_dim), v("overlaps", overlaps), v("iou_threshold", iou_threshold);
+    v("score_threshold", score_threshold), v("soft_sigma", soft_sigma);
+  }
+};
+
+// [boxes[B, N, Q, 4], scores[B, N, C]] → [boxes[B, size, 4], scores[B, size], classes (as
+// floats)[B, size], count i32[B]]: in every class the best `per_class` boxes, of these the best
+// `size`, the rest zeros. Q is 1 or C.
+struct CombinedNonMaxSuppressionAttributes {
+  Dim per_class;
+  Dim size;
+  double iou_threshold = 0.5;
+  double score_threshold = 0;
+  bool clip = true;  // boxes to [0, 1]
+  template <class V>
+  void Visit(V&& v) {
+    v("per_class", per_class), v("size", size), v("iou_threshold", iou_threshold);
+    v("score_threshold", score_threshold), v("clip", clip);
+  }
+};
+
+// [x[N]] → [values[result_dim], for each element the position of its value (dtype)[N], how often
+// each value occurs (dtype)[result_dim], count i64]. Values in order of their first occurrence; a
+// NaN equals nothing.
+struct UniqueAttributes {
+  Dim result_dim;
+  DType dtype = DType::kInt32;
+  template <class V>
+  void Visit(V&& v) {
+    v("result_dim", result_dim), v("dtype", dtype);
   }
 };
 

@@ -97,9 +97,67 @@ void Module::ReplaceUses(ValueId from, ValueId to) {
   }
 }
 
+// For each node, those that must run before it for its dimensions, beyond its operands.
+std::vector<std::vector<NodeId>> Module::ResultDimReads() const {
+  std::vector<std::vector<NodeId>> reads(nodes_.size());
+  const bool any = std::any_of(symbols.begin(), symbols.end(),
+                               [](const Symbol& s) { return s.kind == Symbol::Kind::kResultDim; });
+  if (!any) return reads;
+  for (NodeId id = 0; id < node_count(); ++id) {
+    const auto read = [&](SymbolId s) {
+      const Symbol& symbol = symbols[s];
+      if (symbol.kind == Symbol::Kind::kResultDim && symbol.input != id && !removed(symbol.input))
+        reads[id].push_back(symbol.input);
+    };
+    const auto read_dim = [&](const Dim& d) -> Result<Dim> {
+      d.VisitSymbols(read);
+      return d;
+    };
+    static_cast<void>(SubstituteDims(nodes_[id].attributes, read_dim));
+    for (const ValueId v : nodes_[id].outputs) {
+      for (const Dim& d : values_[v].shape) d.VisitSymbols(read);
+    }
+  }
+  return reads;
+}
+
+void Module::DropLostSymbols() {
+  std::vector<SymbolId> renamed(symbols.size());
+  std::vector<Symbol> kept;
+  for (size_t s = 0; s < symbols.size(); ++s) {
+    renamed[s] = static_cast<SymbolId>(kept.size());
+    if (symbols[s].kind != Symbol::Kind::kResultDim || symbols[s].input >= 0)
+      kept.push_back(std::move(symbols[s]));
+  }
+  const bool all = kept.size() == symbols.size();
+  symbols = std::move(kept);
+  if (all) return;
+  const auto rename = [&](Dim& d) {
+    if (!d.is_constant()) d = d.Substitute([&](SymbolId s) { return Dim::Symbol(renamed[s]); });
+  };
+  for (Symbol& symbol : symbols) {
+    if (symbol.upper_bound) rename(*symbol.upper_bound);
+  }
+  for (Value& value : values_) {
+    for (Dim& d : value.shape) rename(d);
+    if (value.contents) {
+      for (Dim& d : *value.contents) rename(d);
+    }
+    if (value.view) rename(value.view->offset);
+  }
+  for (Node& node : nodes_) {
+    node.attributes = SubstituteDims(node.attributes, [&](const Dim& d) -> Result<Dim> {
+                        Dim renamed_dim = d;
+                        rename(renamed_dim);
+                        return renamed_dim;
+                      }).value();
+  }
+}
+
 Status Module::Compact() {
   // Needed: what the outputs reach, through operands and through the bases of views.
   enum : uint8_t { kUnseen, kOpen, kDone };
+  const std::vector<std::vector<NodeId>> reads = ResultDimReads();
   std::vector<uint8_t> state(nodes_.size(), kUnseen);
   std::vector<NodeId> order;
   std::vector<bool> value_used(values_.size(), false);
@@ -117,8 +175,11 @@ Status Module::Compact() {
     while (!stack.empty()) {
       Frame& frame = stack.back();
       const Node& node = nodes_[frame.node];
-      if (frame.next < node.inputs.size()) {
-        const NodeId producer = values_[node.inputs[frame.next++]].producer;
+      const std::vector<NodeId>& read = reads[frame.node];
+      if (frame.next < node.inputs.size() + read.size()) {
+        const size_t next = frame.next++;
+        const NodeId producer = next < node.inputs.size() ? values_[node.inputs[next]].producer
+                                                          : read[next - node.inputs.size()];
         if (producer < 0 || state[producer] == kDone) continue;
         if (state[producer] == kOpen) return InternalError("{}: the module has a cycle", node.name);
         state[producer] = kOpen;
@@ -134,10 +195,12 @@ Status Module::Compact() {
   // Mark what is needed first, then visit needed nodes in the old order.
   std::vector<bool> needed(nodes_.size(), false);
   std::vector<NodeId> work;
+  auto need_node = [&](NodeId id) {
+    if (id >= 0 && !needed[id]) needed[id] = true, work.push_back(id);
+  };
   auto need = [&](ValueId id) {
     value_used[id] = true;
-    const NodeId producer = values_[id].producer;
-    if (producer >= 0 && !needed[producer]) needed[producer] = true, work.push_back(producer);
+    need_node(values_[id].producer);
   };
   for (ValueId id : outputs) need(id);
   for (ValueId id : inputs) value_used[id] = true;
@@ -147,8 +210,10 @@ Status Module::Compact() {
       needed[id] = true, work.push_back(id);
   }
   while (!work.empty()) {
-    const Node& node = nodes_[work.back()];
+    const NodeId at = work.back();
+    const Node& node = nodes_[at];
     work.pop_back();
+    for (const NodeId id : reads[at]) need_node(id);
     for (ValueId id : node.inputs) need(id);
     for (ValueId id : node.outputs) {
       value_used[id] = true;
@@ -186,6 +251,7 @@ Status Module::Compact() {
   }
   values_ = std::move(values);
   nodes_ = std::move(nodes);
+  DropLostSymbols();
   return OkStatus();
 }
 

@@ -45,14 +45,16 @@ struct Symbol {
     kInputDim,   // dimension `axis` of engine input `input`
     kHostValue,  // element `axis` of the small integer engine input `input`, read on the host
                  // before the engine runs
-    kResultDim,  // known when node `input` has run: dimension `axis` of its output `result`
+    kResultDim,  // known when node `input` has run: dimension `axis` of its output `result` (0 of 0
+                 // but for opaque nodes)
   };
   Kind kind = Kind::kInputDim;
   int32_t input = 0;
   int32_t axis = 0;
   int32_t result = 0;              // kResultDim
   std::string name;                // for people: "input_1.0"
-  std::optional<Dim> upper_bound;  // kResultDim: over the other symbols
+  std::optional<Dim> upper_bound;  // kResultDim: over symbols that are known before; every one
+                                   // has it but those of opaque nodes
 };
 
 // Where in memory a value's bytes live when they are part of another value's: the elements
@@ -150,11 +152,14 @@ class Module {
   // Every reader of `from` (module outputs too) reads `to` instead.
   void ReplaceUses(ValueId from, ValueId to);
 
-  // Drops removed nodes, nodes nobody needs and unused values, and sorts the nodes topologically
-  // (stable). Ids change. InternalError for a cycle.
+  // Drops removed nodes, nodes nobody needs, unused values and the result dims that went with their
+  // nodes, and sorts the nodes topologically (stable). Ids change. InternalError for a cycle.
   Status Compact();
 
  private:
+  std::vector<std::vector<NodeId>> ResultDimReads() const;
+  void DropLostSymbols();
+
   std::vector<Value> values_;
   std::vector<Node> nodes_;
 };
@@ -190,6 +195,11 @@ Result<Attributes> SubstituteDims(const Attributes& attributes,
 // The element-wise program in an op's attributes, its own or its epilogue; null for ops without
 // one.
 const PointwiseProgram* ProgramOf(const Attributes& attributes);
+
+// The attribute result_dim of an op whose data decides a dimension of its results; null for others.
+const Dim* ResultDimOf(const Attributes& attributes);
+// The symbol that it is.
+std::optional<SymbolId> ResultSymbolOf(const Node& node);
 
 // One canonical line of op, attributes: "conv strides=[2,2] …". Equal problems give equal strings.
 std::string AttributesToString(const Attributes& attributes);

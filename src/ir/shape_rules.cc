@@ -586,6 +586,61 @@ Status Infer(Rule& r, const BitcastAttributes& a) {
   return OkStatus();
 }
 
+Status Infer(Rule& r, const WhereAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  r.Result(DType::kInt64, {a.result_dim, r.rank(0)});
+  r.Result(DType::kInt64, {});
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const NonMaxSuppressionAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2, 2));
+  GRAFT_RETURN_IF_ERROR(CheckSameDType(r));
+  const Shape& boxes = r.shape(0);
+  const Shape& scores = r.shape(1);
+  if (boxes.size() != 2 || scores.size() != 1 || !MayEqual(boxes[0], scores[0]) ||
+      !MayEqual(boxes[1], a.overlaps ? boxes[0] : Dim(4))) {
+    return InvalidArgumentError("{} {} and scores {}", a.overlaps ? "overlaps" : "boxes",
+                                ToString(boxes), ToString(scores));
+  }
+  r.Result(DType::kInt32, {a.result_dim});
+  r.Result(r.operand(1).dtype, {a.result_dim});
+  r.Result(DType::kInt64, {});
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const CombinedNonMaxSuppressionAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2, 2));
+  GRAFT_RETURN_IF_ERROR(CheckSameDType(r));
+  const Shape& boxes = r.shape(0);
+  const Shape& scores = r.shape(1);
+  if (boxes.size() != 4 || scores.size() != 3 || !MayEqual(boxes[0], scores[0]) ||
+      !MayEqual(boxes[1], scores[1]) || !(boxes[2] == 1 || MayEqual(boxes[2], scores[2])) ||
+      !MayEqual(boxes[3], 4)) {
+    return InvalidArgumentError("boxes {} and scores {}", ToString(boxes), ToString(scores));
+  }
+  if (a.per_class.is_constant() && *a.per_class.constant() < 1)
+    return InvalidArgumentError("{} boxes per class", a.per_class.ToString());
+  const DType dtype = r.operand(0).dtype;
+  r.Result(dtype, {boxes[0], a.size, 4});
+  r.Result(dtype, {boxes[0], a.size});
+  r.Result(dtype, {boxes[0], a.size});
+  r.Result(DType::kInt32, {boxes[0]});
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const UniqueAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  if (r.rank(0) != 1) return InvalidArgumentError("operand {}", ToString(r.shape(0)));
+  if (a.dtype != DType::kInt32 && a.dtype != DType::kInt64)
+    return InvalidArgumentError("an index of dtype {}", Name(a.dtype));
+  r.Result(r.operand(0).dtype, {a.result_dim});
+  r.Result(a.dtype, {r.shape(0)[0]});
+  r.Result(a.dtype, {a.result_dim});
+  r.Result(DType::kInt64, {});
+  return OkStatus();
+}
+
 Status Infer(Rule&, const OpaqueAttributes& a) {
   return InvalidArgumentError("the results of {} cannot be inferred", a.op);
 }

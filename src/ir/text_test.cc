@@ -44,20 +44,19 @@ Module Example() {
   m.value(y).high = 6;
   const NodeId cat = *m.AddNode(ConcatAttributes{.axis = 3}, {y, y}, "cat");
   m.value(y).view = View{m.node(cat).outputs[0], 3, 0};
-  const NodeId top = *m.AddNode(TopKAttributes{.k = 2}, {y}, "top");
+  const SymbolId r = m.AddSymbol({.kind = Symbol::Kind::kResultDim,
+                                  .input = m.node_count(),
+                                  .name = "r",
+                                  .upper_bound = s0 * 4 + 1});
+  const NodeId where = *m.AddNode(WhereAttributes{.result_dim = Dim::Symbol(r)}, {y}, "where");
   Value unknown;
   unknown.name = "custom:0";
   unknown.dtype = DType::kString;
   const NodeId opaque =
       m.AddOpaque({"Custom", std::string("\0\n\"{(", 5)}, {size, mask}, {unknown}, "custom");
   m.AddOpaque({"NoOp", ""}, {}, {}, "effect");
-  m.AddSymbol({.kind = Symbol::Kind::kResultDim,
-               .input = top,
-               .axis = 0,
-               .name = "r",
-               .upper_bound = s0 * 4 + 1});
-  m.outputs = {m.node(cat).outputs[0], m.node(top).outputs[1], m.node(opaque).outputs[0]};
-  m.output_names = {"cat", "top indices", "custom"};
+  m.outputs = {m.node(cat).outputs[0], m.node(where).outputs[1], m.node(opaque).outputs[0]};
+  m.output_names = {"cat", "count", "custom"};
   return m;
 }
 

@@ -2,6 +2,7 @@
 
 #include "ir/attribute_names.h"
 #include "ir/module.h"
+#include "ir/stages.h"
 
 namespace graft::ir {
 namespace {
@@ -31,8 +32,11 @@ class Verifier {
       if (m_.value(id).view) GRAFT_RETURN_IF_ERROR(Named(CheckView(id), m_.value(id).name));
     }
     for (size_t i = 0; i < m_.symbols.size(); ++i) {
-      GRAFT_RETURN_IF_ERROR(Named(CheckSymbol(m_.symbols[i]), fmt::format("symbol s{}", i)));
+      GRAFT_RETURN_IF_ERROR(
+          Named(CheckSymbol(static_cast<SymbolId>(i)), fmt::format("symbol s{}", i)));
     }
+    if (const Result<Stages> stages = FindStages(m_); !stages.ok())
+      return DataLossError("{}", stages.status().message());
     return OkStatus();
   }
 
@@ -164,6 +168,12 @@ class Verifier {
       defined_[v] = Definition::kResult;
     }
     if (Flags(node.kind()) & kOpaque) return OkStatus();
+    if (ResultDimOf(node.attributes)) {
+      const std::optional<SymbolId> symbol = ResultSymbolOf(node);
+      if (!symbol || m_.symbols[*symbol].kind != Symbol::Kind::kResultDim ||
+          m_.symbols[*symbol].input != id)
+        return DataLossError("its result dim is no symbol of its own");
+    }
     return CheckResults(node);
   }
 
@@ -212,13 +222,24 @@ class Verifier {
     return OkStatus();
   }
 
-  Status CheckSymbol(const Symbol& s) const {
+  // What the engine relies on when it reads the dimension after the node has run.
+  Status CheckResultDim(SymbolId id) const {
+    const Symbol& s = m_.symbols[id];
+    if (!s.upper_bound) return DataLossError("a result dim without an upper bound");
+    if (s.result != 0 || s.axis != 0 || ResultSymbolOf(m_.node(s.input)) != id)
+      return DataLossError("it is not the result dim of {}", m_.node(s.input).name);
+    return OkStatus();
+  }
+
+  Status CheckSymbol(SymbolId id) const {
+    const Symbol& s = m_.symbols[id];
     if (s.upper_bound) GRAFT_RETURN_IF_ERROR(CheckDim(*s.upper_bound));
     const Value* source = nullptr;
     if (s.kind == Symbol::Kind::kResultDim) {
       if (s.input < 0 || s.input >= m_.node_count() || m_.removed(s.input) || s.result < 0 ||
           s.result >= static_cast<int32_t>(m_.node(s.input).outputs.size()))
         return DataLossError("node {} has no result {}", s.input, s.result);
+      if (!(Flags(m_.node(s.input).kind()) & kOpaque)) GRAFT_RETURN_IF_ERROR(CheckResultDim(id));
       source = &m_.value(m_.node(s.input).outputs[s.result]);
     } else {
       if (s.input < 0 || s.input >= static_cast<int32_t>(m_.inputs.size()))

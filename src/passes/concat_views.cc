@@ -2,6 +2,7 @@
 // become views of its result. An operand that cannot is copied when the concatenation runs.
 #include <algorithm>
 
+#include "ir/stages.h"
 #include "passes/pass.h"
 #include "passes/views.h"
 
@@ -9,13 +10,15 @@ namespace graft::passes {
 namespace {
 
 bool CanBeView(const ir::Module& module, const PassContext& context, const ir::Uses& uses,
-               ir::NodeId concat, ir::ValueId operand) {
+               const ir::Stages& stages, ir::NodeId concat, ir::ValueId operand) {
   const ir::Value& value = module.value(operand);
   const ir::ValueId base = module.node(concat).outputs[0];
   const int64_t axis = module.node(concat).get<ir::ConcatAttributes>()->axis;
   if (value.producer < 0 || value.view || uses.is_output(operand)) return false;
   if (std::ranges::count(module.node(concat).inputs, operand) != 1) return false;
   const ir::Node& producer = module.node(value.producer);
+  // The result's place must be known when the operand is written.
+  if (stages.node[value.producer] < stages.node[concat]) return false;
   // A reshape shares its operand's bytes, or would only copy in the concatenation's stead.
   if (ir::Flags(producer.kind()) & (ir::kViewOfInput | ir::kOpaque)) return false;
   for (size_t i = 0; i < value.shape.size(); ++i) {
@@ -35,6 +38,7 @@ bool CanBeView(const ir::Module& module, const PassContext& context, const ir::U
 
 Result<bool> ConcatViews(ir::Module& module, PassContext& context) {
   const ir::Uses uses(module);
+  GRAFT_ASSIGN_OR_RETURN(const ir::Stages stages, ir::FindStages(module));
   bool changed = false;
   // Backwards: whether a concatenation's result is a view itself decides what its operands can be.
   for (ir::NodeId id = module.node_count() - 1; id >= 0; --id) {
@@ -43,7 +47,7 @@ Result<bool> ConcatViews(ir::Module& module, PassContext& context) {
     ir::Dim offset = 0;
     for (ir::ValueId operand : module.node(id).inputs) {
       ir::Value& value = module.value(operand);
-      if (CanBeView(module, context, uses, id, operand)) {
+      if (CanBeView(module, context, uses, stages, id, operand)) {
         value.view = ir::View{module.node(id).outputs[0], concat->axis, offset};
         changed = true;
       }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "backend_api/flops.h"
 #include "runtime/denormals.h"
 #include "runtime/symbol_binding.h"
 
@@ -21,7 +22,8 @@ class DeviceAllocator final : public ArenaAllocator {
 };
 
 bool IsOutside(const Location& location) {
-  return location.base == Location::Base::kInput || location.base == Location::Base::kOutput;
+  return location.base == Location::Base::kInput || location.base == Location::Base::kOutput ||
+         location.base == Location::Base::kKept;
 }
 
 int64_t Now() {
@@ -40,6 +42,11 @@ Context::Context(std::shared_ptr<const Engine> engine, ContextOptions options)
   if (!options_.allocator) options_.allocator = device_allocator_.get();
   input_pointers_.resize(engine_->inputs().size());
   output_pointers_.resize(engine_->outputs().size());
+  stages_.resize(engine_->stages().count);
+  if (stages_.size() > 1) {
+    kept_.resize(engine_->module().value_count());
+    counts_.resize(engine_->module().symbols.size());
+  }
   const std::vector<ir::Symbol>& symbols = engine_->module().symbols;
   for (size_t s = 0; s < symbols.size(); ++s) {
     if (symbols[s].kind == ir::Symbol::Kind::kHostValue)
@@ -58,18 +65,19 @@ Context::~Context() {
   Device& device = engine_->backend().device();
   // Work of a run that failed half-way may still be under way in the arena.
   static_cast<void>(device.Synchronize(stream_));
-  FreeArena();
+  FreeAll();
   if (stream_) device.DestroyStream(stream_);
 }
 
 bool Context::SameShape(std::span<const TensorView> inputs) const {
   const ir::Module& module = engine_->module();
-  if (!shape_plan_ || inputs.size() != shape_plan_->input_dims.size()) return false;
+  const ShapePlan* plan = stages_[0].plan.get();
+  if (!plan || inputs.size() != plan->input_dims.size()) return false;
   for (size_t i = 0; i < inputs.size(); ++i) {
     // Without data it may not be what it seems: Bind looks closer.
     if (inputs[i].data == nullptr || inputs[i].dtype != engine_->inputs()[i].dtype ||
-        !std::equal(inputs[i].dims.begin(), inputs[i].dims.end(),
-                    shape_plan_->input_dims[i].begin(), shape_plan_->input_dims[i].end())) {
+        !std::equal(inputs[i].dims.begin(), inputs[i].dims.end(), plan->input_dims[i].begin(),
+                    plan->input_dims[i].end())) {
       return false;
     }
   }
@@ -82,39 +90,68 @@ bool Context::SameShape(std::span<const TensorView> inputs) const {
 
 Status Context::Bind(std::span<const TensorView> inputs) {
   if (SameShape(inputs)) return OkStatus();
-  shape_plan_ = nullptr;
+  stages_[0].plan = nullptr;
   GRAFT_RETURN_IF_ERROR(BindSymbols(engine_->module(), inputs, &symbols_));
-  GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<const ShapePlan> plan,
-                         engine_->FindShapePlan(symbols_, *executor_));
-  GRAFT_RETURN_IF_ERROR(Prepare(*plan));
-  shape_plan_ = std::move(plan);
+  GRAFT_RETURN_IF_ERROR(BindStage(0));
   if (profiling_) StartProfile();
   return OkStatus();
 }
 
-Status Context::Prepare(const ShapePlan& plan) {
-  if (plan.arena_bytes > arena_bytes_) {
-    FreeArena();
-    GRAFT_ASSIGN_OR_RETURN(void* memory, options_.allocator->Allocate(plan.arena_bytes));
-    arena_ = static_cast<std::byte*>(memory);
-    arena_bytes_ = plan.arena_bytes;
-  }
-  pointers_.assign(plan.pointers.size(), nullptr);
-  outside_pointers_.clear();
-  for (size_t i = 0; i < plan.pointers.size(); ++i) {
-    if (IsOutside(plan.pointers[i])) {
-      outside_pointers_.push_back(static_cast<int32_t>(i));
-    } else {
-      pointers_[i] = Address(plan.pointers[i]);
-    }
-  }
+// The stage's shape plan for the symbols that are known now.
+Status Context::BindStage(int index) {
+  Stage& stage = stages_[index];
+  if (stage.plan && engine_->IsPlanOf(*stage.plan, symbols_)) return OkStatus();
+  stage.plan = nullptr;
+  GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<const ShapePlan> plan,
+                         engine_->FindShapePlan(symbols_, *executor_, index));
+  stage.plan = std::move(plan);
+  stage.placed = false;
   return OkStatus();
 }
 
-void Context::FreeArena() {
-  if (arena_) options_.allocator->Free(arena_);
-  arena_ = nullptr;
-  arena_bytes_ = 0;
+Status Context::Grow(Memory* memory, size_t bytes) {
+  if (bytes <= memory->bytes) return OkStatus();
+  Free(memory);
+  GRAFT_ASSIGN_OR_RETURN(void* address, options_.allocator->Allocate(bytes));
+  *memory = {static_cast<std::byte*>(address), bytes};
+  return OkStatus();
+}
+
+void Context::Free(Memory* memory) {
+  if (memory->address) options_.allocator->Free(memory->address);
+  *memory = {};
+}
+
+void Context::FreeAll() {
+  Free(&arena_);
+  for (Memory& memory : kept_) Free(&memory);
+  for (Stage& stage : stages_) stage.placed = false;
+}
+
+// No stage's work is under way: what is in the arena is needed no more.
+Status Context::Reserve(const ShapePlan& plan) {
+  if (plan.arena_bytes > arena_.bytes) {
+    for (Stage& stage : stages_) stage.placed = false;
+    GRAFT_RETURN_IF_ERROR(Grow(&arena_, plan.arena_bytes));
+  }
+  for (const ShapePlan::KeptValue& kept : plan.kept)
+    GRAFT_RETURN_IF_ERROR(Grow(&kept_[kept.value], kept.bytes));
+  return OkStatus();
+}
+
+void Context::PlacePointers(Stage* stage) {
+  const std::vector<Location>& locations = stage->plan->pointers;
+  if (!stage->placed) {
+    stage->pointers.resize(locations.size());
+    stage->outside_pointers.clear();
+    for (size_t i = 0; i < locations.size(); ++i) {
+      stage->pointers[i] = Address(locations[i]);
+      if (IsOutside(locations[i])) stage->outside_pointers.push_back(static_cast<int32_t>(i));
+    }
+    stage->placed = true;
+    return;
+  }
+  for (const int32_t p : stage->outside_pointers) stage->pointers[p] = Address(locations[p]);
 }
 
 void* Context::Address(const Location& location) const {
@@ -123,7 +160,10 @@ void* Context::Address(const Location& location) const {
     case Location::Base::kNone:
       break;
     case Location::Base::kArena:
-      base = arena_;
+      base = arena_.address;
+      break;
+    case Location::Base::kKept:
+      base = kept_[location.index].address;
       break;
     case Location::Base::kConstant:
       base = engine_->constant(location.index);
@@ -142,35 +182,47 @@ void* Context::Address(const Location& location) const {
 
 Status Context::Run(std::span<const TensorView> inputs, OutputAllocator allocate) {
   GRAFT_RETURN_IF_ERROR(Bind(inputs));
-  if (arena_bytes_ < shape_plan_->arena_bytes) GRAFT_RETURN_IF_ERROR(Prepare(*shape_plan_));
   for (size_t i = 0; i < inputs.size(); ++i) input_pointers_[i] = inputs[i].data;
-  for (size_t i = 0; i < output_pointers_.size(); ++i) {
-    const DType dtype = engine_->outputs()[i].dtype;
-    const Dims& dims = shape_plan_->output_dims[i];
-    const size_t bytes = static_cast<size_t>(CountElements(dims)) * SizeOf(dtype);
-    GRAFT_ASSIGN_OR_RETURN(output_pointers_[i], allocate(static_cast<int>(i), dtype, dims, bytes));
-  }
-  for (const int32_t p : outside_pointers_) pointers_[p] = Address(shape_plan_->pointers[p]);
-
   const ScopedFlushDenormals flush;
-  const Status status = Execute();
+  const Status status = RunStages(allocate);
   // Whatever happened, nothing may touch the caller's memory afterwards.
   const Status synchronized = engine_->backend().device().Synchronize(stream_);
-  if (options_.arena_per_run) FreeArena();
+  if (options_.arena_per_run) FreeAll();
+  profiled_runs_ += profiling_ && status.ok();
   return status.ok() ? synchronized : status;
 }
 
-Status Context::Execute() {
+Status Context::RunStages(OutputAllocator allocate) {
+  for (size_t i = 0; i < stages_.size(); ++i) {
+    if (i > 0) GRAFT_RETURN_IF_ERROR(BindStage(static_cast<int>(i)));
+    Stage& stage = stages_[i];
+    GRAFT_RETURN_IF_ERROR(Reserve(*stage.plan));
+    GRAFT_RETURN_IF_ERROR(AllocateOutputs(*stage.plan, allocate));
+    PlacePointers(&stage);
+    GRAFT_RETURN_IF_ERROR(Execute(stage));
+    if (!stage.plan->counts.empty()) GRAFT_RETURN_IF_ERROR(ReadCounts(*stage.plan));
+  }
+  return OkStatus();
+}
+
+Status Context::AllocateOutputs(const ShapePlan& plan, OutputAllocator allocate) {
+  for (const ShapePlan::Output& output : plan.outputs) {
+    GRAFT_ASSIGN_OR_RETURN(
+        output_pointers_[output.index],
+        allocate(output.index, engine_->outputs()[output.index].dtype, output.dims, output.bytes));
+  }
+  return OkStatus();
+}
+
+Status Context::Execute(const Stage& stage) {
   Device& device = engine_->backend().device();
-  for (const ShapePlan::Transfer& t : shape_plan_->uploads) {
+  for (const ShapePlan::Transfer& t : stage.plan->uploads) {
     GRAFT_RETURN_IF_ERROR(
         device.CopyToDevice(Address(t.ours), input_pointers_[t.index], t.row_bytes, stream_));
   }
   const Queue queue = {executor_.get(), stream_};
-  const std::vector<ShapePlan::Step>& steps = shape_plan_->steps;
-  for (size_t i = 0; i < steps.size(); ++i) {
-    const ShapePlan::Step& step = steps[i];
-    void* const* pointers = pointers_.data() + step.first_pointer;
+  for (const ShapePlan::Step& step : stage.plan->steps) {
+    void* const* pointers = stage.pointers.data() + step.first_pointer;
     const StepPointers operands = {{pointers, static_cast<size_t>(step.inputs)},
                                    {pointers + step.inputs, static_cast<size_t>(step.outputs)},
                                    pointers[step.inputs + step.outputs]};
@@ -179,17 +231,35 @@ Status Context::Execute() {
       return status.WithContext(engine_->module().node(step.node).name);
     if (profiling_) {
       GRAFT_RETURN_IF_ERROR(device.Synchronize(stream_));
-      step_ns_[i] += Now() - start;
+      step_ns_[step.node] += Now() - start;
     }
   }
-  profiled_runs_ += profiling_;
-  for (const ShapePlan::Transfer& t : shape_plan_->downloads) {
+  for (const ShapePlan::Transfer& t : stage.plan->downloads) {
     const auto* source = static_cast<const std::byte*>(Address(t.ours));
     auto* target = static_cast<std::byte*>(output_pointers_[t.index]);
     for (int64_t row = 0; row < t.rows; ++row) {
       GRAFT_RETURN_IF_ERROR(device.CopyToHost(target + row * t.row_bytes,
                                               source + row * t.row_stride, t.row_bytes, stream_));
     }
+  }
+  return OkStatus();
+}
+
+// Waits for the stage's work and binds what it found out.
+Status Context::ReadCounts(const ShapePlan& plan) {
+  Device& device = engine_->backend().device();
+  for (const ShapePlan::Count& count : plan.counts) {
+    GRAFT_RETURN_IF_ERROR(device.CopyToHost(&counts_[count.symbol], Address(count.location),
+                                            sizeof(int64_t), stream_));
+  }
+  GRAFT_RETURN_IF_ERROR(device.Synchronize(stream_));
+  for (const ShapePlan::Count& count : plan.counts) {
+    const int64_t found = counts_[count.symbol];
+    if (found < 0 || found > count.limit) {
+      return InternalError("{}: {} results, at most {} are possible",
+                           engine_->module().symbols[count.symbol].name, found, count.limit);
+    }
+    symbols_[count.symbol] = found;
   }
   return OkStatus();
 }
@@ -207,35 +277,43 @@ Status Context::Run(std::span<const TensorView> inputs, std::span<void* const> o
 Result<std::vector<Tensor>> Context::Run(std::span<const Tensor> inputs) {
   std::vector<TensorView> views;
   for (const Tensor& tensor : inputs) views.push_back(ViewOf(tensor));
-  std::vector<Tensor> outputs;
-  const auto allocate = [&](int, DType dtype, std::span<const int64_t> dims,
+  std::vector<Tensor> outputs(output_pointers_.size());
+  const auto allocate = [&](int output, DType dtype, std::span<const int64_t> dims,
                             size_t) -> Result<void*> {
-    GRAFT_ASSIGN_OR_RETURN(Tensor tensor, Tensor::Allocate(dtype, Dims(dims.begin(), dims.end())));
-    outputs.push_back(std::move(tensor));
-    return outputs.back().mutable_raw();
+    GRAFT_ASSIGN_OR_RETURN(outputs[output],
+                           Tensor::Allocate(dtype, Dims(dims.begin(), dims.end())));
+    return outputs[output].mutable_raw();
   };
   GRAFT_RETURN_IF_ERROR(Run(views, allocate));
   return outputs;
 }
 
+int Context::steps() const {
+  size_t steps = 0;
+  for (const Stage& stage : stages_) steps += stage.plan ? stage.plan->steps.size() : 0;
+  return static_cast<int>(steps);
+}
+
 void Context::StartProfile() {
   profiling_ = true;
   profiled_runs_ = 0;
-  step_ns_.assign(shape_plan_ ? shape_plan_->steps.size() : 0, 0);
+  step_ns_.assign(engine_->module().node_count(), 0);
 }
 
 Result<std::vector<StepProfile>> Context::Profile() const {
-  if (!shape_plan_ || !profiling_) return FailedPreconditionError("no run was profiled");
+  if (!profiling_ || profiled_runs_ == 0) return FailedPreconditionError("no run was profiled");
   const ir::Module& module = engine_->module();
   std::vector<StepProfile> profile;
-  for (size_t i = 0; i < shape_plan_->steps.size(); ++i) {
-    const ShapePlan::Step& step = shape_plan_->steps[i];
-    const ir::Node& node = module.node(step.node);
-    GRAFT_ASSIGN_OR_RETURN(const BoundNode bound, BindNode(module, node, shape_plan_->symbols));
-    profile.push_back({step.node, node.name, std::string(ir::Name(node.kind())),
-                       std::string(shape_plan_->choices[step.choice].tactic->name()),
-                       ProblemString(bound), profiled_runs_,
-                       static_cast<double>(step_ns_[i]) * 1e-6});
+  for (const Stage& stage : stages_) {
+    if (!stage.plan) continue;
+    for (const ShapePlan::Step& step : stage.plan->steps) {
+      const ir::Node& node = module.node(step.node);
+      GRAFT_ASSIGN_OR_RETURN(const BoundNode bound, BindNode(module, node, stage.plan->symbols));
+      profile.push_back({step.node, node.name, std::string(ir::Name(node.kind())),
+                         std::string(stage.plan->choices[step.choice].tactic->name()),
+                         ProblemString(bound), Flops(bound), profiled_runs_,
+                         static_cast<double>(step_ns_[step.node]) * 1e-6});
+    }
   }
   return profile;
 }

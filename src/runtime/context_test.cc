@@ -43,6 +43,7 @@ using testing::ModuleBuilder;
 using testing::PlanFor;
 using testing::RandomModule;
 using testing::RandomTensor;
+using testing::StagedModule;
 
 std::shared_ptr<const Engine> MakeEngine(const ir::Module& module, Backend& backend) {
   Result<std::shared_ptr<const Engine>> engine = Engine::Create(PlanFor(module, backend), backend);
@@ -90,9 +91,32 @@ TEST_P(ContextOnBackend, ComputesRandomModules) {
   }
 }
 
-TEST_P(ContextOnBackend, SharesAnEngineBetweenThreads) {
-  const ir::Module module = RandomModule(7);
-  const auto engine = MakeEngine(module, backend());
+TEST_P(ContextOnBackend, ComputesModulesOfSeveralStages) {
+  std::minstd_rand random(1);
+  int stages = 0;
+  for (unsigned seed = 0; seed < 60; ++seed) {
+    const ir::Module module = StagedModule(seed);
+    SCOPED_TRACE(fmt::format("seed {}\n{}", seed, *ir::ToText(module)));
+    ASSERT_TRUE(ir::Verify(module).ok()) << ir::Verify(module).ToString();
+    ContextOptions options;
+    options.arena_per_run = seed % 2;
+    const auto context = MakeContext(MakeEngine(module, backend()), options);
+    stages += context->engine().stages().count;
+    for (const int64_t batch : {1, 3, 1, 0, 4, 3}) {
+      const std::vector<Tensor> inputs = {RandomTensor({batch, 4}, random)};
+      const Result<std::vector<Tensor>> expected = reference::RunModule(module, inputs);
+      ASSERT_TRUE(expected.ok()) << expected.status().ToString();
+      const Result<std::vector<Tensor>> outputs = context->Run(inputs);
+      ASSERT_TRUE(outputs.ok()) << outputs.status().ToString();
+      ExpectSame(*outputs, *expected);
+      if (HasFailure()) return;
+    }
+  }
+  EXPECT_GT(stages, 120);
+}
+
+void ShareEngineBetweenThreads(const ir::Module& module, Backend& backend) {
+  const auto engine = MakeEngine(module, backend);
   std::vector<std::thread> threads;
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&, t] {
@@ -108,6 +132,11 @@ TEST_P(ContextOnBackend, SharesAnEngineBetweenThreads) {
     });
   }
   for (std::thread& thread : threads) thread.join();
+}
+
+TEST_P(ContextOnBackend, SharesAnEngineBetweenThreads) {
+  ShareEngineBetweenThreads(RandomModule(7), backend());
+  ShareEngineBetweenThreads(StagedModule(7), backend());
 }
 
 TEST_P(ContextOnBackend, ReadsShapesFromHostValues) {
@@ -164,9 +193,8 @@ TEST(Context, RefusesInputsThatDoNotFit) {
               HasSubstr("x:0: it has no data"));
 }
 
-TEST(Context, SurvivesEveryFailingAllocation) {
+void FailEveryAllocation(const ir::Module& module) {
   Backend& backend = FakeDeviceBackend();
-  const ir::Module module = RandomModule(7);
   std::minstd_rand random(1);
   const std::vector<Tensor> inputs = {RandomTensor({2, 4}, random)};
   const size_t before = FakeDeviceMemory().living_allocations();
@@ -191,6 +219,11 @@ TEST(Context, SurvivesEveryFailingAllocation) {
   FakeDeviceMemory().FailAllocationAfter(-1);
   EXPECT_GT(failures, 2);
   EXPECT_EQ(FakeDeviceMemory().living_allocations(), before);
+}
+
+TEST(Context, SurvivesEveryFailingAllocation) {
+  FailEveryAllocation(RandomModule(7));
+  FailEveryAllocation(StagedModule(7));
 }
 
 int ThreadCount() {
@@ -230,6 +263,38 @@ TEST(Context, NeitherAllocatesNorStartsThreadsInSteadyState) {
   EXPECT_EQ(allocations, before);
   // Threads of earlier tests may be leaving; none may come.
   EXPECT_LE(ThreadCount(), threads);
+}
+
+TEST(Context, AllocatesNothingForNumbersOfResultsThatItHasSeen) {
+  ModuleBuilder b;
+  const ir::ValueId x = b.module.AddInput("x:0", DType::kFloat32, {ir::Dim::Symbol(b.Batch()), 4});
+  const ir::ValueId at = b.Where(x, "where");
+  const ir::ValueId chosen = b.Node(ir::GatherNdAttributes(), {x, at}, "chosen");
+  b.Output(b.Node(testing::NegateProgram(), {chosen}, "negative"), "negative:0");
+  b.Output(b.Where(chosen, "again"), "again:0");
+  const auto context = MakeContext(MakeEngine(b.module, **FindBackend("cpu")));
+  std::vector<float> memory[2] = {std::vector<float>(100), std::vector<float>(100)};
+  int64_t rows[2];
+  const auto allocate = [&](int output, DType, std::span<const int64_t> dims,
+                            size_t) -> Result<void*> {
+    rows[output] = dims[0];
+    return memory[output].data();
+  };
+  const Tensor few = Tensor::Of<float>({1, 4}, {0, 1, 0, 2});
+  const Tensor many = Tensor::Of<float>({2, 4}, {1, 2, 3, 0, 4, 5, 6, 7});
+  const auto run = [&](const Tensor& input) {
+    const TensorView views[] = {ViewOf(input)};
+    ASSERT_TRUE(context->Run(views, allocate).ok());
+  };
+  run(few), run(many);
+  const int64_t before = allocations;
+  for (int i = 0; i < 100; ++i) {
+    run(i % 2 ? few : many);
+    EXPECT_EQ(rows[0], i % 2 ? 2 : 7);
+    EXPECT_EQ(rows[1], i % 2 ? 2 : 7);
+    EXPECT_EQ(memory[0][1], -2);
+  }
+  EXPECT_EQ(allocations, before);
 }
 
 TEST(Context, RunsInAForkedChild) {

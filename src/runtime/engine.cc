@@ -11,10 +11,11 @@
 namespace graft {
 namespace {
 
-// How far two bindings lie apart: ratios count, not differences.
-double Distance(std::span<const int64_t> a, std::span<const int64_t> b) {
+// How far two bindings of some symbols lie apart: ratios count, not differences.
+double Distance(std::span<const int64_t> a, std::span<const int64_t> b,
+                std::span<const ir::SymbolId> symbols) {
   double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
+  for (const ir::SymbolId i : symbols) {
     sum += std::abs(std::log2(static_cast<double>(std::max<int64_t>(a[i], 1))) -
                     std::log2(static_cast<double>(std::max<int64_t>(b[i], 1))));
   }
@@ -64,6 +65,8 @@ Result<std::shared_ptr<const Engine>> Engine::Create(Plan plan, Backend& backend
   Executor& executor = options.executor ? *options.executor : inline_executor;
   std::shared_ptr<Engine> engine(new Engine(std::move(plan), backend, options));
   GRAFT_RETURN_IF_ERROR(engine->CheckPlan());
+  GRAFT_ASSIGN_OR_RETURN(engine->stages_, ir::FindStages(engine->module()));
+  engine->shape_plans_.resize(engine->stages_.count);
   GRAFT_RETURN_IF_ERROR(CheckWeights(engine->plan_));
   GRAFT_RETURN_IF_ERROR(engine->ResolveTactics());
   GRAFT_RETURN_IF_ERROR(engine->PackFirstPoint(executor));
@@ -77,12 +80,6 @@ Status Engine::CheckPlan() const {
   if (plan_.choices.steps.size() != static_cast<size_t>(module.node_count())) {
     return InvalidArgumentError("the plan has {} steps for {} nodes", plan_.choices.steps.size(),
                                 module.node_count());
-  }
-  for (const ir::Symbol& symbol : module.symbols) {
-    if (symbol.kind == ir::Symbol::Kind::kResultDim) {
-      return UnsupportedError("{}: dimensions that are only known when a step has run",
-                              symbol.name);
-    }
   }
   return OkStatus();
 }
@@ -208,15 +205,20 @@ size_t Engine::packed_bytes() const {
   return bytes;
 }
 
-std::vector<int> Engine::TacticOrder(const Step& step, std::span<const int64_t> symbols) const {
+std::vector<int> Engine::TacticOrder(const Step& step, const ShapePlan& plan) const {
   const std::vector<TuningPoint>& points = plan_.choices.points;
+  std::vector<ir::SymbolId> known;  // when the stage begins
+  for (ir::SymbolId s = 0; s < static_cast<ir::SymbolId>(plan.symbols.size()); ++s) {
+    if (stages_.symbol[s] <= plan.stage) known.push_back(s);
+  }
   int nearest = -1;
   double nearest_distance = std::numeric_limits<double>::infinity();
   bool exact = false;
   for (size_t p = 0; p < points.size() && !exact; ++p) {
-    exact = std::equal(symbols.begin(), symbols.end(), points[p].symbols.begin(),
-                       points[p].symbols.end());
-    const double distance = exact ? 0 : Distance(symbols, points[p].symbols);
+    const std::vector<int64_t>& point = points[p].symbols;
+    exact = std::all_of(known.begin(), known.end(),
+                        [&](ir::SymbolId s) { return plan.symbols[s] == point[s]; });
+    const double distance = exact ? 0 : Distance(plan.symbols, point, known);
     if (exact || distance < nearest_distance) {
       nearest = static_cast<int>(p);
       nearest_distance = distance;
@@ -248,11 +250,11 @@ Result<const PackedWeights*> Engine::FindPacked(ir::NodeId id, const Tactic& tac
   return packings.back().weights.get();
 }
 
-Result<BoundChoice> Engine::BindStep(ir::NodeId id, const BoundNode& bound,
-                                     std::span<const int64_t> symbols, Executor& executor) const {
+Result<BoundChoice> Engine::BindStep(ir::NodeId id, const BoundNode& bound, const ShapePlan& plan,
+                                     Executor& executor) const {
   const Step& step = steps_[id];
   std::vector<std::string> reasons;
-  for (const int t : TacticOrder(step, symbols)) {
+  for (const int t : TacticOrder(step, plan)) {
     const auto& [tactic, traits] = step.tactics[t];
     if (!TakesStrides(traits, bound)) {
       reasons.push_back(fmt::format("{}: rows that are not dense", tactic->name()));
@@ -269,29 +271,48 @@ Result<BoundChoice> Engine::BindStep(ir::NodeId id, const BoundNode& bound,
                           ProblemString(bound), fmt::join(reasons, "; "));
 }
 
+// What is known stays, what the stage finds out is at its upper bound.
+Status Engine::BindStageSymbols(std::span<const int64_t> symbols, ShapePlan* plan) const {
+  plan->symbols.assign(symbols.begin(), symbols.end());
+  for (const ir::SymbolId s : stages_.results) {
+    if (stages_.symbol[s] <= plan->stage) continue;
+    plan->symbols[s] = -1;
+    if (stages_.symbol[s] > plan->stage + 1) continue;
+    const ir::Symbol& symbol = module().symbols[s];
+    GRAFT_ASSIGN_OR_RETURN(plan->symbols[s], symbol.upper_bound->Evaluate(plan->symbols));
+    if (plan->symbols[s] < 0) {
+      return InvalidArgumentError("{}: at most {} results", module().node(symbol.input).name,
+                                  plan->symbols[s]);
+    }
+  }
+  return OkStatus();
+}
+
 Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const int64_t> symbols,
-                                                               Executor& executor) const {
+                                                               Executor& executor,
+                                                               int stage) const {
   const ir::Module& module = plan_.module;
   auto plan = std::make_shared<ShapePlan>();
-  plan->symbols.assign(symbols.begin(), symbols.end());
+  plan->stage = stage;
   plan->width = executor.width();
+  GRAFT_RETURN_IF_ERROR(BindStageSymbols(symbols, plan.get()));
 
-  std::vector<BoundNode> nodes;
-  nodes.reserve(module.node_count());
+  std::vector<BoundNode> nodes(module.node_count());
   for (ir::NodeId id = 0; id < module.node_count(); ++id) {
-    GRAFT_ASSIGN_OR_RETURN(BoundNode node, BindNode(module, module.node(id), symbols));
+    if (stages_.node[id] != stage) continue;
+    GRAFT_ASSIGN_OR_RETURN(nodes[id], BindNode(module, module.node(id), plan->symbols));
     // Sizes that only agree by the caller's word are known now; kernels trust them.
-    GRAFT_RETURN_IF_ERROR(VerifyBound(node).WithContext(node.name));
-    ForgetStrideOfSingleRow(node.inputs);
-    ForgetStrideOfSingleRow(node.outputs);
-    nodes.push_back(std::move(node));
+    GRAFT_RETURN_IF_ERROR(VerifyBound(nodes[id]).WithContext(nodes[id].name));
+    ForgetStrideOfSingleRow(nodes[id].inputs);
+    ForgetStrideOfSingleRow(nodes[id].outputs);
   }
-  GRAFT_ASSIGN_OR_RETURN(Placement placement, Placement::Create(module, symbols));
+  GRAFT_ASSIGN_OR_RETURN(Placement placement,
+                         Placement::Create(module, stages_, stage, plan->symbols));
 
   std::vector<Placement::StepMemory> memory(module.node_count());
   for (ir::NodeId id = 0; id < module.node_count(); ++id) {
-    if (placement.Skips(id)) continue;
-    GRAFT_ASSIGN_OR_RETURN(BoundChoice choice, BindStep(id, nodes[id], symbols, executor));
+    if (stages_.node[id] != stage || placement.Skips(id)) continue;
+    GRAFT_ASSIGN_OR_RETURN(BoundChoice choice, BindStep(id, nodes[id], *plan, executor));
     memory[id] = {choice.traits->in_place, choice.step->workspace_bytes(plan->width)};
     const ir::Node& node = module.node(id);
     plan->steps.push_back({choice.step.get(), id, static_cast<int32_t>(plan->choices.size()), 0,
@@ -309,27 +330,49 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
     plan->pointers.push_back(placement.workspace(step.node));
   }
   plan->arena_bytes = placement.arena_bytes();
+  plan->kept = placement.kept();
   plan->uploads = placement.uploads();
   plan->downloads = placement.downloads();
   for (const ir::ValueId v : module.inputs) plan->input_dims.push_back(placement.dims(v));
-  for (const ir::ValueId v : module.outputs) plan->output_dims.push_back(placement.dims(v));
+  for (size_t i = 0; i < module.outputs.size(); ++i) {
+    if (!placement.Delivers(i)) continue;
+    const ir::ValueId v = module.outputs[i];
+    const Dims& dims = placement.dims(v);
+    plan->outputs.push_back(
+        {static_cast<int32_t>(i), dims,
+         static_cast<size_t>(CountElements(dims)) * SizeOf(module.value(v).dtype)});
+  }
+  for (const ir::SymbolId s : stages_.results) {
+    if (stages_.symbol[s] != stage + 1) continue;
+    const ir::ValueId count = module.node(module.symbols[s].input).outputs.back();
+    plan->counts.push_back({s, placement.value(count), plan->symbols[s]});
+  }
   return std::shared_ptr<const ShapePlan>(std::move(plan));
 }
 
-Result<std::shared_ptr<const ShapePlan>> Engine::FindShapePlan(std::span<const int64_t> symbols,
-                                                               Executor& executor) const {
-  std::lock_guard lock(mutex_);
-  const auto found = std::find_if(shape_plans_.begin(), shape_plans_.end(), [&](const auto& plan) {
-    return plan->width == executor.width() &&
-           std::equal(symbols.begin(), symbols.end(), plan->symbols.begin(), plan->symbols.end());
-  });
-  if (found != shape_plans_.end()) {
-    std::rotate(shape_plans_.begin(), found, found + 1);
-    return shape_plans_.front();
+bool Engine::IsPlanOf(const ShapePlan& plan, std::span<const int64_t> symbols) const {
+  for (size_t s = 0; s < symbols.size(); ++s) {
+    if (stages_.symbol[s] <= plan.stage && plan.symbols[s] != symbols[s]) return false;
   }
-  GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<const ShapePlan> plan, MakeShapePlan(symbols, executor));
-  if (shape_plans_.size() == shape_plan_limit_) shape_plans_.pop_back();
-  shape_plans_.insert(shape_plans_.begin(), plan);
+  return true;
+}
+
+Result<std::shared_ptr<const ShapePlan>> Engine::FindShapePlan(std::span<const int64_t> symbols,
+                                                               Executor& executor,
+                                                               int stage) const {
+  std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<const ShapePlan>>& plans = shape_plans_[stage];
+  const auto found = std::find_if(plans.begin(), plans.end(), [&](const auto& plan) {
+    return plan->width == executor.width() && IsPlanOf(*plan, symbols);
+  });
+  if (found != plans.end()) {
+    std::rotate(plans.begin(), found, found + 1);
+    return plans.front();
+  }
+  GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<const ShapePlan> plan,
+                         MakeShapePlan(symbols, executor, stage));
+  if (plans.size() == shape_plan_limit_) plans.pop_back();
+  plans.insert(plans.begin(), plan);
   return plan;
 }
 

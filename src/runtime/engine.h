@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend_api/backend.h"
+#include "ir/stages.h"
 #include "plan/plan.h"
 #include "runtime/shape_plan.h"
 
@@ -17,7 +18,7 @@ namespace graft {
 
 struct EngineOptions {
   Executor* executor = nullptr;  // packs weights during Create; null: the calling thread
-  int shape_plans = 16;          // how many are kept, least recently used
+  int shape_plans = 16;          // how many are kept of each stage, least recently used
 };
 
 // What a caller sees of an input or output.
@@ -42,6 +43,7 @@ class Engine {
   const ir::Module& module() const { return plan_.module; }
   const Provenance& provenance() const { return plan_.provenance; }
   const Choices& choices() const { return plan_.choices; }
+  const ir::Stages& stages() const { return stages_; }
   Backend& backend() const { return backend_; }
   const std::vector<Binding>& inputs() const { return inputs_; }
   const std::vector<Binding>& outputs() const { return outputs_; }
@@ -51,10 +53,13 @@ class Engine {
   const void* constant(ir::ValueId id) const { return constants_[id]; }
   size_t packed_bytes() const;
 
-  // The shape plan of a binding of the symbols, made when there is none. `executor` packs constants
-  // that no earlier shape needed; its width sizes the steps' workspaces.
+  // The shape plan of a binding of the symbols, made when there is none; only those that are known
+  // when the stage begins are read. `executor` packs constants that no earlier shape needed; its
+  // width sizes the steps' workspaces.
   Result<std::shared_ptr<const ShapePlan>> FindShapePlan(std::span<const int64_t> symbols,
-                                                         Executor& executor) const;
+                                                         Executor& executor, int stage = 0) const;
+  // Whether a shape plan is the one of these symbols.
+  bool IsPlanOf(const ShapePlan& plan, std::span<const int64_t> symbols) const;
 
  private:
   struct StepTactic {
@@ -79,15 +84,17 @@ class Engine {
   Status PlaceConstants();
 
   // Indices in the step's tactics in the order to try them for these symbols.
-  std::vector<int> TacticOrder(const Step& step, std::span<const int64_t> symbols) const;
+  std::vector<int> TacticOrder(const Step& step, const ShapePlan& plan) const;
   Result<const PackedWeights*> FindPacked(ir::NodeId node, const Tactic& tactic,
                                           Executor& executor) const;
-  Result<BoundChoice> BindStep(ir::NodeId node, const BoundNode& bound,
-                               std::span<const int64_t> symbols, Executor& executor) const;
+  Result<BoundChoice> BindStep(ir::NodeId node, const BoundNode& bound, const ShapePlan& plan,
+                               Executor& executor) const;
+  Status BindStageSymbols(std::span<const int64_t> symbols, ShapePlan* plan) const;
   Result<std::shared_ptr<const ShapePlan>> MakeShapePlan(std::span<const int64_t> symbols,
-                                                         Executor& executor) const;
+                                                         Executor& executor, int stage) const;
 
   Plan plan_;
+  ir::Stages stages_;
   Backend& backend_;
   size_t shape_plan_limit_;
   std::vector<Binding> inputs_;
@@ -98,7 +105,8 @@ class Engine {
 
   mutable std::mutex mutex_;         // guards what follows; no step loop takes it
   mutable std::vector<Step> steps_;  // by node; only their packings grow
-  mutable std::vector<std::shared_ptr<const ShapePlan>> shape_plans_;  // most recent first
+  // By stage, most recent first.
+  mutable std::vector<std::vector<std::shared_ptr<const ShapePlan>>> shape_plans_;
 };
 
 }  // namespace graft

@@ -159,14 +159,15 @@ TEST(Engine, LeavesOutTacticsThatThisBuildLacks) {
   EXPECT_THAT(none.status().message(), HasSubstr("other version 3"));
 }
 
-TEST(Engine, RefusesResultDims) {
+TEST(Engine, RefusesDimensionsThatAreKnownTooLate) {
   TestBackend backend;
   backend.Add("sum");
   ModuleBuilder b = AddModule();
-  b.module.AddSymbol({ir::Symbol::Kind::kResultDim, 0, 0, 0, "where.0", ir::Dim(5)});
+  const ir::ValueId at = b.Where(b.module.outputs[0], "where");
+  b.module.value(b.module.inputs[0]).shape[1] = b.module.value(at).shape[0];
   const auto engine = Engine::Create(MakePlan(b.module, {{"sum", 1}}), backend);
   ASSERT_FALSE(engine.ok());
-  EXPECT_THAT(engine.status().message(), HasSubstr("where.0"));
+  EXPECT_THAT(engine.status().message(), HasSubstr("y: s1 is used before it is known"));
 }
 
 TEST(Engine, AcceptsOutputsOfAllKinds) {

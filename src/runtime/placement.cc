@@ -7,18 +7,27 @@
 
 namespace graft {
 
-Result<Placement> Placement::Create(const ir::Module& module, std::span<const int64_t> symbols) {
-  Placement placement(module);
+Result<Placement> Placement::Create(const ir::Module& module, const ir::Stages& stages, int stage,
+                                    std::span<const int64_t> symbols) {
+  Placement placement(module, stages, stage);
   GRAFT_RETURN_IF_ERROR(placement.Measure(symbols));
-  for (ir::ValueId id = 0; id < module.value_count(); ++id)
-    GRAFT_RETURN_IF_ERROR(placement.PlaceView(id, symbols));
+  for (ir::ValueId id = 0; id < module.value_count(); ++id) {
+    if (placement.IsKnown(id)) GRAFT_RETURN_IF_ERROR(placement.PlaceView(id, symbols));
+  }
   placement.FindSkips();
   return placement;
+}
+
+// The one that makes it, or a later one where only that makes its dimensions known.
+int Placement::DeliveryStage(size_t output) const {
+  const ir::Value& value = module_->value(module_->outputs[output]);
+  return std::max(stages_->Of(value), stages_->Of(value.shape));
 }
 
 Status Placement::Measure(std::span<const int64_t> symbols) {
   storage_.resize(module_->value_count());
   for (ir::ValueId id = 0; id < module_->value_count(); ++id) {
+    if (!IsKnown(id)) continue;
     const ir::Value& value = module_->value(id);
     Storage& storage = storage_[id];
     if (SizeOf(value.dtype) == 0)
@@ -82,6 +91,7 @@ Status Placement::PlaceView(ir::ValueId id, std::span<const int64_t> symbols) {
 void Placement::FindSkips() {
   skips_.assign(module_->node_count(), false);
   for (ir::NodeId id = 0; id < module_->node_count(); ++id) {
+    if (stages_->node[id] > stage_) continue;
     const ir::Node& node = module_->node(id);
     if (node.outputs.size() != 1 || node.inputs.empty()) continue;
     const ir::ValueId output = node.outputs[0];
@@ -126,7 +136,7 @@ void Placement::FindLifetimes() {
   const int steps = module_->node_count();
   for (Storage& s : storage_) s.first = steps, s.last = -1;
   for (ir::NodeId id = 0; id < steps; ++id) {
-    if (skips_[id]) continue;
+    if (stages_->node[id] != stage_ || skips_[id]) continue;
     for (const std::vector<ir::ValueId>* operands :
          {&module_->node(id).inputs, &module_->node(id).outputs}) {
       for (const ir::ValueId v : *operands) {
@@ -136,8 +146,27 @@ void Placement::FindLifetimes() {
       }
     }
   }
-  // Outputs are read after the last step.
-  for (const ir::ValueId v : module_->outputs) storage_[Find(v).root].last = steps;
+  // Outputs are read after the last step, and so are the numbers of results.
+  for (size_t i = 0; i < module_->outputs.size(); ++i) {
+    if (Delivers(i)) storage_[Find(module_->outputs[i]).root].last = steps;
+  }
+  for (const ir::SymbolId s : stages_->results) {
+    const ir::NodeId id = module_->symbols[s].input;
+    if (stages_->node[id] == stage_) storage_[module_->node(id).outputs.back()].last = steps;
+  }
+}
+
+// A root that nodes of later stages read, by whatever name, or that is part of a later output.
+void Placement::FindKept() {
+  const auto keep = [&](ir::ValueId v, int until) {
+    if (!IsKnown(v) || module_->value(v).constant) return;
+    const ir::ValueId root = Find(v).root;
+    if (until > stages_->Of(module_->value(root))) storage_[root].kept = true;
+  };
+  for (ir::NodeId id = 0; id < module_->node_count(); ++id) {
+    for (const ir::ValueId v : module_->node(id).inputs) keep(v, stages_->node[id]);
+  }
+  for (size_t i = 0; i < module_->outputs.size(); ++i) keep(module_->outputs[i], DeliveryStage(i));
 }
 
 ShapePlan::Transfer Placement::MakeTransfer(int32_t index, ir::ValueId id) const {
@@ -154,7 +183,8 @@ void Placement::PlaceBorder(bool host_accessible) {
   using Base = Location::Base;
   for (ir::ValueId id = 0; id < module_->value_count(); ++id) {
     Storage& s = storage_[id];
-    s.location = {module_->value(id).constant ? Base::kConstant : Base::kArena, id, 0};
+    const bool constant = module_->value(id).constant.has_value();
+    s.location = {constant ? Base::kConstant : s.kept ? Base::kKept : Base::kArena, id, 0};
   }
   for (size_t i = 0; i < module_->inputs.size(); ++i) {
     Storage& s = storage_[module_->inputs[i]];
@@ -163,9 +193,14 @@ void Placement::PlaceBorder(bool host_accessible) {
   }
   if (!host_accessible) return;
   for (size_t i = 0; i < module_->outputs.size(); ++i) {
-    Storage& root = storage_[Find(module_->outputs[i]).root];
-    if (WholeRoot(module_->outputs[i]) && root.location.base == Base::kArena)
-      root.location = {Base::kOutput, static_cast<int32_t>(i), 0};
+    const ir::ValueId output = module_->outputs[i];
+    if (!IsKnown(output)) continue;
+    const ir::ValueId root = Find(output).root;
+    Location& location = storage_[root].location;
+    // The caller's memory must be there when the root is written.
+    if (WholeRoot(output) && DeliveryStage(i) <= stages_->Of(module_->value(root)) &&
+        (location.base == Base::kArena || location.base == Base::kKept))
+      location = {Base::kOutput, static_cast<int32_t>(i), 0};
   }
 }
 
@@ -191,9 +226,17 @@ void Placement::ShareInPlace(ir::NodeId id) {
 
 void Placement::LayOut(std::span<const StepMemory> steps, bool host_accessible) {
   FindLifetimes();
+  FindKept();
   PlaceBorder(host_accessible);
+  const auto runs = [&](ir::NodeId id) { return stages_->node[id] == stage_ && !skips_[id]; };
   for (ir::NodeId id = 0; id < module_->node_count(); ++id) {
-    if (!skips_[id] && steps[id].in_place) ShareInPlace(id);
+    if (runs(id) && steps[id].in_place) ShareInPlace(id);
+  }
+  for (ir::ValueId id = 0; id < module_->value_count(); ++id) {
+    const Storage& s = storage_[id];
+    if (s.parent < 0 && s.location.base == Location::Base::kKept && s.bytes > 0 &&
+        stages_->Of(module_->value(id)) == stage_)
+      kept_.push_back({id, s.bytes});
   }
 
   std::vector<BufferRequest> requests;
@@ -205,7 +248,7 @@ void Placement::LayOut(std::span<const StepMemory> steps, bool host_accessible) 
   }
   workspaces_.assign(module_->node_count(), Location());
   for (ir::NodeId id = 0; id < module_->node_count(); ++id) {
-    if (skips_[id] || steps[id].workspace_bytes == 0) continue;
+    if (!runs(id) || steps[id].workspace_bytes == 0) continue;
     workspaces_[id].base = Location::Base::kArena;
     requests.push_back({steps[id].workspace_bytes, id, id});
     places.push_back(&workspaces_[id]);
@@ -217,10 +260,11 @@ void Placement::LayOut(std::span<const StepMemory> steps, bool host_accessible) 
 
   for (size_t i = 0; i < module_->inputs.size(); ++i) {
     const Storage& s = storage_[module_->inputs[i]];
-    if (!host_accessible && s.last >= 0 && s.bytes > 0)
+    if (!host_accessible && stage_ == 0 && (s.last >= 0 || s.kept) && s.bytes > 0)
       uploads_.push_back(MakeTransfer(static_cast<int32_t>(i), module_->inputs[i]));
   }
   for (size_t i = 0; i < module_->outputs.size(); ++i) {
+    if (!Delivers(i)) continue;
     const Location location = value(module_->outputs[i]);
     const bool there = location == Location{Location::Base::kOutput, static_cast<int32_t>(i), 0};
     if (!there && storage_[module_->outputs[i]].bytes > 0)

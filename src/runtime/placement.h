@@ -1,5 +1,7 @@
-// Where every value lies during a run of one shape: which values share bytes, which steps have
-// nothing left to do because of that, and the layout of the arena.
+// Where every value lies during one stage of a run: which values share bytes, which steps have
+// nothing left to do because of that, and the layout of the arena. What later stages read has
+// memory of its own, so a stage needs to know nothing of how another one laid out its arena; values
+// of earlier stages are found there again because it follows from their dimensions alone.
 #pragma once
 
 #include <span>
@@ -7,14 +9,17 @@
 
 #include "backend_api/backend.h"
 #include "base/status.h"
+#include "ir/stages.h"
 #include "runtime/shape_plan.h"
 
 namespace graft {
 
 class Placement {
  public:
-  // Finds which values share bytes: views, and reshapes of dense values. The module outlives it.
-  static Result<Placement> Create(const ir::Module& module, std::span<const int64_t> symbols);
+  // Finds which values share bytes: views, and reshapes of dense values. `symbols` as in ShapePlan.
+  // Module and stages outlive it.
+  static Result<Placement> Create(const ir::Module& module, const ir::Stages& stages, int stage,
+                                  std::span<const int64_t> symbols);
 
   // True when the node's results lie where they belong without it: a reshape of a dense value, a
   // concatenation whose operands were written in place, a slice that is a view.
@@ -26,7 +31,7 @@ class Placement {
   };
   // Lays out the arena. With `host_accessible` memory the steps read and write the caller's inputs
   // and outputs where they are; otherwise these have a place in the arena and a transfer.
-  // `steps` has one entry for each node.
+  // `steps` has one entry for each node; those of the stage count.
   void LayOut(std::span<const StepMemory> steps, bool host_accessible);
 
   // After LayOut.
@@ -36,6 +41,9 @@ class Placement {
   const std::vector<ShapePlan::Transfer>& uploads() const { return uploads_; }
   const std::vector<ShapePlan::Transfer>& downloads() const { return downloads_; }
   const Dims& dims(ir::ValueId id) const { return storage_[id].dims; }
+  const std::vector<ShapePlan::KeptValue>& kept() const { return kept_; }
+  // Whether the dimensions of the engine's output are known when this stage begins and not earlier.
+  bool Delivers(size_t output) const { return DeliveryStage(output) == stage_; }
 
  private:
   // Of one value. Values that share bytes form a tree; its root owns them.
@@ -49,13 +57,17 @@ class Placement {
     Location location;
     int first = 0;
     int last = -1;
+    bool kept = false;  // later stages read it
   };
   struct Place {
     ir::ValueId root;
     size_t offset;
   };
 
-  explicit Placement(const ir::Module& module) : module_(&module) {}
+  Placement(const ir::Module& module, const ir::Stages& stages, int stage)
+      : module_(&module), stages_(&stages), stage_(stage) {}
+  bool IsKnown(ir::ValueId id) const { return stages_->Of(module_->value(id)) <= stage_; }
+  int DeliveryStage(size_t output) const;
   Status Measure(std::span<const int64_t> symbols);
   Status PlaceView(ir::ValueId id, std::span<const int64_t> symbols);
   void FindSkips();
@@ -63,15 +75,19 @@ class Placement {
   bool Dense(ir::ValueId id) const;
   bool WholeRoot(ir::ValueId id) const;
   void FindLifetimes();
+  void FindKept();
   void PlaceBorder(bool host_accessible);
   void ShareInPlace(ir::NodeId node);
   ShapePlan::Transfer MakeTransfer(int32_t index, ir::ValueId id) const;
 
   const ir::Module* module_;
-  std::vector<Storage> storage_;  // by value
+  const ir::Stages* stages_;
+  int stage_;
+  std::vector<Storage> storage_;  // by value; those of later stages are not there yet
   std::vector<bool> skips_;       // by node
   std::vector<Location> workspaces_;
   size_t arena_bytes_ = 0;
+  std::vector<ShapePlan::KeptValue> kept_;
   std::vector<ShapePlan::Transfer> uploads_;
   std::vector<ShapePlan::Transfer> downloads_;
 };

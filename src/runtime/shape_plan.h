@@ -1,5 +1,6 @@
-// What a run needs for one binding of an engine's symbols: the steps in order with everything
-// decided, and where every operand lies. Immutable, shared by contexts.
+// What one stage of a run needs for one binding of an engine's symbols: the steps in order with
+// everything decided, and where every operand lies. Immutable, shared by contexts. An engine
+// without result dims has one stage.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,8 @@ namespace graft {
 struct Location {
   enum class Base : uint8_t {
     kNone,      // nothing: a constant that its step has packed
-    kArena,     // the context's arena
+    kArena,     // the context's arena, during one stage
+    kKept,      // memory of its own for value `index` (a ValueId), which later stages read
     kConstant,  // constant `index` (a ValueId) of the engine
     kInput,     // the caller's input `index`
     kOutput,    // the caller's output `index`
@@ -52,16 +54,37 @@ struct ShapePlan {
     size_t row_stride;
   };
 
+  // An output whose dimensions are known when the stage begins.
+  struct Output {
+    int32_t index;
+    Dims dims;
+    size_t bytes;
+  };
+  struct KeptValue {
+    ir::ValueId value;
+    size_t bytes;
+  };
+  // A symbol that the stage finds out: an i64.
+  struct Count {
+    ir::SymbolId symbol;
+    Location location;
+    int64_t limit;  // its upper bound
+  };
+
+  int stage = 0;
+  // Those that are found out in this stage at their upper bound, later ones -1.
   std::vector<int64_t> symbols;
   int width = 1;  // of the executor whose workspaces these are
   std::vector<Dims> input_dims;
-  std::vector<Dims> output_dims;
+  std::vector<Output> outputs;
 
   size_t arena_bytes = 0;
+  std::vector<KeptValue> kept;  // written in this stage
   std::vector<Step> steps;
   std::vector<Location> pointers;
   std::vector<Transfer> uploads;    // inputs to copy before the first step
   std::vector<Transfer> downloads;  // outputs to copy after the last
+  std::vector<Count> counts;        // to read after that
   std::vector<BoundChoice> choices;
 };
 

@@ -48,6 +48,10 @@ Status BindSymbols(const ir::Module& module, std::span<const TensorView> inputs,
   symbols->resize(module.symbols.size());
   for (size_t s = 0; s < module.symbols.size(); ++s) {
     const ir::Symbol& symbol = module.symbols[s];
+    if (symbol.kind == ir::Symbol::Kind::kResultDim) {
+      (*symbols)[s] = -1;
+      continue;
+    }
     const TensorView& input = inputs[symbol.input];
     if (symbol.kind == ir::Symbol::Kind::kInputDim) {
       (*symbols)[s] = input.dims[symbol.axis];

@@ -11,7 +11,8 @@
 namespace graft {
 
 // Checks number, dtypes and dimensions of the inputs; of their data only host values are read.
-// `symbols` has one entry for each symbol afterwards. kInvalidArgument names the input.
+// `symbols` has one entry for each symbol afterwards, -1 for result dims. kInvalidArgument names
+// the input.
 Status BindSymbols(const ir::Module& module, std::span<const TensorView> inputs,
                    std::vector<int64_t>* symbols);
 

@@ -40,10 +40,10 @@ Result<Choices> Tune(const ir::Module& module, Backend& backend, std::vector<Tun
                      const TuneOptions& options, TimingCache& cache, TuneReport* report);
 
 // The binding to tune at when the user gives none: 1 for the outermost dimension of an input; inner
-// unknown dimensions of a rank-4 input 224, of others 128; host values 224. When the module's
-// shapes do not work out there (a dimension below zero or unequal sizes), smaller powers of two are
-// tried, then other sizes for one symbol after the other. kUnsupported when none works: sizes must
-// be given then.
+// unknown dimensions of a rank-4 input 224, of others 128; host values 224; result dims their upper
+// bounds. When the module's shapes do not work out there (a dimension below zero or unequal sizes),
+// smaller powers of two are tried, then other sizes for one symbol after the other. kUnsupported
+// when none works: sizes must be given then.
 Result<TuningPoint> DefaultTuningPoint(const ir::Module& module);
 
 // The binding in which the module's inputs have these dimensions (in the module's order; entries of

@@ -1,10 +1,15 @@
+#include "ir/stages.h"
 #include "tune/tuner.h"
 
 namespace graft {
 namespace {
 
-// The first node whose shapes are not defined under the binding, and why; node_count when all are.
-ir::NodeId FirstUndefined(const ir::Module& module, const TuningPoint& point, Status* why) {
+// Gives result dims their upper bounds. The first node whose shapes are not defined then, and why;
+// node_count when all are.
+ir::NodeId FirstUndefined(const ir::Module& module, const ir::Stages& stages, TuningPoint& point,
+                          Status* why) {
+  *why = ir::BindUpperBounds(module, stages, &point.symbols);
+  if (!why->ok()) return 0;
   for (ir::NodeId id = 0; id < module.node_count(); ++id) {
     Result<BoundNode> bound = BindNode(module, module.node(id), point.symbols);
     if (bound.ok()) continue;
@@ -16,25 +21,25 @@ ir::NodeId FirstUndefined(const ir::Module& module, const TuningPoint& point, St
 }
 
 // Every shape of the module is defined under the binding.
-Status CheckPoint(const ir::Module& module, const TuningPoint& point) {
+Status CheckPoint(const ir::Module& module, const ir::Stages& stages, TuningPoint& point) {
   Status status;
-  FirstUndefined(module, point, &status);
+  FirstUndefined(module, stages, point, &status);
   return status;
 }
 
 // Changes one size after the other, each so that more nodes are defined than before.
-Status Repair(const ir::Module& module, TuningPoint& point) {
+Status Repair(const ir::Module& module, const ir::Stages& stages, TuningPoint& point) {
   static constexpr int64_t kSizes[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,   10,  12,  14,
                                        15, 16, 20, 24, 32, 48, 64, 96, 128, 192, 224, 256};
   Status why;
-  ir::NodeId defined = FirstUndefined(module, point, &why);
+  ir::NodeId defined = FirstUndefined(module, stages, point, &why);
   auto improve = [&] {
     for (int64_t& symbol : point.symbols) {
       const int64_t before = symbol;
       for (const int64_t size : kSizes) {
         symbol = size;
         Status now;
-        const ir::NodeId reached = FirstUndefined(module, point, &now);
+        const ir::NodeId reached = FirstUndefined(module, stages, point, &now);
         if (reached > defined) {
           defined = reached;
           why = std::move(now);
@@ -63,6 +68,7 @@ int64_t DefaultSize(const ir::Module& module, const ir::Symbol& symbol, int64_t 
 }  // namespace
 
 Result<TuningPoint> DefaultTuningPoint(const ir::Module& module) {
+  GRAFT_ASSIGN_OR_RETURN(const ir::Stages stages, ir::FindStages(module));
   auto defaults = [&](int64_t inner) {
     TuningPoint point;
     for (const ir::Symbol& symbol : module.symbols)
@@ -71,12 +77,12 @@ Result<TuningPoint> DefaultTuningPoint(const ir::Module& module) {
   };
   for (int64_t inner : {224, 256, 128, 64, 32, 16, 8, 4, 2, 1}) {
     TuningPoint point = defaults(inner);
-    if (CheckPoint(module, point).ok()) return point;
+    if (CheckPoint(module, stages, point).ok()) return point;
   }
   Status status;
   for (int64_t size : {16, 4}) {
     TuningPoint point{std::vector<int64_t>(module.symbols.size(), size)};
-    status = Repair(module, point);
+    status = Repair(module, stages, point);
     if (status.ok()) return point;
   }
   return UnsupportedError(
@@ -89,6 +95,7 @@ Result<TuningPoint> TuningPointFor(const ir::Module& module, const std::vector<D
     return InvalidArgumentError("shapes for {} inputs, the engine has {}", input_dims.size(),
                                 module.inputs.size());
   }
+  GRAFT_ASSIGN_OR_RETURN(const ir::Stages stages, ir::FindStages(module));
   TuningPoint point;
   for (const ir::Symbol& symbol : module.symbols)
     point.symbols.push_back(DefaultSize(module, symbol, 224));
@@ -116,7 +123,7 @@ Result<TuningPoint> TuningPointFor(const ir::Module& module, const std::vector<D
       }
     }
   }
-  GRAFT_RETURN_IF_ERROR(CheckPoint(module, point));
+  GRAFT_RETURN_IF_ERROR(CheckPoint(module, stages, point));
   return point;
 }
 

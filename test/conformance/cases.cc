@@ -553,6 +553,80 @@ Cases TopKCases() {
   return cases;
 }
 
+Cases WhereCases() {
+  Cases cases;
+  const ir::WhereAttributes a{Dim::Symbol(0)};
+  for (DType dtype : {DType::kBool, DType::kFloat32, DType::kFloat64, DType::kInt32, DType::kInt64,
+                      DType::kUint8, DType::kInt8})
+    cases.push_back({a, {{{5, 13}, dtype, Fill::kTies}}, 65});
+  for (const Dims& dims : {Dims{17}, {1}, {2, 3, 4, 5}, {3, 1, 7}, {0}, {4, 0}, {3, 25000}})
+    cases.push_back({a, {{dims, DType::kBool}}, CountElements(dims)});
+  cases.push_back({a, {{{15}, DType::kFloat32, Fill::kSpecial}}, 15});
+  return cases;
+}
+
+Cases NonMaxSuppressionCases() {
+  Cases cases;
+  auto add = [&](int64_t boxes, int64_t most, ir::NonMaxSuppressionAttributes a, Fill fill) {
+    a.result_dim = Dim::Symbol(0);
+    const Dims dims = {boxes, a.overlaps ? boxes : 4};
+    cases.push_back({a, {{dims, DType::kFloat32, fill}, {{boxes}, DType::kFloat32, fill}}, most});
+  };
+  for (const Fill fill : {Fill::kNormal, Fill::kTies}) {
+    for (const double iou : {0.0, 0.3, 1.0}) {
+      add(60, 60, {.iou_threshold = iou, .score_threshold = -10}, fill);
+      add(60, 7, {.iou_threshold = iou, .score_threshold = 0.2}, fill);
+      add(20, 20, {.overlaps = true, .iou_threshold = iou}, fill);
+    }
+    add(60, 40, {.iou_threshold = 0.5, .soft_sigma = 0.5}, fill);
+    add(60, 60, {.iou_threshold = 1, .score_threshold = -3, .soft_sigma = 2}, fill);
+  }
+  add(15, 15, {.score_threshold = -1}, Fill::kSpecial);
+  add(15, 15, {.score_threshold = -1, .soft_sigma = 1}, Fill::kSpecial);
+  add(15, 15, {.overlaps = true, .score_threshold = -1}, Fill::kSpecial);
+  add(0, 0, {}, Fill::kNormal);
+  add(9, 0, {}, Fill::kNormal);
+  return cases;
+}
+
+Cases CombinedNonMaxSuppressionCases() {
+  Cases cases;
+  struct Sizes {
+    int64_t batch, boxes, groups, classes, per_class, size;
+  };
+  for (const auto& [batch, boxes, groups, classes, per_class, size] : {Sizes{2, 30, 1, 3, 5, 10},
+                                                                       {1, 30, 4, 4, 100, 50},
+                                                                       {3, 8, 1, 1, 3, 9},
+                                                                       {2, 0, 1, 3, 5, 4},
+                                                                       {0, 5, 1, 2, 3, 4}}) {
+    for (const Fill fill : {Fill::kNormal, Fill::kTies, Fill::kSpecial}) {
+      const std::vector<Operand> operands = {
+          {{batch, boxes, groups, 4}, DType::kFloat32, fill},
+          {{batch, boxes, classes}, DType::kFloat32, fill},
+      };
+      for (const bool clip : {false, true}) {
+        cases.push_back({ir::CombinedNonMaxSuppressionAttributes{per_class, size, clip ? 0.5 : 0.1,
+                                                                 clip ? 0.1 : -2, clip},
+                         operands});
+      }
+    }
+  }
+  return cases;
+}
+
+Cases UniqueCases() {
+  Cases cases;
+  for (DType index : {DType::kInt32, DType::kInt64}) {
+    const ir::UniqueAttributes a{Dim::Symbol(0), index};
+    for (DType dtype : {DType::kFloat32, DType::kFloat64, DType::kInt32, DType::kInt64,
+                        DType::kUint8, DType::kInt8, DType::kBool})
+      cases.push_back({a, {{{50}, dtype, Fill::kTies}}, 50});
+    for (int64_t n : {0, 1, 1000}) cases.push_back({a, {{{n}, DType::kInt32}}, n});
+    cases.push_back({a, {{{45}, DType::kFloat32, Fill::kSpecial}}, 45});
+  }
+  return cases;
+}
+
 Cases CumulativeCases() {
   Cases cases;
   for (ir::CumulativeKind kind : {ir::CumulativeKind::kSum, ir::CumulativeKind::kProd}) {

@@ -1,6 +1,7 @@
 // The cases of every op: small nodes with awkward sizes, and seeded data for them.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ struct Operand {
 struct Case {
   ir::Attributes attributes;
   std::vector<Operand> operands;
+  // The upper bound of the node's result dim, which is symbol 0; for ops that have one.
+  std::optional<int64_t> most_results = std::nullopt;
 };
 
 std::vector<Case> CasesOf(ir::OpKind op);

@@ -96,10 +96,11 @@ void SpreadRows(BoundValue& v, int64_t gap) {
 
 Result<std::vector<Tensor>> RunTactic(const Tactic& tactic, Backend& backend,
                                       const ir::Module& module, const ir::Node& node,
+                                      std::span<const int64_t> symbols,
                                       const std::vector<Tensor>& inputs, Layout layout,
                                       Executor& executor) {
   const TacticTraits traits = tactic.Traits(module, node);
-  GRAFT_ASSIGN_OR_RETURN(BoundNode bound, BindNode(module, node, {}));
+  GRAFT_ASSIGN_OR_RETURN(BoundNode bound, BindNode(module, node, symbols));
   if (layout.strided && traits.strided_inputs && !bound.inputs.empty())
     SpreadRows(bound.inputs[0], 3);
   if (layout.strided && traits.strided_output) SpreadRows(bound.outputs[0], 5);

@@ -1,6 +1,7 @@
 // Runs one tactic on one case in a backend's own memory.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "backend_api/backend.h"
@@ -18,6 +19,7 @@ struct Layout {
 // shape. An error too when it writes between the rows or past the end of its results.
 Result<std::vector<Tensor>> RunTactic(const Tactic& tactic, Backend& backend,
                                       const ir::Module& module, const ir::Node& node,
+                                      std::span<const int64_t> symbols,
                                       const std::vector<Tensor>& inputs, Layout layout,
                                       Executor& executor);
 

@@ -880,8 +880,125 @@ def images():
         add("BatchToSpace", [normal(8, 4, 5, 3)], lambda x, c=edges: raw.BatchToSpace(input=x, crops=c, block_size=2))
 
 
+# ---- chosen by their values
+
+
+def boxes(count, *, ties=False):
+    """Boxes that overlap, some empty, their corners in any order, and scores."""
+    corners = rng.uniform(0, 1, (count, 2)) + np.stack([np.zeros(count), rng.uniform(0, 1, count)], 1)
+    box = np.concatenate([corners, corners + rng.uniform(-0.1, 0.9, (count, 2))], 1).astype(np.float32)
+    scores = rng.uniform(0, 1, count).astype(np.float32)
+    return np.round(box, 1) if ties else box, np.round(scores, 1) if ties else scores
+
+
+def where():
+    mask = rng.uniform(0, 1, (4, 6)) > 0.6
+    values = normal(4, 6)
+    for dtype in (bool, np.float32, np.float64, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64):
+        add("Where", [mask.astype(dtype)], lambda x: raw.Where(condition=x))
+    for shape in ((7,), (2, 3, 4), (2, 1, 3, 2), (0,), (3, 0), (2, 2, 2, 2, 2)):
+        add("Where", [rng.uniform(0, 1, shape) > 0.5], lambda x: raw.Where(condition=x))
+    add("Where", [np.array([0.0, -0.0, np.nan, np.inf, 2], np.float32)], lambda x: raw.Where(condition=x))
+    for fill in (np.zeros, np.ones):
+        add("Where", [fill((3, 5), bool)], lambda x: [raw.Where(condition=x), tf.shape(raw.Where(condition=x))])
+    # What follows it in real graphs.
+    add("Where", [values, mask], lambda x, m: tf.boolean_mask(x, m))
+    add("Where", [values, mask[:, 0]], lambda x, m: tf.boolean_mask(x, m), shapes=(STATIC, RANKS))
+    add("Where", [values, mask[0]], lambda x, m: tf.boolean_mask(x, m, axis=1), shapes=(STATIC, RANKS))
+    add("Where", [values], lambda x: tf.gather_nd(x, tf.where(x > 0)))
+    add("Where", [values], lambda x: tf.gather(x, tf.squeeze(tf.where(x[:, 1] > -9), 1)) * 2 + 1)
+    add("Where", [values], lambda x: tf.where(tf.gather_nd(x, tf.where(x > 0)) > 0.5))
+    add("Where", [values], lambda x: tf.concat([tf.boolean_mask(x, x > 1), tf.boolean_mask(x, x < 0)], 0))
+    add("Where", [values], lambda x: [tf.size(tf.where(x > 0)), tf.reduce_sum(tf.boolean_mask(x, x > 0))])
+    add("Where", [values], lambda x: tf.fill([tf.shape(tf.where(x > 0))[0], 2], 3.0))
+
+
+def unique():
+    for dtype in (np.float32, np.float64, np.int8, np.uint8, np.int16, np.int32, np.int64):
+        for out in (tf.int32, tf.int64):
+            add("Unique", [integers(40, low=0, high=12).astype(dtype)], lambda x, o=out: list(raw.Unique(x=x, out_idx=o)))
+    add("Unique", [np.array([0.0, np.nan, -0.0, np.nan, 1, np.inf, 1], np.float32)], lambda x: list(raw.Unique(x=x)))
+    add("Unique", [integers(0)], lambda x: list(raw.Unique(x=x)))
+    add("Unique", [integers(9)], lambda x: raw.Unique(x=x).idx)
+    add("Unique", [integers(9)], lambda x: tf.gather(tf.cast(tf.unique(x)[0], tf.float32), [0, 0]) * 2)
+    add("UniqueV2", [integers(3, 3)], lambda x: raw.UniqueV2(x=x, axis=[0]).y, refused="must have rank 1")
+    add("UniqueWithCounts", [integers(30)], lambda x: list(raw.UniqueWithCounts(x=x, out_idx=tf.int64)))
+    for axis in ([], [0], [-1]):
+        add("UniqueV2", [integers(20)], lambda x, a=axis: list(raw.UniqueV2(x=x, axis=np.array(a, np.int64))))
+        add("UniqueWithCountsV2", [integers(20)], lambda x, a=axis: list(raw.UniqueWithCountsV2(x=x, axis=np.array(a, np.int32))))
+
+
+def non_max_suppression():
+    for ties, most, iou, score in itertools.product([False, True], [5, 100], [0.0, 0.4, 1.0], [-np.inf, 0.3]):
+        box, scores = boxes(50, ties=ties)
+        add("NonMaxSuppression", [box, scores], lambda b, s, m=most, i=iou: raw.NonMaxSuppression(boxes=b, scores=s, max_output_size=m, iou_threshold=i))
+        add("NonMaxSuppressionV2", [box, scores], lambda b, s, m=most, i=iou: raw.NonMaxSuppressionV2(boxes=b, scores=s, max_output_size=m, iou_threshold=i))
+        add(
+            "NonMaxSuppressionV3", [box, scores],
+            lambda b, s, m=most, i=iou, t=score: raw.NonMaxSuppressionV3(boxes=b, scores=s, max_output_size=m, iou_threshold=i, score_threshold=t),
+        )
+        for pad in (False, True):
+            add(
+                "NonMaxSuppressionV4", [box, scores],
+                lambda b, s, m=most, i=iou, t=score, p=pad: list(
+                    raw.NonMaxSuppressionV4(boxes=b, scores=s, max_output_size=m, iou_threshold=i, score_threshold=t, pad_to_max_output_size=p)
+                ),
+            )
+            for sigma in (0.0, 0.3):
+                add(
+                    "NonMaxSuppressionV5", [box, scores],
+                    lambda b, s, m=most, i=iou, t=score, p=pad, g=sigma: list(
+                        raw.NonMaxSuppressionV5(
+                            boxes=b, scores=s, max_output_size=m, iou_threshold=i, score_threshold=t, soft_nms_sigma=g, pad_to_max_output_size=p
+                        )
+                    ),
+                )
+        overlaps = rng.uniform(0, 1, (50, 50)).astype(np.float32)
+        add(
+            "NonMaxSuppressionWithOverlaps", [overlaps, scores],
+            lambda o, s, m=most, i=iou, t=score: raw.NonMaxSuppressionWithOverlaps(
+                overlaps=o, scores=s, max_output_size=m, overlap_threshold=i, score_threshold=t
+            ),
+        )
+    box, scores = boxes(30)
+    odd, odd_scores = boxes(8)
+    odd[1, 2], odd[3], odd[5, 0], odd_scores[2:5] = np.nan, np.inf, -np.inf, [np.nan, np.inf, -np.inf]
+
+    def v3(b, s, most=10, iou=0.5, score=-1.0):
+        return raw.NonMaxSuppressionV3(boxes=b, scores=s, max_output_size=most, iou_threshold=iou, score_threshold=score)
+
+    add("NonMaxSuppressionV3", [odd, odd_scores], v3)
+    add("NonMaxSuppressionV2", [odd, odd_scores], lambda b, s: raw.NonMaxSuppressionV2(boxes=b, scores=s, max_output_size=9, iou_threshold=0.5))
+    add("NonMaxSuppressionV3", [box[:0], scores[:0]], v3)
+    add("NonMaxSuppressionV3", [box, scores], lambda b, s: v3(b, s, most=0))
+    add("NonMaxSuppressionV3", [box, scores, np.int32(7)], lambda b, s, m: v3(b, s, most=m), shapes=(STATIC, RANKS))
+    add("NonMaxSuppressionV3", [box, scores], lambda b, s: v3(b, s, most=tf.shape(b)[0] // 2))
+    add("NonMaxSuppressionV3", [box, scores], lambda b, s: tf.gather(b, v3(b, s)) + tf.expand_dims(tf.gather(s, v3(b, s)), 1))
+    add("NonMaxSuppressionV3", [box, scores], lambda b, s: v3(b, s, iou=1.5), refused="must be in [0, 1]")
+    add("NonMaxSuppressionV3", [box, scores, np.float32(0.5)], lambda b, s, t: v3(b, s, iou=t), refused="must be a constant")
+    add("NonMaxSuppressionV4", [box, scores], lambda b, s: (lambda r: tf.gather(b, r.selected_indices[: r.valid_outputs]))(
+        raw.NonMaxSuppressionV4(boxes=b, scores=s, max_output_size=50, iou_threshold=0.3, score_threshold=0.1, pad_to_max_output_size=True)))
+    add("NonMaxSuppressionV5", [box, scores], lambda b, s: tf.image.non_max_suppression_with_scores(b, s, 12, soft_nms_sigma=0.5)[1])
+
+
+def combined_non_max_suppression():
+    for groups, ties, (per_class, size), pad, clip in itertools.product([1, 3], [False, True], [(4, 6), (50, 200)], [False, True], [False, True]):
+        box = np.stack([np.stack([boxes(40, ties=ties)[0] for _ in range(groups)], 1) for _ in range(2)])
+        scores = rng.uniform(0, 1, (2, 40, 3)).astype(np.float32)
+        scores = np.round(scores, 1) if ties else scores
+        add(
+            "CombinedNonMaxSuppression", [box, scores],
+            lambda b, s, n=per_class, m=size, p=pad, c=clip: list(
+                raw.CombinedNonMaxSuppression(
+                    boxes=b, scores=s, max_output_size_per_class=n, max_total_size=m, iou_threshold=0.4, score_threshold=0.2, pad_per_class=p, clip_boxes=c
+                )
+            ),
+        )
+
+
 for family in (
     conv_2d, conv_3d, depthwise_conv, conv_backprop, pooling, unary, binary, casts, normalization, fused, quantization, products,
     reductions, cumulative, scatters, slices, joins, padding, matrices, shapes, images,
+    where, unique, non_max_suppression, combined_non_max_suppression,
 ):
     family()

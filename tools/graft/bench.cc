@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "backend_api/flops.h"
 #include "base/file.h"
 #include "command.h"
 
@@ -61,16 +60,11 @@ struct Layer {
 
 Result<std::vector<Layer>> Layers(const Context& context) {
   GRAFT_ASSIGN_OR_RETURN(std::vector<StepProfile> profiles, context.Profile());
-  const ShapePlan& shape_plan = *context.shape_plan();
   std::vector<Layer> layers;
-  for (size_t i = 0; i < profiles.size(); ++i) {
-    const ir::Module& module = context.engine().module();
-    GRAFT_ASSIGN_OR_RETURN(
-        const BoundNode bound,
-        BindNode(module, module.node(shape_plan.steps[i].node), shape_plan.symbols));
-    const double runs = static_cast<double>(std::max<int64_t>(1, profiles[i].runs));
-    const double ms = profiles[i].total_ms / runs;
-    layers.push_back({std::move(profiles[i]), ms, Flops(bound) / 1e9});
+  for (StepProfile& profile : profiles) {
+    const double ms = profile.total_ms / static_cast<double>(std::max<int64_t>(1, profile.runs));
+    const double gflop = profile.flops / 1e9;
+    layers.push_back({std::move(profile), ms, gflop});
   }
   return layers;
 }
@@ -128,9 +122,8 @@ Status Run(const Options& o) {
   const double qps = static_cast<double>(times.size()) / wall_s;
   const double batch = dims.empty() || dims[0].empty() ? 1 : static_cast<double>(dims[0][0]);
 
-  std::printf("=== Plan ===\n%s on %s, %zu steps, packed weights %.1f MB, arena %.1f MB\n",
-              o.plan.c_str(), std::string(engine.backend().name()).c_str(),
-              loaded.context->shape_plan()->steps.size(),
+  std::printf("=== Plan ===\n%s on %s, %d steps, packed weights %.1f MB, arena %.1f MB\n",
+              o.plan.c_str(), std::string(engine.backend().name()).c_str(), loaded.context->steps(),
               static_cast<double>(engine.packed_bytes()) / 1e6,
               static_cast<double>(loaded.context->arena_bytes()) / 1e6);
   std::printf("%s\n", engine.backend().Fingerprint().c_str());

@@ -42,7 +42,36 @@ void MakeDense(std::vector<BoundValue>& values) {
   for (BoundValue& v : values) v.row_stride = v.dims.empty() ? 1 : v.dims.back();
 }
 
+// The upper bound in the place of the node's result dim, so that it can be bound.
+Result<std::vector<int64_t>> WithUpperBound(const ir::Module& module, ir::SymbolId result,
+                                            std::span<const int64_t> symbols) {
+  const ir::Symbol& symbol = module.symbols[result];
+  if (!symbol.upper_bound) return InvalidArgumentError("{} has no upper bound", symbol.name);
+  std::vector<int64_t> bound(symbols.begin(), symbols.end());
+  bound.resize(module.symbols.size(), kUnbound);
+  GRAFT_ASSIGN_OR_RETURN(bound[result], symbol.upper_bound->Evaluate(symbols));
+  return bound;
+}
+
 }  // namespace
+
+Status TrimResults(const ir::Module& module, const ir::Node& node, std::vector<Tensor>* results) {
+  const ir::Dim* dim = ir::ResultDimOf(node.attributes);
+  if (dim == nullptr) return OkStatus();
+  const int64_t count = results->back().data<int64_t>()[0];
+  for (size_t i = 0; i < results->size(); ++i) {
+    const ir::Shape& shape = module.value(node.outputs[i]).shape;
+    Tensor& tensor = (*results)[i];
+    if (shape.empty() || shape[0] != *dim) continue;
+    if (count < 0 || count > tensor.dims()[0])
+      return InternalError("{}: {} results of {}", node.name, count, tensor.dims()[0]);
+    Dims dims = tensor.dims();
+    dims[0] = count;
+    // A prefix of the rows.
+    tensor = Tensor(tensor.dtype(), std::move(dims), tensor.shared());
+  }
+  return OkStatus();
+}
 
 Result<std::vector<Tensor>> Evaluate(const ir::Module& module, const ir::Node& node,
                                      std::span<const Tensor> inputs,
@@ -54,6 +83,11 @@ Result<std::vector<Tensor>> Evaluate(const ir::Module& module, const ir::Node& n
     return UnsupportedError("{}: {}", node.name, candidates[0].refusal->reason);
   if (inputs.size() != node.inputs.size())
     return InvalidArgumentError("{}: {} operands", node.name, inputs.size());
+  std::vector<int64_t> at_bound;
+  if (const std::optional<ir::SymbolId> result = ir::ResultSymbolOf(node)) {
+    GRAFT_ASSIGN_OR_RETURN(at_bound, WithUpperBound(module, *result, symbols));
+    symbols = at_bound;
+  }
   GRAFT_ASSIGN_OR_RETURN(BoundNode bound, BindNode(module, node, symbols));
   MakeDense(bound.inputs);
   MakeDense(bound.outputs);
@@ -72,6 +106,7 @@ Result<std::vector<Tensor>> Evaluate(const ir::Module& module, const ir::Node& n
     outputs.push_back(std::move(tensor));
   }
   GRAFT_RETURN_IF_ERROR(step->Enqueue({input_pointers, output_pointers, nullptr}, Queue()));
+  GRAFT_RETURN_IF_ERROR(TrimResults(module, node, &outputs));
   return outputs;
 }
 
@@ -93,11 +128,8 @@ Result<std::vector<Tensor>> RunModuleKeepingAll(const ir::Module& module,
     std::vector<Tensor> operands;
     for (ir::ValueId v : node.inputs) operands.push_back(values[v]);
     GRAFT_ASSIGN_OR_RETURN(std::vector<Tensor> results, Evaluate(module, node, operands, symbols));
-    for (size_t i = 0; i < symbols.size(); ++i) {
-      const ir::Symbol& symbol = module.symbols[i];
-      if (symbol.kind == ir::Symbol::Kind::kResultDim && symbol.input == id)
-        symbols[i] = results[0].dims()[symbol.axis];
-    }
+    if (const std::optional<ir::SymbolId> result = ir::ResultSymbolOf(node))
+      symbols[*result] = results[0].dims()[0];
     for (size_t i = 0; i < results.size(); ++i) values[node.outputs[i]] = std::move(results[i]);
   }
   if (bound) *bound = std::move(symbols);

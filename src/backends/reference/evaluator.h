@@ -12,10 +12,14 @@
 namespace graft::reference {
 
 // The results of one node of the module. Symbols may be left out where neither the node nor its
-// values have any.
+// values have any; a result dim of the node itself needs no value.
 Result<std::vector<Tensor>> Evaluate(const ir::Module& module, const ir::Node& node,
                                      std::span<const Tensor> inputs,
                                      std::span<const int64_t> symbols = {});
+
+// Cuts the results of a node with a result dim, which have the size of its upper bound, to what its
+// last result says. Nothing for other nodes.
+Status TrimResults(const ir::Module& module, const ir::Node& node, std::vector<Tensor>* results);
 
 // The module's outputs, in their order. The inputs' dimensions and values bind its symbols.
 Result<std::vector<Tensor>> RunModule(const ir::Module& module, std::span<const Tensor> inputs);

@@ -67,5 +67,13 @@ CropAndResizeProblem ToProblem(const ir::CropAndResizeAttributes& a) {
 LrnProblem ToProblem(const ir::LrnAttributes& a) { return {a.radius, a.bias, a.alpha, a.beta}; }
 IotaProblem ToProblem(const ir::IotaAttributes&) { return {}; }
 BitcastProblem ToProblem(const ir::BitcastAttributes&) { return {}; }
+WhereProblem ToProblem(const ir::WhereAttributes&) { return {}; }
+NonMaxSuppressionProblem ToProblem(const ir::NonMaxSuppressionAttributes& a) {
+  return {a.overlaps, a.iou_threshold, a.score_threshold, a.soft_sigma};
+}
+CombinedNonMaxSuppressionProblem ToProblem(const ir::CombinedNonMaxSuppressionAttributes& a) {
+  return {*a.per_class.constant(), a.iou_threshold, a.score_threshold, a.clip};
+}
+UniqueProblem ToProblem(const ir::UniqueAttributes&) { return {}; }
 
 }  // namespace graft::reference

@@ -126,6 +126,25 @@ struct LrnProblem {
 
 struct IotaProblem {};
 struct BitcastProblem {};
+// The ops of unknown numbers of results write as many rows as there are into outputs that have room
+// for all, and the number into the last output.
+struct WhereProblem {};
+
+struct NonMaxSuppressionProblem {
+  bool overlaps = false;
+  double iou_threshold = 0.5;
+  double score_threshold = 0;
+  double soft_sigma = 0;
+};
+
+struct CombinedNonMaxSuppressionProblem {
+  int64_t per_class = 0;
+  double iou_threshold = 0.5;
+  double score_threshold = 0;
+  bool clip = true;
+};
+
+struct UniqueProblem {};
 
 #define GRAFT_REFERENCE_KERNEL(Op, name, dtypes) \
   void Run(const Op##Problem& problem, Inputs in, Outputs out);

@@ -1,0 +1,124 @@
+#include "ir/stages.h"
+
+#include <algorithm>
+
+namespace graft::ir {
+namespace {
+
+constexpr int kNotYet = -1;
+
+class StageFinder {
+ public:
+  explicit StageFinder(const Module& module) : m_(module), own_(module.node_count()) {
+    stages_.symbol.assign(m_.symbols.size(), 0);
+    stages_.node.assign(m_.node_count(), 0);
+    for (SymbolId s = 0; s < static_cast<SymbolId>(m_.symbols.size()); ++s) {
+      const Symbol& symbol = m_.symbols[s];
+      if (symbol.kind != Symbol::Kind::kResultDim) continue;
+      own_[symbol.input].push_back(s);
+      stages_.symbol[s] = kNotYet;
+      any_ = true;
+    }
+  }
+
+  Result<Stages> Run() {
+    if (!any_) return std::move(stages_);
+    for (NodeId id = 0; id < m_.node_count(); ++id) {
+      if (m_.removed(id)) continue;
+      if (Status status = Place(id); !status.ok()) return status.WithContext(m_.node(id).name);
+    }
+    for (ValueId id = 0; id < m_.value_count(); ++id) {
+      if (m_.value(id).view) GRAFT_RETURN_IF_ERROR(CheckView(m_.value(id)));
+    }
+    std::stable_sort(stages_.results.begin(), stages_.results.end(),
+                     [&](SymbolId a, SymbolId b) { return stages_.symbol[a] < stages_.symbol[b]; });
+    return std::move(stages_);
+  }
+
+ private:
+  // Raises `stage` to where the expression is known; the node's own result dims do not count.
+  Status Raise(const Dim& dim, NodeId id, int* stage) const {
+    Status status;
+    dim.VisitSymbols([&](SymbolId s) {
+      if (m_.symbols[s].kind == Symbol::Kind::kResultDim && m_.symbols[s].input == id) return;
+      if (stages_.symbol[s] == kNotYet)
+        status = InvalidArgumentError("s{} is used before it is known", s);
+      *stage = std::max(*stage, stages_.symbol[s]);
+    });
+    return status;
+  }
+
+  Status Place(NodeId id) {
+    const Node& node = m_.node(id);
+    int stage = 0;
+    for (const ValueId v : node.inputs) {
+      const Value& value = m_.value(v);
+      stage = std::max(stage, stages_.Of(value));
+      for (const Dim& d : value.shape) GRAFT_RETURN_IF_ERROR(Raise(d, id, &stage));
+    }
+    for (const ValueId v : node.outputs) {
+      const Value& value = m_.value(v);
+      for (const Dim& d : value.shape) GRAFT_RETURN_IF_ERROR(Raise(d, id, &stage));
+    }
+    const auto raise = [&](const Dim& d) -> Result<Dim> {
+      GRAFT_RETURN_IF_ERROR(Raise(d, id, &stage));
+      return d;
+    };
+    GRAFT_RETURN_IF_ERROR(SubstituteDims(node.attributes, raise).status());
+    for (const SymbolId s : own_[id]) {
+      if (!m_.symbols[s].upper_bound) continue;
+      bool itself = false;
+      m_.symbols[s].upper_bound->VisitSymbols([&](SymbolId b) { itself |= b == s; });
+      if (itself) return InvalidArgumentError("s{} is its own bound", s);
+      GRAFT_RETURN_IF_ERROR(Raise(*m_.symbols[s].upper_bound, id, &stage));
+    }
+    stages_.node[id] = stage;
+    for (const SymbolId s : own_[id]) {
+      stages_.symbol[s] = stage + 1;
+      stages_.results.push_back(s);
+      stages_.count = std::max(stages_.count, stage + 2);
+    }
+    return OkStatus();
+  }
+
+  // Where a value lies must be decided when it is written.
+  Status CheckView(const Value& value) const {
+    const Value& base = m_.value(value.view->base);
+    if (std::max(stages_.Of(base), stages_.Of({value.view->offset})) <= stages_.Of(value))
+      return OkStatus();
+    return InvalidArgumentError("{}: a view of {} that a later stage places", value.name,
+                                base.name);
+  }
+
+  const Module& m_;
+  std::vector<std::vector<SymbolId>> own_;  // result dims by node
+  bool any_ = false;
+  Stages stages_;
+};
+
+}  // namespace
+
+int Stages::Of(const Shape& shape) const {
+  int stage = 0;
+  for (const Dim& d : shape) {
+    d.VisitSymbols([&](SymbolId s) { stage = std::max(stage, symbol[s]); });
+  }
+  return stage;
+}
+
+Result<Stages> FindStages(const Module& module) { return StageFinder(module).Run(); }
+
+Status BindUpperBounds(const Module& module, const Stages& stages, std::vector<int64_t>* symbols) {
+  for (const SymbolId s : stages.results) {
+    const Symbol& symbol = module.symbols[s];
+    if (!symbol.upper_bound) continue;
+    GRAFT_ASSIGN_OR_RETURN((*symbols)[s], symbol.upper_bound->Evaluate(*symbols));
+    if ((*symbols)[s] < 0) {
+      return InvalidArgumentError("{}: at most {} = {} results", symbol.name,
+                                  symbol.upper_bound->ToString(), (*symbols)[s]);
+    }
+  }
+  return OkStatus();
+}
+
+}  // namespace graft::ir

@@ -1,0 +1,33 @@
+// When a run knows what: result dims split a module into stages. A stage runs all nodes whose
+// shapes are known at its beginning; at its end the result dims of those nodes are known.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "ir/module.h"
+
+namespace graft::ir {
+
+struct Stages {
+  int count = 1;
+  std::vector<int> node;    // the stage in which each node runs
+  std::vector<int> symbol;  // the stage at whose beginning each symbol is known
+  // The symbols that the counts of nodes in a stage give, in order of the stages.
+  std::vector<SymbolId> results;
+
+  // The stage at whose beginning all symbols of the shape are known.
+  int Of(const Shape& shape) const;
+  // The stage that makes the value; 0 for inputs and constants.
+  int Of(const Value& value) const { return value.producer < 0 ? 0 : node[value.producer]; }
+};
+
+// InvalidArgument when a dimension is used before it can be known, or when memory is shared with a
+// value of a later stage. The module's ids must be in range.
+Result<Stages> FindStages(const Module& module);
+
+// Gives every result dim its upper bound; the other symbols are bound already. For planning ahead
+// of a run: tuning, buffers.
+Status BindUpperBounds(const Module& module, const Stages& stages, std::vector<int64_t>* symbols);
+
+}  // namespace graft::ir

@@ -1,0 +1,96 @@
+#include "ir/stages.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace graft::ir {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// x → where → its positions, their number, and a where over the positions.
+constexpr std::string_view kText = R"(graft-ir 1
+symbol s0 input_dim 0 0 "x.0"
+symbol s1 result_dim 0 0 "first.0" bound=s0
+symbol s2 result_dim 2 0 "second.0" bound=s1
+input "x" %0 f32[s0] "x"
+%1 i64[s1,1] "first", %2 i64[] "first:1" = where result_dim=s1 (%0) "first"
+%3 f32[s0] "negative" = pointwise program={1:r1=neg.f32(r0)} (%0) "negative"
+%4 i64[s2,2] "second", %5 i64[] "second:1" = where result_dim=s2 (%1) "second"
+%6 i32[1] "shape" = dims values=[s2] dtype=i32 rank=1 () "shape"
+output "second" %4
+output "negative" %3
+output "shape" %6
+)";
+
+Module Parse(std::string_view text) {
+  Result<Module> module = ParseText(text);
+  EXPECT_TRUE(module.ok()) << module.status().ToString();
+  return std::move(module).value();
+}
+
+// The text with the first `from` in it replaced.
+std::string Replaced(std::string_view from, std::string_view to) {
+  std::string text(kText);
+  return text.replace(text.find(from), from.size(), to);
+}
+
+TEST(Stages, BeginWhereDimensionsAreKnown) {
+  const Module module = Parse(kText);
+  ASSERT_TRUE(Verify(module).ok()) << Verify(module).ToString();
+  const Stages stages = FindStages(module).value();
+  EXPECT_EQ(stages.count, 3);
+  EXPECT_THAT(stages.node, ElementsAre(0, 0, 1, 2));
+  EXPECT_THAT(stages.symbol, ElementsAre(0, 1, 2));
+  EXPECT_THAT(stages.results, ElementsAre(1, 2));
+  std::vector<int64_t> symbols = {7, -1, -1};
+  ASSERT_TRUE(BindUpperBounds(module, stages, &symbols).ok());
+  EXPECT_THAT(symbols, ElementsAre(7, 7, 7));
+}
+
+TEST(Stages, AModuleWithoutResultDimsHasOne) {
+  Module module;
+  module.AddInput("x", DType::kFloat32, {2});
+  EXPECT_EQ(FindStages(module)->count, 1);
+}
+
+TEST(Stages, VerifyRefusesWhatCannotBeKnown) {
+  const auto message = [](const std::string& text) { return Verify(Parse(text)).message(); };
+  EXPECT_THAT(message(Replaced("bound=s0", "bound=s1")), HasSubstr("s1 is its own bound"));
+  EXPECT_THAT(message(Replaced("bound=s0", "bound=s2")), HasSubstr("s2 is used before it is"));
+  EXPECT_THAT(message(Replaced(" bound=s0", "")), HasSubstr("without an upper bound"));
+  EXPECT_THAT(message(Replaced("result_dim 0 0", "result_dim 0 1")),
+              HasSubstr("not the result dim of first"));
+  EXPECT_THAT(message(Replaced("result_dim 2 0", "result_dim 0 0")),
+              HasSubstr("its result dim is no symbol of its own"));
+  EXPECT_THAT(message(Replaced("[s0] \"negative\" = pointwise program={1:r1=neg.f32(r0)}",
+                               "[s2] \"negative\" = reshape shape=[s2]")),
+              HasSubstr("s2 is used before it is known"));
+}
+
+TEST(Stages, CompactKeepsTheNodesOfDimensions) {
+  Module module = Parse(kText);
+  module.outputs = {module.outputs[2]};
+  module.output_names = {"shape"};
+  ASSERT_TRUE(module.Compact().ok());
+  ASSERT_TRUE(Verify(module).ok()) << Verify(module).ToString();
+  EXPECT_EQ(module.node_count(), 3);
+  EXPECT_EQ(module.symbols.size(), 3u);
+}
+
+TEST(Stages, CompactDropsDimensionsOfDroppedNodes) {
+  Module module = Parse(kText);
+  module.symbols.push_back({.kind = Symbol::Kind::kInputDim, .name = "x.0 again"});
+  module.value(module.inputs[0]).shape = {Dim::Symbol(3)};
+  module.outputs = {module.node(1).outputs[0]};
+  module.value(module.outputs[0]).shape = {Dim::Symbol(3)};
+  module.output_names = {"negative"};
+  ASSERT_TRUE(module.Compact().ok());
+  ASSERT_TRUE(Verify(module).ok()) << Verify(module).ToString();
+  ASSERT_EQ(module.symbols.size(), 2u);
+  EXPECT_EQ(module.value(module.outputs[0]).shape[0], Dim::Symbol(1));
+}
+
+}  // namespace
+}  // namespace graft::ir

@@ -1,0 +1,71 @@
+// Choosing boxes by their scores and overlaps.
+#pragma once
+
+#include <cstdint>
+
+#include "base/status.h"
+#include "kernels/cpu/parallel.h"
+
+namespace graft::cpu {
+
+// [boxes[count, 4] or overlaps[count, count], scores[count]], all f32 → [chosen i32[limit], their
+// scores f32[limit], number of chosen i64]. A box is two corners in any order, [y, x, y, x].
+struct NonMaxSuppressionProblem {
+  int64_t count = 0;
+  int64_t limit = 0;
+  bool overlaps = false;
+  float iou_threshold = 0.5f;
+  float score_threshold = 0;
+  float soft_sigma = 0;  // above 0: overlaps lower scores instead of dropping boxes
+};
+
+class NonMaxSuppressionOperation {
+ public:
+  static Result<NonMaxSuppressionOperation> Make(const NonMaxSuppressionProblem& problem);
+
+  size_t scratch_bytes(int) const;
+  void Run(const Buffers& buffers, Executor& executor) const;
+
+ private:
+  NonMaxSuppressionProblem problem_;
+};
+
+// [boxes f32[batch, count, groups, 4], scores f32[batch, count, classes]] → [boxes f32[batch, size,
+// 4], scores f32[batch, size], classes f32[batch, size], number i32[batch]]; groups is 1 or
+// classes.
+struct CombinedNonMaxSuppressionProblem {
+  int64_t batch = 0;
+  int64_t count = 0;
+  int64_t groups = 1;
+  int64_t classes = 0;
+  int64_t per_class = 0;
+  int64_t size = 0;
+  float iou_threshold = 0.5f;
+  float score_threshold = 0;
+  bool clip = true;
+};
+
+class CombinedNonMaxSuppressionOperation {
+ public:
+  static Result<CombinedNonMaxSuppressionOperation> Make(
+      const CombinedNonMaxSuppressionProblem& problem);
+
+  size_t scratch_bytes(int width) const;
+  void Run(const Buffers& buffers, Executor& executor) const;
+
+ private:
+  struct Choice {
+    float score;
+    int32_t box;  // -1: none
+    int32_t of_class;
+  };
+  size_t choice_bytes() const;
+  size_t heap_bytes() const;
+  void ChooseOfClass(const Buffers& buffers, int64_t batch, int64_t of_class, Choice* heap,
+                     Choice* choices) const;
+  void Write(const Buffers& buffers, int64_t batch, const Choice* choices) const;
+
+  CombinedNonMaxSuppressionProblem problem_;
+};
+
+}  // namespace graft::cpu

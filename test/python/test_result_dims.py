@@ -1,0 +1,147 @@
+"""Models whose data decides how many results there are: as plans, in Python and inside TensorFlow."""
+
+import concurrent.futures
+
+import numpy as np
+import pytest
+
+import support
+from support import EngineCalls
+
+BOXES = 60
+
+
+def features(count=BOXES, seed=1, scale=1.0):
+    return scale * np.random.default_rng(seed).standard_normal((count, 8), np.float32)
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    """features [?, 8] -> the boxes that survive, their scores, where these are high, how many."""
+    tf = pytest.importorskip("tensorflow")
+    v1 = tf.compat.v1
+    rng = np.random.default_rng(0)
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [None, 8], name="features")
+        corner = tf.sigmoid(tf.matmul(x, rng.standard_normal((8, 2), np.float32)))
+        size = tf.sigmoid(tf.matmul(x, rng.standard_normal((8, 2), np.float32)))
+        boxes = tf.concat([corner, corner + size], 1)
+        scores = tf.sigmoid(tf.squeeze(tf.matmul(x, rng.standard_normal((8, 1), np.float32)), 1))
+        chosen = tf.image.non_max_suppression(boxes, scores, 20, 0.3, 0.2)
+        tf.identity(tf.gather(boxes, chosen) * 2.0, "boxes")
+        best = tf.identity(tf.gather(scores, chosen), "scores")
+        tf.identity(tf.where(best > 0.7), "high")
+        tf.identity(tf.boolean_mask(tf.nn.relu(x), scores > 0.5), "rows")
+        tf.identity(tf.shape(chosen)[0] + 1, "count")
+        path = tmp_path_factory.mktemp("detector") / "detector.pb"
+        path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+NAMES = ("boxes", "scores", "high", "rows", "count")
+FETCHES = [f"{name}:0" for name in NAMES]
+
+
+class Session:
+    def __init__(self, path):
+        import tensorflow as tf
+
+        v1 = tf.compat.v1
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.import_graph_def(v1.GraphDef.FromString(path.read_bytes()), name="")
+        self._session = v1.Session(graph=graph)
+
+    def __call__(self, x):
+        return dict(zip(NAMES, self._session.run(FETCHES, {"features:0": x})))
+
+
+@pytest.fixture(scope="module")
+def native(detector):
+    return Session(detector)
+
+
+@pytest.fixture(scope="module")
+def plan(detector, tmp_path_factory):
+    path = tmp_path_factory.mktemp("plan") / "detector.plan"
+    support.convert(detector, "--outputs", ",".join(FETCHES), "--plan", path)
+    return path
+
+
+INPUTS = {
+    "many": features(),
+    "few": features(5, 2),
+    "one": features(1, 3),
+    "none": features(0),
+    "all alike": np.zeros((30, 8), np.float32),
+    "low": np.full((7, 8), -50, np.float32),
+}
+
+
+def assert_same(values, references):
+    values = {name.split(":")[0]: value for name, value in values.items()}
+    for name in NAMES:
+        assert values[name].dtype == references[name].dtype, name
+        assert values[name].shape == references[name].shape, name
+    support.assert_close(values, references)
+
+
+def test_a_plan_gives_what_tensorflow_gives(plan, native):
+    import graft
+
+    engine = graft.Engine(str(plan))
+    assert {b.name.split(":")[0]: b.shape for b in engine.outputs} == {
+        "boxes": (None, 4), "scores": (None,), "high": (None, 1), "rows": (None, 8), "count": (),
+    }
+    for _ in range(2):
+        for name, x in INPUTS.items():
+            assert_same(engine.run({"features": x}), native(x))
+
+
+def test_threads_with_different_numbers_of_results(plan, native):
+    import graft
+
+    engines = [graft.Engine(str(plan), threads=1) for _ in range(8)]
+    inputs = [features(10 + i, i) for i in range(16)]
+    references = [native(x) for x in inputs]
+
+    def run(k):
+        for i in range(40):
+            n = (k * 5 + i) % len(inputs)
+            assert_same(engines[k].run({"features": inputs[n]}), references[n])
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(run, range(8)))
+
+
+def test_the_program_takes_such_plans(plan, detector, native, tmp_path):
+    np.save(tmp_path / "x.npy", INPUTS["many"])
+    out = tmp_path / "out"
+    support.graft("run", plan, "--input", f"features={tmp_path / 'x.npy'}", "--output", out)
+    reference = native(INPUTS["many"])
+    for name in NAMES:
+        (file,) = out.glob(f"{name}*.npy")
+        assert support.relative_error(np.load(file), reference[name]) <= support.TOLERANCE
+        np.save(tmp_path / f"{name}.npy", reference[name])
+    bench = support.graft("bench", plan, "--duration", 0.05, "--layers", "--shapes", "features:40x8")
+    assert "cpu.non_max_suppression.heap" in bench and "cpu.where.scan" in bench
+    assert "non_max_suppression" in support.graft("inspect", plan)
+    support.graft("plan", "verify", plan)
+
+
+def test_engines_of_several_stages_run_inside_tensorflow(detector, native, tmp_path):
+    from graft import _op_library
+
+    _op_library.load()
+    path = tmp_path / "converted.pb"
+    report = support.convert(detector, "--outputs", ",".join(FETCHES), "--output", path)
+    assert report["engines"] == 1
+    session = Session(path)
+    with EngineCalls() as engines:
+        for x in INPUTS.values():
+            assert_same(session(x), native(x))
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            inputs = [features(10 + i, i) for i in range(32)]
+            for x, values in zip(inputs, pool.map(session, inputs)):
+                assert_same(values, native(x))
+    assert (engines.calls, engines.fallbacks) == (len(INPUTS) + 32, 0), engines.reasons
