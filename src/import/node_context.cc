@@ -111,11 +111,9 @@ Accepted<ir::ValueId> NodeContext::Emit(ir::Attributes attributes,
   return module_->node(*id).outputs[0];
 }
 
-// Of the node that is emitted next.
 ir::Dim NodeContext::AddResultDim(ir::Dim bound) {
   ir::Symbol symbol;
   symbol.kind = ir::Symbol::Kind::kResultDim;
-  symbol.input = module_->node_count();
   symbol.name = fmt::format("{}.0", tf::TensorName(node_.name, 0));
   symbol.upper_bound = std::move(bound);
   return ir::Dim::Symbol(module_->AddSymbol(std::move(symbol)));

@@ -1,6 +1,7 @@
 // Ops that choose elements by their values; most have as many results as the data says.
 #include <limits>
 
+#include "base/half.h"
 #include "import/node_context.h"
 
 namespace graft::importer {
@@ -12,10 +13,9 @@ Accepted<double> Number(NodeContext& ctx, int i) {
   if (!constant) {
     return Refuse("The input \"{}\" for {} must be a constant", ctx.OperandName(i), ctx.node().op);
   }
-  if (constant->dtype() != DType::kFloat32 || constant->rank() != 0) {
-    return Refuse("{} {}: must be a float scalar", ctx.OperandName(i),
-                  Describe(constant->dtype(), constant->dims()));
-  }
+  if (constant->rank() != 0)
+    return Refuse("{} {}: must be a scalar", ctx.OperandName(i), ToString(ctx.shape(i)));
+  if (constant->dtype() == DType::kFloat16) return double{constant->data<Float16>()[0]};
   return double{constant->data<float>()[0]};
 }
 
@@ -88,7 +88,8 @@ Outcome ImportNonMaxSuppression(NodeContext& ctx) {
     GRAFT_ASSIGN_OR_RETURN(a.iou_threshold, Number(ctx, 3));
   }
   GRAFT_RETURN_IF_REFUSED(CheckThreshold("iou_threshold", a.iou_threshold));
-  a.score_threshold = std::numeric_limits<float>::lowest();
+  a.score_threshold = ctx.dtype(1) == DType::kFloat16 ? std::numeric_limits<Float16>::lowest()
+                                                      : std::numeric_limits<float>::lowest();
   if (ctx.operand_count() > 4) {
     GRAFT_ASSIGN_OR_RETURN(a.score_threshold, Number(ctx, 4));
   }

@@ -51,6 +51,7 @@ Result<NodeId> Module::AddNode(Attributes attributes, std::vector<ValueId> opera
   Result<std::vector<Value>> results = InferResults(*this, node);
   if (!results.ok()) return results.status().WithContext(node.name);
   const NodeId id = node_count();
+  if (const std::optional<SymbolId> symbol = ResultSymbolOf(node)) symbols[*symbol].input = id;
   for (size_t i = 0; i < results->size(); ++i) {
     Value& value = (*results)[i];
     value.name = i == 0 ? node.name : fmt::format("{}:{}", node.name, i);

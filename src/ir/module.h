@@ -136,7 +136,8 @@ class Module {
   SymbolId AddSymbol(Symbol symbol);
 
   // Appends a node whose operands exist already and infers its results by the op's shape rule;
-  // their ids are the node's outputs. InvalidArgument with the node's name when operands do not fit
+  // their ids are the node's outputs. A result dim among the attributes becomes the new node's,
+  // whose it was is to be removed. InvalidArgument with the node's name when operands do not fit
   // the op.
   Result<NodeId> AddNode(Attributes attributes, std::vector<ValueId> inputs, std::string name);
   // Appends an opaque node with results as given.

@@ -44,10 +44,8 @@ Module Example() {
   m.value(y).high = 6;
   const NodeId cat = *m.AddNode(ConcatAttributes{.axis = 3}, {y, y}, "cat");
   m.value(y).view = View{m.node(cat).outputs[0], 3, 0};
-  const SymbolId r = m.AddSymbol({.kind = Symbol::Kind::kResultDim,
-                                  .input = m.node_count(),
-                                  .name = "r",
-                                  .upper_bound = s0 * 4 + 1});
+  const SymbolId r =
+      m.AddSymbol({.kind = Symbol::Kind::kResultDim, .name = "r", .upper_bound = s0 * 4 + 1});
   const NodeId where = *m.AddNode(WhereAttributes{.result_dim = Dim::Symbol(r)}, {y}, "where");
   Value unknown;
   unknown.name = "custom:0";

@@ -45,7 +45,6 @@ class ModuleBuilder {
   ir::ValueId Where(ir::ValueId x, const std::string& name) {
     ir::Symbol symbol;
     symbol.kind = ir::Symbol::Kind::kResultDim;
-    symbol.input = module.node_count();
     symbol.name = name + ".0";
     symbol.upper_bound = ir::Product(module.value(x).shape);
     const ir::SymbolId id = module.AddSymbol(std::move(symbol));

@@ -586,6 +586,11 @@ Cases NonMaxSuppressionCases() {
   add(15, 15, {.overlaps = true, .score_threshold = -1}, Fill::kSpecial);
   add(0, 0, {}, Fill::kNormal);
   add(9, 0, {}, Fill::kNormal);
+  for (const double sigma : {0.0, 0.5}) {
+    ir::NonMaxSuppressionAttributes a{.score_threshold = 0.1, .soft_sigma = sigma};
+    a.result_dim = Dim::Symbol(0);
+    cases.push_back({a, {{{40, 4}, DType::kFloat16}, {{40}, DType::kFloat16}}, 30});
+  }
   return cases;
 }
 

@@ -960,6 +960,18 @@ def non_max_suppression():
                 overlaps=o, scores=s, max_output_size=m, overlap_threshold=i, score_threshold=t
             ),
         )
+    for ties, iou, sigma in itertools.product([False, True], [0.3, 0.6], [0.0, 0.4]):
+        box, scores = (x.astype(np.float16) for x in boxes(40, ties=ties))
+        add("NonMaxSuppressionV2", [box, scores], lambda b, s, i=iou: raw.NonMaxSuppressionV2(boxes=b, scores=s, max_output_size=20, iou_threshold=i))
+        add(
+            "NonMaxSuppressionV5", [box, scores],
+            lambda b, s, i=np.float16(iou), g=np.float16(sigma): list(
+                raw.NonMaxSuppressionV5(boxes=b, scores=s, max_output_size=20, iou_threshold=i, score_threshold=np.float16(0.1), soft_nms_sigma=g)
+            ),
+        )
+    for dtype in (np.float16, tf.bfloat16.as_numpy_dtype):
+        add("Unique", [integers(40, low=0, high=12).astype(dtype)], lambda x: list(raw.Unique(x=x)))
+        add("Where", [integers(4, 10, low=0, high=2).astype(dtype)], lambda x: raw.Where(condition=x))
     box, scores = boxes(30)
     odd, odd_scores = boxes(8)
     odd[1, 2], odd[3], odd[5, 0], odd_scores[2:5] = np.nan, np.inf, -np.inf, [np.nan, np.inf, -np.inf]

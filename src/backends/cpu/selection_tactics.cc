@@ -38,13 +38,14 @@ class NonMaxSuppressionTactic final : public SelectionTactic {
   using SelectionTactic::SelectionTactic;
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const DType dtype = module.value(node.inputs[0]).dtype;
-    if (dtype == DType::kFloat32) return std::nullopt;
+    if (NonMaxSuppressionOperation::Supports(dtype)) return std::nullopt;
     return Refuse("no non_max_suppression of {} on the CPU", Name(dtype));
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {
     const auto& a = std::get<ir::NonMaxSuppressionAttributes>(node.attributes);
     NonMaxSuppressionProblem problem;
+    problem.dtype = node.inputs[1].dtype;
     problem.count = node.inputs[1].dims[0];
     problem.limit = node.outputs[0].dims[0];
     problem.overlaps = a.overlaps;

@@ -51,7 +51,7 @@ int64_t NonMaxSuppression(const NonMaxSuppressionProblem& p, Inputs in, Outputs 
   const T score_threshold = static_cast<T>(p.score_threshold);
   const T sigma = static_cast<T>(p.soft_sigma);
   const bool soft = sigma > T(0);
-  const T scale = soft ? T(-0.5) / sigma : T(0);
+  const T scale(soft ? T(-0.5) / sigma : T(0));
   const auto overlap = [&](int32_t a, int32_t b) -> T {
     if (p.overlaps) return in[0].Row<T>(a)[b];
     return static_cast<T>(Overlap(in[0].Row<T>(a), in[0].Row<T>(b)));
@@ -77,7 +77,10 @@ int64_t NonMaxSuppression(const NonMaxSuppressionProblem& p, Inputs in, Outputs 
     for (size_t j = chosen.size(); j-- > next.compared && !dropped;) {
       const T similarity = overlap(next.box, chosen[j].box);
       const bool weighted = soft || similarity <= iou_threshold;
-      next.score *= weighted ? static_cast<T>(std::exp(scale * similarity * similarity)) : T(0);
+      // Each operation rounds to T.
+      const T exponent(static_cast<T>(scale * similarity) * similarity);
+      const T weight(weighted ? std::exp(exponent) : 0);
+      next.score = static_cast<T>(next.score * weight);
       dropped = !soft && similarity > iou_threshold;
       if (next.score <= score_threshold) break;
     }

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/aligned_buffer.h"
+#include "base/half.h"
 
 namespace graft::cpu {
 namespace {
@@ -13,11 +14,12 @@ struct Box {
   float top, left, bottom, right, area;
 
   Box() = default;
-  explicit Box(const float* c)
-      : top(std::min(c[0], c[2])),
-        left(std::min(c[1], c[3])),
-        bottom(std::max(c[0], c[2])),
-        right(std::max(c[1], c[3])),
+  template <class T>
+  explicit Box(const T* c)
+      : top(std::min<float>(c[0], c[2])),
+        left(std::min<float>(c[1], c[3])),
+        bottom(std::max<float>(c[0], c[2])),
+        right(std::max<float>(c[1], c[3])),
         area((bottom - top) * (right - left)) {}
 };
 
@@ -41,17 +43,26 @@ bool Worse(const Candidate& a, const Candidate& b) {
   return a.score < b.score || (a.score == b.score && a.box > b.box);
 }
 
-// Boxes and scores of one problem. `Similar(box, j)` is the overlap of a box with chosen number j.
-template <class Similar, class Choose>
-int64_t Suppress(const NonMaxSuppressionProblem& p, const float* scores, Candidate* heap,
+// A float as T holds it.
+template <class T>
+float Round(float x) {
+  return static_cast<T>(x);
+}
+
+// Scores of T, held as floats. `similar(box, j)` is the overlap of a box with chosen number j.
+template <class T, class Similar, class Choose>
+int64_t Suppress(const NonMaxSuppressionProblem& p, const T* scores, Candidate* heap,
                  Similar similar, Choose choose) {
+  const float score_threshold = Round<T>(p.score_threshold);
+  const float iou_threshold = Round<T>(p.iou_threshold);
+  const float sigma = Round<T>(p.soft_sigma);
   Candidate* end = heap;
   for (int32_t i = 0; i < p.count; ++i) {
-    if (scores[i] > p.score_threshold) *end++ = {scores[i], i, 0};
+    if (scores[i] > score_threshold) *end++ = {scores[i], i, 0};
   }
   std::make_heap(heap, end, Worse);
-  const bool soft = p.soft_sigma > 0;
-  const float scale = soft ? -0.5f / p.soft_sigma : 0;
+  const bool soft = sigma > 0;
+  const float scale = soft ? Round<T>(-0.5f / sigma) : 0;
   int32_t chosen = 0;
   while (chosen < p.limit && heap != end) {
     std::pop_heap(heap, end, Worse);
@@ -60,19 +71,20 @@ int64_t Suppress(const NonMaxSuppressionProblem& p, const float* scores, Candida
     bool dropped = false;
     // The latest first: their scores are the nearest, and such boxes overlap most.
     for (int32_t j = chosen - 1; j >= next.compared && !dropped; --j) {
-      const float overlap = similar(next.box, j);
+      const float overlap = Round<T>(similar(next.box, j));
       if (soft || !std::isfinite(overlap)) {
-        const bool weighted = soft || overlap <= p.iou_threshold;
-        next.score *= weighted ? std::exp(scale * overlap * overlap) : 0.0f;
+        const bool weighted = soft || overlap <= iou_threshold;
+        const float exponent = Round<T>(Round<T>(scale * overlap) * overlap);
+        next.score = Round<T>(next.score * (weighted ? Round<T>(std::exp(exponent)) : 0.0f));
       }
-      dropped = !soft && overlap > p.iou_threshold;
-      if (next.score <= p.score_threshold) break;
+      dropped = !soft && overlap > iou_threshold;
+      if (next.score <= score_threshold) break;
     }
     next.compared = chosen;
     if (dropped) continue;
     if (next.score == before) {
       choose(chosen++, next);
-    } else if (next.score > p.score_threshold) {
+    } else if (next.score > score_threshold) {
       *end++ = next;
       std::push_heap(heap, end, Worse);
     }
@@ -82,8 +94,14 @@ int64_t Suppress(const NonMaxSuppressionProblem& p, const float* scores, Candida
 
 }  // namespace
 
+bool NonMaxSuppressionOperation::Supports(DType dtype) {
+  return dtype == DType::kFloat32 || dtype == DType::kFloat16;
+}
+
 Result<NonMaxSuppressionOperation> NonMaxSuppressionOperation::Make(
     const NonMaxSuppressionProblem& problem) {
+  if (!Supports(problem.dtype))
+    return UnsupportedError("non_max_suppression of {}", Name(problem.dtype));
   if (problem.count > std::numeric_limits<int32_t>::max())
     return InvalidArgumentError("{} boxes do not fit int32 indices", problem.count);
   NonMaxSuppressionOperation operation;
@@ -96,21 +114,26 @@ size_t NonMaxSuppressionOperation::scratch_bytes(int) const {
 }
 
 void NonMaxSuppressionOperation::Run(const Buffers& buffers, Executor&) const {
-  const auto* boxes = static_cast<const float*>(buffers.inputs[0]);
-  const auto* scores = static_cast<const float*>(buffers.inputs[1]);
+  problem_.dtype == DType::kFloat32 ? RunAs<float>(buffers) : RunAs<Float16>(buffers);
+}
+
+template <class T>
+void NonMaxSuppressionOperation::RunAs(const Buffers& buffers) const {
+  const auto* boxes = static_cast<const T*>(buffers.inputs[0]);
+  const auto* scores = static_cast<const T*>(buffers.inputs[1]);
   auto* chosen = static_cast<int32_t*>(buffers.outputs[0]);
-  auto* chosen_scores = static_cast<float*>(buffers.outputs[1]);
+  auto* chosen_scores = static_cast<T*>(buffers.outputs[1]);
   auto* heap = reinterpret_cast<Candidate*>(buffers.scratch);
   auto* chosen_boxes =
       reinterpret_cast<Box*>(buffers.scratch + AlignUp(problem_.count * sizeof(Candidate)));
   const auto choose = [&](int32_t i, const Candidate& c) {
     chosen[i] = c.box;
-    chosen_scores[i] = c.score;
+    chosen_scores[i] = static_cast<T>(c.score);
     if (!problem_.overlaps) chosen_boxes[i] = Box(boxes + int64_t{4} * c.box);
   };
   int64_t count = 0;
   if (problem_.overlaps) {
-    const auto similar = [&](int32_t box, int32_t j) {
+    const auto similar = [&](int32_t box, int32_t j) -> float {
       return boxes[box * problem_.count + chosen[j]];
     };
     count = Suppress(problem_, scores, heap, similar, choose);

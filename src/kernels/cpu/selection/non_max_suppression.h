@@ -3,14 +3,17 @@
 
 #include <cstdint>
 
+#include "base/dtype.h"
 #include "base/status.h"
 #include "kernels/cpu/parallel.h"
 
 namespace graft::cpu {
 
-// [boxes[count, 4] or overlaps[count, count], scores[count]], all f32 → [chosen i32[limit], their
-// scores f32[limit], number of chosen i64]. A box is two corners in any order, [y, x, y, x].
+// [boxes[count, 4] or overlaps[count, count], scores[count]] → [chosen i32[limit], their
+// scores[limit], number of chosen i64]. A box is two corners in any order, [y, x, y, x]. Overlaps
+// are computed in f32, and like scores rounded to the dtype.
 struct NonMaxSuppressionProblem {
+  DType dtype = DType::kFloat32;  // or kFloat16
   int64_t count = 0;
   int64_t limit = 0;
   bool overlaps = false;
@@ -22,11 +25,15 @@ struct NonMaxSuppressionProblem {
 class NonMaxSuppressionOperation {
  public:
   static Result<NonMaxSuppressionOperation> Make(const NonMaxSuppressionProblem& problem);
+  static bool Supports(DType dtype);
 
   size_t scratch_bytes(int) const;
   void Run(const Buffers& buffers, Executor& executor) const;
 
  private:
+  template <class T>
+  void RunAs(const Buffers& buffers) const;
+
   NonMaxSuppressionProblem problem_;
 };
 
