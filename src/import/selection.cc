@@ -15,8 +15,9 @@ Accepted<double> Number(NodeContext& ctx, int i) {
   }
   if (constant->rank() != 0)
     return Refuse("{} {}: must be a scalar", ctx.OperandName(i), ToString(ctx.shape(i)));
+  if (constant->dtype() == DType::kFloat32) return double{constant->data<float>()[0]};
   if (constant->dtype() == DType::kFloat16) return double{constant->data<Float16>()[0]};
-  return double{constant->data<float>()[0]};
+  return Refuse("{} of type {}", ctx.OperandName(i), TensorFlowName(constant->dtype()));
 }
 
 // A scalar operand that says a size.

@@ -62,11 +62,15 @@ TEST(Stages, VerifyRefusesWhatCannotBeKnown) {
   EXPECT_THAT(message(Replaced(" bound=s0", "")), HasSubstr("without an upper bound"));
   EXPECT_THAT(message(Replaced("result_dim 0 0", "result_dim 0 1")),
               HasSubstr("not the result dim of first"));
-  EXPECT_THAT(message(Replaced("result_dim 2 0", "result_dim 0 0")),
-              HasSubstr("its result dim is no symbol of its own"));
   EXPECT_THAT(message(Replaced("[s0] \"negative\" = pointwise program={1:r1=neg.f32(r0)}",
                                "[s2] \"negative\" = reshape shape=[s2]")),
               HasSubstr("s2 is used before it is known"));
+}
+
+TEST(Stages, VerifyRefusesTheResultDimOfAnotherNode) {
+  Module module = Parse(kText);
+  module.symbols[2].input = 0;
+  EXPECT_THAT(Verify(module).message(), HasSubstr("second: its result dim is no symbol of its"));
 }
 
 TEST(Stages, CompactKeepsTheNodesOfDimensions) {

@@ -971,7 +971,6 @@ def non_max_suppression():
         )
     for dtype in (np.float16, tf.bfloat16.as_numpy_dtype):
         add("Unique", [integers(40, low=0, high=12).astype(dtype)], lambda x: list(raw.Unique(x=x)))
-        add("Where", [integers(4, 10, low=0, high=2).astype(dtype)], lambda x: raw.Where(condition=x))
     box, scores = boxes(30)
     odd, odd_scores = boxes(8)
     odd[1, 2], odd[3], odd[5, 0], odd_scores[2:5] = np.nan, np.inf, -np.inf, [np.nan, np.inf, -np.inf]
