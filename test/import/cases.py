@@ -205,6 +205,13 @@ def pooling():
         "MaxPool",
         [normal(2, 8, 8, 4)],
         lambda x: raw.MaxPool(input=x, ksize=[1, 1, 1, 2], strides=[1, 1, 1, 2], padding="VALID"),
+        shapes=(STATIC, BATCH),
+    )
+    add(
+        "AvgPool",
+        [normal(2, 8, 8, 4)],
+        lambda x: raw.AvgPool(value=x, ksize=[1, 1, 1, 2], strides=[1, 1, 1, 2], padding="VALID"),
+        oracle=lambda x: x,
         refused="ksize [1,1,1,2]: channel ksize must be 1",
     )
 
