@@ -28,6 +28,7 @@ void MarkConstants(ir::Module& module) {
       if (module.value(v).constant) operands.push_back(*module.value(v).constant);
     }
     if (node.inputs.empty() || operands.size() != node.inputs.size()) continue;
+    if (ir::ResultDimOf(node.attributes)) continue;  // its dimensions stay a symbol
     Result<std::vector<Tensor>> results = reference::Evaluate(module, node, operands);
     if (!results.ok()) continue;  // what the reference kernels do not take stays a computation
     for (size_t i = 0; i < results->size(); ++i) {

@@ -43,7 +43,8 @@ Plan DensePlan() {
   return plan;
 }
 
-// DensePlan with a second output whose shape is a host value, and more tactics.
+// DensePlan with a second output whose shape is a host value, a third whose number of rows is a
+// result, and more tactics.
 Plan SmallPlan() {
   Plan plan = DensePlan();
   ir::Module& m = plan.module;
@@ -58,9 +59,18 @@ Plan SmallPlan() {
   m.outputs.push_back(
       m.node(*m.AddNode(ir::BroadcastAttributes{{k * 2 + 1}}, {zero}, "fill")).outputs[0]);
   m.output_names.push_back("fill:0");
-  plan.choices.points = {{{1, 1}}, {{8, 1}}};
+  ir::Symbol rows;
+  rows.kind = ir::Symbol::Kind::kResultDim;
+  rows.name = "where.0";
+  rows.upper_bound = k * 2 + 1;
+  const ir::Dim r = ir::Dim::Symbol(m.AddSymbol(rows));
+  m.outputs.push_back(
+      m.node(*m.AddNode(ir::WhereAttributes{r}, {m.outputs[1]}, "where")).outputs[0]);
+  m.output_names.push_back("where:0");
+  plan.choices.points = {{{1, 1, 3}}, {{8, 1, 3}}};
   plan.choices.steps = {{{{"matmul", 1}, {"matmul.generated", 3}}, {0, 1}},
-                        {{{"fill", 1}}, {0, 0}}};
+                        {{{"fill", 1}}, {0, 0}},
+                        {{{"where", 1}}, {0, 0}}};
   return plan;
 }
 
@@ -204,7 +214,7 @@ TEST(PlanFile, TakesWeightsFromElsewhere) {
 TEST(PlanFile, RefusesToWriteWhatIsNotWhole) {
   Plan plan = SmallPlan();
   plan.choices.steps.pop_back();
-  EXPECT_THAT(WritePlan(plan).status().message(), HasSubstr("1 steps for 2 nodes"));
+  EXPECT_THAT(WritePlan(plan).status().message(), HasSubstr("2 steps for 3 nodes"));
 }
 
 TEST(Bindings, AreFoundByBothNames) {

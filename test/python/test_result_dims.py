@@ -114,19 +114,22 @@ def test_threads_with_different_numbers_of_results(plan, native):
         list(pool.map(run, range(8)))
 
 
-def test_the_program_takes_such_plans(plan, detector, native, tmp_path):
+def test_the_program_takes_such_plans(plan, native, tmp_path):
     np.save(tmp_path / "x.npy", INPUTS["many"])
-    out = tmp_path / "out"
+    out, stored = tmp_path / "out", tmp_path / "stored"
+    stored.mkdir()
     support.graft("run", plan, "--input", f"features={tmp_path / 'x.npy'}", "--output", out)
     reference = native(INPUTS["many"])
     for name in NAMES:
         (file,) = out.glob(f"{name}*.npy")
         assert support.relative_error(np.load(file), reference[name]) <= support.TOLERANCE
-        np.save(tmp_path / f"{name}.npy", reference[name])
+        np.save(stored / f"case_out_{file.name}", reference[name])
+    np.save(stored / "case_in_features.npy", INPUTS["many"])
     bench = support.graft("bench", plan, "--duration", 0.05, "--layers", "--shapes", "features:40x8")
     assert "cpu.non_max_suppression.heap" in bench and "cpu.where.scan" in bench
     assert "non_max_suppression" in support.graft("inspect", plan)
     support.graft("plan", "verify", plan)
+    assert support.graft("compare", plan, "--reference", stored).count("PASSED") == len(NAMES)
 
 
 def test_engines_of_several_stages_run_inside_tensorflow(detector, native, tmp_path):
