@@ -156,6 +156,30 @@ def test_an_input_outside_the_recorded_shapes_falls_back(converted):
     assert "input 0 has shape [2,16,16,3]" in reason
 
 
+def test_an_index_out_of_range_is_tensorflows_error(tmp_path):
+    graph = tf.Graph()
+    with graph.as_default():
+        x = v1.placeholder(tf.float32, [4, 3], name="x")
+        indices = v1.placeholder(tf.int32, [None], name="indices")
+        tf.nn.relu(tf.gather(tf.nn.relu(x * 2.0), indices) + 1.0, name="y")
+    source, target = tmp_path / "gather.pb", tmp_path / "converted.pb"
+    source.write_bytes(graph.as_graph_def().SerializeToString())
+    assert support.convert(source, "--outputs", "y:0", "--output", target)["engines"] == 1
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    with tf.Graph().as_default(), v1.Session() as session:
+        tf.import_graph_def(v1.GraphDef.FromString(target.read_bytes()), name="")
+        with EngineCalls() as engines:
+            y = session.run("y:0", {"x:0": x, "indices:0": [3, 0]})
+        engines.assert_engine_ran()
+        np.testing.assert_array_equal(y, 2 * x[[3, 0]] + 1)
+        with EngineCalls() as engines, pytest.raises(tf.errors.InvalidArgumentError) as raised:
+            session.run("y:0", {"x:0": x, "indices:0": [0, 4]})
+    assert "indices[1] = 4 is not in [0, 4)" in str(raised.value)
+    assert engines.fallbacks == 1
+    (reason,) = engines.reasons
+    assert "an index is out of range" in reason
+
+
 def test_fallback_can_be_forbidden(converted, monkeypatch):
     monkeypatch.setenv("TF_TRT_ALLOW_ENGINE_NATIVE_SEGMENT_EXECUTION", "False")
     graph = changed(converted, "forbidden", serialized_segment=damaged(converted), **NO_BUILD)
