@@ -154,7 +154,8 @@ Outcome ImportFusedConvBiasActivation(NodeContext& ctx) {
   PointwiseProgram program{.inputs = 3};
   int sum = program.Add(PointwiseOp::kMul, dtype, 0, 1);
   std::vector<ir::ValueId> operands = {y, scale, ctx.operand(2)};
-  const bool has_side = !(Product(ctx.shape(3)) == 0);
+  // Without one, the operand is an empty vector.
+  const bool has_side = ctx.rank(3) == 4 && !(Product(ctx.shape(3)) == 0);
   if (has_side) {
     ir::ValueId side = ctx.operand(3);
     if (channels_first) {
