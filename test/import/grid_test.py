@@ -32,9 +32,14 @@ def outcomes(tmp_path_factory, pytestconfig):
 
 
 @pytest.fixture(scope="module")
-def stated_reasons():
+def support_table():
+    return json.loads(subprocess.run([GRAFT, "ops", "--json"], check=True, capture_output=True).stdout)
+
+
+@pytest.fixture(scope="module")
+def stated_reasons(support_table):
     """Op -> patterns of the reasons that `graft ops` gives for it; "" -> those of any op."""
-    ops = json.loads(subprocess.run([GRAFT, "ops", "--json"], check=True, capture_output=True).stdout)
+    ops = support_table
     pattern = lambda refusal: re.compile(".*".join(map(re.escape, refusal["text"].split("{}"))))
     stated = {op["op"]: [pattern(r) for r in op["refused"]] for op in ops["ops"]}
     stated[""] = [pattern(r) for r in ops["refused"]]
@@ -65,6 +70,10 @@ def test_is_converted(outcomes, op):
     refused = [o for o in outcomes[op] if o.refused]
     share = 1 - len(refused) / len(outcomes[op])
     assert share >= BAR, f"{share:.1%} converted:\n" + "\n".join(map(str, refused[:20]))
+
+
+def test_every_converted_op_has_cases(support_table):
+    assert {op["op"] for op in support_table["ops"]} <= set(OPS) | set(ELSEWHERE)
 
 
 def test_every_required_op_has_cases():

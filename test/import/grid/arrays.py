@@ -106,6 +106,15 @@ def fill(grid):
     grid.add("ScatterNd", scatter_nd, T=ALL, Ti=INDEX, shape=SIZED,
              form=[(1, (3,), (5, 2)), (2, (6,), (4, 5)), (3, (2, 3), (4, 5, 6)), (1, (0,), (4,)), (1, (9,), (4,))], limit=160)
 
+    # An index twice would leave open which update comes last.
+    def tensor_scatter(p):
+        depth, rows, shape = p.form
+        every = np.stack(np.unravel_index(p.rng("at").permutation(int(np.prod(shape[:depth])))[:rows], shape[:depth]), -1)
+        return node(p.op, p.fill(shape), Sized(every.astype(p.Tindices)), p.fill((rows, *shape[depth:]), key="updates"))
+
+    for op in ("TensorScatterUpdate", "TensorScatterAdd", "TensorScatterSub", "TensorScatterMax", "TensorScatterMin"):
+        grid.add(op, tensor_scatter, T=ALL, Tindices=INDEX, form=[(1, 3, (5, 2)), (2, 6, (4, 5)), (1, 0, (4,)), (3, 7, (2, 3, 4))])
+
     def one_hot(p):
         return node("OneHot", indices(p, p.shape, 6, low=-1 if p.Ti != U8 else 0), p.give(p.how, np.asarray(5, I32)), np.asarray(2, p.T).astype(p.T),
                     np.asarray(0, p.T), axis=p.axis)
@@ -129,10 +138,33 @@ def fill(grid):
              form=[((4, 5), [[1, 2], [0, 3]]), ((4, 5), [[0, 0], [2, 1]]), ((3,), [[2, 2]]), ((2, 3, 4, 2), [[0, 0], [1, 2], [2, 2], [0, 0]])],
              mode=["REFLECT", "SYMMETRIC"], limit=120)
 
+    grid.add("Reverse", lambda p: node("Reverse", p.fill((2, 3, 4)), const(p.axes, BOOL)), T=ALL,
+             axes=[[True, False, False], [False, True, True], [False] * 3])
+    grid.add("ReverseSequence", lambda p: node("ReverseSequence", p.fill((3, 5, 2)), p.give(p.how, np.array(p.form[0], p.Tlen)), seq_dim=p.form[1],
+                                               batch_dim=p.form[2]),
+             T=ALL, Tlen=INDEX, form=[([0, 3, 5], 1, 0), ([1, 2, 3, 0, 3], 0, 1), ([2, 1], 1, 2)], how=GIVEN)
+    matrices(grid)
     shapes(grid)
 
 
+def matrices(grid):
+    grid.add("MatrixBandPart", lambda p: node("MatrixBandPart", p.fill(p.shape), *(p.give(p.how, np.asarray(n, p.Tindex)) for n in p.band)), T=ALL,
+             shape=[(4, 5), (2, 3, 3), (1, 4)], band=[(-1, 0), (0, -1), (1, 1), (0, 0), (-1, -1)], Tindex=INDEX, how=["const"])
+    grid.add("MatrixDiag", lambda p: node("MatrixDiag", p.fill(p.shape)), T=ALL, shape=[(4,), (2, 3), (1,)])
+    grid.add("MatrixDiagPart", lambda p: node("MatrixDiagPart", p.fill(p.shape)), T=ALL, shape=[(4, 4), (2, 3, 5), (5, 2)])
+    main = const(0, I32)
+    for op in ("MatrixDiagV2", "MatrixDiagV3"):
+        grid.add(op, lambda p: node(op, p.fill(p.shape), main, const(-1, I32), const(-1, I32), const(p.padding, p.T)), T=ALL, shape=[(4,), (2, 3)],
+                 padding=[0, 1])
+    for op in ("MatrixDiagPartV2", "MatrixDiagPartV3"):
+        grid.add(op, lambda p: node(op, p.fill(p.shape), main, const(0, p.T)), T=ALL, shape=[(4, 4), (2, 3, 5), (5, 2)])
+
+
 def shapes(grid):
+    grid.add("BroadcastArgs", lambda p: node("BroadcastArgs", *(p.give(p.how, np.array(s, p.T)) for s in p.shapes_of)), T=INDEX, how=SIZED,
+             shapes_of=[([2, 3], [3]), ([2, 1], [1, 4]), ([5], []), ([3, 1, 2], [7, 1])])
+    grid.add("InvertPermutation", lambda p: node("InvertPermutation", p.give(p.how, np.array(p.of, p.T))), T=INDEX, how=SIZED,
+             of=[[0], [2, 0, 1], [1, 0, 3, 2]])
     grid.add("Reshape", lambda p: node("Reshape", p.fill(p.form[0]), p.give(p.how, np.array(p.form[1], p.Tshape))), T=ALL, Tshape=INDEX, how=SIZED,
              form=[((2, 3, 4), s) for s in ([6, 4], [-1], [2, -1, 2], [24, 1], [1, 2, 3, 4], [3, -1])]
              + [((), [1]), ((1,), []), ((1, 1), []), ((0, 3), [3, 0]), ((0, 3), [-1, 3]), ((0,), [2, 0, 5])], limit=200)
@@ -159,7 +191,10 @@ def shapes(grid):
 
     bounds = [(0, 5, 1), (3, 18, 4), (5, 0, -2), (3, 3, 1), (0, 1, 0.25), (2, -1, -0.5), (0, 1, 0.1), (-0.3, 3, 0.07)]
     # Its shape function knows no halves.
-    grid.add("Range", range_case, T=[F32, F64, *INTEGERS], bounds=bounds, how=GIVEN, where=lambda p: is_float(p.T) or isinstance(p.bounds[2], int))
+    grid.add("Range", range_case, T=[F32, F64, *INTEGERS], bounds=bounds, how=["const"], where=lambda p: is_float(p.T) or isinstance(p.bounds[2], int))
+    grid.add("Range", range_case, T=INTEGERS, bounds=[(a, b + n, d) for a, b, d in bounds[:2] for n in range(4)], how=["const", "fed"])
+    # Floats that decide how many there are: refused, once.
+    grid.add("Range", range_case, T=[F32], bounds=bounds[:1], how=["fed"], shapes=(STATIC,))
     grid.add("DataFormatVecPermute", lambda p: node("DataFormatVecPermute", Sized(p.fill(p.shape)), src_format=p.form[0], dst_format=p.form[1]),
              T=[I32, I64], form=[("NHWC", "NCHW"), ("NCHW", "NHWC"), ("NDHWC", "NCDHW"), ("NCDHW", "NDHWC")],
              shape=[(4,), (2,), (4, 2), (2, 2), (5,), (3,), (5, 2)],
@@ -168,3 +203,7 @@ def shapes(grid):
     grid.add("Where", lambda p: node("Where", p.fill(p.shape)), T=[t for t in ALL if t not in (F16, BF16)],
              shape=[(7,), (3, 4), (2, 3, 2), (0, 2)])
     grid.add("Unique", lambda p: node("Unique", p.fill(p.shape), out_idx=p.out), T=NUMBERS, shape=[(12,), (0,), (1,)], out=INDEX)
+    grid.add("UniqueWithCounts", lambda p: node("UniqueWithCounts", p.fill(p.shape), out_idx=p.out), T=NUMBERS, shape=[(12,), (0,), (1,)], out=INDEX)
+    for op in ("UniqueV2", "UniqueWithCountsV2"):
+        grid.add(op, lambda p: node(op, p.fill(p.form[0]), const(p.form[1], p.Taxis), out_idx=p.out), T=NUMBERS, Taxis=INDEX, out=INDEX,
+                 form=[((12,), []), ((0,), [])])

@@ -7,7 +7,8 @@ import zlib
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2, tensor_shape_pb2
+from google.protobuf import text_format
+from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2, op_def_pb2
 from tensorflow.python.framework import kernels, op_def_registry
 
 STATIC, UNKNOWN = "static", "unknown"
@@ -75,9 +76,26 @@ def show(value):
 # ---- TensorFlow's protocol buffers
 
 
+# TensorFlow registers it only where it was built for GPUs.
+GPU_ONLY = text_format.Parse(
+    """
+    name: "FusedConv2DBiasActivation"
+    input_arg { name: "conv_input" type_attr: "T" } input_arg { name: "filter" type_attr: "T" }
+    input_arg { name: "bias" type_attr: "Tbias" } input_arg { name: "side_input" type_attr: "T" }
+    input_arg { name: "conv_input_scale" type: DT_FLOAT } input_arg { name: "side_input_scale" type: DT_FLOAT }
+    output_arg { name: "output" type_attr: "T" }
+    attr { name: "T" type: "type" } attr { name: "Tbias" type: "type" } attr { name: "padding" type: "string" }
+    attr { name: "strides" type: "list(int)" } attr { name: "dilations" type: "list(int)" }
+    attr { name: "data_format" type: "string" } attr { name: "filter_format" type: "string" }
+    attr { name: "activation_mode" type: "string" }
+    """,
+    op_def_pb2.OpDef(),
+)
+
+
 @functools.cache
 def op_def(op):
-    found = op_def_registry.get(op)
+    found = GPU_ONLY if op == GPU_ONLY.name else op_def_registry.get(op)
     if found is None:
         raise LookupError(f"TensorFlow does not know {op}")
     return found

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 
 from grid.case import STATIC, Case, Node, const, node
-from grid.table import ALL, FLOATS, NUMBERS, channels_first, dilate, extremes
+from grid.table import ALL, FLOATS, NUMBERS, channels_first, dilate, extremes, move_channels
 
 FILTER = ["const", "fed"]
 FORMATS = ["last", "first"]
@@ -84,6 +84,30 @@ def conv_3d(p):
     return with_filter(p, case)
 
 
+def fused_conv_bias_activation(p):
+    """TensorFlow's CPU has the convolution; the rest is added here."""
+    x, w = p.fill((2, 6, 5, 3)), p.fill((3, 3, 3, 4), key="w")
+    s, (scale, side_scale) = p.stride, p.scales
+    conv = node("Conv2D", x, w, strides=[1, s, s, 1], padding=p.padding)
+    size = {"SAME": (-(-6 // s), -(-5 // s)), "VALID": ((6 - 3) // s + 1, (5 - 3) // s + 1)}[p.padding]
+    bias, side = p.fill((4,), key="b"), p.fill((2, *size, 4), key="side")
+
+    def finish(results):
+        y = results[0].astype(np.float64) * scale + bias.astype(np.float64) + side.astype(np.float64) * side_scale
+        y = (np.maximum(y, 0) if p.activation == "Relu" else y).astype(p.T)
+        return [move_channels(y) if p.format == "first" else y]
+
+    operands = [x, const(w if p.filter_format == "HWIO" else np.ascontiguousarray(w.transpose(3, 2, 0, 1))), const(bias),
+                side if side_scale else np.zeros((0,), p.T), const(scale, np.float32), const(side_scale, np.float32)]
+    attributes = {"strides": [1, s, s, 1], "padding": p.padding, "dilations": [1] * 4, "data_format": "NHWC",
+                  "filter_format": p.filter_format, "activation_mode": p.activation}
+    if p.format == "first":
+        operands[0] = move_channels(x)
+        operands[3] = move_channels(side) if side_scale else operands[3]
+        attributes |= {"strides": [1, 1, s, s], "data_format": "NCHW"}
+    return Case(Node(p.op, operands, attributes), oracle=conv, finish=finish)
+
+
 def forward_size(size, kernel, stride, dilation, padding, before_after=(0, 0)):
     reach = (kernel - 1) * dilation + 1
     if padding == "SAME":
@@ -154,6 +178,9 @@ def fill(grid):
     grid.add("Conv3DBackpropInputV2", conv_3d_backprop, T=FLOATS, padding=["SAME", "VALID"], stride=[1, 2], dilation=[1, 2],
              format=FORMATS, filter=FILTER, Tshape=[np.int32, np.int64], where=lambda p: p.stride == 1 or p.dilation == 1)
 
+    grid.add("FusedConv2DBiasActivation", fused_conv_bias_activation, T=[np.float32, np.float16], padding=["SAME", "VALID"], stride=[1, 2],
+             scales=[(1, 0), (2, 0), (1, 1), (0.5, 2)], activation=["None", "Relu"], filter_format=["HWIO", "OIHW"], format=FORMATS)
+
     pads = ["SAME", "VALID", [0, 0, 1, 1, 0, 2, 0, 0]]
     for op in ("MaxPool", "AvgPool"):
         grid.add(op, pool, T=NUMBERS, padding=pads if op == "MaxPool" else pads[:2], window=[(2, 2), (3, 3), (1, 4)],
@@ -161,6 +188,8 @@ def fill(grid):
                  where=lambda p: isinstance(p.padding, str) or p.window == (3, 3))
     grid.add("MaxPool", lambda p: node("MaxPool", p.fill((2, 4, 4, 6)), ksize=[1, 1, 1, 2], strides=[1, 1, 1, 2], padding="VALID"),
              T=NUMBERS, window=["channels"])
+    grid.add("MaxPoolV2", lambda p: node("MaxPoolV2", p.fill((2, 9, 10, 3)), const([1, *p.window, 1], np.int32), const([1, p.stride, p.stride, 1], np.int32),
+                                         padding=p.padding), T=NUMBERS, padding=["SAME", "VALID"], window=[(2, 2), (1, 4)], stride=[1, 2])
     for op in ("MaxPool3D", "AvgPool3D"):
         grid.add(op, pool, T=NUMBERS, padding=["SAME", "VALID"], window=[(2, 2, 2), (1, 3, 2), (3, 1, 1)],
                  stride=[1, 2], shape=[(2, 5, 6, 7, 3), (1, 4, 4, 4, 9)], format=FORMATS)

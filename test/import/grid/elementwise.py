@@ -3,7 +3,7 @@
 import ml_dtypes
 import numpy as np
 
-from grid.case import Case, const, node
+from grid.case import STATIC, Case, const, node
 from grid.table import (
     ALL, BF16, BOOL, F16, F32, F64, FLOATS, I32, I64, NUMBERS, U8, above_one, extremes, inside, is_float, nonzero, normal, positive,
     small_integers, wide,
@@ -27,6 +27,7 @@ BINARY = {
     **dict.fromkeys("Div RealDiv DivNoNan FloorDiv FloorMod TruncateDiv TruncateMod Mod Xdivy".split(), (wide, nonzero)),
     "Pow": (positive, small_integers),
     "Xlogy": (normal, positive),
+    "Xlog1py": (normal, positive),
 }
 PAIRS = [((3, 4), (3, 4)), ((3, 4), (4,)), ((2, 1, 4), (3, 1)), ((), (2, 3)), ((2, 3), ()), ((0, 3), (1, 3)), ((), ()),
          ((2, 1, 3, 1, 2), (1, 2, 1, 2, 1))]
@@ -84,7 +85,9 @@ def fill(grid):
     grid.add("Pow", lambda p: node("Pow", p.fill((3, 4)), np.asarray(p.y, p.T)), T=NUMBERS, y=[0, 1, 2, 3])
     for op in ("Equal", "NotEqual"):
         grid.add(op, lambda p: node(op, p.fill(p.pair[0]), p.fill(p.pair[1], key="y"), incompatible_shape_error=False),
-                 T=ALL, pair=PAIRS[:4])
+                 T=ALL, pair=PAIRS[:4], shapes=(STATIC,))
+        # Whether they broadcast decides the result's rank; TensorFlow does not know it either.
+        grid.add(op, lambda p: node(op, p.fill((3, 4)), p.fill((4,), key="y"), incompatible_shape_error=False), T=[F32])
 
     grid.add("AddN", lambda p: node("AddN", [p.fill(p.shape, key=i) for i in range(p.count)]),
              T=NUMBERS, shape=SHAPES, count=[1, 2, 5])
@@ -105,7 +108,12 @@ def fill(grid):
     for op in ("Select", "SelectV2"):
         grid.add(op, lambda p: node(op, np.arange(len(extremes(p.T))) % 2 == 0, extremes(p.T), extremes(p.T)[::-1].copy()), T=ALL)
 
+    # Infinities and NaNs are what it fails for.
+    grid.add("CheckNumerics", lambda p: node("CheckNumerics", p.fill(p.shape), message="bad"), T=FLOATS, shape=SHAPES)
     grid.add("IdentityN", lambda p: node("IdentityN", [p.fill(p.shape), p.fill((2,), dtype=I32)]), T=ALL, shape=SHAPES)
+
+    grid.add("Bitcast", lambda p: node("Bitcast", p.fill(p.shape), type=p.type), T=NUMBERS, type=NUMBERS, shape=[(3, 4), (2, 2), (8,)],
+             where=lambda p: np.dtype(p.T).itemsize >= np.dtype(p.type).itemsize or p.shape[-1] * np.dtype(p.T).itemsize == np.dtype(p.type).itemsize)
 
     # From floats: what lies within both ranges; beyond it, C++ defines nothing. To integers, cut at zero.
     def cast(p):

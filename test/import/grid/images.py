@@ -118,6 +118,12 @@ def fill(grid):
              Tb=[I32, I64], Tp=[I32, I64])
     grid.add("BatchToSpaceND", lambda p: node("BatchToSpaceND", p.fill((12, 4, 5, 3)), const(p.form[0], p.Tb), const(p.form[1], p.Tc)), T=ALL,
              form=[([2, 2], [[0, 0], [0, 0]]), ([2, 3], [[1, 0], [2, 3]]), ([2], [[0, 1]]), ([3, 2, 2], [[1, 1], [0, 0], [2, 1]])], Tb=[I32, I64], Tc=[I32, I64])
+    grid.add("SpaceToBatch", lambda p: node("SpaceToBatch", p.fill((2, 4, 6, 3)), const(p.paddings, p.Tpaddings), block_size=2), T=ALL,
+             paddings=[[[0, 0], [0, 0]], [[1, 1], [0, 2]]], Tpaddings=[I32, I64])
+    grid.add("BatchToSpace", lambda p: node("BatchToSpace", p.fill((8, 3, 4, 3)), const(p.crops, p.Tidx), block_size=2), T=ALL,
+             crops=[[[0, 0], [0, 0]], [[1, 1], [0, 2]]], Tidx=[I32, I64])
+    grid.add("ResizeArea", lambda p: node("ResizeArea", p.fill((2, 6, 8, 3)), p.give(p.how, np.array(p.size, I32)), align_corners=p.corners),
+             T=NUMBERS, size=[(3, 4), (6, 8), (2, 3), (9, 12), (1, 1)], corners=[False, True], how=SIZED)
     grid.add("LRN", lambda p: node("LRN", p.fill(p.shape), depth_radius=p.radius, bias=p.bias, alpha=p.alpha, beta=p.beta), T=FLOATS,
              shape=[(2, 3, 4, 7), (1, 1, 1, 1), (0, 2, 2, 3)], radius=[1, 2, 5], bias=[1.0, 2.0], alpha=[1.0, 0.001], beta=[0.5, 0.75])
 
@@ -130,9 +136,9 @@ def fill(grid):
         grid.add(op, lambda p: node(op, p.fill(p.shape, wide)), T=FLOATS, shape=[(4,), (3, 7), (2, 3, 5), (2, 1, 3, 4), (0, 3), (3, 0), (2, 65), (3, 1)])
 
     ranges = [(-2.0, 2.0), (-1.0, 3.0), (-4.0, 0.5), (0.0, 3.0)]
-    for op in ("QuantizeAndDequantizeV2", "QuantizeAndDequantizeV3"):
+    for op in ("QuantizeAndDequantizeV2", "QuantizeAndDequantizeV3", "QuantizeAndDequantizeV4"):
         grid.add(op, quantize_and_dequantize, T=FLOATS, range=ranges, signed=[True, False], narrow=[False, True], bits=[8, 4],
-                 given=[True], round=["HALF_TO_EVEN", "HALF_UP"] if op.endswith("V2") else [""],
+                 given=[True], round=[""] if op.endswith("V3") else ["HALF_TO_EVEN", "HALF_UP"],
                  where=lambda p: p.signed or p.range[0] >= 0)
     grid.add("FakeQuantWithMinMaxArgs",
              lambda p: node("FakeQuantWithMinMaxArgs", p.fill((4, 6), wide, dtype=F32), min=p.range[0], max=p.range[1], num_bits=p.bits, narrow_range=p.narrow),
@@ -142,10 +148,22 @@ def fill(grid):
                             p.give(p.how, np.asarray(p.range[1], F32)), num_bits=p.bits, narrow_range=p.narrow),
              range=[(-2.0, 2.0), (-1.0, 3.0), (0.0, 6.0), (-0.1, 5.9)], bits=[8, 4, 16], narrow=[False, True], how=GIVEN)
 
+    grid.add("FakeQuantWithMinMaxVarsPerChannel",
+             lambda p: node("FakeQuantWithMinMaxVarsPerChannel", p.fill((*p.shape, 3), wide, dtype=F32), p.give(p.how, np.array([-2, -1, 0], F32)),
+                            p.give(p.how, np.array([2, 3, 6], F32)), num_bits=p.bits, narrow_range=p.narrow),
+             shape=[(), (4,), (2, 3, 4)], bits=[8, 4], narrow=[False, True], how=GIVEN)
+
     for op in ("NonMaxSuppression", "NonMaxSuppressionV2", "NonMaxSuppressionV3", "NonMaxSuppressionV4", "NonMaxSuppressionV5"):
         scored, soft = op[-1] in "345", op[-1] == "5"
         grid.add(op, non_max_suppression, T=[F32, F16], count=[20, 1, 0], most=[0, 5, 50], iou=[0.0, 0.3, 1.0], how=GIVEN,
                  score=[-1.0, 0.5] if scored else [None], sigma=[0.0, 0.5] if soft else [None],
                  pad=[False, True] if op[-1] in "45" else [None], limit=120)
+    def with_overlaps(p):
+        overlaps = p.rng().permutation(144).reshape(12, 12) / 144
+        overlaps = (np.maximum(overlaps, overlaps.T) * (1 - np.eye(12)) + np.eye(12)).astype(F32)
+        scores = (p.rng("scores").permutation(12) / 12).astype(F32)
+        return node("NonMaxSuppressionWithOverlaps", overlaps, scores, p.give(p.how, np.asarray(p.most, I32)), const(p.overlap, F32), const(p.score, F32))
+
+    grid.add("NonMaxSuppressionWithOverlaps", with_overlaps, most=[0, 3, 20], overlap=[0.3, 0.9], score=[-1.0, 0.5], how=GIVEN)
     grid.add("CombinedNonMaxSuppression", combined_non_max_suppression, sizes=[(2, 20, 3), (1, 7, 1)], per_class=[False, True], most=[(5, 10), (3, 3), (30, 100)],
              iou=[0.3, 0.6], score=[0.0, 0.4], pad=[False, True], clip=[False, True], limit=120)

@@ -44,3 +44,4 @@ def fill(grid):
                  T=NUMBERS, shape=[(2, 3, 4), (0, 2, 3), (1, 1, 9)], axis=[0, 1, -1], exclusive=[False, True], reverse=[False, True],
                  Tidx=[I32, I64])
         grid.add(op, lambda p: node(op, p.fill((5,), kind), const(0, I32)), T=NUMBERS, shape=[(5,)])
+    grid.add("L2Loss", lambda p: node("L2Loss", p.fill(p.shape)), T=FLOATS, shape=[(3, 4), (), (7,), (0, 2)])
