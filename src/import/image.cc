@@ -176,6 +176,57 @@ Outcome ImportDepthToSpace(NodeContext& ctx) {
   return ctx.Output(ToChannelsFirst(ctx, x));
 }
 
+// The pixels under each place of a window, one place after the other along the channels.
+Outcome ImportExtractImagePatches(NodeContext& ctx) {
+  if (ctx.rank(0) != 4) return Refuse("images {}: must have rank 4", ToString(ctx.shape(0)));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> window, SpatialAttr(ctx, "ksizes", false));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> strides, SpatialAttr(ctx, "strides", false));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> rates, SpatialAttr(ctx, "rates", false));
+  if (window.size() != 2 || strides.size() != 2 || rates.size() != 2)
+    return Refuse("a window of {} spatial dimensions", window.size());
+  std::vector<int64_t> extents;
+  for (int i : {0, 1}) extents.push_back((window[i] - 1) * rates[i] + 1);
+  const std::vector<ir::Dim> sizes = SpatialDims(ctx.shape(0));
+  GRAFT_ASSIGN_OR_RETURN(const Pads pads, ReadPads(ctx, sizes, extents, strides, false));
+  const ir::Dim channels = ctx.shape(0)[3];
+  std::vector<ir::Dim> counts;
+  for (int i : {0, 1}) {
+    const ir::Dim room = sizes[i] + pads.before[i] + pads.after[i] - extents[i];
+    counts.push_back(FloorDiv(room, strides[i]) + 1);
+  }
+  const ir::Dim batch = ctx.shape(0)[0];
+  const bool disjoint = window == strides && sizes[0] == counts[0] * window[0] &&
+                        sizes[1] == counts[1] * window[1] && rates == std::vector<int64_t>{1, 1};
+  if (disjoint) {
+    GRAFT_ASSIGN_OR_RETURN(
+        ir::ValueId x,
+        ctx.Reshape(ctx.operand(0), {batch, counts[0], window[0], counts[1], window[1], channels},
+                    "windows"));
+    GRAFT_ASSIGN_OR_RETURN(x, ctx.Transpose(x, {0, 1, 3, 2, 4, 5}, "transpose"));
+    return ctx.Output(
+        ctx.Reshape(x, {batch, counts[0], counts[1], channels * (window[0] * window[1])}));
+  }
+  constexpr int64_t kMostPlaces = 64;
+  if (window[0] * window[1] > kMostPlaces)
+    return Refuse("overlapping windows of {}x{}", window[0], window[1]);
+  GRAFT_ASSIGN_OR_RETURN(
+      const ir::ValueId padded,
+      ctx.Emit(ir::PadAttributes{.before = {0, pads.before[0], pads.before[1], 0},
+                                 .after = {0, pads.after[0], pads.after[1], 0}},
+               {ctx.operand(0)}, "pad"));
+  std::vector<ir::ValueId> places;
+  for (int64_t i = 0; i < window[0]; ++i) {
+    for (int64_t j = 0; j < window[1]; ++j) {
+      ir::SliceAttributes place{.begin = {0, i * rates[0], j * rates[1], 0},
+                                .size = {batch, counts[0], counts[1], channels},
+                                .strides = {1, strides[0], strides[1], 1}};
+      GRAFT_ASSIGN_OR_RETURN(const ir::ValueId x, ctx.Emit(std::move(place), {padded}, "place"));
+      places.push_back(x);
+    }
+  }
+  return ctx.Output(ctx.Emit(ir::ConcatAttributes{.axis = 3}, std::move(places)));
+}
+
 // x, block_shape, paddings
 Outcome ImportSpaceToBatchNd(NodeContext& ctx) {
   GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> sizes, ctx.Integers(1));

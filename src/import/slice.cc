@@ -240,6 +240,35 @@ Outcome ImportReverse(NodeContext& ctx) {
   return ctx.Output(EmitSlice(ctx, ctx.operand(0), std::move(slice)));
 }
 
+// input, shift, axis: what leaves an axis at its end comes in at its beginning
+Outcome ImportRoll(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> shifts, ctx.Integers(1));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, ctx.Integers(2));
+  if (shifts.size() != axes.size())
+    return Refuse("{} shifts along {} axes", shifts.size(), axes.size());
+  const ir::Shape shape = ctx.shape(0);
+  std::vector<int64_t> shift_of(shape.size(), 0);
+  for (size_t i = 0; i < axes.size(); ++i) {
+    GRAFT_ASSIGN_OR_RETURN(const int64_t axis, ctx.Axis(axes[i], ctx.rank(0)));
+    shift_of[axis] += shifts[i];
+  }
+  ir::ValueId x = ctx.operand(0);
+  for (size_t axis = 0; axis < shape.size(); ++axis) {
+    if (shift_of[axis] == 0 || shape[axis] == 0) continue;
+    ir::SliceAttributes tail = Everything(shape);
+    tail.size[axis] = Mod(shift_of[axis], shape[axis]);
+    tail.begin[axis] = shape[axis] - tail.size[axis];
+    if (tail.size[axis] == 0) continue;
+    ir::SliceAttributes head = Everything(shape);
+    head.size[axis] = tail.begin[axis];
+    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId first, ctx.Emit(std::move(tail), {x}, "tail"));
+    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId second, ctx.Emit(std::move(head), {x}, "head"));
+    GRAFT_ASSIGN_OR_RETURN(
+        x, ctx.Emit(ir::ConcatAttributes{.axis = static_cast<int64_t>(axis)}, {first, second}));
+  }
+  return ctx.SetOutput(0, x);
+}
+
 // tensor, dims: true where it is reversed
 Outcome ImportReverseV1(NodeContext& ctx) {
   GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> reversed, ctx.Integers(1));

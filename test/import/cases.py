@@ -749,6 +749,23 @@ def matrices():
     zero = np.array([0, 1, 0, 2, 0, -3], np.float32)
     add("Xlog1py", [zero, np.array([-1, 0, np.nan, 3, np.inf, 0.5], np.float32)], lambda x, y: raw.Xlog1py(x=x, y=y))
     add("Xlog1py", [normal(3, 4), np.abs(normal(4))], lambda x, y: raw.Xlog1py(x=x, y=y))
+    for shift, axis in [(1, 0), (-2, 1), (7, -1), ([1, -1], [0, 2]), ([1, 2], [1, 1]), (0, 0), (3, 1)]:
+        add("Roll", [x], lambda x, s=shift, a=axis: tf.roll(x, s, a))
+    for padding, window, stride, rate in itertools.product(["SAME", "VALID"], [(2, 2), (3, 1)], [1, 2, 3], [1, 2]):
+        add(
+            "ExtractImagePatches",
+            [normal(2, 6, 8, 3)],
+            lambda x, p=padding, k=window, s=stride, r=rate: tf.image.extract_patches(
+                x, [1, *k, 1], [1, s, s, 1], [1, r, r, 1], p
+            ),
+        )
+    add("ExtractImagePatches", [normal(2, 32, 16, 3)], lambda x: tf.image.extract_patches(x, [1, 16, 16, 1], [1, 16, 16, 1], [1, 1, 1, 1], "VALID"), shapes=(STATIC, BATCH))
+    add(
+        "ExtractImagePatches",
+        [normal(2, 33, 16, 3)],
+        lambda x: tf.image.extract_patches(x, [1, 9, 9, 1], [1, 1, 1, 1], [1, 1, 1, 1], "SAME"),
+        refused="overlapping windows of 9x9",
+    )
     for shape in ([None, 3, 4], [2, 3, 4], [2, None, None], [None, None, 4]):
         known = (STATIC, BATCH, RANKS) if shape != [2, 3, 4] else (STATIC, BATCH)
         add("EnsureShape", [x], lambda x, s=shape: raw.EnsureShape(input=x, shape=s), shapes=known if shape != [None, 3, 4] else (STATIC, BATCH))
