@@ -9,6 +9,7 @@ import sys
 import tempfile
 import zlib
 
+import architectures
 import guide_models
 import keras
 import keras_models
@@ -21,13 +22,17 @@ from keras.layers import (
     Concatenate,
     Conv2D,
     DepthwiseConv2D,
+    LayerNormalization,
     MaxPooling2D,
+    MultiHeadAttention,
     ReLU,
+    RNN,
 )
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 SEED = 20
-CONDITIONING_BATCH = 8
+# Few images of a small side say too little of a variance.
+CONDITIONING_BATCH, SMALL_SIDE, SMALL_SIDE_BATCH = 8, 200, 48
 LOGIT_DEVIATION = 2.0
 MIRRORED = 0.98
 CLASSES = 1000
@@ -90,34 +95,57 @@ def condition_kernels(layer, rng, x, is_last):
     activation, layer.activation = layer.activation, keras.activations.linear
     y = layer(x).numpy()
     layer.activation = activation
+    squeezed = y.ndim == 4 and y.shape[1:3] == (1, 1)
     y = y.reshape(-1, y.shape[-1])
     mean = y.mean(0)
-    scale = (LOGIT_DEVIATION if is_last else 1.0) / (y - mean).std()
+    deviation = (y - mean).std()
+    # What was averaged over the image is nearly the same for all images, and mostly becomes a gate:
+    # it must not amplify what a few images differ by.
+    if squeezed:
+        deviation = 3 * max(deviation, 0.5 * y.std())
+    scale = (LOGIT_DEVIATION if is_last else 1.0) / deviation
     layer.kernel.assign(layer.kernel * scale)
     layer.bias.assign(rng.uniform(-0.5, 0.5, mean.shape) - mean * scale)
 
 
+def condition_others(layer, rng):
+    """Layers that are normalised inside, attention and recurrent ones: their own kernels, random scales and offsets."""
+    for weight in layer.weights:
+        if weight.name == "gamma":
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+        elif weight.name in ("beta", "bias"):
+            weight.assign(rng.uniform(-0.5, 0.5, weight.shape))
+
+
 def condition(model, batch):
     """Gives every layer its weights in data-flow order, from what those before it make of it."""
+    # Not model.layers: sums and products that are written as such are operations, but no layers.
+    nodes = [operation._inbound_nodes[0] for operation in model.operations]
     values = {id(model.input): tf.constant(batch)}
     readers = {}
-    for layer in model.layers[1:]:
-        for tensor in tf.nest.flatten(layer.input):
+    for node in nodes:
+        for tensor in node.input_tensors:
             readers[id(tensor)] = readers.get(id(tensor), 0) + 1
-    for layer in model.layers[1:]:
-        x = tf.nest.map_structure(lambda tensor: values[id(tensor)], layer.input)
+    for node in nodes:
+        if node.is_input:
+            continue
+        layer = node.operation
+        arguments, options = node.arguments.fill_in(values)
         rng = np.random.default_rng([SEED, zlib.crc32(layer.name.encode())])
         if isinstance(layer, BatchNormalization):
-            condition_batch_norm(layer, rng, x)
-        elif layer.weights:
-            condition_kernels(layer, rng, x, is_last=layer is model.layers[-1])
-        y = layer(x, training=False)
-        size = np.abs(y.numpy())
-        denormal = np.mean((size > 0) & (size < np.finfo(np.float32).tiny))
-        assert denormal <= 1e-3, f"{layer.name}: {denormal:.2%} of the output is denormal"
-        values[id(layer.output)] = y
+            condition_batch_norm(layer, rng, arguments[0])
+        elif hasattr(layer, "use_bias") and not isinstance(layer, (MultiHeadAttention, RNN)):
+            condition_kernels(layer, rng, arguments[0], is_last=layer is model.layers[-1])
+        elif isinstance(layer, keras.Layer):
+            condition_others(layer, rng)
+        outputs = tf.nest.flatten(layer(*arguments, **options))
+        for tensor, y in zip(node.outputs, outputs):
+            size = np.abs(y.numpy())
+            denormal = np.mean((size > 0) & (size < np.finfo(np.float32).tiny))
+            assert denormal <= 1e-3, f"{layer.name}: {denormal:.2%} of the output is denormal"
+            values[id(tensor)] = y
         # Only what is still to be read stays in memory.
-        for tensor in tf.nest.flatten(layer.input):
+        for tensor in node.input_tensors:
             readers[id(tensor)] -= 1
             if readers[id(tensor)] == 0:
                 del values[id(tensor)]
@@ -131,7 +159,20 @@ def choose_inner(model):
         for layer in model.layers
         if isinstance(layer, kinds) and len(layer.output.shape) == 4
     ]
+    tensors = tensors or [layer.output for layer in model.layers[1:-1]]
     return [tensors[len(tensors) * quarter // 4] for quarter in (1, 2, 3)]
+
+
+def choose_kernel(model):
+    """The middle one of the convolutions, or of what there is. Where layers are normalised, the last:
+    a normalisation undoes the growth of a kernel before it, and one of many branches counts for little.
+    """
+    kernels = [layer.kernel for layer in model.layers if isinstance(layer, Conv2D)] or [
+        weight for weight in model.weights if weight.name == "kernel"
+    ]
+    if any(isinstance(layer, LayerNormalization) for layer in model.layers):
+        return model.layers[-1].kernel
+    return kernels[len(kernels) // 2]
 
 
 def save_npz(path, **arrays):
@@ -156,7 +197,7 @@ def freeze(folder):
 
 def make(name, folder):
     """Builds, conditions, checks and saves one model."""
-    family, side, millions, options = guide_models.MODELS[name]
+    family, side, millions, options = {**guide_models.MODELS, **architectures.MODELS}[name]
     keras.utils.set_random_seed(SEED)
     module = keras_models if hasattr(keras_models, family) else keras.applications
     model = getattr(module, family)(
@@ -171,7 +212,8 @@ def make(name, folder):
         f"{name} has {trained} parameters"
     )
     rng = np.random.default_rng(SEED)
-    condition(model, random_images(rng, CONDITIONING_BATCH, side))
+    batch = SMALL_SIDE_BATCH if side < SMALL_SIDE else CONDITIONING_BATCH
+    condition(model, random_images(rng, batch, side))
 
     inner = choose_inner(model)
     probe = keras.Model(
@@ -195,8 +237,7 @@ def make(name, folder):
     archive.add_endpoint("inner", lambda image: probe(image, training=False), signature)
     archive.write_out(folder / "saved_model", verbose=False)
 
-    convolutions = [layer for layer in model.layers if isinstance(layer, Conv2D)]
-    kernel = convolutions[len(convolutions) // 2].kernel
+    kernel = choose_kernel(model)
     kernel.assign(kernel * 1.01)
     perturbed = probe(images[:1], training=False)
     change = np.abs(perturbed["logits"] - logits[:1]).max() / np.abs(logits[:1]).max()

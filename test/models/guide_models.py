@@ -1,4 +1,5 @@
-"""Makes the ten image classifiers that TF-TRT's user guide verified, with weights that test.
+"""Makes the ten image classifiers that TF-TRT's user guide verified, and the models of
+architectures.py, with weights that test.
 
     python test/models/guide_models.py NAME DIR [--frozen-pb]
 
@@ -29,6 +30,8 @@ import shutil
 import subprocess
 import sys
 
+import architectures
+
 CACHE = pathlib.Path(os.environ.get("GRAFT_CACHE", pathlib.Path.home() / ".cache/graft"))
 
 # name -> (constructor, side of the image, millions of trained parameters, options). Constructors
@@ -50,7 +53,9 @@ MODELS = {
 def cached(name, frozen=False):
     """The folder of one model, made in a process of its own if it is not in the cache."""
     here = pathlib.Path(__file__).resolve().parent
-    files = ("guide_models.py", "conditioned.py", "keras_models.py")
+    files = ["guide_models.py", "conditioned.py", "keras_models.py"]
+    if name in architectures.MODELS:
+        files.append("architectures.py")
     digest = hashlib.sha256(b"".join((here / file).read_bytes() for file in files)).hexdigest()[:16]
     folder = CACHE / "guide-models" / f"{name}-{digest}"
     command = [sys.executable, here / "conditioned.py", name, folder]
@@ -69,7 +74,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", choices=MODELS)
+    parser.add_argument("name", choices=[*MODELS, *architectures.MODELS])
     parser.add_argument("dir", type=pathlib.Path)
     parser.add_argument("--frozen-pb", action="store_true")
     args = parser.parse_args()

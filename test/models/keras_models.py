@@ -1,5 +1,5 @@
-"""The two guide models that keras.applications does not have, called as its own are, but that there
-are no trained weights to name."""
+"""Models that keras.applications does not have, called as its own are, but that there are no trained
+weights to name."""
 
 import keras
 from keras import layers
@@ -117,4 +117,66 @@ def InceptionV4(*, input_shape, classes, classifier_activation, weights=None):
         if reduction:
             x = reduction(x)
     x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, layers.Dense(classes, activation=classifier_activation)(x))
+
+
+def RegNet(*, input_shape, classes, classifier_activation, depths, widths, squeeze=0, weights=None):
+    """RegNet (Radosavovic et al., 2020) with groups of 8 channels: X, and with squeeze Y."""
+
+    def conv_bn(x, filters, size, strides=1, groups=1):
+        x = layers.Conv2D(
+            filters, size, strides=strides, groups=groups, padding="same", use_bias=False
+        )(x)
+        return layers.BatchNormalization(epsilon=1e-5)(x)
+
+    def excite(x, filters):
+        y = layers.GlobalAveragePooling2D(keepdims=True)(x)
+        y = layers.Conv2D(filters, 1, activation="relu")(y)
+        return layers.Multiply()([x, layers.Conv2D(x.shape[-1], 1, activation="sigmoid")(y)])
+
+    def block(x, filters, strides):
+        y = layers.ReLU()(conv_bn(x, filters, 1))
+        y = layers.ReLU()(conv_bn(y, filters, 3, strides, groups=filters // 8))
+        if squeeze:
+            y = excite(y, int(x.shape[-1] * squeeze))
+        y = conv_bn(y, filters, 1)
+        if strides > 1 or x.shape[-1] != filters:
+            x = conv_bn(x, filters, 1, strides)
+        return layers.ReLU()(layers.Add()([x, y]))
+
+    image = layers.Input(input_shape, name="image")
+    x = layers.ReLU()(conv_bn(image, 32, 3, 2))
+    for depth, filters in zip(depths, widths):
+        for i in range(depth):
+            x = block(x, filters, 2 if i == 0 else 1)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, layers.Dense(classes, activation=classifier_activation)(x))
+
+
+def rows(image):
+    """The rows of an image as a sequence."""
+    height, width, channels = image.shape[1:]
+    return layers.Reshape((height, width * channels))(image)
+
+
+def Transformer(*, input_shape, classes, classifier_activation, weights=None):
+    """Two encoder blocks, normalised before each part, over the rows of an image."""
+    image = layers.Input(input_shape, name="image")
+    x = layers.Dense(96)(rows(image))
+    for _ in range(2):
+        y = layers.LayerNormalization(epsilon=1e-6)(x)
+        y = layers.MultiHeadAttention(num_heads=4, key_dim=24)(y, y)
+        x = layers.Add()([x, y])
+        y = layers.LayerNormalization(epsilon=1e-6)(x)
+        y = layers.Dense(96)(layers.Dense(192, activation="gelu")(y))
+        x = layers.Add()([x, y])
+    x = layers.GlobalAveragePooling1D()(layers.LayerNormalization(epsilon=1e-6)(x))
+    return keras.Model(image, layers.Dense(classes, activation=classifier_activation)(x))
+
+
+def Recurrent(*, input_shape, classes, classifier_activation, layer, unroll=False, weights=None):
+    """A recurrent layer over the rows of an image: a loop, or its steps one after the other."""
+    image = layers.Input(input_shape, name="image")
+    x = layers.Dense(64, activation="relu")(rows(image))
+    x = getattr(layers, layer)(96, unroll=unroll)(x)
     return keras.Model(image, layers.Dense(classes, activation=classifier_activation)(x))

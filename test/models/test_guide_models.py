@@ -10,19 +10,9 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import guide_models  # noqa: E402
+from checks import PROGRAM, TOLERANCE, largest_error  # noqa: E402
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-TOLERANCE = 1e-4  # of an output's largest value
 IN_MAKE_TEST = ("mobilenet_v1",)
-
-
-def largest_error(outputs, reference):
-    """Over all outputs, as a share of each one's largest value."""
-    assert sorted(outputs) == sorted(key for key in reference if key != "image")
-    return max(
-        float(np.abs(value - reference[key]).max() / np.abs(reference[key]).max())
-        for key, value in outputs.items()
-    )
 
 
 @pytest.mark.parametrize(
@@ -37,7 +27,7 @@ def test_one_engine_agrees_with_tensorflow(name, tmp_path):
 
     folder = guide_models.cached(name)
     plan, report = tmp_path / "model.plan", tmp_path / "report.json"
-    command = [ROOT / "build/release/bin/graft", "convert", folder / "saved_model"]
+    command = [PROGRAM, "convert", folder / "saved_model"]
     subprocess.run([*command, "--signature", "inner", "--plan", plan, "--json", report], check=True)
     found = json.loads(report.read_text())
     assert found["engines"] == 1
