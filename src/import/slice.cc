@@ -256,7 +256,7 @@ Outcome ImportRoll(NodeContext& ctx) {
   for (size_t axis = 0; axis < shape.size(); ++axis) {
     if (shift_of[axis] == 0 || shape[axis] == 0) continue;
     ir::SliceAttributes tail = Everything(shape);
-    tail.size[axis] = Mod(shift_of[axis], shape[axis]);
+    tail.size[axis] = Mod(shift_of[axis], Max(shape[axis], 1));
     tail.begin[axis] = shape[axis] - tail.size[axis];
     if (tail.size[axis] == 0) continue;
     ir::SliceAttributes head = Everything(shape);

@@ -72,6 +72,8 @@ def fill(grid):
     grid.add("SplitV", lambda p: node("SplitV", p.fill((5, 4, 7)), const(p.how[1], p.Tlen), const(p.how[0], I32), num_split=len(p.how[1])),
              T=ALL, how=[(0, [2, 3]), (1, [1, -1, 2]), (-1, [7]), (2, [0, 3, 4])], Tlen=INDEX)
     grid.add("Unpack", lambda p: node("Unpack", p.fill((2, 3, 4)), axis=p.axis, num=(2, 3, 4)[p.axis]), T=ALL, axis=[0, 1, -1, -3])
+    grid.add("Roll", lambda p: node("Roll", p.fill(p.shape), const(p.form[0], I32), const(p.form[1], I64)), T=ALL,
+             shape=[(3, 4), (2, 3, 5), (0, 3)], form=[(1, 0), (-2, 1), (7, -1), ([1, -1], [0, 1]), ([1, 2], [1, 1]), (0, 0)], limit=160)
     grid.add("ReverseV2", lambda p: node("ReverseV2", p.fill((2, 3, 4)), const(p.axis, p.Tidx)), T=ALL,
              axis=[[0], [1, -1], [], [0, 1, 2]], Tidx=INDEX)
 

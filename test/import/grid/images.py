@@ -124,6 +124,9 @@ def fill(grid):
              crops=[[[0, 0], [0, 0]], [[1, 1], [0, 2]]], Tidx=[I32, I64])
     grid.add("ResizeArea", lambda p: node("ResizeArea", p.fill((2, 6, 8, 3)), p.give(p.how, np.array(p.size, I32)), align_corners=p.corners),
              T=NUMBERS, size=[(3, 4), (6, 8), (2, 3), (9, 12), (1, 1)], corners=[False, True], how=SIZED)
+    grid.add("ExtractImagePatches", lambda p: node("ExtractImagePatches", p.fill((2, 6, 8, 3)), ksizes=[1, *p.window, 1],
+                                                   strides=[1, p.stride, p.stride, 1], rates=[1, p.rate, p.rate, 1], padding=p.padding),
+             T=NUMBERS, window=[(2, 2), (3, 1), (1, 1)], stride=[1, 2, 3], rate=[1, 2], padding=["SAME", "VALID"], limit=160)
     grid.add("LRN", lambda p: node("LRN", p.fill(p.shape), depth_radius=p.radius, bias=p.bias, alpha=p.alpha, beta=p.beta), T=FLOATS,
              shape=[(2, 3, 4, 7), (1, 1, 1, 1), (0, 2, 2, 3)], radius=[1, 2, 5], bias=[1.0, 2.0], alpha=[1.0, 0.001], beta=[0.5, 0.75])
 
