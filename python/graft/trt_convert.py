@@ -515,11 +515,14 @@ def _print_summary(graph_def, report, line_length, detailed, print_fn):
     row([title for title, _ in _COLUMNS])
     print_fn("=" * line_length)
     functions = {f.signature.name: f for f in graph_def.library.function}
+    sizes = {engine["name"]: engine["nodes"] for engine in report.get("engine_list", [])}
     engines = sorted((n for n in graph_def.node if n.op == _ENGINE_OP), key=lambda n: n.name)
     for i, node in enumerate(engines):
         if i:
             print_fn("-" * 40)
-        body = functions[node.attr["segment_func"].func.name].node_def
+        # TF_TRT_EXPERIMENTAL_FEATURES may have removed it.
+        native = functions.get(node.attr["segment_func"].func.name)
+        body = native.node_def if native else ()
 
         def dtypes(attr):
             return [tf.as_dtype(t).name for t in node.attr[attr].list.type]
@@ -534,7 +537,7 @@ def _print_summary(graph_def, report, line_length, detailed, print_fn):
             [
                 node.name,
                 node.device.split("/")[-1],
-                len(body),
+                len(body) or sizes.get(node.name, 0),
                 len(node.attr["InT"].list.type),
                 len(node.attr["OutT"].list.type),
                 dtypes("InT"),

@@ -388,6 +388,28 @@ def test_summary_has_its_columns_and_footer(converted):
     assert len(short) < len(lines)
 
 
+def test_without_native_segments_a_model_is_saved_loaded_and_summed_up(
+    v2_saved_model, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TF_TRT_EXPERIMENTAL_FEATURES", "remove_native_segments")
+    converter, function = convert_v2(v2_saved_model)
+    lines = []
+    converter.summary(print_fn=lines.append)
+    (node,) = engine_nodes(function.graph.as_graph_def())
+    assert any(line.startswith(node.name) for line in lines)
+    assert not any(line.startswith("\t- ") for line in lines)
+    converter.save(str(tmp_path / "saved"))
+    loaded = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
+    with EngineCalls() as engines:
+        outputs = loaded(tf.constant(small_models.images(2)))
+    engines.assert_engine_ran()
+    reference = small_models.expected(2)
+    assert_close(
+        {key: value.numpy() for key, value in outputs.items()},
+        {key: reference[key] for key in outputs},
+    )
+
+
 def test_summary_refuses_narrow_lines_and_unconverted_models(converted, v2_saved_model):
     with pytest.raises(
         ValueError, match="Invalid `line_length` value has been received: 80. Minimum: 160."
