@@ -45,6 +45,8 @@ Accepted<std::vector<int64_t>> SpatialEntries(std::string_view key, std::vector<
   all.erase(all.begin());
   for (int64_t v : all) {
     if (v < 1) return Refuse("{}: must be positive", text);
+    // Products of two of them stay integers.
+    if (v > (1 << 30)) return Refuse("{}: out of range", text);
   }
   return all;
 }

@@ -121,4 +121,37 @@ Outcome ImportMatrixDiagPartV2(NodeContext& ctx) {
   return EmitDiagPart(ctx);
 }
 
+// input, diagonal
+Outcome ImportMatrixSetDiag(NodeContext& ctx) {
+  const ir::Shape shape = ctx.shape(0);
+  const int rank = ctx.rank(0);
+  if (rank < 2 || ctx.rank(1) != rank - 1)
+    return Refuse("diagonal {} of {}", ToString(ctx.shape(1)), ToString(shape));
+  // The diagonal is as long as the shorter side.
+  const ir::Dim longer = shape[rank - 1] - shape[rank - 2];
+  if (!longer.is_constant())
+    return Refuse("input {}: must have sides that are known", ToString(shape));
+  const bool is_tall = *longer.constant() < 0;
+  ir::Shape along = ctx.shape(1);
+  along.insert(is_tall ? along.end() - 1 : along.end(), 1);
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId diagonal,
+                         ctx.Reshape(ctx.operand(1), std::move(along), "values"));
+  std::vector<ir::ValueId> operands = {ctx.operand(0), diagonal};
+  for (int axis : {rank - 2, rank - 1}) {
+    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId positions,
+                           ctx.Positions(shape[axis], rank, axis, DType::kInt32));
+    operands.push_back(positions);
+  }
+  PointwiseProgram program{.inputs = 4};
+  const int same = program.Add(PointwiseOp::kEqual, DType::kBool, 2, 3);
+  program.Add(PointwiseOp::kSelect, ctx.dtype(0), same, 1, 0);
+  return ctx.Output(ctx.EmitPointwise(std::move(program), std::move(operands)));
+}
+
+// input, diagonal, k
+Outcome ImportMatrixSetDiagV2(NodeContext& ctx) {
+  GRAFT_RETURN_IF_REFUSED(CheckMainDiagonal(ctx, 2, {}));
+  return ImportMatrixSetDiag(ctx);
+}
+
 }  // namespace graft::importer

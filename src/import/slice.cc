@@ -248,8 +248,10 @@ Outcome ImportRoll(NodeContext& ctx) {
     return Refuse("{} shifts along {} axes", shifts.size(), axes.size());
   const ir::Shape shape = ctx.shape(0);
   std::vector<int64_t> shift_of(shape.size(), 0);
+  constexpr int64_t kMostShift = int64_t{1} << 40;
   for (size_t i = 0; i < axes.size(); ++i) {
     GRAFT_ASSIGN_OR_RETURN(const int64_t axis, ctx.Axis(axes[i], ctx.rank(0)));
+    if (std::abs(shifts[i] / 2) > kMostShift) return Refuse("a shift of {}", shifts[i]);
     shift_of[axis] += shifts[i];
   }
   ir::ValueId x = ctx.operand(0);

@@ -551,7 +551,8 @@ Status Infer(Rule& r, const CropAndResizeAttributes& a) {
 Status Infer(Rule& r, const LrnAttributes& a) {
   GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
   if (r.rank(0) < 1) return InvalidArgumentError("a scalar");
-  if (a.radius < 0) return InvalidArgumentError("radius {}", a.radius);
+  if (a.radius < 0 || a.radius > (int64_t{1} << 30))
+    return InvalidArgumentError("radius {}", a.radius);
   r.Result(r.operand(0).dtype, r.shape(0));
   return OkStatus();
 }

@@ -727,6 +727,12 @@ def matrices():
         add("MatrixDiagV3", [x], lambda x: tf.linalg.diag(x, padding_value=7.0))
         add("MatrixDiagV2", [x], lambda x: raw.MatrixDiagV2(diagonal=x, k=0, num_rows=-1, num_cols=-1, padding_value=2.0))
         add("MatrixDiagPartV2", [x], lambda x: raw.MatrixDiagPartV2(input=x, k=0, padding_value=0.0))
+    for shape in [(4, 4), (3, 5), (5, 3), (2, 4, 4)]:
+        x, diagonal = normal(*shape), normal(*shape[:-2], min(shape[-2:]))
+        for op in ("MatrixSetDiag", "MatrixSetDiagV2", "MatrixSetDiagV3"):
+            more = {} if op == "MatrixSetDiag" else {"k": 0}
+            add(op, [x, diagonal], lambda x, d, op=op, m=more: getattr(raw, op)(input=x, diagonal=d, **m), shapes=(STATIC,))
+    add("MatrixSetDiag", [normal(3, 4), normal(3)], lambda x, d: raw.MatrixSetDiag(input=x, diagonal=d), shapes=(RANKS,), refused="must have sides that are known")
     add("MatrixDiagPart", [integers(3, 4, low=0, high=2).astype(bool)], lambda x: raw.MatrixDiagPart(input=x))
     add("MatrixDiagV3", [normal(3)], lambda x: tf.linalg.diag(x, k=1), refused="diagonal 1: only the main one is supported")
     for batch, axis, shape in [(0, 1, (3, 5)), (1, 0, (5, 3, 2)), (0, 2, (3, 2, 5)), (2, 1, (2, 5, 3))]:

@@ -160,6 +160,14 @@ def matrices(grid):
                  padding=[0, 1])
     for op in ("MatrixDiagPartV2", "MatrixDiagPartV3"):
         grid.add(op, lambda p: node(op, p.fill(p.shape), main, const(0, p.T)), T=ALL, shape=[(4, 4), (2, 3, 5), (5, 2)])
+    for op in ("MatrixSetDiag", "MatrixSetDiagV2", "MatrixSetDiagV3"):
+        k = [] if op == "MatrixSetDiag" else [main]
+
+        def set_diag(p, op=op, k=k):
+            diagonal = p.fill((*p.shape[:-2], min(p.shape[-2:])), key="diagonal")
+            return Case(node(op, p.fill(p.shape), diagonal, *k), shapes=(STATIC,))
+
+        grid.add(op, set_diag, T=ALL, shape=[(4, 4), (2, 3, 5), (5, 2)])
 
 
 def shapes(grid):

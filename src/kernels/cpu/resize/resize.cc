@@ -74,6 +74,7 @@ Result<ResizeOperation> ResizeOperation::Make(const ResizeProblem& p) {
   if (p.bilinear) operation.loop_ = BilinearLoop(p.dtype);
   const std::vector<int64_t> strides = RowMajorStrides(p.x, p.x_row_stride);
   operation.image_stride_ = strides[0];
+  if (CountElements(p.y) == 0) return operation;
   operation.rows_ = MakeTaps(p, p.x[1], p.y[1], strides[1]);
   operation.columns_ = MakeTaps(p, p.x[2], p.y[2], strides[2]);
   return operation;
