@@ -58,9 +58,14 @@ struct DTypeRow {
 constexpr DTypeRow kDTypes[] = {{1, "float32"}, {2, "float64"},  {3, "int32"},   {4, "uint8"},
                                 {5, "int16"},   {6, "int8"},     {9, "int64"},   {10, "bool"},
                                 {17, "uint16"}, {19, "float16"}, {22, "uint32"}, {23, "uint64"}};
-const char* DTypeName(int32_t number) {
+constexpr int32_t kBFloat16 = 14;  // NumPy's only by way of the package ml_dtypes
+
+nb::object NumpyDType(nb::handle numpy, int32_t number) {
+  if (number == kBFloat16) {
+    return numpy.attr("dtype")(nb::module_::import_("ml_dtypes").attr("bfloat16"));
+  }
   for (const DTypeRow& row : kDTypes) {
-    if (row.number == number) return row.name;
+    if (row.number == number) return numpy.attr("dtype")(row.name);
   }
   throw std::runtime_error("a dtype that NumPy does not have: " + std::to_string(number));
 }
@@ -68,7 +73,7 @@ const char* DTypeName(int32_t number) {
 nb::object NewArray(nb::handle numpy, int32_t dtype, const int64_t* dims, int32_t rank) {
   nb::list shape;
   for (int32_t i = 0; i < rank; ++i) shape.append(dims[i]);
-  return numpy.attr("empty")(nb::tuple(shape), nb::arg("dtype") = DTypeName(dtype));
+  return numpy.attr("empty")(nb::tuple(shape), nb::arg("dtype") = NumpyDType(numpy, dtype));
 }
 
 // What Python's str() gives.
@@ -99,7 +104,7 @@ class Engine {
     context_.reset(context);
     for (int32_t i = 0; i < graft_engine_input_count(engine); ++i) {
       const graft_binding* b = graft_engine_input(engine, i);
-      input_dtypes_.push_back(numpy_.attr("dtype")(DTypeName(b->dtype)));
+      input_dtypes_.push_back(NumpyDType(numpy_, b->dtype));
     }
   }
 
@@ -189,8 +194,7 @@ class Engine {
       nb::list shape;
       for (int32_t k = 0; k < b->rank; ++k)
         shape.append(b->dims[k] < 0 ? nb::object(nb::none()) : nb::object(nb::int_(b->dims[k])));
-      list.append(make(b->name, b->binding_name, numpy_.attr("dtype")(DTypeName(b->dtype)),
-                       nb::tuple(shape)));
+      list.append(make(b->name, b->binding_name, NumpyDType(numpy_, b->dtype), nb::tuple(shape)));
     }
     return list;
   }

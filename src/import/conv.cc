@@ -11,15 +11,12 @@ Outcome CheckRanks(const NodeContext& ctx, int image, int filter, int rank) {
   if (ctx.rank(image) != rank || ctx.rank(filter) != rank)
     return Refuse("input {} and filter {}: must have rank {}", ToString(ctx.shape(image)),
                   ToString(ctx.shape(filter)), rank);
-  if (!ir::ConstantDims(ctx.shape(filter)))
-    return Refuse("filter {}: must have a constant shape", ToString(ctx.shape(filter)));
   return kAccepted;
 }
 
 // How many input elements a dilated filter covers on each spatial axis.
-std::vector<int64_t> Extents(const std::vector<int64_t>& filter,
-                             const std::vector<int64_t>& dilations) {
-  std::vector<int64_t> extents;
+std::vector<ir::Dim> Extents(const ir::Shape& filter, const std::vector<int64_t>& dilations) {
+  std::vector<ir::Dim> extents;
   for (size_t i = 0; i < dilations.size(); ++i)
     extents.push_back((filter[i] - 1) * dilations[i] + 1);
   return extents;
@@ -28,7 +25,7 @@ std::vector<int64_t> Extents(const std::vector<int64_t>& filter,
 int ImageRank(const NodeContext& ctx) { return ctx.node().op.starts_with("Conv3D") ? 5 : 4; }
 
 // Operand 0 convolved with `filter`, [N, spatial…, C] whatever the node's data format is.
-Accepted<ir::ValueId> EmitConv(NodeContext& ctx, ir::ValueId filter, int64_t groups,
+Accepted<ir::ValueId> EmitConv(NodeContext& ctx, ir::ValueId filter, ir::Dim groups,
                                bool channels_first) {
   GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> strides, SpatialAttr(ctx, "strides", channels_first));
   GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> dilations,
@@ -40,26 +37,26 @@ Accepted<ir::ValueId> EmitConv(NodeContext& ctx, ir::ValueId filter, int64_t gro
   const std::vector<ir::Dim> sizes = SpatialDims(ctx.ValueOf(x).shape);
   if (strides.size() != sizes.size() || dilations.size() != sizes.size())
     return Refuse("strides and dilations for {} spatial dimensions", strides.size());
-  const std::vector<int64_t> extents =
-      Extents(*ir::ConstantDims(ctx.ValueOf(filter).shape), dilations);
+  const std::vector<ir::Dim> extents = Extents(ctx.ValueOf(filter).shape, dilations);
   GRAFT_ASSIGN_OR_RETURN(Pads pads, ReadPads(ctx, sizes, extents, strides, channels_first));
   return ctx.Emit(ir::ConvAttributes{.strides = std::move(strides),
                                      .dilations = std::move(dilations),
                                      .pads_before = std::move(pads.before),
                                      .pads_after = std::move(pads.after),
-                                     .groups = groups},
+                                     .groups = std::move(groups)},
                   {x, filter});
 }
 
-// A convolution has as many groups as its filter's depth goes into the input's.
-Accepted<int64_t> Groups(const NodeContext& ctx, bool channels_first) {
+// A convolution has as many groups as its filter's depth goes into the input's. Of a depth that is
+// not known yet one group is assumed: when another comes, the engine refuses that run.
+Accepted<ir::Dim> Groups(const NodeContext& ctx, bool channels_first) {
   const ir::Dim depth = channels_first ? ctx.shape(0)[1] : ctx.shape(0).back();
-  const int64_t filter_depth = *ctx.shape(1)[ctx.rank(1) - 2].constant();
-  if (!depth.is_constant()) return 1;
-  if (filter_depth < 1 || *depth.constant() % filter_depth != 0)
+  const ir::Dim filter_depth = ctx.shape(1)[ctx.rank(1) - 2];
+  if (!depth.is_constant() || !filter_depth.is_constant()) return ir::Dim(1);
+  if (*filter_depth.constant() < 1 || *depth.constant() % *filter_depth.constant() != 0)
     return Refuse("input depth {} is no multiple of the filter's {}", depth.ToString(),
-                  filter_depth);
-  return *depth.constant() / filter_depth;
+                  filter_depth.ToString());
+  return ir::Dim(*depth.constant() / *filter_depth.constant());
 }
 
 Outcome OutputInFormat(NodeContext& ctx, ir::ValueId y, bool channels_first) {
@@ -72,7 +69,7 @@ Outcome OutputInFormat(NodeContext& ctx, ir::ValueId y, bool channels_first) {
 Outcome ImportConv(NodeContext& ctx) {
   GRAFT_RETURN_IF_REFUSED(CheckRanks(ctx, 0, 1, ImageRank(ctx)));
   GRAFT_ASSIGN_OR_RETURN(const bool channels_first, ReadChannelsFirst(ctx));
-  GRAFT_ASSIGN_OR_RETURN(const int64_t groups, Groups(ctx, channels_first));
+  GRAFT_ASSIGN_OR_RETURN(const ir::Dim groups, Groups(ctx, channels_first));
   GRAFT_ASSIGN_OR_RETURN(const ir::ValueId y,
                          EmitConv(ctx, ctx.operand(1), groups, channels_first));
   return OutputInFormat(ctx, y, channels_first);
@@ -87,7 +84,7 @@ Outcome ImportDepthwiseConv(NodeContext& ctx) {
       const ir::ValueId filter,
       ctx.Reshape(ctx.operand(1), {w[0], w[1], 1, w[2] * w[3]}, "depthwise_filter"));
   GRAFT_ASSIGN_OR_RETURN(const ir::ValueId y,
-                         EmitConv(ctx, filter, *ctx.shape(1)[2].constant(), channels_first));
+                         EmitConv(ctx, filter, ctx.shape(1)[2], channels_first));
   return OutputInFormat(ctx, y, channels_first);
 }
 
@@ -113,7 +110,7 @@ Outcome ImportConvBackpropInput(NodeContext& ctx) {
   }
   if (strides.size() != sizes.size() || dilations.size() != sizes.size())
     return Refuse("strides and dilations for {} spatial dimensions", strides.size());
-  const std::vector<int64_t> extents = Extents(*ir::ConstantDims(ctx.shape(1)), dilations);
+  const std::vector<ir::Dim> extents = Extents(ctx.shape(1), dilations);
   GRAFT_ASSIGN_OR_RETURN(Pads pads, ReadPads(ctx, sizes, extents, strides, channels_first));
   GRAFT_ASSIGN_OR_RETURN(const ir::ValueId dx,
                          ctx.Emit(ir::ConvTransposeAttributes{.strides = std::move(strides),
@@ -129,7 +126,7 @@ Outcome ImportConvBackpropInput(NodeContext& ctx) {
 Outcome ImportFusedConv(NodeContext& ctx) {
   GRAFT_RETURN_IF_REFUSED(CheckRanks(ctx, 0, 1, 4));
   GRAFT_ASSIGN_OR_RETURN(const bool channels_first, ReadChannelsFirst(ctx));
-  GRAFT_ASSIGN_OR_RETURN(const int64_t groups, Groups(ctx, channels_first));
+  GRAFT_ASSIGN_OR_RETURN(const ir::Dim groups, Groups(ctx, channels_first));
   GRAFT_ASSIGN_OR_RETURN(ir::ValueId y, EmitConv(ctx, ctx.operand(1), groups, channels_first));
   GRAFT_ASSIGN_OR_RETURN(y, EmitFusedOps(ctx, y));
   return OutputInFormat(ctx, y, channels_first);

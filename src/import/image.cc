@@ -184,8 +184,8 @@ Outcome ImportExtractImagePatches(NodeContext& ctx) {
   GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> rates, SpatialAttr(ctx, "rates", false));
   if (window.size() != 2 || strides.size() != 2 || rates.size() != 2)
     return Refuse("a window of {} spatial dimensions", window.size());
-  std::vector<int64_t> extents;
-  for (int i : {0, 1}) extents.push_back((window[i] - 1) * rates[i] + 1);
+  std::vector<ir::Dim> extents;
+  for (int i : {0, 1}) extents.emplace_back((window[i] - 1) * rates[i] + 1);
   const std::vector<ir::Dim> sizes = SpatialDims(ctx.shape(0));
   GRAFT_ASSIGN_OR_RETURN(const Pads pads, ReadPads(ctx, sizes, extents, strides, false));
   const ir::Dim channels = ctx.shape(0)[3];

@@ -58,7 +58,7 @@ Accepted<std::vector<int64_t>> SpatialAttr(const NodeContext& ctx, std::string_v
 }
 
 Accepted<Pads> ReadPads(const NodeContext& ctx, const std::vector<ir::Dim>& sizes,
-                        const std::vector<int64_t>& extents, const std::vector<int64_t>& strides,
+                        const std::vector<ir::Dim>& extents, const std::vector<int64_t>& strides,
                         bool channels_first) {
   GRAFT_ASSIGN_OR_RETURN(const std::string padding, ctx.Attr<std::string>("padding"));
   const size_t spatial = sizes.size();

@@ -30,7 +30,7 @@ struct Pads {
 // From the attributes padding and explicit_paddings: for an image with the spatial dimensions
 // `sizes` and a window covering `extents` elements.
 Accepted<Pads> ReadPads(const NodeContext& ctx, const std::vector<ir::Dim>& sizes,
-                        const std::vector<int64_t>& extents, const std::vector<int64_t>& strides,
+                        const std::vector<ir::Dim>& extents, const std::vector<int64_t>& strides,
                         bool channels_first);
 
 // The spatial dimensions of [N, spatial…, C].

@@ -41,7 +41,8 @@ Outcome EmitPool(NodeContext& ctx, std::vector<int64_t> ksize, std::vector<int64
   const std::vector<ir::Dim> sizes = SpatialDims(ctx.ValueOf(x).shape);
   if (strides.size() != sizes.size() || window.size() != sizes.size())
     return Refuse("a window of {} spatial dimensions", window.size());
-  GRAFT_ASSIGN_OR_RETURN(Pads pads, ReadPads(ctx, sizes, window, strides, channels_first));
+  GRAFT_ASSIGN_OR_RETURN(
+      Pads pads, ReadPads(ctx, sizes, {window.begin(), window.end()}, strides, channels_first));
   GRAFT_ASSIGN_OR_RETURN(
       const ir::ValueId y,
       ctx.Emit(ir::PoolAttributes{.kind = is_max ? ir::PoolKind::kMax : ir::PoolKind::kAverage,

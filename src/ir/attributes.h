@@ -44,7 +44,7 @@ struct ConvAttributes {
   std::vector<int64_t> dilations;
   std::vector<Dim> pads_before;
   std::vector<Dim> pads_after;
-  int64_t groups = 1;
+  Dim groups = 1;
   PointwiseProgram epilogue;
   template <class V>
   void Visit(V&& v) {

@@ -409,11 +409,12 @@ class DimParser {
 
 }  // namespace
 
-Dim SamePadding(const Dim& size, int64_t extent, int64_t stride) {
+Dim SamePadding(const Dim& size, const Dim& extent, int64_t stride) {
   // max((ceil(size / stride) - 1) * stride + extent - size, 0), in a form that stays small when
   // many layers nest. Where the window covers the stride, it cannot be negative.
   const Dim padding = Mod(Dim(0) - size, stride) + (extent - stride);
-  return extent >= stride ? padding : Max(padding, 0);
+  const bool covers = extent.is_constant() && *extent.constant() >= stride;
+  return covers ? padding : Max(padding, 0);
 }
 
 Result<Dim> ParseDim(std::string_view text, int symbol_count) {

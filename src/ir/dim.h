@@ -86,7 +86,7 @@ inline Dim BroadcastDim(const Dim& a, const Dim& b) {
 
 // What TensorFlow's SAME padding adds to an axis of `size` in all, before and after, for a window
 // that covers `extent` elements.
-Dim SamePadding(const Dim& size, int64_t extent, int64_t stride);
+Dim SamePadding(const Dim& size, const Dim& extent, int64_t stride);
 
 using Shape = std::vector<Dim>;
 

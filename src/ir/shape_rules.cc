@@ -94,6 +94,14 @@ Status CheckPositive(std::span<const int64_t> values, std::string_view what) {
   return OkStatus();
 }
 
+Status CheckFilter(const Shape& filter) {
+  for (const Dim& d : filter) {
+    if (d.is_constant() && (*d.constant() < 1 || *d.constant() > (int64_t{1} << 30)))
+      return InvalidArgumentError("filter {}", ToString(filter));
+  }
+  return OkStatus();
+}
+
 Status CheckSpatial(size_t spatial, std::initializer_list<size_t> sizes) {
   if (spatial < 1 || spatial > 3) return InvalidArgumentError("{} spatial dimensions", spatial);
   for (size_t n : sizes) {
@@ -104,7 +112,7 @@ Status CheckSpatial(size_t spatial, std::initializer_list<size_t> sizes) {
 }
 
 // (size + pads - extent) / stride + 1, with the window's extent.
-Dim WindowOutput(const Dim& size, const Dim& pads, int64_t extent, int64_t stride) {
+Dim WindowOutput(const Dim& size, const Dim& pads, const Dim& extent, int64_t stride) {
   // The same value in a form that does not grow with the depth of a network of symbolic sizes.
   if (pads == SamePadding(size, extent, stride)) return CeilDiv(size, stride);
   return FloorDiv(size + pads - extent, stride) + 1;
@@ -145,23 +153,25 @@ Status Infer(Rule& r, const ConvAttributes& a) {
   if (x.size() != spatial + 2 || w.size() != spatial + 2) {
     return InvalidArgumentError("input {} and filter {}", ToString(x), ToString(w));
   }
-  const auto filter = ConstantDims(w);
-  if (!filter) return InvalidArgumentError("filter {} must have constant dimensions", ToString(w));
-  GRAFT_RETURN_IF_ERROR(CheckPositive(*filter, "filter dimension"));
-  const int64_t output_channels = filter->back();
-  if (a.groups < 1 || output_channels % a.groups != 0) {
-    return InvalidArgumentError("{} groups of {} output channels", a.groups, output_channels);
+  GRAFT_RETURN_IF_ERROR(CheckFilter(w));
+  const Dim& outputs = w.back();
+  const bool divides =
+      !outputs.is_constant() || !a.groups.is_constant() ||
+      (*a.groups.constant() >= 1 && *outputs.constant() % *a.groups.constant() == 0);
+  if (!divides) {
+    return InvalidArgumentError("{} groups of {} output channels", a.groups.ToString(),
+                                outputs.ToString());
   }
-  if (!MayEqual(x.back(), (*filter)[spatial] * a.groups)) {
+  if (!MayEqual(x.back(), w[spatial] * a.groups)) {
     return InvalidArgumentError("input depth {} and filter {} with {} groups", x.back().ToString(),
-                                ToString(w), a.groups);
+                                ToString(w), a.groups.ToString());
   }
   Shape out = {x[0]};
   for (size_t i = 0; i < spatial; ++i) {
-    const int64_t extent = ((*filter)[i] - 1) * a.dilations[i] + 1;
+    const Dim extent = (w[i] - 1) * a.dilations[i] + 1;
     out.push_back(WindowOutput(x[i + 1], a.pads_before[i] + a.pads_after[i], extent, a.strides[i]));
   }
-  out.push_back(output_channels);
+  out.push_back(outputs);
   const DType dtype = r.operand(0).dtype;
   GRAFT_RETURN_IF_ERROR(CheckEpilogue(r, a.epilogue, 2, out, dtype));
   r.Result(dtype, std::move(out));
@@ -178,17 +188,16 @@ Status Infer(Rule& r, const ConvTransposeAttributes& a) {
   GRAFT_RETURN_IF_ERROR(CheckPositive(a.dilations, "dilation"));
   const Shape& dy = r.shape(0);
   const Shape& w = r.shape(1);
-  const auto filter = ConstantDims(w);
-  if (dy.size() != spatial + 2 || w.size() != spatial + 2 || !filter) {
+  if (dy.size() != spatial + 2 || w.size() != spatial + 2) {
     return InvalidArgumentError("input {} and filter {}", ToString(dy), ToString(w));
   }
-  GRAFT_RETURN_IF_ERROR(CheckPositive(*filter, "filter dimension"));
-  if (!MayEqual(dy.back(), filter->back())) {
+  GRAFT_RETURN_IF_ERROR(CheckFilter(w));
+  if (!MayEqual(dy.back(), w.back())) {
     return InvalidArgumentError("input depth {} and filter {}", dy.back().ToString(), ToString(w));
   }
   Shape out = {dy[0]};
   out.insert(out.end(), a.output_size.begin(), a.output_size.end());
-  out.push_back((*filter)[spatial]);
+  out.push_back(w[spatial]);
   GRAFT_RETURN_IF_ERROR(CheckEpilogue(r, a.epilogue, 2, out, r.operand(0).dtype));
   r.Result(r.operand(0).dtype, std::move(out));
   return OkStatus();

@@ -53,7 +53,8 @@ Result<bool> FoldConstants(ir::Module& module, PassContext& context) {
     std::vector<Tensor> operands;
     for (ir::ValueId v : module.node(id).inputs) operands.push_back(*module.value(v).constant);
     Result<std::vector<Tensor>> results = context.evaluate(module, module.node(id), operands);
-    // An op that fails on its data, by an index out of range, fails when it runs.
+    // An op that fails on its data, by an index out of range or a division by zero, fails when it
+    // runs.
     if (!results.ok()) continue;
     const std::vector<ir::ValueId> outputs = module.node(id).outputs;
     for (size_t i = 0; i < outputs.size(); ++i) {

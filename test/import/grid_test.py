@@ -11,7 +11,7 @@ import pytest
 import harness
 import grid.cases
 import grid.run
-from grid.required import BELOW_THE_BAR, ELSEWHERE, REQUIRED
+from grid.required import ELSEWHERE, REQUIRED
 
 GRAFT = harness.TOOL.parent / "graft"
 LEAST_CASES = 4000
@@ -65,7 +65,7 @@ def test_refuses_for_stated_reasons(outcomes, stated_reasons, op):
     assert not unstated, "\n".join(sorted(unstated)[:20])
 
 
-@pytest.mark.parametrize("op", sorted(set(REQUIRED) - set(ELSEWHERE) - BELOW_THE_BAR))
+@pytest.mark.parametrize("op", sorted(set(REQUIRED) - set(ELSEWHERE)))
 def test_is_converted(outcomes, op):
     refused = [o for o in outcomes[op] if o.refused]
     share = 1 - len(refused) / len(outcomes[op])
@@ -77,7 +77,7 @@ def test_every_converted_op_has_cases(support_table):
 
 
 def test_every_required_op_has_cases():
-    assert set(REQUIRED) - BELOW_THE_BAR <= set(OPS) | set(ELSEWHERE)
+    assert set(REQUIRED) <= set(OPS) | set(ELSEWHERE)
 
 
 def test_is_large(outcomes):

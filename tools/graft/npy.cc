@@ -14,10 +14,11 @@ struct DTypeRow {
   DType dtype;
 };
 constexpr DTypeRow kDTypes[] = {
-    {"<f4", DType::kFloat32}, {"<f8", DType::kFloat64}, {"<f2", DType::kFloat16},
-    {"<i4", DType::kInt32},   {"<i8", DType::kInt64},   {"<i2", DType::kInt16},
-    {"|i1", DType::kInt8},    {"|u1", DType::kUint8},   {"<u2", DType::kUint16},
-    {"<u4", DType::kUint32},  {"<u8", DType::kUint64},  {"|b1", DType::kBool},
+    {"<f4", DType::kFloat32},  {"<f8", DType::kFloat64}, {"<f2", DType::kFloat16},
+    {"<i4", DType::kInt32},    {"<i8", DType::kInt64},   {"<i2", DType::kInt16},
+    {"|i1", DType::kInt8},     {"|u1", DType::kUint8},   {"<u2", DType::kUint16},
+    {"<u4", DType::kUint32},   {"<u8", DType::kUint64},  {"|b1", DType::kBool},
+    {"<V2", DType::kBFloat16},  // what NumPy writes of the package ml_dtypes' bfloat16
 };
 constexpr std::string_view kMagic = "\x93NUMPY";
 

@@ -29,8 +29,8 @@ ConvFilter MakeWindow(const Attributes& attributes, std::span<const int64_t> wei
 // weights are [kernel…, C / groups, M].
 ConvFilter MakeConvFilter(const ir::ConvAttributes& attributes, std::span<const int64_t> weights) {
   ConvFilter filter = MakeWindow(attributes, weights);
-  filter.groups = attributes.groups;
-  filter.input_channels = weights[weights.size() - 2] * attributes.groups;
+  filter.groups = *attributes.groups.constant();
+  filter.input_channels = weights[weights.size() - 2] * filter.groups;
   filter.output_channels = weights.back();
   return filter;
 }

@@ -9,7 +9,7 @@
 
 namespace graft::cpu {
 
-// `weights` are the dimensions of the filter operand.
+// `weights` are the dimensions of the filter operand; the attributes' groups are a constant.
 ConvFilter MakeConvFilter(const ir::ConvAttributes& attributes, std::span<const int64_t> weights);
 ConvFilter MakeConvFilter(const ir::ConvTransposeAttributes& attributes,
                           std::span<const int64_t> weights);

@@ -35,11 +35,10 @@ class ConvStep final : public BoundStep {
     arguments.output = static_cast<float*>(pointers.outputs[0]);
     arguments.workspace = workspace;
     void* scratch = workspace + kernel_workspace(queue.executor->width());
-    epilogue_.Run(pointers, scratch, [&](const Epilogue& epilogue) {
+    return epilogue_.Run(pointers, scratch, [&](const Epilogue& epilogue) {
       arguments.epilogue = epilogue;
       kernel_.run(problem_, arguments, *queue.executor);
     });
-    return OkStatus();
   }
 
  private:
@@ -60,13 +59,23 @@ class ConvStep final : public BoundStep {
 // When a filter gets the form that its kernel wants: once, as a constant, or on every run.
 enum class Packing : uint8_t { kAhead, kEveryRun };
 
+// The filter's dimensions where a kernel can look at it before there is an image.
+std::optional<Dims> KnownFilter(const ir::ConvAttributes& attributes, const ir::Shape& weights) {
+  return attributes.groups.is_constant() ? ir::ConstantDims(weights) : std::nullopt;
+}
+std::optional<Dims> KnownFilter(const ir::ConvTransposeAttributes&, const ir::Shape& weights) {
+  return ir::ConstantDims(weights);
+}
+
 // Attributes: ir::ConvAttributes or ir::ConvTransposeAttributes.
 template <class Attributes>
 class ConvTactic final : public Tactic {
  public:
-  ConvTactic(const ConvKernel& kernel, Packing packing)
+  // `computes_any`: the kernel gives right results for every filter, those that it refuses too.
+  ConvTactic(const ConvKernel& kernel, Packing packing, bool computes_any)
       : kernel_(kernel),
         packs_ahead_(packing == Packing::kAhead),
+        computes_any_(computes_any),
         name_(packs_ahead_ ? kernel.name : fmt::format("{}.any_filter", kernel.name)) {}
 
   std::string_view name() const override { return name_; }
@@ -84,10 +93,11 @@ class ConvTactic final : public Tactic {
       return Refuse("{}: the filter is not a constant", node.name);
     if (!packs_ahead_ && weights.constant)
       return Refuse("{}: a constant need not be packed on every run", node.name);
-    const std::optional<Dims> dims = ir::ConstantDims(weights.shape);
-    if (!dims) return Refuse("{}: filter {}", node.name, ir::ToString(weights.shape));
-    if (auto refusal = kernel_.refuses(MakeConvFilter(attributes, *dims))) {
-      return Refuse("{}: {}", node.name, refusal->reason);
+    if (const std::optional<Dims> dims = KnownFilter(attributes, weights.shape)) {
+      if (auto refusal = kernel_.refuses(MakeConvFilter(attributes, *dims)))
+        return Refuse("{}: {}", node.name, refusal->reason);
+    } else if (!computes_any_) {
+      return Refuse("{}: filter {} is not known", node.name, ir::ToString(weights.shape));
     }
     return RefuseEpilogue(module, node, attributes.epilogue, 2);
   }
@@ -132,6 +142,7 @@ class ConvTactic final : public Tactic {
  private:
   const ConvKernel& kernel_;
   bool packs_ahead_;
+  bool computes_any_;
   std::string name_;
 };
 
@@ -140,14 +151,16 @@ class ConvTactic final : public Tactic {
 void AddConvTactics(TacticTable& table) {
   for (const Packing packing : {Packing::kEveryRun, Packing::kAhead}) {
     for (const ConvKernel& kernel : ConvKernels()) {
-      if (packing == Packing::kAhead && &kernel == &ConvKernels().back())
-        AddOnednnConvTactics(table);
-      table.push_back(
-          {ir::OpKind::kConv, std::make_unique<ConvTactic<ir::ConvAttributes>>(kernel, packing)});
+      const bool last = &kernel == &ConvKernels().back();
+      if (packing == Packing::kAhead && last) AddOnednnConvTactics(table);
+      table.push_back({ir::OpKind::kConv,
+                       std::make_unique<ConvTactic<ir::ConvAttributes>>(kernel, packing, last)});
     }
     for (const ConvKernel& kernel : TransposedConvKernels()) {
-      table.push_back({ir::OpKind::kConvTranspose,
-                       std::make_unique<ConvTactic<ir::ConvTransposeAttributes>>(kernel, packing)});
+      const bool last = &kernel == &TransposedConvKernels().back();
+      table.push_back(
+          {ir::OpKind::kConvTranspose,
+           std::make_unique<ConvTactic<ir::ConvTransposeAttributes>>(kernel, packing, last)});
     }
   }
 }

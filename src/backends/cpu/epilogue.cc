@@ -1,6 +1,7 @@
 #include "backends/cpu/epilogue.h"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 
 #include "base/aligned_buffer.h"
@@ -107,8 +108,10 @@ struct BoundEpilogue::Program {
     return offset;
   }
 
-  void Run(const StepPointers& pointers, std::byte* scratch, int64_t row, int64_t rows,
+  // False where integer arithmetic had no result.
+  bool Run(const StepPointers& pointers, std::byte* scratch, int64_t row, int64_t rows,
            int64_t column, int64_t columns) const {
+    bool defined = true;
     const auto size = static_cast<int64_t>(output_size);
     std::byte* output =
         static_cast<std::byte*>(pointers.outputs[0]) + (row * output_stride + column) * size;
@@ -124,9 +127,11 @@ struct BoundEpilogue::Program {
                         operand.strides.empty() ? 0 : operand.strides.back(),
                         operand.column_stride};
       }
-      kernel.RunRows(step, columns, {bound, operands.size() + 1}, output, output_stride, scratch);
+      defined &= kernel.RunRows(step, columns, {bound, operands.size() + 1}, output, output_stride,
+                                scratch);
       output += step * output_stride * size;
     }
+    return defined;
   }
 };
 
@@ -200,8 +205,8 @@ size_t BoundEpilogue::scratch_bytes(int width) const {
   return program_ ? AlignUp(program_->kernel.scratch_bytes()) * width : 0;
 }
 
-void BoundEpilogue::Run(const StepPointers& pointers, void* scratch,
-                        FunctionRef<void(const Epilogue& epilogue)> run) const {
+Status BoundEpilogue::Run(const StepPointers& pointers, void* scratch,
+                          FunctionRef<void(const Epilogue& epilogue)> run) const {
   Epilogue epilogue;
   if (bias_ >= 0) epilogue.bias = static_cast<const float*>(pointers.inputs[bias_]);
   if (residual_ >= 0) {
@@ -210,16 +215,21 @@ void BoundEpilogue::Run(const StepPointers& pointers, void* scratch,
   }
   epilogue.low = low_;
   epilogue.high = high_;
-  if (!program_) return run(epilogue);
+  if (!program_) {
+    run(epilogue);
+    return OkStatus();
+  }
 
   const size_t scratch_size = AlignUp(program_->kernel.scratch_bytes());
+  std::atomic<bool> defined = true;
   auto finish_block = [&](int64_t row, int64_t rows, int64_t column, int64_t columns, int worker) {
-    program_->Run(pointers, static_cast<std::byte*>(scratch) + scratch_size * worker, row, rows,
-                  column, columns);
+    std::byte* own = static_cast<std::byte*>(scratch) + scratch_size * worker;
+    if (!program_->Run(pointers, own, row, rows, column, columns)) defined = false;
   };
   const BlockFunction finish = finish_block;
   epilogue.finish = &finish;
   run(epilogue);
+  return defined ? OkStatus() : UndefinedArithmetic();
 }
 
 }  // namespace graft::cpu

@@ -36,8 +36,9 @@ class BoundEpilogue {
   // Behind the kernel's own workspace, at a 64-byte boundary.
   size_t scratch_bytes(int width) const;
   // Calls run(epilogue) with the epilogue for these pointers, valid during the call.
-  void Run(const StepPointers& pointers, void* scratch,
-           FunctionRef<void(const Epilogue& epilogue)> run) const;
+  // Fails where the program's integer arithmetic has no result.
+  Status Run(const StepPointers& pointers, void* scratch,
+             FunctionRef<void(const Epilogue& epilogue)> run) const;
 
  private:
   struct Program;  // what the kernels do not do by themselves

@@ -30,11 +30,10 @@ class MatMulStep final : public BoundStep {
     arguments.workspace = static_cast<float*>(pointers.workspace);
     void* scratch =
         static_cast<std::byte*>(pointers.workspace) + kernel_workspace(queue.executor->width());
-    epilogue_.Run(pointers, scratch, [&](const Epilogue& epilogue) {
+    return epilogue_.Run(pointers, scratch, [&](const Epilogue& epilogue) {
       arguments.epilogue = epilogue;
       kernel_.run(problem_, arguments, *queue.executor);
     });
-    return OkStatus();
   }
 
  private:

@@ -215,21 +215,21 @@ class OnednnStep final : public BoundStep {
         schedules_[std::min(static_cast<size_t>(executor.width()), schedules_.size()) - 1];
     auto* workspace = static_cast<std::byte*>(pointers.workspace);
     std::atomic<bool> failed = false;
-    epilogue_.Run(pointers, workspace + scratchpad_ * executor.width(),
-                  [&](const Epilogue& epilogue) {
-                    const auto count = static_cast<int64_t>(schedule.calls.size());
-                    executor.ParallelFor(count, [&](int64_t i, int worker) {
-                      const Call& call = schedule.calls[i];
-                      const Status status = Guard(name_, [&] {
-                        Run(schedule.blocks[call.block], call.image, pointers, epilogue,
-                            workspace + scratchpad_ * worker, worker);
-                        return OkStatus();
-                      });
-                      if (!status.ok()) failed = true;
-                    });
-                  });
+    const Status status = epilogue_.Run(
+        pointers, workspace + scratchpad_ * executor.width(), [&](const Epilogue& epilogue) {
+          const auto count = static_cast<int64_t>(schedule.calls.size());
+          executor.ParallelFor(count, [&](int64_t i, int worker) {
+            const Call& call = schedule.calls[i];
+            const Status called = Guard(name_, [&] {
+              Run(schedule.blocks[call.block], call.image, pointers, epilogue,
+                  workspace + scratchpad_ * worker, worker);
+              return OkStatus();
+            });
+            if (!called.ok()) failed = true;
+          });
+        });
     if (failed) return InternalError("{}: oneDNN failed", name_);
-    return OkStatus();
+    return status;
   }
 
  private:

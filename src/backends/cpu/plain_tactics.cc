@@ -44,11 +44,10 @@ class PlainStep final : public BoundStep {
 
   size_t workspace_bytes(int width) const override { return epilogue_.scratch_bytes(width); }
   Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
-    epilogue_.Run(pointers, pointers.workspace, [&](const Epilogue& epilogue) {
+    return epilogue_.Run(pointers, pointers.workspace, [&](const Epilogue& epilogue) {
       kernel_.Run({pointers.inputs[0], pointers.inputs[1], pointers.outputs[0], epilogue.finish},
                   *queue.executor);
     });
-    return OkStatus();
   }
 
  private:

@@ -19,7 +19,7 @@ static_assert(static_cast<int>(Padding::kSymmetric) == static_cast<int>(ir::PadM
 
 PointwiseProblem ToProblem(const ir::PointwiseAttributes& a) { return {a.program}; }
 ConvProblem ToProblem(const ir::ConvAttributes& a) {
-  return {a.strides, a.dilations, Known(a.pads_before), a.groups, a.epilogue};
+  return {a.strides, a.dilations, Known(a.pads_before), *a.groups.constant(), a.epilogue};
 }
 ConvTransposeProblem ToProblem(const ir::ConvTransposeAttributes& a) {
   return {a.strides, a.dilations, Known(a.pads_before), a.epilogue};

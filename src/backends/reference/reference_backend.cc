@@ -32,8 +32,12 @@ Kernel MakeKernel(const ir::Attributes& attributes) {
   return [problem = reference::ToProblem(std::get<OpAttributes>(attributes))](
              Inputs in, Outputs out) -> Status {
     GRAFT_RETURN_IF_ERROR(reference::CheckData(problem, in));
-    reference::Run(problem, in, out);
-    return OkStatus();
+    if constexpr (std::is_void_v<decltype(reference::Run(problem, in, out))>) {
+      reference::Run(problem, in, out);
+      return OkStatus();
+    } else {
+      return reference::Run(problem, in, out);
+    }
   };
 }
 

@@ -78,18 +78,18 @@ void ConvolveTransposed(const ConvTransposeProblem& p, const ConstArray& dy, con
 
 }  // namespace
 
-void Run(const ConvProblem& problem, Inputs in, Outputs out) {
-  if (out[0].elements() == 0) return;
+Status Run(const ConvProblem& problem, Inputs in, Outputs out) {
+  if (out[0].elements() == 0) return OkStatus();
   WithNumber(in[0].dtype,
              [&](auto type) { Convolve<decltype(type)>(problem, in[0], in[1], out[0]); });
-  ApplyEpilogue(problem.epilogue, out[0], in.subspan(2));
+  return ApplyEpilogue(problem.epilogue, out[0], in.subspan(2));
 }
 
-void Run(const ConvTransposeProblem& problem, Inputs in, Outputs out) {
-  if (out[0].elements() == 0) return;
+Status Run(const ConvTransposeProblem& problem, Inputs in, Outputs out) {
+  if (out[0].elements() == 0) return OkStatus();
   WithNumber(in[0].dtype,
              [&](auto type) { ConvolveTransposed<decltype(type)>(problem, in[0], in[1], out[0]); });
-  ApplyEpilogue(problem.epilogue, out[0], in.subspan(2));
+  return ApplyEpilogue(problem.epilogue, out[0], in.subspan(2));
 }
 
 }  // namespace graft::reference

@@ -146,8 +146,14 @@ struct CombinedNonMaxSuppressionProblem {
 
 struct UniqueProblem {};
 
+// Kernels that run an element-wise program can fail, where integer arithmetic has no result.
+template <class Problem>
+using RunResult = std::conditional_t<requires(Problem p) {
+  p.program;
+} || requires(Problem p) { p.epilogue; }, Status, void>;
+
 #define GRAFT_REFERENCE_KERNEL(Op, name, dtypes) \
-  void Run(const Op##Problem& problem, Inputs in, Outputs out);
+  RunResult<Op##Problem> Run(const Op##Problem& problem, Inputs in, Outputs out);
 #include "kernels/reference/kernels.inc"
 #undef GRAFT_REFERENCE_KERNEL
 
@@ -164,6 +170,6 @@ Status CheckData(const CropAndResizeProblem& problem, Inputs in);
 
 // Applies an epilogue to `result` in place: register 0 is the result, the others are `operands`.
 // Nothing for a program without instructions.
-void ApplyEpilogue(const PointwiseProgram& epilogue, const Array& result, Inputs operands);
+Status ApplyEpilogue(const PointwiseProgram& epilogue, const Array& result, Inputs operands);
 
 }  // namespace graft::reference

@@ -44,10 +44,10 @@ void Multiply(const MatMulProblem& p, const ConstArray& a, const ConstArray& b, 
 
 }  // namespace
 
-void Run(const MatMulProblem& problem, Inputs in, Outputs out) {
+Status Run(const MatMulProblem& problem, Inputs in, Outputs out) {
   WithNumber(in[0].dtype,
              [&](auto type) { Multiply<decltype(type)>(problem, in[0], in[1], out[0]); });
-  ApplyEpilogue(problem.epilogue, out[0], in.subspan(2));
+  return ApplyEpilogue(problem.epilogue, out[0], in.subspan(2));
 }
 
 }  // namespace graft::reference

@@ -177,6 +177,22 @@ T ApplyFloat(PointwiseOp op, T x, T y, T p, T q) {
   }
 }
 
+// Where integer arithmetic has no result.
+template <class T>
+bool IsUndefined(PointwiseOp op, T y) {
+  switch (op) {
+    case PointwiseOp::kDiv:
+    case PointwiseOp::kFloorDiv:
+    case PointwiseOp::kFloorMod:
+    case PointwiseOp::kTruncMod:
+      return y == 0;
+    case PointwiseOp::kPow:
+      return y < 0;
+    default:
+      return false;
+  }
+}
+
 // Sums, differences and products wrap.
 template <class T>
 T Wrap(uint64_t x) {
@@ -296,7 +312,7 @@ bool Classify(PointwiseOp op, T x) {
 }
 
 void Execute(const PointwiseInstruction& in, std::span<const DType> dtypes,
-             std::vector<Column>& columns, Column& result, int64_t n) {
+             std::vector<Column>& columns, Column& result, int64_t n, bool* undefined) {
   auto operand = [&](int k) -> Column& { return columns[std::max(in.operands[k], 0)]; };
   const DType first = in.operands[0] < 0 ? in.dtype : dtypes[in.operands[0]];
   switch (in.op) {
@@ -366,6 +382,7 @@ void Execute(const PointwiseInstruction& in, std::span<const DType> dtypes,
           if constexpr (kIsFloat<T>) {
             result.as<T>()[i] = T(ApplyFloat<A>(in.op, x[i], y[i], p, q));
           } else {
+            *undefined |= IsUndefined(in.op, y[i]);
             result.as<T>()[i] = ApplyInteger(in.op, x[i], y[i], p, q);
           }
         }
@@ -392,38 +409,42 @@ void Load(const ConstArray& x, std::span<const int64_t> row_index, int64_t colum
   });
 }
 
-void RunProgram(const PointwiseProgram& program, Inputs in, const Array& y) {
+Status RunProgram(const PointwiseProgram& program, Inputs in, const Array& y) {
   std::vector<DType> dtypes;
   for (const ConstArray& x : in) dtypes.push_back(x.dtype);
   for (const PointwiseInstruction& instruction : program.instructions)
     dtypes.push_back(instruction.dtype);
   std::vector<Column> columns(dtypes.size());
   int64_t row = 0;
+  bool undefined = false;
   const auto leading = std::span(y.dims).first(y.dims.empty() ? 0 : y.dims.size() - 1);
   ForEachIndex(leading, [&](std::span<const int64_t> row_index) {
     for (int64_t column = 0; column < y.row_length(); column += kBlock) {
       const int64_t n = std::min(kBlock, y.row_length() - column);
       for (size_t i = 0; i < in.size(); ++i) Load(in[i], row_index, column, n, columns[i]);
       for (size_t i = 0; i < program.instructions.size(); ++i)
-        Execute(program.instructions[i], dtypes, columns, columns[in.size() + i], n);
+        Execute(program.instructions[i], dtypes, columns, columns[in.size() + i], n, &undefined);
       std::memcpy(y.data + (row * y.row_stride + column) * SizeOf(y.dtype),
                   columns[program.result()].bytes, n * SizeOf(y.dtype));
     }
     ++row;
   });
+  if (undefined)
+    return InvalidArgumentError("an integer division by zero, or an integer's negative power");
+  return OkStatus();
 }
 
 }  // namespace
 
-void Run(const PointwiseProblem& problem, Inputs in, Outputs out) {
-  RunProgram(problem.program, in, out[0]);
+Status Run(const PointwiseProblem& problem, Inputs in, Outputs out) {
+  return RunProgram(problem.program, in, out[0]);
 }
 
-void ApplyEpilogue(const PointwiseProgram& epilogue, const Array& result, Inputs operands) {
-  if (epilogue.empty()) return;
+Status ApplyEpilogue(const PointwiseProgram& epilogue, const Array& result, Inputs operands) {
+  if (epilogue.empty()) return OkStatus();
   std::vector<ConstArray> in = {AsInput(result)};
   in.insert(in.end(), operands.begin(), operands.end());
-  RunProgram(epilogue, in, result);
+  return RunProgram(epilogue, in, result);
 }
 
 }  // namespace graft::reference

@@ -20,8 +20,3 @@ ELSEWHERE = {
     "ReadVariableOp": "freezing: src/tf/load_model_test.cc",
     "VariableV2": "freezing: src/tf/load_model_test.cc",
 }
-
-# More of these than the bar allows is refused still: dtypes and forms without a kernel. A line goes when it can.
-BELOW_THE_BAR = set("""
-    Conv2D Conv2DBackpropInput Conv3D Conv3DBackpropInputV2 DepthwiseConv2dNative
-""".split())

@@ -95,7 +95,8 @@ struct ConvKernel {
 #include "kernels/cpu/conv/transposed_kernels.inc"
 #undef GRAFT_CONV_KERNEL
 
-// All of them. Every filter is taken by one at least.
+// All of them. Every filter is taken by one at least; the last one computes any, also what it
+// refuses because another is better at it.
 std::span<const ConvKernel> ConvKernels();
 
 // Transposed convolution: output z * stride - pad + k * dilation gets input z times tap k.

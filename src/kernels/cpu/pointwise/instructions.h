@@ -19,6 +19,8 @@ struct InstructionBlock {
   size_t count;
   double p;
   double q;
+  // Set where integer arithmetic has no result: a division by zero, a negative power.
+  bool* undefined = nullptr;
 };
 using InstructionLoop = void (*)(const InstructionBlock&);
 

@@ -151,6 +151,7 @@ struct PointwiseKernel::Block {
   std::byte* scratch;
   std::byte* output;
   int64_t count;
+  bool* undefined;
 };
 
 void PointwiseKernel::Execute(const Block& block) const {
@@ -174,14 +175,15 @@ void PointwiseKernel::Execute(const Block& block) const {
     b.count = uniform ? kUniformBytes / registers_[in.result].size : block.count;
     b.p = in.p;
     b.q = in.q;
+    b.undefined = block.undefined;
     in.loop(b);
     registers[in.result] = {y, uniform ? 0 : ~size_t{0}};
   }
 }
 
-void PointwiseKernel::RunRows(int64_t rows, int64_t columns, std::span<const RowsOperand> operands,
+bool PointwiseKernel::RunRows(int64_t rows, int64_t columns, std::span<const RowsOperand> operands,
                               void* output, int64_t output_row_stride, void* scratch) const {
-  if (rows == 0 || columns == 0) return;
+  if (rows == 0 || columns == 0) return true;
   // Where every operand is contiguous or one value, the rows are one long row.
   bool joined = output_row_stride == columns || rows == 1;
   for (const RowsOperand& operand : operands) {
@@ -195,7 +197,9 @@ void PointwiseKernel::RunRows(int64_t rows, int64_t columns, std::span<const Row
   const int64_t block_columns = std::min(columns, kBlock);
   const size_t out_size = registers_[result_].size;
 
+  bool undefined = false;
   Block block;
+  block.undefined = &undefined;
   block.scratch = static_cast<std::byte*>(scratch);
   const bool output_in_place = block_rows == 1 || output_row_stride == columns;
   std::byte* result_block = block.scratch + registers_[result_].offset;
@@ -262,6 +266,7 @@ void PointwiseKernel::RunRows(int64_t rows, int64_t columns, std::span<const Row
       }
     }
   }
+  return !undefined;
 }
 
 }  // namespace graft::cpu

@@ -1,9 +1,15 @@
 #include <algorithm>
+#include <atomic>
 
 #include "kernels/cpu/pointwise/pointwise.h"
 #include "kernels/cpu/strides.h"
 
 namespace graft::cpu {
+
+Status UndefinedArithmetic() {
+  return InvalidArgumentError("an integer division by zero, or an integer's negative power");
+}
+
 Result<PointwiseOperation> PointwiseOperation::Make(const PointwiseProblem& problem) {
   std::vector<DType> dtypes;
   for (const PointwiseProblem::Input& input : problem.inputs) dtypes.push_back(input.dtype);
@@ -62,9 +68,10 @@ Result<PointwiseOperation> PointwiseOperation::Make(const PointwiseProblem& prob
   return operation;
 }
 
-void PointwiseOperation::RunRange(int64_t first_row, int64_t last_row, int64_t first_column,
+bool PointwiseOperation::RunRange(int64_t first_row, int64_t last_row, int64_t first_column,
                                   int64_t last_column, const Buffers& buffers, int worker) const {
   RowsOperand operands[kMaxPointwiseInstructions + 1];
+  bool defined = true;
   for (int64_t row = first_row; row < last_row;) {
     const int64_t r = row % rows_;
     const int64_t count = std::min(last_row - row, rows_ - r);
@@ -81,25 +88,28 @@ void PointwiseOperation::RunRange(int64_t first_row, int64_t last_row, int64_t f
           walk.row, walk.column};
     }
     const RowsOperand& out = operands[buffers.inputs.size()];
-    kernel_.RunRows(count, last_column - first_column, {operands, buffers.inputs.size()},
-                    const_cast<void*>(out.data), out.row_stride,
-                    buffers.scratch + worker * kernel_.scratch_bytes());
+    defined &= kernel_.RunRows(count, last_column - first_column, {operands, buffers.inputs.size()},
+                               const_cast<void*>(out.data), out.row_stride,
+                               buffers.scratch + worker * kernel_.scratch_bytes());
     row += count;
   }
+  return defined;
 }
 
-void PointwiseOperation::Run(const Buffers& buffers, Executor& executor) const {
+Status PointwiseOperation::Run(const Buffers& buffers, Executor& executor) const {
   const int64_t rows = outer_count_ * rows_;
   const int64_t tasks = TaskCount(rows * columns_, executor);
-  if (rows * columns_ == 0) return;
+  if (rows * columns_ == 0) return OkStatus();
   // Rows are handed out first; columns are cut only where there are too few rows.
   const int64_t row_tasks = std::min(rows, tasks);
   const int64_t column_tasks = CeilDiv(tasks, row_tasks);
+  std::atomic<bool> defined = true;
   executor.ParallelFor(row_tasks * column_tasks, [&](int64_t task, int worker) {
     const Range r = Part(rows, row_tasks, task / column_tasks);
     const Range c = Part(columns_, column_tasks, task % column_tasks);
-    RunRange(r.begin, r.end, c.begin, c.end, buffers, worker);
+    if (!RunRange(r.begin, r.end, c.begin, c.end, buffers, worker)) defined = false;
   });
+  return defined ? OkStatus() : UndefinedArithmetic();
 }
 
 }  // namespace graft::cpu

@@ -36,8 +36,9 @@ class PointwiseKernel {
 
   // Runs the program on a block of rows, one operand for each of the program's inputs. The output's
   // columns are contiguous. It may be the very memory of operands with its shape and strides: a
-  // convolution passes the rows that it has just written as operand 0 and as output.
-  void RunRows(int64_t rows, int64_t columns, std::span<const RowsOperand> operands, void* output,
+  // convolution passes the rows that it has just written as operand 0 and as output. False where
+  // integer arithmetic had no result.
+  bool RunRows(int64_t rows, int64_t columns, std::span<const RowsOperand> operands, void* output,
                int64_t output_row_stride, void* scratch) const;
 
  private:
@@ -67,6 +68,9 @@ class PointwiseKernel {
   std::vector<std::byte> constants_;
 };
 
+// The error of a program that divides an integer by zero.
+Status UndefinedArithmetic();
+
 // A whole element-wise operation over broadcast operands.
 struct PointwiseProblem {
   struct Input {
@@ -86,7 +90,8 @@ class PointwiseOperation {
 
   size_t scratch_bytes(int width) const { return kernel_.scratch_bytes() * width; }
   // The output may share the buffer of inputs that have its dtype, dims and row stride.
-  void Run(const Buffers& buffers, Executor& executor) const;
+  // kInvalidArgument where integer arithmetic has no result.
+  Status Run(const Buffers& buffers, Executor& executor) const;
 
  private:
   // An operand's strides along the collapsed axes, in elements.
@@ -98,7 +103,7 @@ class PointwiseOperation {
   };
 
   explicit PointwiseOperation(PointwiseKernel kernel) : kernel_(std::move(kernel)) {}
-  void RunRange(int64_t first_row, int64_t last_row, int64_t first_column, int64_t last_column,
+  bool RunRange(int64_t first_row, int64_t last_row, int64_t first_column, int64_t last_column,
                 const Buffers& buffers, int worker) const;
 
   PointwiseKernel kernel_;

@@ -230,6 +230,17 @@ auto Evaluate(T x, T y, T p, T q) {
   }
 }
 
+// Whether integer arithmetic has no result for the second operand y.
+template <Op op, class T>
+constexpr bool IsUndefined(T y) {
+  if constexpr (op == Op::kPow) return std::is_signed_v<T> && y < T(0);
+  return y == T(0);
+}
+template <Op op, class T>
+constexpr bool kMayBeUndefined =
+    std::is_integral_v<T> && (op == Op::kDiv || op == Op::kFloorDiv || op == Op::kFloorMod ||
+                              op == Op::kTruncMod || op == Op::kPow);
+
 template <Op op, class T>
 void Loop(const InstructionBlock& b) {
   using Y = std::conditional_t<kIsTest<op>, bool, T>;
@@ -242,6 +253,11 @@ void Loop(const InstructionBlock& b) {
   const T q = static_cast<T>(b.q);
   for (size_t i = 0; i < b.count; ++i) {
     y[i] = Evaluate<op, T>(x0[i & b.mask[0]], x1[i & mask1], p, q);
+  }
+  if constexpr (kMayBeUndefined<op, T>) {
+    bool undefined = false;
+    for (size_t i = 0; i < b.count; ++i) undefined |= IsUndefined<op>(x1[i & mask1]);
+    if (undefined && b.undefined) *b.undefined = true;
   }
 }
 
