@@ -74,7 +74,6 @@ def conv_2d():
         [normal(1, 8, 8, 3), w],
         lambda x, w: tf.nn.conv2d(x, w, 1, "SAME"),
         shapes=(RANKS,),
-        refused="filter",
     )
 
 

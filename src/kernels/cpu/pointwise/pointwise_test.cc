@@ -52,7 +52,7 @@ std::vector<float> RunF32(const PointwiseProgram& program, const std::vector<Ope
   Scratch scratch(operation->scratch_bytes(executor->width()));
   std::vector<float> result(CountElements(output));
   void* destination = result.data();
-  operation->Run({pointers, {&destination, 1}, scratch.get()}, *executor);
+  EXPECT_TRUE(operation->Run({pointers, {&destination, 1}, scratch.get()}, *executor).ok());
   return result;
 }
 
@@ -218,7 +218,7 @@ TEST(Pointwise, StridedRowsInPlace) {
     InlineExecutor executor;
     const void* inputs[] = {x.data(), bias.data()};
     void* output = x.data();
-    operation->Run({inputs, {&output, 1}, scratch.get()}, executor);
+    EXPECT_TRUE(operation->Run({inputs, {&output, 1}, scratch.get()}, executor).ok());
     for (int64_t i = 0; i < rows * stride; ++i) {
       const int64_t c = i % stride;
       EXPECT_EQ(x[i], c < columns ? std::max(before[i] + bias[c], 0.f) : before[i]) << i;
