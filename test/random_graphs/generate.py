@@ -172,8 +172,8 @@ class Generator:
         get_plain = lambda o: o.plain if isinstance(o, Value) else o.array
         get_noisy = lambda i: lambda o: o.noisy[i] if isinstance(o, Value) else o.array
         try:
-            plain = run_eagerly(n, flat(get_plain))
-            noisy = list(zip(*(run_eagerly(n, flat(get_noisy(i))) for i in (0, 1))))
+            plain = run_eagerly(n, flat(get_plain))[:results]
+            noisy = list(zip(*(run_eagerly(n, flat(get_noisy(i)))[:results] for i in (0, 1))))
         except (tf.errors.OpError, core._NotOkStatusException, ValueError, TypeError):
             return False
         if rounds:
@@ -201,7 +201,7 @@ class Generator:
             inputs.append(names if isinstance(operand, list) else names[0])
         arrays = Node(n.op, flat(get_plain), n.attributes)
         self.nodes.append(make_node_def(arrays, name, inputs))
-        for i, (p, q) in enumerate(zip(plain[:results], noisy)):
+        for i, (p, q) in enumerate(zip(plain, noisy)):
             value = Value(f"{name}:{i}", p, q)
             self.values[value.name] = value
             self.pool.append(value)

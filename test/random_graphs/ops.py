@@ -363,7 +363,7 @@ moves("SpaceToBatchND", lambda g: node("SpaceToBatchND", g.pick(rank(4)), g.cons
 moves("ResizeNearestNeighbor", resize("ResizeNearestNeighbor"))
 propose("ResizeBilinear", resize("ResizeBilinear"), weight=2)
 propose("ResizeBicubic", resize("ResizeBicubic"))
-moves("Where", lambda g: node("Where", g.pick(lambda v: v.dtype == BOOL and v.rank >= 1)))
+moves("Where", lambda g: node("Where", g.pick(lambda v: v.dtype == BOOL and v.rank >= 1)), weight=2)
 moves("Unique", lambda g: node("Unique", g.pick(lambda v: v.rank == 1 and not is_float(v))))
 
 
@@ -396,3 +396,71 @@ def range_to(g):
 moves("Reshape", reshape_as, weight=3)
 moves("Fill", fill_as)
 moves("Range", range_to)
+
+
+# ---- results whose number the data decides, and updates at computed places
+
+
+def non_max_suppression(g):
+    scores = g.pick(lambda v: v.dtype == F32 and v.rank == 1 and 3 <= v.shape[0] <= 64)
+    low = g.numbers.uniform(0, 0.7, (scores.shape[0], 2))
+    boxes = g.constant(np.concatenate([low, low + g.numbers.uniform(0.05, 0.3, low.shape)], -1), F32)
+    return node("NonMaxSuppressionV3", boxes, scores, g.constant(5), g.constant(0.3, F32), g.constant(-1e3, F32))
+
+
+def scatter_nd(g):
+    x = g.pick(lambda v: v.rank >= 1 and 1 <= v.shape[0] <= 8)
+    return node("ScatterNd", g.constant(g.numbers.integers(0, 9, (x.shape[0], 1))), x, g.constant([9, *x.shape[1:]]))
+
+
+def tensor_scatter(op):
+    def make(g):
+        x = g.pick(lambda v: v.rank >= 2 and v.shape[0] >= 1)
+        rows = g.pick(lambda v: v.dtype == x.dtype and v.shape == x.shape[1:])
+        # One update, a constant.
+        return node(op, x, g.constant([[g.random.randrange(x.shape[0])]]), g.constant(rows.plain[None], rows.dtype))
+
+    return make
+
+
+def split_v(g):
+    x = g.pick(lambda v: v.rank >= 1)
+    axis = axis_of(g, x)
+    if x.shape[axis] < 2:
+        raise LookupError
+    first = g.random.randint(1, x.shape[axis] - 1)
+    return node("SplitV", x, g.constant([first, x.shape[axis] - first]), g.constant(axis), num_split=2)
+
+
+def crop_and_resize(g):
+    x = g.pick(lambda v: v.rank == 4 and v.shape[0] >= 1 and v.dtype == F32)
+    return node("CropAndResize", x, g.constant([[0.1, 0.2, 0.8, 0.9], [0.0, 0.0, 1.0, 1.0]], F32), g.constant([0, x.shape[0] - 1]), g.constant([3, 4]))
+
+
+def gather_of_batches(g):
+    x = g.pick(lambda v: v.rank >= 2 and v.shape[1] >= 1)
+    indices = g.constant(g.numbers.integers(0, x.shape[1], (x.shape[0], 2)))
+    return node("GatherV2", x, indices, g.constant(1), batch_dims=1)
+
+
+moves("NonMaxSuppressionV3", non_max_suppression, weight=2)
+propose("ScatterNd", scatter_nd)
+moves("TensorScatterUpdate", tensor_scatter("TensorScatterUpdate"))
+propose("TensorScatterAdd", tensor_scatter("TensorScatterAdd"))
+moves("SplitV", split_v)
+propose("CropAndResize", crop_and_resize)
+moves("GatherV2", gather_of_batches)
+for name in ("TensorScatterMax", "TensorScatterMin"):
+    moves(name, tensor_scatter(name))
+propose("TensorScatterSub", tensor_scatter("TensorScatterSub"))
+moves("ShapeN", lambda g: node("ShapeN", [g.pick(), g.pick()]))
+moves("BatchToSpaceND", lambda g: node("BatchToSpaceND", g.pick(lambda v: v.rank == 4 and v.shape[0] % 4 == 0), g.constant([2, 2]), g.constant([[0, 0], [0, 0]])))
+propose("FakeQuantWithMinMaxArgs", lambda g: node("FakeQuantWithMinMaxArgs", g.pick(lambda v: v.dtype == F32)))
+propose("Cumprod", lambda g: (lambda x: node("Cumprod", x, g.constant(axis_of(g, x))))(g.pick()))
+propose("L2Loss", lambda g: node("L2Loss", g.pick(is_float)))
+moves("MatrixDiag", lambda g: node("MatrixDiag", g.pick(rank(1, 2))))
+moves("MatrixDiagPart", lambda g: node("MatrixDiagPart", g.pick(lambda v: v.rank >= 2)))
+moves("MatrixBandPart", lambda g: node("MatrixBandPart", g.pick(lambda v: v.rank >= 2), g.constant(g.choose(-1, 0, 1)), g.constant(g.choose(-1, 0, 1))))
+moves("UniqueWithCounts", lambda g: node("UniqueWithCounts", g.pick(lambda v: v.rank == 1 and not is_float(v))))
+moves("EnsureShape", lambda g: (lambda x: node("EnsureShape", x, shape=list(x.shape)))(g.pick()))
+propose("ResizeArea", lambda g: node("ResizeArea", g.pick(rank(4)), g.constant([g.random.randint(1, 6), g.random.randint(1, 6)])))
