@@ -127,7 +127,8 @@ def test_the_program_takes_such_plans(plan, native, tmp_path):
     np.save(stored / "case_in_features.npy", INPUTS["many"])
     bench = support.graft("bench", plan, "--duration", 0.05, "--layers", "--shapes", "features:40x8")
     assert "cpu.non_max_suppression.heap" in bench and "cpu.where.scan" in bench
-    assert "non_max_suppression" in support.graft("inspect", plan)
+    text = support.graft("inspect", plan)
+    assert "non_max_suppression" in text and "4 symbols, 3 stages" in text and "at most" in text
     support.graft("plan", "verify", plan)
     assert support.graft("compare", plan, "--reference", stored).count("PASSED") == len(NAMES)
 

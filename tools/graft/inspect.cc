@@ -4,6 +4,7 @@
 #include <map>
 
 #include "command.h"
+#include "ir/stages.h"
 #include "plan/container.h"
 #include "tf/load_model.h"
 
@@ -27,8 +28,10 @@ Status InspectPlan(const Options& o) {
     std::fputs(text.c_str(), stdout);
     return OkStatus();
   }
-  std::printf("plan for backend %s, %d nodes, %zu symbols\n", plan.backend.c_str(),
-              module.node_count(), module.symbols.size());
+  GRAFT_ASSIGN_OR_RETURN(const ir::Stages stages, ir::FindStages(module));
+  std::printf("plan for backend %s, %d nodes, %zu symbols, %d stage%s\n", plan.backend.c_str(),
+              module.node_count(), module.symbols.size(), stages.count,
+              stages.count == 1 ? "" : "s");
   std::printf("tuned on: %s\noptions: %s\nversions: %s\nmodel: %s\n",
               plan.provenance.fingerprint.c_str(), plan.provenance.options.c_str(),
               plan.provenance.versions.c_str(), plan.provenance.model_hash.c_str());
@@ -47,7 +50,11 @@ Status InspectPlan(const Options& o) {
             module.outputs[i]);
   }
   for (size_t s = 0; s < module.symbols.size(); ++s) {
-    std::printf("s%zu = %s\n", s, module.symbols[s].name.c_str());
+    const ir::Symbol& symbol = module.symbols[s];
+    const std::string bound =
+        symbol.upper_bound ? fmt::format(", a result, at most {}", symbol.upper_bound->ToString())
+                           : "";
+    std::printf("s%zu = %s%s\n", s, symbol.name.c_str(), bound.c_str());
   }
   size_t weight_bytes = 0;
   for (ir::ValueId id = 0; id < module.value_count(); ++id) {
