@@ -230,8 +230,16 @@ Outcome ImportBatchMatMul(NodeContext& ctx) {
                   ToString(ctx.shape(1)));
   GRAFT_ASSIGN_OR_RETURN(const bool adj_x, ctx.Attr<bool>("adj_x"));
   GRAFT_ASSIGN_OR_RETURN(const bool adj_y, ctx.Attr<bool>("adj_y"));
-  return ctx.Output(ctx.Emit(ir::MatMulAttributes{.transpose_a = adj_x, .transpose_b = adj_y},
-                             {ctx.operand(0), ctx.operand(1)}));
+  ir::ValueId x = ctx.operand(0);
+  ir::ValueId y = ctx.operand(1);
+  if (ctx.node().op == "BatchMatMulV3") {
+    // Bytes are multiplied as the integers that their products are summed in.
+    GRAFT_ASSIGN_OR_RETURN(const DType to, ctx.Attr<DType>("Tout"));
+    GRAFT_ASSIGN_OR_RETURN(x, ctx.Cast(x, to, "x"));
+    GRAFT_ASSIGN_OR_RETURN(y, ctx.Cast(y, to, "y"));
+  }
+  return ctx.Output(
+      ctx.Emit(ir::MatMulAttributes{.transpose_a = adj_x, .transpose_b = adj_y}, {x, y}));
 }
 
 Outcome ImportEinsum(NodeContext& ctx) {
