@@ -59,8 +59,11 @@ void NativeSegment::Run(OpKernelContext* context, tensorflow::AsyncOpKernel::Don
                    context->SetStatus(
                        absl::InternalError("the native segment gave another number of results"));
                  } else {
-                   for (size_t i = 0; i < results->size(); ++i)
+                   for (size_t i = 0; i < results->size(); ++i) {
+                     // An engine that failed on its way has left outputs behind.
+                     delete context->release_output(static_cast<int>(i)).tensor;
                      context->set_output(static_cast<int>(i), (*results)[i]);
+                   }
                  }
                  delete results;
                  done();
