@@ -251,13 +251,14 @@ void Loop(const InstructionBlock& b) {
   const size_t mask1 = b.x[1] ? b.mask[1] : b.mask[0];
   const T p = static_cast<T>(b.p);
   const T q = static_cast<T>(b.q);
-  for (size_t i = 0; i < b.count; ++i) {
-    y[i] = Evaluate<op, T>(x0[i & b.mask[0]], x1[i & mask1], p, q);
-  }
   if constexpr (kMayBeUndefined<op, T>) {
+    // First: the results may be written over the operands.
     bool undefined = false;
     for (size_t i = 0; i < b.count; ++i) undefined |= IsUndefined<op>(x1[i & mask1]);
     if (undefined && b.undefined) *b.undefined = true;
+  }
+  for (size_t i = 0; i < b.count; ++i) {
+    y[i] = Evaluate<op, T>(x0[i & b.mask[0]], x1[i & mask1], p, q);
   }
 }
 
