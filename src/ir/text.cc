@@ -225,6 +225,11 @@ class Parser {
       GRAFT_RETURN_IF_ERROR(CheckLabel(view.base));
       module_.value(id).view = view;
     }
+    for (size_t id = 0; id < module_.symbols.size(); ++id) {
+      const Symbol& s = module_.symbols[id];
+      if (s.kind == Symbol::Kind::kResultDim && (s.input < 0 || s.input >= module_.node_count()))
+        return InvalidArgumentError("symbol s{} is a dimension of no node", id);
+    }
     return std::move(module_);
   }
 

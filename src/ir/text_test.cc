@@ -156,6 +156,7 @@ TEST(Text, RefusesWhatIsNotOne) {
   refuse("{1,0}", "{1}");
   refuse("\"x.0\"", "\"x.0");
   refuse("view=%", "view=%9");
+  EXPECT_FALSE(ParseText("graft-ir 1\nsymbol s0 result_dim 0 0 \"r\"\n").ok()) << "no node";
   EXPECT_FALSE(ParseText(good).ok()) << "constants without bytes";
   for (size_t size = 0; size < good.size(); size += 7) {
     // Losing whole trailing lines leaves a module; it reads or is refused, and nothing else.
