@@ -185,7 +185,8 @@ def freeze(folder):
     model = tf.saved_model.load(folder / "saved_model")
     function = model.signatures["inner"]
     keys = sorted(function.structured_outputs)
-    frozen = convert_variables_to_constants_v2(function)
+    # Loops stay functions, as in the SavedModel.
+    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     (folder / "frozen.pb").write_bytes(
         frozen.graph.as_graph_def().SerializeToString(deterministic=True)
     )
