@@ -216,6 +216,8 @@ class Parser {
     GRAFT_RETURN_IF_ERROR(CountSymbols());
     in_ = symbols;
     while (in_.Take("symbol ")) GRAFT_RETURN_IF_ERROR(ReadSymbol());
+    // A name that runs over a line's end hides a symbol that was counted.
+    if (static_cast<int>(module_.symbols.size()) != symbol_count_) return in_.Bad("a symbol");
     while (in_.Take("input ")) GRAFT_RETURN_IF_ERROR(ReadInput());
     while (in_.Take("constant ")) GRAFT_RETURN_IF_ERROR(ReadConstant());
     while (in_.Peek("%") || in_.Peek("= ")) GRAFT_RETURN_IF_ERROR(ReadNode());

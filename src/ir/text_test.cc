@@ -156,6 +156,7 @@ TEST(Text, RefusesWhatIsNotOne) {
   refuse("{1,0}", "{1}");
   refuse("\"x.0\"", "\"x.0");
   refuse("view=%", "view=%9");
+  refuse("\"x.0\"\n", "\"x.0\nsymbol s9\"\n");
   EXPECT_FALSE(ParseText("graft-ir 1\nsymbol s0 result_dim 0 0 \"r\"\n").ok()) << "no node";
   EXPECT_FALSE(ParseText(good).ok()) << "constants without bytes";
   for (size_t size = 0; size < good.size(); size += 7) {
