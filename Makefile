@@ -58,7 +58,7 @@ format: ## Format all C++ in place
 .PHONY: asan tsan
 asan: setup ## Unit and conformance tests under the address and undefined-behaviour sanitizers
 	@$(call build,asan)
-	@$(PYTHON) tools/run_tests.py --build build/asan ctest
+	@LSAN_OPTIONS=suppressions=$(CURDIR)/tools/lsan.supp $(PYTHON) tools/run_tests.py --build build/asan ctest
 
 tsan: setup ## Unit tests of the runtime under the thread sanitizer
 	@$(call build,tsan)

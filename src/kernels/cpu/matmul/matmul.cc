@@ -37,6 +37,7 @@ GemmProblem ToGemm(const MatMulProblem& p) {
 void CopyTile(const MatMulProblem& p, const float* a, const TileRange& range, float* tile) {
   const float* from = a + p.a_offsets[range.group] + range.row * p.a_row + range.k * p.a_depth;
   const int64_t depth = range.k_end - range.k;
+  if (depth == 0) return;  // an empty operand has no address
   if (p.a_depth == 1) {
     for (int r = 0; r < range.rows; ++r) {
       std::memcpy(tile + r * kRowStride, from + r * p.a_row, depth * sizeof(float));
