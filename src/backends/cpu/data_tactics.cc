@@ -29,17 +29,11 @@ class CopyTactic final : public CpuTactic {
   using MakeCopies = Result<Copies> (*)(const BoundNode& node);
 
   CopyTactic(std::string_view name, int version, MakeCopies make_copies)
-      : CpuTactic(name, version), make_copies_(make_copies) {}
+      : CpuTactic(name, version, {.strided_inputs = true, .strided_output = true, .exact = true}),
+        make_copies_(make_copies) {}
 
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     return RefuseDType(module, node);
-  }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.strided_inputs = true;
-    traits.strided_output = true;
-    traits.exact = true;
-    return traits;
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {
@@ -124,9 +118,9 @@ Result<Copies> DepthToSpaceCopies(const BoundNode& node) {
 }
 
 // The same bytes: nothing to do where the planner lets the result share its operand's buffer.
-class ReshapeOperation {
+class SameBytesOperation {
  public:
-  explicit ReshapeOperation(CopyOperation copy) : copy_(std::move(copy)) {}
+  explicit SameBytesOperation(CopyOperation copy) : copy_(std::move(copy)) {}
   size_t scratch_bytes(int) const { return 0; }
   void Run(const Buffers& buffers, Executor& executor) const {
     if (buffers.inputs[0] != buffers.outputs[0]) copy_.Run(buffers, executor);
@@ -136,55 +130,33 @@ class ReshapeOperation {
   CopyOperation copy_;
 };
 
-class ReshapeTactic final : public CpuTactic {
+class SameBytesTactic final : public CpuTactic {
  public:
-  using CpuTactic::CpuTactic;
+  SameBytesTactic(std::string_view name, int version)
+      : CpuTactic(name, version, {.in_place = true, .exact = true}) {}
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     return RefuseDType(module, node);
-  }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.in_place = true;
-    traits.exact = true;
-    return traits;
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {
     const BoundValue& x = node.inputs[0];
     const BoundValue& y = node.outputs[0];
     const int64_t count = CountElements(x.dims);
-    if (count != CountElements(y.dims)) {
+    const size_t size = SizeOf(x.dtype);
+    if (count * static_cast<int64_t>(size) !=
+        CountElements(y.dims) * static_cast<int64_t>(SizeOf(y.dtype))) {
       return InvalidArgumentError("{}: {} cannot become {}", node.name, Describe(x.dtype, x.dims),
                                   Describe(y.dtype, y.dims));
     }
     const CopyProblem all{0, {count}, {1}, {1}};
-    return MakeStep(ReshapeOperation(CopyOperation({&all, 1}, SizeOf(x.dtype))));
-  }
-};
-
-class BitcastTactic final : public CpuTactic {
- public:
-  using CpuTactic::CpuTactic;
-  std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
-    return RefuseDType(module, node);
-  }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.in_place = true;
-    traits.exact = true;
-    return traits;
-  }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
-    const BoundValue& x = node.inputs[0];
-    const CopyProblem all{0, {CountElements(x.dims)}, {1}, {1}};
-    return MakeStep(ReshapeOperation(CopyOperation({&all, 1}, SizeOf(x.dtype))));
+    return MakeStep(SameBytesOperation(CopyOperation({&all, 1}, size)));
   }
 };
 
 class PadTactic final : public CpuTactic {
  public:
-  using CpuTactic::CpuTactic;
+  PadTactic(std::string_view name, int version)
+      : CpuTactic(name, version, {.strided_inputs = true, .exact = true}) {}
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const DType dtype = module.value(node.outputs[0]).dtype;
     if (node.get<ir::PadAttributes>()->mode == ir::PadMode::kConstant &&
@@ -192,12 +164,6 @@ class PadTactic final : public CpuTactic {
       return Refuse("no padding of {} with a constant on the CPU", Name(dtype));
     }
     return RefuseDType(module, node);
-  }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.strided_inputs = true;
-    traits.exact = true;
-    return traits;
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {
@@ -230,7 +196,7 @@ class GatherTactic final : public CpuTactic {
   using MakeProblem = GatherProblem (*)(const BoundNode& node);
 
   GatherTactic(std::string_view name, int version, MakeProblem make_problem)
-      : CpuTactic(name, version), make_problem_(make_problem) {}
+      : CpuTactic(name, version, {.exact = true}), make_problem_(make_problem) {}
 
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const DType index = module.value(node.inputs[1]).dtype;
@@ -238,11 +204,6 @@ class GatherTactic final : public CpuTactic {
       return Refuse("no gathering by indices of {} on the CPU", Name(index));
     }
     return RefuseDType(module, node);
-  }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.exact = true;
-    return traits;
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {
@@ -276,7 +237,8 @@ GatherProblem GatherNd(const BoundNode& node) {
 
 class ScatterTactic final : public CpuTactic {
  public:
-  using CpuTactic::CpuTactic;
+  ScatterTactic(std::string_view name, int version)
+      : CpuTactic(name, version, {.in_place = true}) {}
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const DType dtype = module.value(node.inputs[0]).dtype;
     const DType index = module.value(node.inputs[1]).dtype;
@@ -284,11 +246,6 @@ class ScatterTactic final : public CpuTactic {
     if (ScatterOperation::Supports(KindOf(a), dtype, index)) return std::nullopt;
     return Refuse("no {} of {} by indices of {} on the CPU", ir::EnumName(a.kind), Name(dtype),
                   Name(index));
-  }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.in_place = true;
-    return traits;
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {
@@ -346,16 +303,11 @@ class IotaOperation {
 
 class IotaTactic final : public CpuTactic {
  public:
-  using CpuTactic::CpuTactic;
+  IotaTactic(std::string_view name, int version) : CpuTactic(name, version, {.exact = true}) {}
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const DType dtype = module.value(node.outputs[0]).dtype;
     if (IotaOperation::FindLoop(dtype)) return std::nullopt;
     return Refuse("no counting in {} on the CPU", Name(dtype));
-  }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.exact = true;
-    return traits;
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {
@@ -378,14 +330,9 @@ class ConstantOperation {
 
 class DimsTactic final : public CpuTactic {
  public:
-  using CpuTactic::CpuTactic;
+  DimsTactic(std::string_view name, int version) : CpuTactic(name, version, {.exact = true}) {}
   std::optional<Refusal> Accepts(const ir::Module&, const ir::Node&) const override {
     return std::nullopt;
-  }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.exact = true;
-    return traits;
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {
@@ -419,7 +366,7 @@ GRAFT_COPY_TACTIC(DepthToSpaceCopy, DepthToSpaceCopies)
 #undef GRAFT_COPY_TACTIC
 
 std::unique_ptr<Tactic> MakeReshapeCopy(std::string_view name, int version) {
-  return std::make_unique<ReshapeTactic>(name, version);
+  return std::make_unique<SameBytesTactic>(name, version);
 }
 std::unique_ptr<Tactic> MakePadTables(std::string_view name, int version) {
   return std::make_unique<PadTactic>(name, version);
@@ -437,7 +384,7 @@ std::unique_ptr<Tactic> MakeIotaCount(std::string_view name, int version) {
   return std::make_unique<IotaTactic>(name, version);
 }
 std::unique_ptr<Tactic> MakeBitcastCopy(std::string_view name, int version) {
-  return std::make_unique<BitcastTactic>(name, version);
+  return std::make_unique<SameBytesTactic>(name, version);
 }
 std::unique_ptr<Tactic> MakeDimsConstant(std::string_view name, int version) {
   return std::make_unique<DimsTactic>(name, version);

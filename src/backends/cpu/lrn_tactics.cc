@@ -7,7 +7,9 @@ namespace {
 
 class LrnTactic final : public CpuTactic {
  public:
-  using CpuTactic::CpuTactic;
+  LrnTactic(std::string_view name, int version)
+      : CpuTactic(name, version,
+                  {.strided_inputs = true, .strided_output = true, .in_place = true}) {}
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const DType dtype = module.value(node.inputs[0]).dtype;
     const auto& a = *node.get<ir::LrnAttributes>();
@@ -16,13 +18,6 @@ class LrnTactic final : public CpuTactic {
     // The power is taken by way of a logarithm.
     if (a.bias < 0 || a.alpha < 0) return Refuse("bias {} and alpha {}", a.bias, a.alpha);
     return std::nullopt;
-  }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.strided_inputs = true;
-    traits.strided_output = true;
-    traits.in_place = true;
-    return traits;
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {

@@ -58,19 +58,14 @@ class PlainStep final : public BoundStep {
 template <class Op>
 class PlainTactic final : public CpuTactic {
  public:
-  using CpuTactic::CpuTactic;
+  PlainTactic(std::string_view name, int version)
+      : CpuTactic(name, version, {.strided_inputs = true, .strided_output = true}) {}
 
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const DType dtype = module.value(node.inputs[0]).dtype;
     if (Op::kLoop(dtype) == nullptr)
       return Refuse("{}: no plain {} of {}", node.name, ir::Name(node.kind()), Name(dtype));
     return RefuseEpilogue(module, node, node.get<typename Op::Attributes>()->epilogue, 2);
-  }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.strided_inputs = true;
-    traits.strided_output = true;
-    return traits;
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {

@@ -37,7 +37,6 @@ class ReduceTactic final : public CpuTactic {
     if (ReduceOperation::Supports(ReductionOf(a), dtype)) return std::nullopt;
     return Refuse("no {} of {} on the CPU", ir::EnumName(a.kind), Name(dtype));
   }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override { return {}; }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {
     const auto& a = std::get<ir::ReduceAttributes>(node.attributes);
@@ -48,17 +47,12 @@ class ReduceTactic final : public CpuTactic {
 
 class ArgReduceTactic final : public CpuTactic {
  public:
-  using CpuTactic::CpuTactic;
+  ArgReduceTactic(std::string_view name, int version) : CpuTactic(name, version, {.exact = true}) {}
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const DType dtype = module.value(node.inputs[0]).dtype;
     const DType index = node.get<ir::ArgReduceAttributes>()->dtype;
     if (ArgReduceOperation::Supports(dtype, index)) return std::nullopt;
     return Refuse("no {} indices of extremes of {} on the CPU", Name(index), Name(dtype));
-  }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.exact = true;
-    return traits;
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {
@@ -78,16 +72,11 @@ class ArgReduceTactic final : public CpuTactic {
 
 class TopKTactic final : public CpuTactic {
  public:
-  using CpuTactic::CpuTactic;
+  TopKTactic(std::string_view name, int version) : CpuTactic(name, version, {.exact = true}) {}
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const DType dtype = module.value(node.inputs[0]).dtype;
     if (TopKOperation::Supports(dtype)) return std::nullopt;
     return Refuse("no top_k of {} on the CPU", Name(dtype));
-  }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.exact = true;
-    return traits;
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {

@@ -44,7 +44,8 @@ class ResizeTactic final : public CpuTactic {
 
 class FilterTactic final : public CpuTactic {
  public:
-  using CpuTactic::CpuTactic;
+  FilterTactic(std::string_view name, int version)
+      : CpuTactic(name, version, {.strided_inputs = true, .strided_output = true}) {}
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const DType dtype = module.value(node.inputs[0]).dtype;
     const auto& a = *node.get<ir::ResizeAttributes>();
@@ -52,12 +53,6 @@ class FilterTactic final : public CpuTactic {
       return Refuse("interpolation is {}", ir::EnumName(a.mode));
     if (FilterOperation::Supports(dtype)) return std::nullopt;
     return Refuse("no resizing of {} on the CPU", Name(dtype));
-  }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.strided_inputs = true;
-    traits.strided_output = true;
-    return traits;
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {
@@ -74,17 +69,12 @@ class FilterTactic final : public CpuTactic {
 
 class CropTactic final : public CpuTactic {
  public:
-  using CpuTactic::CpuTactic;
+  CropTactic(std::string_view name, int version)
+      : CpuTactic(name, version, {.strided_inputs = true, .strided_output = true}) {}
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const DType dtype = module.value(node.inputs[0]).dtype;
     if (CropOperation::Supports(dtype)) return std::nullopt;
     return Refuse("no crops of {} on the CPU", Name(dtype));
-  }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.strided_inputs = true;
-    traits.strided_output = true;
-    return traits;
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {

@@ -13,7 +13,6 @@ class CumulativeTactic final : public CpuTactic {
     if (CumulativeOperation::Supports(dtype)) return std::nullopt;
     return Refuse("no running sums of {} on the CPU", Name(dtype));
   }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override { return {}; }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {
     const auto& a = std::get<ir::CumulativeAttributes>(node.attributes);

@@ -10,12 +10,7 @@ namespace {
 // reference's.
 class SelectionTactic : public CpuTactic {
  public:
-  using CpuTactic::CpuTactic;
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.exact = true;
-    return traits;
-  }
+  SelectionTactic(std::string_view name, int version) : CpuTactic(name, version, {.exact = true}) {}
 };
 
 class WhereTactic final : public SelectionTactic {

@@ -7,18 +7,13 @@ namespace {
 
 class SoftmaxTactic final : public CpuTactic {
  public:
-  using CpuTactic::CpuTactic;
+  SoftmaxTactic(std::string_view name, int version)
+      : CpuTactic(name, version,
+                  {.strided_inputs = true, .strided_output = true, .in_place = true}) {}
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const DType dtype = module.value(node.inputs[0]).dtype;
     if (dtype == DType::kFloat32 || dtype == DType::kFloat64) return std::nullopt;
     return Refuse("no softmax of {} on the CPU", Name(dtype));
-  }
-  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    TacticTraits traits;
-    traits.strided_inputs = true;
-    traits.strided_output = true;
-    traits.in_place = true;
-    return traits;
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {

@@ -1,5 +1,6 @@
-// What the tactics of the CPU backend share: a name from the kernel tables, a cost from the bytes
-// that move, and a step around an operation of the kernel library.
+// What the tactics of the CPU backend share: a name from the kernel tables, traits that hold for
+// every node, a cost from the bytes that move, and a step around an operation of the kernel
+// library.
 #pragma once
 
 #include <memory>
@@ -17,15 +18,18 @@ namespace graft::cpu {
 
 class CpuTactic : public Tactic {
  public:
-  CpuTactic(std::string_view name, int version) : name_(name), version_(version) {}
+  CpuTactic(std::string_view name, int version, TacticTraits traits = {})
+      : name_(name), version_(version), traits_(std::move(traits)) {}
   std::string_view name() const override { return name_; }
   int version() const override { return version_; }
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override { return traits_; }
   // Milliseconds to move every operand and result once at 10 GB/s.
   double Cost(const BoundNode& node) const override;
 
  private:
   std::string_view name_;
   int version_;
+  TacticTraits traits_;
 };
 
 // A bound step that runs `Operation`: scratch_bytes(width) and Run(Buffers, Executor&), which gives
