@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/half.h"
 #include "base/hash.h"
+#include "base/split.h"
 #include "base/tensor.h"
 
 namespace graft {
@@ -89,6 +90,17 @@ TEST(Crc32c, KnownValue) {
 TEST(Hash, DependsOnEveryByte) {
   EXPECT_NE(HashBytes("graft"), HashBytes("grafu"));
   EXPECT_EQ(ToHex(HashBytes("")).size(), 32u);
+}
+
+TEST(Split, GivesWhatSeparatorsPart) {
+  using Parts = std::vector<std::string_view>;
+  EXPECT_EQ(Split("", ','), Parts());
+  EXPECT_EQ(Split("a", ','), Parts({"a"}));
+  EXPECT_EQ(Split("a,,b", ','), Parts({"a", "", "b"}));
+  EXPECT_EQ(Split(",a,", ','), Parts({"", "a"}));
+  std::string_view text = "key=value=x";
+  EXPECT_EQ(CutFront(&text, '='), "key");
+  EXPECT_EQ(text, "value=x");
 }
 
 TEST(File, WritesWholeOrNotAtAll) {

@@ -7,6 +7,8 @@
 #include <mutex>
 #include <string>
 
+#include "base/split.h"
+
 namespace graft {
 namespace {
 
@@ -29,10 +31,7 @@ using Levels = std::map<std::string, int, std::less<>>;
 
 void ReadLevels(const char* text, Levels* levels) {
   if (!text) return;
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const std::string_view item = rest.substr(0, rest.find(','));
-    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
+  for (const std::string_view item : Split(text, ',')) {
     const size_t equals = item.find('=');
     if (equals == std::string_view::npos) continue;
     int level = 0;

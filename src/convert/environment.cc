@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <optional>
 
+#include "base/split.h"
+
 namespace graft::convert {
 namespace {
 
@@ -14,10 +16,8 @@ std::string_view Variable(const char* name) {
 
 std::set<std::string> List(std::string_view text) {
   std::set<std::string> items;
-  while (!text.empty()) {
-    const std::string_view item = text.substr(0, text.find(','));
+  for (const std::string_view item : Split(text, ',')) {
     if (!item.empty()) items.emplace(item);
-    text.remove_prefix(std::min(text.size(), item.size() + 1));
   }
   return items;
 }

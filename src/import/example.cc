@@ -5,6 +5,7 @@
 #include <span>
 
 #include "base/half.h"
+#include "base/split.h"
 #include "tf/opdefs.h"
 
 namespace graft::importer {
@@ -15,16 +16,6 @@ constexpr std::pair<std::string_view, std::string_view> kExamples[] = {
 #include "import/examples.inc"
 #undef GRAFT_EXAMPLE
 };
-
-std::vector<std::string_view> Split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  while (!text.empty()) {
-    const std::string_view part = text.substr(0, text.find(separator));
-    parts.push_back(part);
-    text.remove_prefix(std::min(text.size(), part.size() + 1));
-  }
-  return parts;
-}
 
 // "[2,3]" without its brackets, or "{2,3}" without its braces.
 std::string_view Inside(std::string_view text) { return text.substr(1, text.size() - 2); }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <unordered_set>
 
+#include "base/split.h"
 #include "tf/lift.h"
 #include "tf/opdefs.h"
 #include "tf/prune.h"
@@ -39,10 +40,7 @@ Result<Named> ParseNamed(const std::string& text) {
   std::string_view rest = std::string_view(text).substr(bracket + 1);
   rest.remove_suffix(1);
   Shape shape;
-  while (!rest.empty()) {
-    const size_t comma = std::min(rest.find(','), rest.size());
-    const std::string_view digits = rest.substr(0, comma);
-    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  for (const std::string_view digits : Split(rest, ',')) {
     int64_t dim = -1;
     if (digits != "?" && digits != "-1") {
       const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), dim);

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "base/split.h"
 #include "tf/wire.h"
 
 namespace graft::tf {
@@ -17,14 +18,6 @@ constexpr std::string_view kEngineOp =
 
 // Far above any real graph; keeps a hostile count from allocating.
 constexpr int64_t kMaxArgs = 1 << 16;
-
-// Cuts the text up to the next `separator` off its front.
-std::string_view Cut(std::string_view* text, char separator) {
-  const size_t end = std::min(text->find(separator), text->size());
-  const std::string_view part = text->substr(0, end);
-  text->remove_prefix(std::min(end + 1, text->size()));
-  return part;
-}
 
 template <class T>
 T Number(std::string_view text) {
@@ -59,14 +52,14 @@ DType TypeOf(std::string_view text) {
 Shape ShapeOf(std::string_view text) {
   if (text == "?") return Shape::Unknown();
   Shape shape;
-  while (!text.empty()) shape.dims.push_back(Number<int64_t>(Cut(&text, 'x')));
+  for (std::string_view dim : Split(text, 'x')) shape.dims.push_back(Number<int64_t>(dim));
   return shape;
 }
 
 template <class F>
 AttrValue ListOf(std::string_view text, F element) {
   std::vector<decltype(element(text))> values;
-  while (!text.empty()) values.push_back(element(Cut(&text, ',')));
+  for (std::string_view item : Split(text, ',')) values.push_back(element(item));
   return values;
 }
 
@@ -100,7 +93,7 @@ AttrValue DefaultOf(std::string_view type, std::string_view text) {
 
 ArgDef ArgOf(std::string_view text) {
   ArgDef arg;
-  arg.name = Cut(&text, '=');
+  arg.name = CutFront(&text, '=');
   if (text.starts_with('@')) {
     arg.type_list_attr = text.substr(1);
     return arg;
@@ -109,7 +102,7 @@ ArgDef ArgOf(std::string_view text) {
     arg.is_ref = true;
     text.remove_prefix(1);
   }
-  const std::string_view kind = Cut(&text, '*');
+  const std::string_view kind = CutFront(&text, '*');
   arg.number_attr = text;
   if (kind.starts_with('$')) {
     arg.type_attr = kind.substr(1);
@@ -121,22 +114,19 @@ ArgDef ArgOf(std::string_view text) {
 
 AttrDef AttrOf(std::string_view text) {
   AttrDef attr;
-  attr.name = Cut(&text, ':');
+  attr.name = CutFront(&text, ':');
   attr.has_default = text.find('=') != std::string_view::npos;
-  attr.type = Cut(&text, '=');
+  attr.type = CutFront(&text, '=');
   if (attr.has_default) attr.default_value = DefaultOf(attr.type, text);
   return attr;
 }
 
 OpDef OpOf(std::string_view line) {
   OpDef op;
-  op.name = Cut(&line, '|');
-  std::string_view inputs = Cut(&line, '|');
-  std::string_view outputs = Cut(&line, '|');
-  std::string_view attrs = Cut(&line, '|');
-  while (!inputs.empty()) op.inputs.push_back(ArgOf(Cut(&inputs, ';')));
-  while (!outputs.empty()) op.outputs.push_back(ArgOf(Cut(&outputs, ';')));
-  while (!attrs.empty()) op.attrs.push_back(AttrOf(Cut(&attrs, ';')));
+  op.name = CutFront(&line, '|');
+  for (std::string_view arg : Split(CutFront(&line, '|'), ';')) op.inputs.push_back(ArgOf(arg));
+  for (std::string_view arg : Split(CutFront(&line, '|'), ';')) op.outputs.push_back(ArgOf(arg));
+  for (std::string_view attr : Split(CutFront(&line, '|'), ';')) op.attrs.push_back(AttrOf(attr));
   op.is_stateful = line == "stateful";
   return op;
 }
@@ -145,9 +135,7 @@ using Table = std::unordered_map<std::string_view, OpDef>;
 
 Table ReadTable() {
   Table table;
-  std::string_view text = kTable;
-  while (!text.empty()) {
-    const std::string_view line = Cut(&text, '\n');
+  for (const std::string_view line : Split(kTable, '\n')) {
     if (line.empty()) continue;
     table.emplace(line.substr(0, line.find('|')), OpOf(line));
   }

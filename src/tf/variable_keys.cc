@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "base/split.h"
 #include "tf/prune.h"
 #include "tf/wire.h"
 
@@ -49,11 +50,7 @@ Result<TensorSlice> ParseSliceText(std::string_view text) {
   TensorSlice slice;
   const size_t space = text.rfind(' ');
   if (space == std::string_view::npos) return slice;
-  std::string_view rest = text.substr(space + 1);
-  while (!rest.empty()) {
-    const size_t colon = std::min(rest.find(':'), rest.size());
-    const std::string_view part = rest.substr(0, colon);
-    rest.remove_prefix(std::min(colon + 1, rest.size()));
+  for (const std::string_view part : Split(text.substr(space + 1), ':')) {
     Extent extent;
     if (part != "-") {
       const char* end = part.data() + part.size();

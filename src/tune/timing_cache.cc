@@ -13,6 +13,7 @@
 
 #include "base/crc32c.h"
 #include "base/file.h"
+#include "base/split.h"
 
 namespace graft {
 namespace {
@@ -56,17 +57,12 @@ std::unique_ptr<TimingCache> TimingCache::Open(const std::string& path) {
   // Copied, not mapped: another process may be appending.
   Result<FileBytes> bytes = ReadFile(path, /*map=*/false);
   if (!bytes.ok()) return cache;
-  std::string_view text = bytes->view();
-  while (!text.empty()) {
-    const size_t end = text.find('\n');
-    const std::string_view line = text.substr(0, end);
+  for (const std::string_view line : Split(bytes->view(), '\n')) {
     if (std::optional<Entry> entry = ParseLine(line)) {
       cache->timings_[entry->key] = entry->timing;
     } else {
       ++cache->bad_lines_;
     }
-    if (end == std::string_view::npos) break;
-    text.remove_prefix(end + 1);
   }
   return cache;
 }
