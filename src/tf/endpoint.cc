@@ -8,6 +8,7 @@
 namespace graft::tf {
 namespace {
 
+// Ops whose output is no result of the model, though nobody reads it.
 constexpr std::string_view kNeverOutputs[] = {"Const",  "NoOp",  "Placeholder",
                                               "Assert", "Print", "PrintV2"};
 

@@ -21,7 +21,6 @@ namespace fs = std::filesystem;
 constexpr char kSavedModelFile[] = "saved_model.pb";
 constexpr char kPredictMethod[] = "tensorflow/serving/predict";
 
-// Ops whose output nobody reading is no sign of a result.
 // The text of an input or output option: a name and, perhaps, a shape.
 struct Named {
   std::string name;  // a key or a tensor name
@@ -227,11 +226,11 @@ class Loader {
     GRAFT_ASSIGN_OR_RETURN(const std::vector<bool> needed,
                            Needed(model_.whole.graph, Nodes(model_.outputs)));
     GRAFT_ASSIGN_OR_RETURN(model_.inputs, DefaultInputs(model_.whole.graph));
-    std::unordered_set<std::string_view> read;
+    std::unordered_set<std::string_view> names;
     for (size_t i = 0; i < needed.size(); ++i) {
-      if (needed[i]) read.insert(model_.whole.graph.nodes[i].name);
+      if (needed[i]) names.insert(model_.whole.graph.nodes[i].name);
     }
-    std::erase_if(model_.inputs, [&](const Endpoint& e) { return !read.contains(e.tensor); });
+    std::erase_if(model_.inputs, [&](const Endpoint& e) { return !names.contains(e.tensor); });
     return OkStatus();
   }
 
