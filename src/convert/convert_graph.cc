@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <unordered_set>
 
 #include "backends/reference/evaluator.h"
 #include "base/log.h"
@@ -46,8 +47,12 @@ class Converter {
  public:
   Converter(const tf::GraphDef& graph, const std::vector<importer::GraphInput>& inputs,
             const std::vector<std::string>& outputs, const ConvertOptions& options,
-            const std::set<std::string>& scaffold)
-      : graph_(graph), inputs_(inputs), outputs_(outputs), options_(options), scaffold_(scaffold) {}
+            std::set<std::string> scaffold)
+      : graph_(graph),
+        inputs_(inputs),
+        outputs_(outputs),
+        options_(options),
+        scaffold_(std::move(scaffold)) {}
 
   Result<ConvertedGraph> Run() {
     ConvertedGraph converted;
@@ -309,7 +314,7 @@ class Converter {
   const std::vector<importer::GraphInput>& inputs_;
   const std::vector<std::string>& outputs_;
   const ConvertOptions& options_;
-  const std::set<std::string>& scaffold_;  // nodes that stand for arguments and results of bodies
+  const std::set<std::string> scaffold_;  // nodes that stand for arguments and results of bodies
   ConvertReport* report_ = nullptr;
   importer::ImportedGraph imported_;
   std::optional<partition::WiredGraph> wired_;
@@ -324,13 +329,17 @@ class Converter {
 // more than it saves.
 void KeepConditions(const tf::LiftedNodes& lifted, const tf::GraphDef& graph,
                     partition::CandidateOptions* candidates) {
+  std::unordered_set<std::string_view> conditions;
   for (const tf::LiftedNode& node : lifted) {
     for (const tf::LiftedBody& body : node.bodies) {
-      if (body.attr != "cond") continue;
-      for (const tf::NodeDef& inside : graph.nodes) {
-        if (inside.name.starts_with(body.root + "/"))
-          candidates->native_nodes[inside.name] = "it belongs to the condition of a loop";
-      }
+      if (body.attr == "cond") conditions.insert(body.root);
+    }
+  }
+  for (const tf::NodeDef& node : graph.nodes) {
+    const std::string_view name = node.name;
+    for (size_t slash = name.find('/'); slash != name.npos; slash = name.find('/', slash + 1)) {
+      if (conditions.contains(name.substr(0, slash)))
+        candidates->native_nodes[node.name] = "it belongs to the condition of a loop";
     }
   }
 }
@@ -362,8 +371,9 @@ Result<ConvertedGraph> ConvertWithBodies(const tf::GraphDef& graph,
   for (std::string& root : tf::Roots(lifted)) scaffold.insert(std::move(root));
   options.candidates.denied_nodes.insert(scaffold.begin(), scaffold.end());
   KeepConditions(lifted, lifted_graph, &options.candidates);
-  GRAFT_ASSIGN_OR_RETURN(ConvertedGraph converted,
-                         Converter(lifted_graph, inputs, outputs, options, scaffold).Run());
+  GRAFT_ASSIGN_OR_RETURN(
+      ConvertedGraph converted,
+      Converter(lifted_graph, inputs, outputs, options, std::move(scaffold)).Run());
   GRAFT_RETURN_IF_ERROR(tf::LowerBodies(lifted, &converted.graph));
   converted.report.nodes_before = static_cast<int>(graph.nodes.size());
   converted.report.nodes_after = static_cast<int>(converted.graph.nodes.size());
@@ -376,6 +386,7 @@ Result<ConvertedGraph> ConvertGraph(const tf::GraphDef& graph,
                                     const std::vector<importer::GraphInput>& inputs,
                                     const std::vector<std::string>& outputs,
                                     const ConvertOptions& options) {
+  if (!tf::HasBodies(graph)) return Converter(graph, inputs, outputs, options, {}).Run();
   return ConvertWithBodies(graph, inputs, outputs, options);
 }
 

@@ -635,7 +635,13 @@ class Lowerer {
 
 }  // namespace
 
+bool HasBodies(const GraphDef& graph) {
+  return std::ranges::any_of(graph.nodes,
+                             [](const NodeDef& node) { return FindControlOp(node.op) != nullptr; });
+}
+
 LiftedNodes LiftBodies(const std::vector<std::string>& fetched, GraphDef* graph) {
+  if (!HasBodies(*graph)) return {};
   return Lifter(fetched, graph).Run();
 }
 

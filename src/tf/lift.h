@@ -35,6 +35,9 @@ struct LiftedNode {
 // In the order in which they were lifted: one inside of an island after the island's.
 using LiftedNodes = std::vector<LiftedNode>;
 
+// Whether there is a While, an If or a Case in the main graph.
+bool HasBodies(const GraphDef& graph);
+
 // Lifts every While, If and Case, those in the bodies of others included, whose bodies consist of
 // TensorFlow's ops. The outputs of the nodes in `fetched` keep their numbers. Expects default
 // attributes filled in and calls inlined.
