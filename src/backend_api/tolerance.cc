@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <optional>
 
-#include "base/half.h"
+#include "base/dtype_visit.h"
 
 namespace graft {
 namespace {
@@ -27,19 +29,10 @@ Row RowOf(ir::OpKind op) {
   return {Rule::kExact, 0};
 }
 
+// 0 for what is no floating-point type.
 double Epsilon(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat64:
-      return 0x1p-52;
-    case DType::kFloat32:
-      return 0x1p-23;
-    case DType::kFloat16:
-      return 0x1p-10;
-    case DType::kBFloat16:
-      return 0x1p-7;
-    default:
-      return 0;
-  }
+  return TryVisitDType(kFloatTypes, dtype,
+                       []<class T>(T) { return double{std::numeric_limits<T>::epsilon()}; });
 }
 
 // Terms in each sum that the node forms; 0 where it forms none.
@@ -178,39 +171,14 @@ Tolerance ToleranceOf(const BoundNode& node) {
 
 std::string Difference(const BoundValue& type, const Tolerance& tolerance, const void* expected,
                        const void* got) {
-  auto compare = [&](auto element) {
-    using T = decltype(element);
-    return Compare(type, tolerance, static_cast<const T*>(expected), static_cast<const T*>(got));
-  };
-  switch (type.dtype) {
-    case DType::kFloat32:
-      return compare(float());
-    case DType::kFloat64:
-      return compare(double());
-    case DType::kFloat16:
-      return compare(Float16());
-    case DType::kBFloat16:
-      return compare(BFloat16());
-    case DType::kInt8:
-      return compare(int8_t());
-    case DType::kInt16:
-      return compare(int16_t());
-    case DType::kInt32:
-      return compare(int32_t());
-    case DType::kInt64:
-      return compare(int64_t());
-    case DType::kUint8:
-    case DType::kBool:
-      return compare(uint8_t());
-    case DType::kUint16:
-      return compare(uint16_t());
-    case DType::kUint32:
-      return compare(uint32_t());
-    case DType::kUint64:
-      return compare(uint64_t());
-    default:
-      return fmt::format("{} cannot be compared", Name(type.dtype));
-  }
+  std::optional<std::string> difference =
+      TryVisitDType(kEngineTypes, type.dtype, [&]<class T>(T) -> std::optional<std::string> {
+        // A bool may hold any byte.
+        using Held = std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>;
+        return Compare(type, tolerance, static_cast<const Held*>(expected),
+                       static_cast<const Held*>(got));
+      });
+  return difference.value_or(fmt::format("{} cannot be compared", Name(type.dtype)));
 }
 
 }  // namespace graft

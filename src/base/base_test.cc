@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/crc32c.h"
+#include "base/dtype_visit.h"
 #include "base/executor.h"
 #include "base/file.h"
 #include "base/half.h"
@@ -24,6 +25,35 @@ TEST(Status, CarriesCodeAndContext) {
   EXPECT_EQ(status.code(), StatusCode::kNotFound);
   EXPECT_EQ(status.ToString(), "not found: model: a.pb is missing");
   EXPECT_TRUE(OkStatus().WithContext("x").ok());
+}
+
+template <class T>
+size_t SizeOfT() {
+  return sizeof(T);
+}
+
+TEST(DTypeVisit, CallsWithTheTypeOfTheDType) {
+  const auto size_in = [](auto types, DType dtype) {
+    return TryVisitDType(types, dtype, []<class T>(T) { return &SizeOfT<T>; });
+  };
+  for (int i = 0; i < 256; ++i) {
+    const auto dtype = static_cast<DType>(i);
+    EXPECT_EQ(size_in(kFloatTypes, dtype) != nullptr, IsFloating(dtype)) << i;
+    EXPECT_EQ(size_in(kIntegerTypes, dtype) != nullptr, IsInteger(dtype)) << i;
+    EXPECT_EQ(size_in(kEngineTypes, dtype) != nullptr, IsNumeric(dtype)) << i;
+    EXPECT_EQ(size_in(kNativeTypes, dtype) != nullptr, IsNumeric(dtype) && !IsHalf(dtype)) << i;
+  }
+  for (DType dtype : {DType::kBool, DType::kFloat16, DType::kInt16, DType::kInt32, DType::kFloat64})
+    EXPECT_EQ(size_in(kEngineTypes, dtype)(), SizeOf(dtype)) << Name(dtype);
+}
+
+TEST(DTypeVisit, SaysWhetherItRan) {
+  int calls = 0;
+  const auto count = [&](auto) { ++calls; };
+  EXPECT_TRUE(TryVisitDType(kFloatTypes, DType::kBFloat16, count));
+  EXPECT_FALSE(TryVisitDType(kFloatTypes, DType::kInt8, count));
+  EXPECT_FALSE(TryVisitDType(kEngineTypes - kFloatTypes, DType::kBFloat16, count));
+  EXPECT_EQ(calls, 1);
 }
 
 TEST(Half, RoundsToNearestEven) {

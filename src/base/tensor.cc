@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/aligned_buffer.h"
+#include "base/dtype_visit.h"
 
 namespace graft {
 
@@ -48,35 +49,14 @@ Tensor Tensor::Reshaped(Dims dims) const {
   return Tensor(dtype_, std::move(dims), data_);
 }
 
-namespace {
-template <class T>
-std::vector<int64_t> Widen(const Tensor& t) {
-  std::span<const T> v = t.data<T>();
-  return std::vector<int64_t>(v.begin(), v.end());
-}
-}  // namespace
-
 Result<std::vector<int64_t>> Tensor::ToInt64() const {
-  switch (dtype_) {
-    case DType::kInt64:
-      return Widen<int64_t>(*this);
-    case DType::kInt32:
-      return Widen<int32_t>(*this);
-    case DType::kInt16:
-      return Widen<int16_t>(*this);
-    case DType::kInt8:
-      return Widen<int8_t>(*this);
-    case DType::kUint8:
-      return Widen<uint8_t>(*this);
-    case DType::kUint16:
-      return Widen<uint16_t>(*this);
-    case DType::kUint32:
-      return Widen<uint32_t>(*this);
-    case DType::kBool:
-      return Widen<bool>(*this);
-    default:
-      return InvalidArgumentError("{} where integers are needed", Describe(dtype_, dims_));
-  }
+  constexpr auto kHeld = kIntegerTypes + TypeSet<bool>{} - TypeSet<uint64_t>{};
+  std::vector<int64_t> values;
+  const bool are_integers = TryVisitDType(
+      kHeld, dtype_, [&]<class T>(T) { values.assign(data<T>().begin(), data<T>().end()); });
+  if (!are_integers)
+    return InvalidArgumentError("{} where integers are needed", Describe(dtype_, dims_));
+  return values;
 }
 
 std::string Describe(DType dtype, std::span<const int64_t> dims) {

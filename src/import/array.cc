@@ -1,7 +1,7 @@
 // Joining, padding, repeating.
 #include <algorithm>
 
-#include "base/half.h"
+#include "base/dtype_visit.h"
 #include "import/node_context.h"
 
 namespace graft::importer {
@@ -33,10 +33,8 @@ Accepted<ir::PadAttributes> ReadPaddings(NodeContext& ctx) {
 std::optional<double> ScalarValue(const ir::Value& value) {
   if (!value.constant || value.constant->elements() != 1) return std::nullopt;
   const Tensor& tensor = *value.constant;
-  if (tensor.dtype() == DType::kFloat32) return double{tensor.data<float>()[0]};
-  if (tensor.dtype() == DType::kFloat64) return tensor.data<double>()[0];
-  if (tensor.dtype() == DType::kFloat16) return double{float{tensor.data<Float16>()[0]}};
-  if (tensor.dtype() == DType::kBFloat16) return double{float{tensor.data<BFloat16>()[0]}};
+  const auto number = [&]<class T>(T) { return std::optional<double>(tensor.data<T>()[0]); };
+  if (IsFloating(tensor.dtype())) return TryVisitDType(kFloatTypes, tensor.dtype(), number);
   const Result<std::vector<int64_t>> integers = tensor.ToInt64();
   constexpr int64_t kExact = int64_t{1} << 53;
   if (!integers.ok() || (*integers)[0] > kExact || (*integers)[0] < -kExact) return std::nullopt;

@@ -1,10 +1,11 @@
 #include "import/example.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <span>
 
-#include "base/half.h"
+#include "base/dtype_visit.h"
 #include "base/split.h"
 #include "tf/opdefs.h"
 
@@ -54,29 +55,15 @@ Result<tf::AttrValue> ParseValue(std::string_view type, std::string_view text, D
   return InvalidArgumentError("attributes of type {} have no text form", type);
 }
 
-template <class T>
-void Fill(Tensor& tensor, const std::vector<int64_t>& values) {
-  std::span<T> data = tensor.mutable_data<T>();
-  for (size_t i = 0; i < values.size(); ++i) data[i] = static_cast<T>(values[i]);
-}
-
 Status Fill(Tensor& tensor, const std::vector<int64_t>& values) {
-  switch (tensor.dtype()) {
-    case DType::kFloat32:
-      return Fill<float>(tensor, values), OkStatus();
-    case DType::kFloat64:
-      return Fill<double>(tensor, values), OkStatus();
-    case DType::kFloat16:
-      return Fill<Float16>(tensor, values), OkStatus();
-    case DType::kBFloat16:
-      return Fill<BFloat16>(tensor, values), OkStatus();
-    case DType::kInt32:
-      return Fill<int32_t>(tensor, values), OkStatus();
-    case DType::kInt64:
-      return Fill<int64_t>(tensor, values), OkStatus();
-    default:
-      return UnsupportedError("numbers of dtype {} have no text form", Name(tensor.dtype()));
-  }
+  const bool filled =
+      TryVisitDType(kFloatTypes + TypeSet<int32_t, int64_t>{}, tensor.dtype(), [&]<class T>(T) {
+        std::transform(values.begin(), values.end(), tensor.mutable_data<T>().begin(),
+                       [](int64_t v) { return static_cast<T>(v); });
+      });
+  if (!filled)
+    return UnsupportedError("numbers of dtype {} have no text form", Name(tensor.dtype()));
+  return OkStatus();
 }
 
 // "=[2,3]", "=2" or "={2,3}", without the sign.

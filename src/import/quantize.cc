@@ -1,7 +1,7 @@
 // Emulated quantisation: a tensor rounded to the values that integers of a few bits can stand for.
 #include <limits>
 
-#include "base/half.h"
+#include "base/dtype_visit.h"
 #include "import/node_context.h"
 
 namespace graft::importer {
@@ -36,16 +36,8 @@ class RangeProgram {
 };
 
 double LargestOf(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat64:
-      return std::numeric_limits<double>::max();
-    case DType::kFloat16:
-      return float{std::numeric_limits<Float16>::max()};
-    case DType::kBFloat16:
-      return float{std::numeric_limits<BFloat16>::max()};
-    default:
-      return std::numeric_limits<float>::max();
-  }
+  return TryVisitDType(kFloatTypes, dtype,
+                       []<class T>(T) { return double{std::numeric_limits<T>::max()}; });
 }
 
 // ---- FakeQuant

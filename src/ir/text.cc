@@ -11,7 +11,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "base/half.h"
+#include "base/dtype_visit.h"
 #include "base/hash.h"
 #include "ir/attributes_reader.h"
 #include "ir/module.h"
@@ -25,39 +25,6 @@ constexpr std::string_view kSymbolKinds[] = {"input_dim", "host_value", "result_
 constexpr int64_t kMaxInPlace = 16;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// Calls f(T()) with the C++ type of dtypes whose elements have a textual form; false for others.
-template <class F>
-bool WithTextType(DType dtype, F f) {
-  switch (dtype) {
-    case DType::kFloat32:
-      return f(float()), true;
-    case DType::kFloat64:
-      return f(double()), true;
-    case DType::kFloat16:
-      return f(Float16()), true;
-    case DType::kBFloat16:
-      return f(BFloat16()), true;
-    case DType::kInt8:
-      return f(int8_t()), true;
-    case DType::kInt16:
-      return f(int16_t()), true;
-    case DType::kInt32:
-      return f(int32_t()), true;
-    case DType::kInt64:
-      return f(int64_t()), true;
-    case DType::kUint8:
-      return f(uint8_t()), true;
-    case DType::kUint16:
-      return f(uint16_t()), true;
-    case DType::kUint32:
-      return f(uint32_t()), true;
-    case DType::kUint64:
-      return f(uint64_t()), true;
-    default:
-      return false;
-  }
-}
-
 // "{1,2}", or nullopt when the constant goes to the side file: large, or of values whose bits text
 // does not keep.
 std::optional<std::string> InPlaceText(const Tensor& tensor) {
@@ -67,15 +34,13 @@ std::optional<std::string> InPlaceText(const Tensor& tensor) {
   if (tensor.dtype() == DType::kBool) {
     for (bool v : tensor.data<bool>()) items.emplace_back(v ? "1" : "0");
   } else {
-    exact = WithTextType(tensor.dtype(),
-                         [&](auto type) {
-                           for (auto v : tensor.data<decltype(type)>()) {
-                             using Number = ArithmeticType<decltype(type)>;
-                             items.push_back(fmt::format("{}", static_cast<Number>(v)));
-                             if (v != v) exact = false;
-                           }
-                         }) &&
-            exact;
+    const bool has_text = TryVisitDType(kNumberTypes, tensor.dtype(), [&]<class T>(T) {
+      for (T v : tensor.data<T>()) {
+        items.push_back(fmt::format("{}", ArithmeticType<T>{v}));
+        if (v != v) exact = false;
+      }
+    });
+    exact = exact && has_text;
   }
   if (!exact) return std::nullopt;
   return fmt::format("{{{}}}", fmt::join(items, ","));
@@ -360,7 +325,7 @@ class Parser {
     };
     if (dtype == DType::kBool) {
       read_all(uint8_t(), tensor.mutable_data<bool>().data());
-    } else if (!WithTextType(dtype, [&](auto type) {
+    } else if (!TryVisitDType(kNumberTypes, dtype, [&](auto type) {
                  read_all(type, tensor.mutable_data<decltype(type)>().data());
                })) {
       return in_.Bad("a constant by its hash");

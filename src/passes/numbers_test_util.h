@@ -10,7 +10,7 @@
 #include "backend_api/tolerance.h"
 #include "backend_api/widened.h"
 #include "backends/reference/evaluator.h"
-#include "base/half.h"
+#include "base/dtype_visit.h"
 #include "passes/pass.h"
 
 namespace graft::passes {
@@ -35,24 +35,15 @@ inline Tensor RandomInput(const ir::Module& module, const ir::Value& input, int6
   for (const ir::Dim& d : input.shape) dims.push_back(*d.Evaluate(symbols));
   Tensor tensor = *Tensor::Allocate(input.dtype, dims);
   std::normal_distribution<float> normal;
-  auto fill = [&]<class T>(T) {
-    for (T& v : tensor.mutable_data<T>())
-      v = static_cast<T>(std::clamp(normal(random), input.low, input.high));
-  };
-  switch (input.dtype) {
-    case DType::kFloat32:
-      fill(float());
-      break;
-    case DType::kFloat16:
-      fill(Float16());
-      break;
-    case DType::kBFloat16:
-      fill(BFloat16());
-      break;
-    default:
-      GRAFT_CHECK(input.dtype == DType::kInt32, "an input of {}", Name(input.dtype));
-      for (int32_t& v : tensor.mutable_data<int32_t>()) v = static_cast<int32_t>(random() % 100);
-  }
+  VisitDType(kFloatTypes + TypeSet<int32_t>{}, input.dtype, [&]<class T>(T) {
+    for (T& v : tensor.mutable_data<T>()) {
+      if constexpr (kIsFloat<T>) {
+        v = static_cast<T>(std::clamp(normal(random), input.low, input.high));
+      } else {
+        v = static_cast<T>(random() % 100);
+      }
+    }
+  });
   return tensor;
 }
 

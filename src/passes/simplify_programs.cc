@@ -6,7 +6,7 @@
 #include <limits>
 #include <numbers>
 
-#include "base/half.h"
+#include "base/dtype_visit.h"
 #include "passes/expression.h"
 #include "passes/pass.h"
 #include "passes/rewrite.h"
@@ -386,20 +386,8 @@ std::optional<double> Scalar(const ir::Module& module, ir::ValueId id) {
   if (id == kOwnResult || !module.value(id).constant) return std::nullopt;
   const Tensor& tensor = *module.value(id).constant;
   if (tensor.elements() != 1) return std::nullopt;
-  switch (tensor.dtype()) {
-    case DType::kFloat32:
-      return tensor.data<float>()[0];
-    case DType::kFloat64:
-      return tensor.data<double>()[0];
-    case DType::kFloat16:
-      return tensor.data<Float16>()[0];
-    case DType::kBFloat16:
-      return tensor.data<BFloat16>()[0];
-    case DType::kInt32:
-      return tensor.data<int32_t>()[0];
-    default:
-      return std::nullopt;
-  }
+  return TryVisitDType(kFloatTypes + TypeSet<int32_t>{}, tensor.dtype(),
+                       [&]<class T>(T) { return std::optional<double>(tensor.data<T>()[0]); });
 }
 
 // With scalar operands as instructions at the start.

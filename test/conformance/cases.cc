@@ -5,7 +5,7 @@
 #include <limits>
 #include <random>
 
-#include "base/half.h"
+#include "base/dtype_visit.h"
 
 namespace graft::conformance {
 namespace {
@@ -779,38 +779,9 @@ Tensor MakeTensor(const Case& c, int operand) {
   const Operand& o = c.operands[operand];
   Tensor tensor = Tensor::Allocate(o.dtype, o.dims).value();
   Filler filler(o.fill, operand);
-  auto fill = [&](auto type) {
-    for (auto& v : tensor.mutable_data<decltype(type)>()) v = filler.Next<decltype(type)>();
-  };
-  switch (o.dtype) {
-    case DType::kFloat32:
-      fill(float());
-      break;
-    case DType::kFloat64:
-      fill(double());
-      break;
-    case DType::kFloat16:
-      fill(Float16());
-      break;
-    case DType::kBFloat16:
-      fill(BFloat16());
-      break;
-    case DType::kInt32:
-      fill(int32_t());
-      break;
-    case DType::kInt64:
-      fill(int64_t());
-      break;
-    case DType::kUint8:
-      fill(uint8_t());
-      break;
-    case DType::kInt8:
-      fill(int8_t());
-      break;
-    default:
-      fill(bool());
-      break;
-  }
+  VisitDType(kEngineTypes, o.dtype, [&]<class T>(T) {
+    for (T& v : tensor.mutable_data<T>()) v = filler.Next<T>();
+  });
   return tensor;
 }
 

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <random>
 
+#include "base/dtype_visit.h"
+
 namespace graft {
 
 int Report(const Status& status) {
@@ -131,26 +133,9 @@ namespace {
 
 // Element i as a double; nullopt for dtypes that compare bitwise only.
 std::optional<double> Element(const Tensor& t, int64_t i) {
-  switch (t.dtype()) {
-    case DType::kFloat32:
-      return t.data<float>()[i];
-    case DType::kFloat64:
-      return t.data<double>()[i];
-    case DType::kInt32:
-      return t.data<int32_t>()[i];
-    case DType::kInt64:
-      return static_cast<double>(t.data<int64_t>()[i]);
-    case DType::kInt16:
-      return t.data<int16_t>()[i];
-    case DType::kInt8:
-      return t.data<int8_t>()[i];
-    case DType::kUint8:
-      return t.data<uint8_t>()[i];
-    case DType::kBool:
-      return t.data<bool>()[i];
-    default:
-      return std::nullopt;
-  }
+  return TryVisitDType(kEngineTypes, t.dtype(), [&]<class T>(T) -> std::optional<double> {
+    return static_cast<double>(t.data<T>()[i]);
+  });
 }
 
 }  // namespace

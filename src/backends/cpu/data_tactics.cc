@@ -3,6 +3,7 @@
 
 #include "backends/cpu/table_tactics.h"
 #include "backends/cpu/tactic_base.h"
+#include "base/dtype_visit.h"
 #include "ir/attribute_names.h"
 #include "kernels/cpu/data/copy.h"
 #include "kernels/cpu/data/gather.h"
@@ -10,7 +11,6 @@
 #include "kernels/cpu/data/scatter.h"
 #include "kernels/cpu/pointwise/instructions.h"
 #include "kernels/cpu/strides.h"
-#include "kernels/cpu/types.h"
 
 namespace graft::cpu {
 namespace {
@@ -289,7 +289,7 @@ class IotaOperation {
  public:
   using Loop = void (*)(int64_t count, void* y);
   static Loop FindLoop(DType dtype) {
-    return WithType(dtype, []<class T>(T) -> Loop { return CountUp<T>; });
+    return TryVisitDType(kNativeTypes, dtype, []<class T>(T) -> Loop { return CountUp<T>; });
   }
 
   IotaOperation(DType dtype, int64_t count) : loop_(FindLoop(dtype)), count_(count) {}

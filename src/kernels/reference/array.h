@@ -6,8 +6,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/dtype.h"
-#include "base/half.h"
+#include "base/dtype_visit.h"
 #include "base/status.h"
 #include "base/tensor.h"
 
@@ -60,49 +59,6 @@ void ForEachIndex(std::span<const int64_t> dims, Each each) {
   }
 }
 
-// Calls f(T()) with the dtype's C++ type.
-template <class F>
-void WithFloat(DType dtype, F f) {
-  switch (dtype) {
-    case DType::kFloat32:
-      return f(float());
-    case DType::kFloat64:
-      return f(double());
-    case DType::kFloat16:
-      return f(Float16());
-    default:
-      GRAFT_CHECK(dtype == DType::kBFloat16, "{}", Name(dtype));
-      f(BFloat16());
-  }
-}
-template <class F>
-void WithNumber(DType dtype, F f) {
-  switch (dtype) {
-    case DType::kInt8:
-      return f(int8_t());
-    case DType::kInt16:
-      return f(int16_t());
-    case DType::kInt32:
-      return f(int32_t());
-    case DType::kInt64:
-      return f(int64_t());
-    case DType::kUint8:
-      return f(uint8_t());
-    case DType::kUint16:
-      return f(uint16_t());
-    case DType::kUint32:
-      return f(uint32_t());
-    case DType::kUint64:
-      return f(uint64_t());
-    default:
-      WithFloat(dtype, f);
-  }
-}
-template <class F>
-void WithAny(DType dtype, F f) {
-  if (dtype == DType::kBool) return f(bool());
-  WithNumber(dtype, f);
-}
 // Calls f(T()) with a type of the dtype's size: for kernels that only move elements.
 template <class F>
 void WithSize(DType dtype, F f) {

@@ -80,14 +80,14 @@ void ConvolveTransposed(const ConvTransposeProblem& p, const ConstArray& dy, con
 
 Status Run(const ConvProblem& problem, Inputs in, Outputs out) {
   if (out[0].elements() == 0) return OkStatus();
-  WithNumber(in[0].dtype,
+  VisitDType(kNumberTypes, in[0].dtype,
              [&](auto type) { Convolve<decltype(type)>(problem, in[0], in[1], out[0]); });
   return ApplyEpilogue(problem.epilogue, out[0], in.subspan(2));
 }
 
 Status Run(const ConvTransposeProblem& problem, Inputs in, Outputs out) {
   if (out[0].elements() == 0) return OkStatus();
-  WithNumber(in[0].dtype,
+  VisitDType(kNumberTypes, in[0].dtype,
              [&](auto type) { ConvolveTransposed<decltype(type)>(problem, in[0], in[1], out[0]); });
   return ApplyEpilogue(problem.epilogue, out[0], in.subspan(2));
 }

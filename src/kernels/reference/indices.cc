@@ -4,7 +4,7 @@ namespace graft::reference {
 
 std::vector<int64_t> ReadIndices(const ConstArray& indices) {
   std::vector<int64_t> values(indices.elements());
-  WithNumber(indices.dtype, [&](auto type) {
+  VisitDType(kNumberTypes, indices.dtype, [&](auto type) {
     const auto* from = indices.Row<decltype(type)>(0);
     for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int64_t>(from[i]);
   });

@@ -45,7 +45,7 @@ void Multiply(const MatMulProblem& p, const ConstArray& a, const ConstArray& b, 
 }  // namespace
 
 Status Run(const MatMulProblem& problem, Inputs in, Outputs out) {
-  WithNumber(in[0].dtype,
+  VisitDType(kNumberTypes, in[0].dtype,
              [&](auto type) { Multiply<decltype(type)>(problem, in[0], in[1], out[0]); });
   return ApplyEpilogue(problem.epilogue, out[0], in.subspan(2));
 }

@@ -81,7 +81,7 @@ void Run(const SliceProblem& problem, Inputs in, Outputs out) {
 
 void Run(const PadProblem& problem, Inputs in, Outputs out) {
   const ConstArray& x = in[0];
-  WithAny(x.dtype, [&](auto type) {
+  VisitDType(kEngineTypes, x.dtype, [&](auto type) {
     using T = decltype(type);
     const T value = static_cast<T>(problem.value);
     Dims from(x.rank());
@@ -172,7 +172,7 @@ void Run(const DepthToSpaceProblem& problem, Inputs in, Outputs out) {
 }
 
 void Run(const DimsProblem& problem, Inputs, Outputs out) {
-  WithNumber(out[0].dtype, [&](auto type) {
+  VisitDType(kNumberTypes, out[0].dtype, [&](auto type) {
     using T = decltype(type);
     std::transform(problem.values.begin(), problem.values.end(), out[0].Row<T>(0),
                    [](int64_t v) { return static_cast<T>(v); });
@@ -180,7 +180,7 @@ void Run(const DimsProblem& problem, Inputs, Outputs out) {
 }
 
 void Run(const IotaProblem&, Inputs, Outputs out) {
-  WithNumber(out[0].dtype, [&](auto type) {
+  VisitDType(kNumberTypes, out[0].dtype, [&](auto type) {
     using T = decltype(type);
     for (int64_t i = 0; i < out[0].elements(); ++i) out[0].Row<T>(0)[i] = static_cast<T>(i);
   });

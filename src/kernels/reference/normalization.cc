@@ -7,7 +7,7 @@ namespace graft::reference {
 
 void Run(const LrnProblem& problem, Inputs in, Outputs out) {
   const int64_t channels = in[0].row_length();
-  WithFloat(in[0].dtype, [&](auto type) {
+  VisitDType(kFloatTypes, in[0].dtype, [&](auto type) {
     using T = decltype(type);
     for (int64_t row = 0; row < in[0].rows(); ++row) {
       const T* x = in[0].Row<T>(row);

@@ -317,14 +317,14 @@ void Execute(const PointwiseInstruction& in, std::span<const DType> dtypes,
   const DType first = in.operands[0] < 0 ? in.dtype : dtypes[in.operands[0]];
   switch (in.op) {
     case PointwiseOp::kConstant:
-      return WithAny(in.dtype, [&](auto type) {
+      return VisitDType(kEngineTypes, in.dtype, [&](auto type) {
         using T = decltype(type);
         std::fill_n(result.as<T>(), n, Cast<T>(in.p));
       });
     case PointwiseOp::kCast:
-      return WithAny(first, [&](auto from) {
+      return VisitDType(kEngineTypes, first, [&](auto from) {
         using From = decltype(from);
-        WithAny(in.dtype, [&](auto to) {
+        VisitDType(kEngineTypes, in.dtype, [&](auto to) {
           using To = decltype(to);
           const From* x = operand(0).as<From>();
           for (int64_t i = 0; i < n; ++i) result.as<To>()[i] = Cast<To>(x[i]);
@@ -336,7 +336,7 @@ void Execute(const PointwiseInstruction& in, std::span<const DType> dtypes,
     case PointwiseOp::kLessEqual:
     case PointwiseOp::kGreater:
     case PointwiseOp::kGreaterEqual:
-      return WithAny(first, [&](auto type) {
+      return VisitDType(kEngineTypes, first, [&](auto type) {
         using T = decltype(type);
         const T* x = operand(0).as<T>();
         const T* y = operand(1).as<T>();
@@ -345,7 +345,7 @@ void Execute(const PointwiseInstruction& in, std::span<const DType> dtypes,
     case PointwiseOp::kIsNan:
     case PointwiseOp::kIsInf:
     case PointwiseOp::kIsFinite:
-      return WithFloat(first, [&](auto type) {
+      return VisitDType(kFloatTypes, first, [&](auto type) {
         using T = decltype(type);
         const T* x = operand(0).as<T>();
         for (int64_t i = 0; i < n; ++i)
@@ -362,7 +362,7 @@ void Execute(const PointwiseInstruction& in, std::span<const DType> dtypes,
     case PointwiseOp::kOr:
     case PointwiseOp::kXor:
     case PointwiseOp::kNot:
-      return WithAny(in.dtype, [&](auto type) {
+      return VisitDType(kEngineTypes, in.dtype, [&](auto type) {
         using T = decltype(type);
         if constexpr (std::is_integral_v<T>) {
           const T* x = operand(0).as<T>();
@@ -371,7 +371,7 @@ void Execute(const PointwiseInstruction& in, std::span<const DType> dtypes,
         }
       });
     default:
-      return WithNumber(in.dtype, [&](auto type) {
+      return VisitDType(kNumberTypes, in.dtype, [&](auto type) {
         using T = decltype(type);
         using A = ArithmeticType<T>;
         const A p = Cast<T>(in.p);

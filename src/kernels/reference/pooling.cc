@@ -47,7 +47,8 @@ void Pool(const PoolProblem& p, const ConstArray& x, const Array& y) {
 
 void Run(const PoolProblem& problem, Inputs in, Outputs out) {
   if (out[0].elements() == 0) return;
-  WithNumber(in[0].dtype, [&](auto type) { Pool<decltype(type)>(problem, in[0], out[0]); });
+  VisitDType(kNumberTypes, in[0].dtype,
+             [&](auto type) { Pool<decltype(type)>(problem, in[0], out[0]); });
 }
 
 }  // namespace graft::reference

@@ -151,24 +151,26 @@ void TopK(const ConstArray& x, const Array& values, const Array& indices) {
 
 void Run(const ReduceProblem& problem, Inputs in, Outputs out) {
   if (in[0].dtype == DType::kBool) return ReduceBools(problem, in[0], out[0]);
-  WithNumber(in[0].dtype,
+  VisitDType(kNumberTypes, in[0].dtype,
              [&](auto type) { ReduceNumbers<decltype(type)>(problem, in[0], out[0]); });
 }
 
 void Run(const ArgReduceProblem& problem, Inputs in, Outputs out) {
-  WithAny(in[0].dtype, [&](auto type) {
-    WithNumber(out[0].dtype, [&](auto index) {
+  VisitDType(kEngineTypes, in[0].dtype, [&](auto type) {
+    VisitDType(kNumberTypes, out[0].dtype, [&](auto index) {
       ArgReduce<decltype(type), decltype(index)>(problem, in[0], out[0]);
     });
   });
 }
 
 void Run(const SoftmaxProblem& problem, Inputs in, Outputs out) {
-  WithFloat(in[0].dtype, [&](auto type) { Softmax<decltype(type)>(problem, in[0], out[0]); });
+  VisitDType(kFloatTypes, in[0].dtype,
+             [&](auto type) { Softmax<decltype(type)>(problem, in[0], out[0]); });
 }
 
 void Run(const TopKProblem&, Inputs in, Outputs out) {
-  WithNumber(in[0].dtype, [&](auto type) { TopK<decltype(type)>(in[0], out[0], out[1]); });
+  VisitDType(kNumberTypes, in[0].dtype,
+             [&](auto type) { TopK<decltype(type)>(in[0], out[0], out[1]); });
 }
 
 void Run(const CumulativeProblem& problem, Inputs in, Outputs out) {
@@ -177,7 +179,7 @@ void Run(const CumulativeProblem& problem, Inputs in, Outputs out) {
   const int64_t n = x.dims[problem.axis];
   Dims lines = x.dims;  // of the first element of each line
   lines[problem.axis] = std::min<int64_t>(n, 1);
-  WithNumber(x.dtype, [&](auto type) {
+  VisitDType(kNumberTypes, x.dtype, [&](auto type) {
     using T = decltype(type);
     using A = Accumulator<T>;
     ForEachIndex(lines, [&](std::span<const int64_t> first) {

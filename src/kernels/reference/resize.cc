@@ -156,7 +156,7 @@ void Run(const ResizeProblem& problem, Inputs in, Outputs out) {
   if (y.elements() == 0 || x.elements() == 0) return;
   const Axis vertical{problem, x.dims[1], y.dims[1]};
   const Axis horizontal{problem, x.dims[2], y.dims[2]};
-  WithNumber(x.dtype, [&](auto type) {
+  VisitDType(kNumberTypes, x.dtype, [&](auto type) {
     using T = decltype(type);
     switch (problem.mode) {
       case Interpolation::kNearest:
@@ -188,7 +188,7 @@ void Run(const CropAndResizeProblem& problem, Inputs in, Outputs out) {
   const std::vector<int64_t> images = ReadIndices(in[2]);
   const float bottom = static_cast<float>(x.dims[1] - 1);
   const float right = static_cast<float>(x.dims[2] - 1);
-  WithNumber(x.dtype, [&](auto type) {
+  VisitDType(kNumberTypes, x.dtype, [&](auto type) {
     using T = decltype(type);
     for (int64_t row = 0; row < y.rows(); ++row) {
       const int64_t b = row / (y.dims[1] * y.dims[2]);

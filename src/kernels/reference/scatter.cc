@@ -36,7 +36,7 @@ void Run(const ScatterNdProblem& problem, Inputs in, Outputs out) {
   const std::vector<int64_t> positions = ReadIndices(in[1]);
   const int64_t depth = in[1].dims.back();
   const size_t own_dims = in[1].dims.size() - 1;
-  WithAny(y.dtype, [&](auto type) {
+  VisitDType(kEngineTypes, y.dtype, [&](auto type) {
     using T = decltype(type);
     ForEachIndex(y.dims, [&](std::span<const int64_t> index) {
       y.Row<T>(0)[y.Offset(index)] = in[0].Row<T>(0)[in[0].Offset(index)];

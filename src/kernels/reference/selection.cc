@@ -198,27 +198,27 @@ int64_t Unique(const ConstArray& x, Outputs out) {
 }  // namespace
 
 void Run(const WhereProblem&, Inputs in, Outputs out) {
-  WithAny(in[0].dtype,
-          [&](auto type) { *out[1].Row<int64_t>(0) = Where<decltype(type)>(in[0], out[0]); });
+  VisitDType(kEngineTypes, in[0].dtype,
+             [&](auto type) { *out[1].Row<int64_t>(0) = Where<decltype(type)>(in[0], out[0]); });
 }
 
 void Run(const NonMaxSuppressionProblem& problem, Inputs in, Outputs out) {
-  WithFloat(in[0].dtype, [&](auto type) {
+  VisitDType(kFloatTypes, in[0].dtype, [&](auto type) {
     *out[2].Row<int64_t>(0) = NonMaxSuppression<decltype(type)>(problem, in, out);
   });
 }
 
 void Run(const CombinedNonMaxSuppressionProblem& problem, Inputs in, Outputs out) {
-  WithFloat(in[0].dtype,
-            [&](auto type) { CombinedNonMaxSuppression<decltype(type)>(problem, in, out).Run(); });
+  VisitDType(kFloatTypes, in[0].dtype,
+             [&](auto type) { CombinedNonMaxSuppression<decltype(type)>(problem, in, out).Run(); });
 }
 
 void Run(const UniqueProblem&, Inputs in, Outputs out) {
-  WithAny(in[0].dtype, [&](auto type) {
+  VisitDType(kEngineTypes, in[0].dtype, [&](auto type) {
     const auto run = [&](auto index) {
       *out[3].Row<int64_t>(0) = Unique<decltype(type), decltype(index)>(in[0], out);
     };
-    out[1].dtype == DType::kInt32 ? run(int32_t()) : run(int64_t());
+    VisitDType(TypeSet<int32_t, int64_t>{}, out[1].dtype, run);
   });
 }
 

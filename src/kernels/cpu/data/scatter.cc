@@ -3,7 +3,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "kernels/cpu/types.h"
+#include "base/dtype_visit.h"
 
 namespace graft::cpu {
 namespace {
@@ -44,7 +44,7 @@ ScatterLoop FindLoop(Scatter kind, DType dtype) {
         return nullptr;
     }
   }
-  return WithType(dtype, [&]<class T>(T) -> ScatterLoop {
+  return TryVisitDType(kNativeTypes, dtype, [&]<class T>(T) -> ScatterLoop {
     switch (kind) {
       case Scatter::kUpdate:
         return nullptr;

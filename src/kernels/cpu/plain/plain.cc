@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "base/dtype_visit.h"
 #include "kernels/cpu/parallel.h"
-#include "kernels/cpu/types.h"
 
 namespace graft::cpu {
 namespace {
@@ -163,33 +163,21 @@ void Multiply(const MatMulProblem& p, const PlainArguments& arguments, Executor&
   });
 }
 
-// Calls f(T()) for f64 and the integers; the others have kernels of their own, or no products.
-template <class Loop, class F>
-Loop WithPlainType(DType dtype, F f) {
-  return WithType(dtype, [&]<class T>(T) -> Loop {
-    if constexpr (std::is_same_v<T, float> || std::is_same_v<T, bool>) {
-      return nullptr;
-    } else {
-      return f(T());
-    }
-  });
-}
+// f64 and the integers; the others have kernels of their own, or no products.
+constexpr auto kPlainTypes = kNativeTypes - TypeSet<float, bool>{};
 
 }  // namespace
 
 PlainKernel<ConvProblem>::Loop PlainConvLoop(DType dtype) {
-  return WithPlainType<PlainKernel<ConvProblem>::Loop>(dtype,
-                                                       []<class T>(T) { return &Convolve<T>; });
+  return TryVisitDType(kPlainTypes, dtype, []<class T>(T) { return &Convolve<T>; });
 }
 
 PlainKernel<ConvProblem>::Loop PlainConvTransposeLoop(DType dtype) {
-  return WithPlainType<PlainKernel<ConvProblem>::Loop>(
-      dtype, []<class T>(T) { return &ConvolveTransposed<T>; });
+  return TryVisitDType(kPlainTypes, dtype, []<class T>(T) { return &ConvolveTransposed<T>; });
 }
 
 PlainKernel<MatMulProblem>::Loop PlainMatMulLoop(DType dtype) {
-  return WithPlainType<PlainKernel<MatMulProblem>::Loop>(dtype,
-                                                         []<class T>(T) { return &Multiply<T>; });
+  return TryVisitDType(kPlainTypes, dtype, []<class T>(T) { return &Multiply<T>; });
 }
 
 }  // namespace graft::cpu

@@ -5,9 +5,8 @@
 #include <limits>
 #include <type_traits>
 
-#include "base/half.h"
+#include "base/dtype_visit.h"
 #include "kernels/cpu/pointwise/instructions.h"
-#include "kernels/cpu/types.h"
 
 namespace graft::cpu {
 namespace {
@@ -323,24 +322,13 @@ void ConvertLoop(const InstructionBlock& b) {
 }  // namespace
 
 InstructionLoop ScalarLoop(PointwiseOp op, DType operand) {
-  return WithType(operand, [&]<class T>(T) { return Find<T>(op); });
+  return TryVisitDType(kNativeTypes, operand, [&]<class T>(T) { return Find<T>(op); });
 }
-
-namespace {
-
-// As WithType, for the 16-bit types too.
-template <class F>
-InstructionLoop WithAnyType(DType dtype, F&& f) {
-  if (dtype == DType::kFloat16) return f(Float16());
-  if (dtype == DType::kBFloat16) return f(BFloat16());
-  return WithType(dtype, f);
-}
-
-}  // namespace
 
 InstructionLoop CastLoop(DType from, DType to) {
-  return WithAnyType(from, [&]<class From>(From) {
-    return WithAnyType(to, []<class To>(To) -> InstructionLoop { return ConvertLoop<From, To>; });
+  return TryVisitDType(kEngineTypes, from, [&]<class From>(From) {
+    return TryVisitDType(kEngineTypes, to,
+                         []<class To>(To) -> InstructionLoop { return ConvertLoop<From, To>; });
   });
 }
 

@@ -4,8 +4,8 @@
 #include <limits>
 #include <type_traits>
 
+#include "base/dtype_visit.h"
 #include "kernels/cpu/strides.h"
-#include "kernels/cpu/types.h"
 
 namespace graft::cpu {
 namespace {
@@ -36,7 +36,7 @@ void PoolEach(const PoolWindow& w, int64_t channels) {
 
 PoolLoop FindLoop(Pooling pooling, DType dtype) {
   if (dtype == DType::kFloat32) return F32PoolLoop(pooling);
-  return WithType(dtype, [&]<class T>(T) -> PoolLoop {
+  return TryVisitDType(kNativeTypes - TypeSet<float>{}, dtype, [&]<class T>(T) -> PoolLoop {
     if (pooling == Pooling::kMax) return PoolEach<Pooling::kMax, T>;
     // An average of integers has no rounding that everybody agrees on.
     if constexpr (std::is_floating_point_v<T>) return PoolEach<Pooling::kAverage, T>;

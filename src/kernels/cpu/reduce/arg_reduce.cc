@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "base/aligned_buffer.h"
-#include "kernels/cpu/types.h"
+#include "base/dtype_visit.h"
 
 namespace graft::cpu {
 namespace {
@@ -33,14 +33,11 @@ void ArgReduce(const void* from, int64_t count, int64_t stride, int64_t columns,
 }
 
 ArgReduceOperation::Loop FindLoop(bool smallest, DType dtype, DType index_dtype) {
-  return WithType(dtype, [&]<class T>(T) -> ArgReduceOperation::Loop {
-    if (index_dtype == DType::kInt32) {
-      return smallest ? ArgReduce<true, T, int32_t> : ArgReduce<false, T, int32_t>;
-    }
-    if (index_dtype == DType::kInt64) {
-      return smallest ? ArgReduce<true, T, int64_t> : ArgReduce<false, T, int64_t>;
-    }
-    return nullptr;
+  return TryVisitDType(kNativeTypes, dtype, [&]<class T>(T) -> ArgReduceOperation::Loop {
+    using Loop = ArgReduceOperation::Loop;
+    return TryVisitDType(TypeSet<int32_t, int64_t>{}, index_dtype, [&]<class I>(I) -> Loop {
+      return smallest ? ArgReduce<true, T, I> : ArgReduce<false, T, I>;
+    });
   });
 }
 
@@ -66,7 +63,8 @@ void TopK(const void* from, int64_t columns, int64_t k, int32_t* order, void* to
 }
 
 TopKOperation::Loop FindTopK(DType dtype) {
-  return WithType(dtype, []<class T>(T) -> TopKOperation::Loop { return TopK<T>; });
+  return TryVisitDType(kNativeTypes, dtype,
+                       []<class T>(T) -> TopKOperation::Loop { return TopK<T>; });
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <type_traits>
 
 #include "base/aligned_buffer.h"
-#include "kernels/cpu/types.h"
+#include "base/dtype_visit.h"
 
 namespace graft::cpu {
 namespace {
@@ -95,7 +95,7 @@ Loops FindLoops(Reduction reduction, DType dtype) {
                        dtype);
   }
   if (dtype == DType::kFloat32) return Loops::Same(F32ReduceLoop(reduction), dtype);
-  return WithType(dtype, [&]<class T>(T) -> Loops {
+  return TryVisitDType(kNativeTypes - TypeSet<float, bool>{}, dtype, [&]<class T>(T) -> Loops {
     switch (reduction) {
       case Reduction::kSum:
         return Loops::Same(ReduceEach<Reduction::kSum, T>, dtype);

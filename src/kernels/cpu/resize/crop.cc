@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/aligned_buffer.h"
-#include "kernels/cpu/types.h"
+#include "base/dtype_visit.h"
 
 namespace graft::cpu {
 namespace {
@@ -22,7 +22,8 @@ void NearestEach(const ResizeRow& row) {
 
 ResizeLoop FindLoop(bool bilinear, DType dtype) {
   if (bilinear) return BilinearLoop(dtype);
-  return WithType(dtype, []<class T>(T) -> ResizeLoop { return NearestEach<T>; });
+  return TryVisitDType(kNativeTypes, dtype,
+                       []<class T>(T) -> ResizeLoop { return NearestEach<T>; });
 }
 
 // Where result i of `size` lies between the corners, in pixels; in single precision as TensorFlow

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "base/aligned_buffer.h"
-#include "kernels/cpu/types.h"
+#include "base/dtype_visit.h"
 
 namespace graft::cpu {
 namespace {
@@ -86,7 +86,7 @@ void AddRow(const FilterRow& row) {
 }
 
 FilterLoop FindLoop(DType dtype) {
-  return WithType(dtype, []<class T>(T) -> FilterLoop { return AddRow<T>; });
+  return TryVisitDType(kNativeTypes, dtype, []<class T>(T) -> FilterLoop { return AddRow<T>; });
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/dtype_visit.h"
 #include "kernels/cpu/strides.h"
-#include "kernels/cpu/types.h"
 
 namespace graft::cpu {
 namespace {
@@ -57,7 +57,8 @@ void BilinearEach(const ResizeRow& row) {
 
 ResizeLoop BilinearLoop(DType dtype) {
   if (dtype == DType::kFloat32) return F32ResizeLoop();
-  return WithType(dtype, []<class T>(T) -> ResizeLoop { return BilinearEach<T>; });
+  return TryVisitDType(kNativeTypes, dtype,
+                       []<class T>(T) -> ResizeLoop { return BilinearEach<T>; });
 }
 
 bool ResizeOperation::Supports(bool bilinear, DType dtype) {

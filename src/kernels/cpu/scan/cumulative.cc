@@ -2,7 +2,7 @@
 
 #include <type_traits>
 
-#include "kernels/cpu/types.h"
+#include "base/dtype_visit.h"
 
 namespace graft::cpu {
 namespace {
@@ -31,13 +31,8 @@ void Lines(const CumulativeBlock& b) {
 }
 
 CumulativeLoop FindLoop(bool product, DType dtype) {
-  if (dtype == DType::kBool) return nullptr;
-  return WithType(dtype, [&]<class T>(T) -> CumulativeLoop {
-    if constexpr (std::is_same_v<T, bool>) {
-      return nullptr;
-    } else {
-      return product ? Lines<true, T> : Lines<false, T>;
-    }
+  return TryVisitDType(kNativeTypes - TypeSet<bool>{}, dtype, [&]<class T>(T) -> CumulativeLoop {
+    return product ? Lines<true, T> : Lines<false, T>;
   });
 }
 

@@ -4,7 +4,7 @@
 #include <bit>
 #include <limits>
 
-#include "kernels/cpu/types.h"
+#include "base/dtype_visit.h"
 
 namespace graft::cpu {
 namespace {
@@ -48,7 +48,7 @@ void FindNonZero(const void* from, Range range, const Dims& dims, int64_t* posit
 }
 
 WhereOperation::Loops FindWhere(DType dtype) {
-  return WithType(dtype, []<class T>(T) -> WhereOperation::Loops {
+  return TryVisitDType(kNativeTypes, dtype, []<class T>(T) -> WhereOperation::Loops {
     return {CountNonZero<T>, FindNonZero<T>};
   });
 }
@@ -92,9 +92,10 @@ int64_t FindUnique(const void* from, int64_t count, int32_t* table, int64_t slot
 }
 
 UniqueOperation::Loop FindUniqueLoop(DType dtype, DType index_dtype) {
-  return WithType(dtype, [&]<class T>(T) -> UniqueOperation::Loop {
-    if (index_dtype == DType::kInt32) return FindUnique<T, int32_t>;
-    return index_dtype == DType::kInt64 ? FindUnique<T, int64_t> : nullptr;
+  return TryVisitDType(kNativeTypes, dtype, [&]<class T>(T) -> UniqueOperation::Loop {
+    using Loop = UniqueOperation::Loop;
+    return TryVisitDType(TypeSet<int32_t, int64_t>{}, index_dtype,
+                         []<class I>(I) -> Loop { return FindUnique<T, I>; });
   });
 }
 
