@@ -180,6 +180,29 @@ def test_an_index_out_of_range_is_tensorflows_error(tmp_path):
     assert "an index is out of range" in reason
 
 
+def test_a_fallback_replaces_the_outputs_of_an_engine_that_failed_half_way(tmp_path):
+    graph = tf.Graph()
+    with graph.as_default():
+        x = v1.placeholder(tf.int32, [None], name="x")
+        tf.raw_ops.FloorMod(x=7, y=tf.add(x, 1, name="first"), name="second")
+    source, target = tmp_path / "mod.pb", tmp_path / "converted.pb"
+    source.write_bytes(graph.as_graph_def().SerializeToString())
+    report = support.convert(source, "--outputs", "first:0,second:0", "--minimum-segment-size", 1, "--output", target)
+    assert report["engines"] == 1
+    converted = v1.GraphDef.FromString(target.read_bytes())
+    # The engine fails at a zero, its native segment does not.
+    (mod,) = [n for f in converted.library.function for n in f.node_def if n.op == "FloorMod"]
+    mod.op = "Maximum"
+    with tf.Graph().as_default(), v1.Session() as session, EngineCalls() as engines:
+        tf.import_graph_def(converted, name="")
+        for values, expected_second in (([0, 9], [7, 9]), ([3, 4], [1, 3])):
+            x = np.array(values) - 1
+            first, second = session.run(["first:0", "second:0"], {"x:0": x})
+            np.testing.assert_array_equal(first, values)
+            np.testing.assert_array_equal(second, expected_second)
+    assert (engines.calls, engines.fallbacks) == (1, 1)
+
+
 def test_fallback_can_be_forbidden(converted, monkeypatch):
     monkeypatch.setenv("TF_TRT_ALLOW_ENGINE_NATIVE_SEGMENT_EXECUTION", "False")
     graph = changed(converted, "forbidden", serialized_segment=damaged(converted), **NO_BUILD)

@@ -314,6 +314,21 @@ TEST(Pointwise, IntegerArithmeticWithoutAResultFails) {
   EXPECT_FALSE(run(Op::kPow, {1, 2}, {-1, 2}));
 }
 
+// The results lie over the divisors: they are zeros, which divided nothing.
+TEST(Pointwise, DivisorsAreNotTakenForResults) {
+  const DType dtypes[] = {DType::kInt32, DType::kInt32};
+  for (const Op op : {Op::kDiv, Op::kFloorDiv, Op::kFloorMod, Op::kTruncMod}) {
+    const PointwiseKernel kernel =
+        PointwiseKernel::Compile(Binary(op, DType::kInt32), dtypes).value();
+    Scratch scratch(kernel.scratch_bytes());
+    const std::vector<int32_t> x(3, 0);
+    std::vector<int32_t> y = {3, 5, -7};
+    const RowsOperand operands[] = {{x.data(), 0, 1}, {y.data(), 0, 1}};
+    EXPECT_TRUE(kernel.RunRows(1, 3, operands, y.data(), 3, scratch.get())) << Name(op);
+    EXPECT_EQ(y, std::vector<int32_t>(3, 0)) << Name(op);
+  }
+}
+
 TEST(Pointwise, UnsupportedTypesAreNamed) {
   const DType integer[] = {DType::kInt32};
   EXPECT_FALSE(PointwiseKernel::Compile(Unary(Op::kExp, DType::kInt32), integer).ok());
