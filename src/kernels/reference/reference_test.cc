@@ -331,6 +331,9 @@ TEST(Data, IndicesOutOfRangeAreErrors) {
   EXPECT_EQ(check(GatherProblem{}, {x, good}), "");
   EXPECT_EQ(check(GatherProblem{}, {x, bad}), "index 4 is not in [0, 4)");
   EXPECT_EQ(check(GatherNdProblem{}, {x, bad}), "index 4 is not in [0, 4)");
+  const Tensor empty = Tensor::Of<float>({0, 0}, {});
+  EXPECT_EQ(check(GatherProblem{}, {empty, bad}), "") << "no element is read";
+  EXPECT_EQ(check(GatherNdProblem{}, {empty, bad}), "");
   EXPECT_EQ(check(ScatterNdProblem{}, {x, good, updates}), "");
   EXPECT_EQ(check(ScatterNdProblem{}, {x, bad, updates}), "index 4 is not in [0, 4)");
   const Tensor image = Tensor::Of<float>({1, 1, 1, 1}, {1});

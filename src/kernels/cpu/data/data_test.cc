@@ -214,6 +214,15 @@ TEST(Gather, RefusesIndicesOutOfRange) {
   }
 }
 
+TEST(Gather, ReadsNothingOfSlicesWithoutElements) {
+  const GatherOperation gather =
+      GatherOperation::Make(GatherOperation::Along({2, 0, 0}, {3}, 1, 0)).value();
+  const int32_t indices[] = {0, 5, -1};
+  const void* inputs[] = {nullptr, indices};
+  void* output = nullptr;
+  EXPECT_TRUE(gather.Run({inputs, {&output, 1}, nullptr}, *MakeTbbExecutor(1)).ok());
+}
+
 TEST(Scatter, UpdatesAndSumsInOrder) {
   const std::vector<float> x = {1, 2, 3, 4, 5, 6};
   const std::vector<int64_t> indices = {2, 0, 2};

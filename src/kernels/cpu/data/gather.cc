@@ -73,7 +73,8 @@ bool GatherOperation::RunSlices(Range slices, const Buffers& buffers) const {
 
 Status GatherOperation::Run(const Buffers& buffers, Executor& executor) const {
   const int64_t slices = problem_.batches * problem_.outer * problem_.tuples;
-  if (slices == 0) return OkStatus();
+  // Slices without elements are not read: any index will do, as in TensorFlow.
+  if (slices == 0 || problem_.slice_bytes == 0) return OkStatus();
   const int64_t work = slices * std::max<int64_t>(problem_.slice_bytes / 4, 1);
   const int64_t tasks = std::min(slices, TaskCount(work, executor));
   std::atomic<bool> inside = true;
