@@ -132,6 +132,10 @@ Shape FusedBatchNorm(OpaqueNode& n, int result) { return Copy(n.shape(result == 
 Shape Unique(OpaqueNode& n, int result) {
   return result == 1 ? Copy(n.shape(0)) : AnyVector(n, result);
 }
+// Along an axis: the slices that differ, for each slice which one it is, how often each occurs.
+Shape UniqueAlong(OpaqueNode& n, int result) {
+  return result == 0 ? RankOfFirst(n, result) : AnyVector(n, result);
+}
 
 struct Row {
   std::string_view op;
@@ -191,7 +195,9 @@ constexpr Row kRows[] = {
     {"Tile", RankOfFirst},
     {"TruncatedNormal", SaidByFirst},
     {"Unique", Unique},
-    {"UniqueV2", Unique},
+    {"UniqueV2", UniqueAlong},
+    {"UniqueWithCounts", Unique},
+    {"UniqueWithCountsV2", UniqueAlong},
     {"Where", Where},
 };
 

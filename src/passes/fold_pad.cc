@@ -84,6 +84,8 @@ Result<bool> FoldPad(ir::Module& module, PassContext&) {
         TakeIn(*pad, module.value(pad_node.inputs[0]), module.node(id));
     if (!folded) continue;
     inputs[0] = pad_node.inputs[0];
+    // Pads that are expressions may give the same dimension in another form.
+    if (!Gives(module, *folded, inputs, module.value(module.node(id).outputs[0]))) continue;
     GRAFT_ASSIGN_OR_RETURN(const ir::NodeId replacement,
                            ReplaceNode(module, id, std::move(*folded), std::move(inputs)));
     Cover(module.node(replacement), pad_node);
