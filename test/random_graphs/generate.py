@@ -69,6 +69,12 @@ class RandomGraph:
         return {name: self.values[name].plain for name in self.feeds}
 
 
+def eager_attribute(value):
+    if isinstance(value, list):
+        return [eager_attribute(v) for v in value]
+    return tf.as_dtype(value) if isinstance(value, type) else value
+
+
 def run_eagerly(n, arrays):
     """The node's outputs as arrays; raises what TensorFlow raises."""
     # By the names of the op's definition, which those of tf.raw_ops are not always.
@@ -78,7 +84,7 @@ def run_eagerly(n, arrays):
     inferred = {arg.type_attr for arg in op_def(n.op).input_arg}
     types = {key: value for key, value in types.items() if key not in inferred}
     for key, value in {**types, **n.attributes}.items():
-        attributes += [key, tf.as_dtype(value) if isinstance(value, type) else value]
+        attributes += [key, eager_attribute(value)]
     tensors = [[tf.constant(a) for a in x] if isinstance(x, list) else tf.constant(x) for x in arrays]
     results = pywrap_tfe.TFE_Py_FastPathExecute(context.context(), n.op, None, *tensors, *attributes)
     if isinstance(results, tf.Tensor):

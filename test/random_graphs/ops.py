@@ -2,11 +2,12 @@
 legal, TensorFlow says."""
 
 import dataclasses
+import functools
 import typing
 
 import numpy as np
 
-from grid.case import node
+from grid.case import has_cpu_kernel, node, op_def
 from grid.elementwise import BINARY, UNARY
 from grid.table import BF16, BOOL, F16, F32, F64, FLOATS, I32, I64, I8, U8
 
@@ -57,23 +58,41 @@ def axis_of(g, v):
 
 NOT_ROUNDED = set("Abs Neg Relu Relu6 Identity Snapshot StopGradient PreventGradient ZerosLike OnesLike Sign Floor Ceil Round Rint Invert "
                   "LogicalNot IsFinite IsInf IsNan Maximum Minimum".split())
-NO_KERNEL = {"_CopyFromHostToGpu"}
+
+# Op -> why no graph has it.
+NOT_GROWN = {
+    "Const": "every constant operand is one",
+    "FusedConv2DBiasActivation": "TensorFlow's CPU has no kernel",
+    "NoOp": "it has no results",
+    "_CopyFromHostToGpu": "TensorFlow's CPU has no kernel",
+}
 
 
 # TensorFlow 2.21 rounds every integer to zero.
 FLOATS_ONLY = {"Round"}
-
-for name in sorted(UNARY.keys() - NO_KERNEL):
-    propose(name, lambda g, op=name: node(op, g.pick(is_float if op in FLOATS_ONLY else lambda v: True)), rounds=name not in NOT_ROUNDED)
-
-
 # What saturates gives one exactly, or almost: no noise tells whether two such numbers are equal.
 NO_FLOATS = {"Equal", "NotEqual"}
 
 
+@functools.cache
+def has_kernel(op, dtype):
+    return has_cpu_kernel(node(op, *[np.zeros((), dtype)] * len(op_def(op).input_arg)))
+
+
+def fits_elements_of(op):
+    """Whether the element-wise op takes a tensor's dtype."""
+    return lambda v: has_kernel(op, v.dtype) and not (is_float(v) and op in NO_FLOATS or not is_float(v) and op in FLOATS_ONLY)
+
+
+for name in sorted(UNARY.keys() - NOT_GROWN.keys()):
+    propose(name, lambda g, op=name: node(op, g.pick(fits_elements_of(op))), rounds=name not in NOT_ROUNDED)
+# A place where it is defined.
+propose("Acosh", lambda g: (lambda x: node("Acosh", g.constant(1.5 + g.numbers.random(x.shape), x.dtype)))(g.pick(fits_elements_of("Acosh"))))
+
+
 def binary(op):
     def make(g):
-        x = g.pick((lambda v: not is_float(v)) if op in NO_FLOATS else lambda v: True)
+        x = g.pick(fits_elements_of(op))
         if g.random.random() < 0.25:
             small = np.asarray(g.numbers.integers(1, 4, x.shape[-1:]))
             return node(op, x, g.constant(small, x.dtype))
@@ -113,6 +132,9 @@ def select(op):
 
 propose("Select", select("Select"), rounds=False)
 propose("SelectV2", select("SelectV2"), rounds=False)
+propose("CheckNumerics", lambda g: node("CheckNumerics", g.pick(is_float), message="bad"), rounds=False)
+# The bytes of floats are no integers that survive noise.
+propose("Bitcast", lambda g: node("Bitcast", g.pick(lambda v: v.dtype in (I32, I64, U8, I8)), type=g.choose(I32, U8, I8)), rounds=False)
 propose("IdentityN", lambda g: node("IdentityN", [g.pick(), g.pick()]), rounds=False)
 
 
@@ -145,6 +167,33 @@ def conv_backprop(g):
     return node("Conv2DBackpropInput", g.constant([n, h * 2, w * 2, 3]), filters, x, strides=[1, 2, 2, 1], padding="SAME")
 
 
+def fused_ops(g, x, channels, *activations):
+    """Attributes of what TensorFlow's rewriter fuses, and the bias."""
+    activation = g.choose([], *([a] for a in activations))
+    return {"fused_ops": ["BiasAdd", *activation]}, [g.weights((channels,), x.dtype)]
+
+
+def fused_conv(g):
+    x = g.pick(lambda v: v.rank == 4 and v.dtype in (F32, F64))
+    attributes, bias = fused_ops(g, x, 4, "Relu", "Relu6", "Elu", "LeakyRelu")
+    w = scaled(g, (2, 2, x.shape[3], 4), x, 4 * x.shape[3])
+    return node("_FusedConv2D", x, w, bias, [], strides=[1, 1, 1, 1], padding=g.choose("SAME", "VALID"), TArgs=[x.dtype], num_args=1, num_host_args=0,
+                **attributes)
+
+
+def fused_mat_mul(g):
+    x = g.pick(lambda v: v.rank == 2 and v.dtype in (F32, F64))
+    attributes, bias = fused_ops(g, x, 5, "Relu", "Relu6", "Elu", "LeakyRelu", "Tanh", "Sigmoid")
+    return node("_FusedMatMul", x, scaled(g, (x.shape[1], 5), x, x.shape[1]), bias, **attributes)
+
+
+def conv_3d_backprop(g):
+    x = g.pick(lambda v: v.rank == 5 and v.dtype in (F32, F64))
+    n, *sizes, c = x.shape
+    filters = scaled(g, (2, 2, 2, 3, c), x, 8 * c)
+    return node("Conv3DBackpropInputV2", g.constant([n, *(2 * size for size in sizes), 3]), filters, x, strides=[1, 2, 2, 2, 1], padding="SAME")
+
+
 def conv_3d(g):
     x = g.pick(floats_of(5))
     w = scaled(g, (2, 2, 2, x.shape[4], 3), x, 8 * x.shape[4])
@@ -157,6 +206,10 @@ def pool(op):
         return node(op, x, ksize=[1, 2, g.choose(2, 3), 1], strides=[1, g.choose(1, 2), 2, 1], padding=g.choose("SAME", "VALID"))
 
     return make
+
+
+def max_pool_v2(g):
+    return node("MaxPoolV2", g.pick(rank(4)), g.constant([1, 2, 3, 1]), g.constant([1, 2, 1, 1]), padding=g.choose("SAME", "VALID"))
 
 
 def pool_3d(op):
@@ -172,10 +225,13 @@ def mat_mul(g):
     return node("MatMul", a, b, transpose_a=ta, transpose_b=b.shape[1] == k)
 
 
-def batch_mat_mul(g):
-    x = g.pick(lambda v: v.rank >= 2)
-    y = g.pick(lambda v: v.rank >= 2 and v.dtype == x.dtype and x.shape[-1] in v.shape[-2:])
-    return node("BatchMatMulV2", x, y, adj_y=y.shape[-1] == x.shape[-1])
+def batch_mat_mul(op):
+    def make(g):
+        x = g.pick(lambda v: v.rank >= 2)
+        y = g.pick(lambda v: v.rank >= 2 and v.dtype == x.dtype and x.shape[-1] in v.shape[-2:])
+        return node(op, x, y, adj_y=y.shape[-1] == x.shape[-1], **({"Tout": x.dtype} if op == "BatchMatMulV3" else {}))
+
+    return make
 
 
 def einsum(g):
@@ -185,12 +241,18 @@ def einsum(g):
 
 for op, make in {
     "Conv2D": conv_2d, "DepthwiseConv2dNative": depthwise, "Conv2DBackpropInput": conv_backprop, "MatMul": mat_mul,
-    "BatchMatMulV2": batch_mat_mul,
+    "BatchMatMulV2": batch_mat_mul("BatchMatMulV2"),
 }.items():
     propose(op, make, weight=4)
+for op in ("BatchMatMul", "BatchMatMulV3"):
+    propose(op, batch_mat_mul(op))
 propose("Conv3D", conv_3d)
+propose("Conv3DBackpropInputV2", conv_3d_backprop)
+propose("_FusedConv2D", fused_conv)
+propose("_FusedMatMul", fused_mat_mul)
 propose("Einsum", einsum)
 propose("MaxPool", pool("MaxPool"), rounds=False, weight=2)
+propose("MaxPoolV2", max_pool_v2, rounds=False)
 propose("AvgPool", pool("AvgPool"), weight=2)
 propose("MaxPool3D", pool_3d("MaxPool3D"), rounds=False)
 propose("AvgPool3D", pool_3d("AvgPool3D"))
@@ -199,20 +261,46 @@ propose("AvgPool3D", pool_3d("AvgPool3D"))
 # ---- channels
 
 
-def batch_norm(g):
-    x = g.pick(floats_of(4))
-    c = x.shape[3]
-    parameters = [g.weights((c,), F32 if x.dtype in (F16, BF16) else x.dtype) for _ in range(3)]
-    variance = g.constant(np.abs(g.numbers.standard_normal(c)) + 0.5, parameters[0].array.dtype)
-    return node("FusedBatchNormV3", x, *parameters, variance, is_training=False, epsilon=1e-3)
+def batch_norm(op):
+    def make(g):
+        x = g.pick(floats_of(4))
+        c = x.shape[3]
+        parameters = [g.weights((c,), F32 if x.dtype in (F16, BF16) else x.dtype) for _ in range(3)]
+        variance = g.constant(np.abs(g.numbers.standard_normal(c)) + 0.5, parameters[0].array.dtype)
+        return node(op, x, *parameters, variance, is_training=False, epsilon=1e-3)
+
+    return make
 
 
-propose("BiasAdd", lambda g: (lambda x: node("BiasAdd", x, g.weights(x.shape[-1:], x.dtype)))(g.pick(floats_of(2, 3, 4, 5))), weight=3)
-propose("FusedBatchNormV3", batch_norm, weight=3, results=1)  # the others serve training
+def fake_quant_vars(op):
+    def make(g):
+        x = g.pick(lambda v: v.dtype == F32 and v.rank >= 1)
+        shape = x.shape[-1:] if op.endswith("PerChannel") else ()
+        return node(op, x, *(g.constant(np.full(shape, bound), F32) for bound in (-3, 3)))
+
+    return make
+
+
+def quantize_and_dequantize(op):
+    def make(g):
+        bits = [g.constant(8)] if op.endswith("V3") else []
+        return node(op, g.pick(is_float), g.constant(-4, F32), g.constant(4, F32), *bits, range_given=True)
+
+    return make
+
+
+for op, weight in {"BiasAdd": 3, "BiasAddV1": 1}.items():
+    propose(op, lambda g, op=op: (lambda x: node(op, x, g.weights(x.shape[-1:], x.dtype)))(g.pick(floats_of(2, 3, 4, 5))), weight=weight)
+for op, weight in {"FusedBatchNorm": 1, "FusedBatchNormV2": 1, "FusedBatchNormV3": 2}.items():
+    propose(op, batch_norm(op), weight=weight, results=1)  # the others serve training
 propose("Softmax", lambda g: node("Softmax", g.pick(floats_of(1, 2, 3, 4))))
 propose("LogSoftmax", lambda g: node("LogSoftmax", g.pick(floats_of(1, 2, 3, 4))))
 propose("LRN", lambda g: node("LRN", g.pick(floats_of(4)), depth_radius=2))
-propose("QuantizeAndDequantizeV2", lambda g: node("QuantizeAndDequantizeV2", g.pick(is_float), g.constant(-4, F32), g.constant(4, F32), range_given=True))
+for op in ("QuantizeAndDequantizeV2", "QuantizeAndDequantizeV3", "QuantizeAndDequantizeV4"):
+    propose(op, quantize_and_dequantize(op))
+propose("FakeQuantWithMinMaxArgs", lambda g: node("FakeQuantWithMinMaxArgs", g.pick(lambda v: v.dtype == F32)))
+for op in ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel"):
+    propose(op, fake_quant_vars(op))
 
 
 # ---- reductions
@@ -230,8 +318,8 @@ propose("Cumsum", lambda g: (lambda x: node("Cumsum", x, g.constant(axis_of(g, x
 # ---- elements moved and chosen
 
 
-def moves(op, make, weight=1):
-    propose(op, make, rounds=False, weight=weight)
+def moves(op, make, weight=1, results=None):
+    propose(op, make, rounds=False, weight=weight, results=results)
 
 
 def reshape(g):
@@ -249,11 +337,15 @@ def transpose(g):
     return node("Transpose", x, g.constant(permutation))
 
 
-def concat(g):
-    x = g.pick(lambda v: v.rank >= 1)
-    axis = g.random.randrange(x.rank)
-    fits = lambda v: v.dtype == x.dtype and v.rank == x.rank and all(a == axis or v.shape[a] == x.shape[a] for a in range(x.rank))
-    return node("ConcatV2", [x, g.pick(fits), *([g.pick(fits)] if g.random.random() < 0.3 else [])], g.constant(axis))
+def concat(op):
+    def make(g):
+        x = g.pick(lambda v: v.rank >= 1)
+        axis = g.random.randrange(x.rank)
+        fits = lambda v: v.dtype == x.dtype and v.rank == x.rank and all(a == axis or v.shape[a] == x.shape[a] for a in range(x.rank))
+        parts = [x, g.pick(fits), *([g.pick(fits)] if g.random.random() < 0.3 else [])]
+        return node(op, *([g.constant(axis), parts] if op == "Concat" else [parts, g.constant(axis)]))
+
+    return make
 
 
 def strided_slice(g):
@@ -297,10 +389,13 @@ def gather(g):
     return node("GatherV2", x, g.constant(indices, g.choose(I32, I64)), g.constant(axis))
 
 
-def gather_computed(g):
-    x = g.pick(lambda v: v.rank >= 1)
-    indices = g.pick(lambda v: v.dtype in (I32, I64) and v.plain.size and v.plain.min() >= 0 and v.plain.max() < x.shape[0])
-    return node("GatherV2", x, indices, g.constant(0))
+def gather_computed(op):
+    def make(g):
+        x = g.pick(lambda v: v.rank >= 1)
+        indices = g.pick(lambda v: v.dtype in (I32, I64) and v.plain.size and v.plain.min() >= 0 and v.plain.max() < x.shape[0])
+        return node(op, x, indices, *([g.constant(0)] if op == "GatherV2" else []))
+
+    return make
 
 
 def pad(op):
@@ -329,6 +424,37 @@ def pack(g):
     return node("Pack", [x, g.pick_like(x)], axis=g.random.randint(-x.rank - 1, x.rank))
 
 
+def reverse(g):
+    x = g.pick()
+    return node("Reverse", x, g.constant([g.choose(False, True) for _ in x.shape], BOOL))
+
+
+def reverse_sequence(g):
+    x = g.pick(lambda v: v.rank >= 2)
+    batch, along = g.random.sample(range(x.rank), 2)
+    return node("ReverseSequence", x, g.constant(g.numbers.integers(0, x.shape[along] + 1, x.shape[batch])), seq_dim=along, batch_dim=batch)
+
+
+def roll(g):
+    x = g.pick(lambda v: v.rank >= 1)
+    return node("Roll", x, g.constant(g.random.randint(-4, 4)), g.constant(axis_of(g, x)))
+
+
+def extract_image_patches(g):
+    return node("ExtractImagePatches", g.pick(rank(4)), ksizes=[1, 2, 2, 1], strides=[1, g.choose(1, 2), 2, 1], rates=[1, g.choose(1, 2), 1, 1],
+                padding=g.choose("SAME", "VALID"))
+
+
+def vec_permute(g):
+    x = g.pick(lambda v: v.dtype in (I32, I64) and v.rank in (1, 2) and v.shape[0] in (2, 4))
+    return node("DataFormatVecPermute", x, src_format="NHWC", dst_format="NCHW")
+
+
+def broadcast_args(g):
+    a = g.pick(lambda v: v.dtype in (I32, I64) and v.rank == 1)
+    return node("BroadcastArgs", a, g.pick(lambda v: v.dtype == a.dtype and v.rank == 1))
+
+
 def resize(op):
     def make(g):
         centers = g.choose((False, False), (True, False), (False, True))
@@ -339,14 +465,16 @@ def resize(op):
 
 moves("Reshape", reshape, weight=4)
 moves("Transpose", transpose, weight=3)
-moves("ConcatV2", concat, weight=4)
+moves("Concat", concat("Concat"))
+moves("ConcatV2", concat("ConcatV2"), weight=4)
 moves("StridedSlice", strided_slice, weight=4)
 moves("Slice", slice_, weight=2)
 moves("Split", split, weight=2)
 moves("Unpack", unpack)
 moves("Pack", pack, weight=2)
 moves("GatherV2", gather, weight=2)
-moves("GatherV2", gather_computed)
+for op in ("Gather", "GatherV2"):
+    moves(op, gather_computed(op))
 moves("GatherNd", lambda g: (lambda x: node("GatherNd", x, g.constant(g.numbers.integers(0, max(min(x.shape), 1), (3, 2)))))(g.pick(lambda v: v.rank >= 2)))
 moves("OneHot", lambda g: node("OneHot", g.pick(lambda v: v.dtype in (I32, I64, U8)), g.constant(4), g.constant(1, F32), g.constant(0, F32)))
 for name in ("Pad", "PadV2", "MirrorPad"):
@@ -355,16 +483,29 @@ moves("ExpandDims", expand_dims, weight=2)
 moves("Squeeze", squeeze, weight=2)
 moves("Tile", lambda g: (lambda x: node("Tile", x, g.constant([g.choose(1, 1, 2) for _ in x.shape])))(g.pick(lambda v: v.rank >= 1)))
 moves("ReverseV2", lambda g: (lambda x: node("ReverseV2", x, g.constant([axis_of(g, x)])))(g.pick()))
+moves("Reverse", reverse)
+moves("ReverseSequence", reverse_sequence)
+moves("Roll", roll)
+moves("ExtractImagePatches", extract_image_patches)
+moves("DataFormatVecPermute", vec_permute)
+moves("BroadcastArgs", broadcast_args)
+moves("InvertPermutation", lambda g: node("InvertPermutation", g.constant(g.numbers.permutation(g.random.randint(1, 6)), g.choose(I32, I64))))
 moves("BroadcastTo", lambda g: (lambda x: node("BroadcastTo", x, g.constant([2, *x.shape])))(g.pick(lambda v: v.rank <= 3)))
 moves("Fill", lambda g: node("Fill", g.constant([2, 3]), g.pick(rank(0))))
 moves("DepthToSpace", lambda g: node("DepthToSpace", g.pick(lambda v: v.rank == 4 and v.shape[3] % 4 == 0), block_size=2))
 moves("SpaceToDepth", lambda g: node("SpaceToDepth", g.pick(lambda v: v.rank == 4 and v.shape[1] % 2 == v.shape[2] % 2 == 0), block_size=2))
+moves("SpaceToBatch", lambda g: node("SpaceToBatch", g.pick(rank(4)), g.constant([[0, 0], [1, 1]]), block_size=2))
+moves("BatchToSpace", lambda g: node("BatchToSpace", g.pick(lambda v: v.rank == 4 and v.shape[0] % 4 == 0), g.constant([[0, 0], [1, 1]]), block_size=2))
 moves("SpaceToBatchND", lambda g: node("SpaceToBatchND", g.pick(rank(4)), g.constant([2, 2]), g.constant([[0, 0], [0, 0]])))
 moves("ResizeNearestNeighbor", resize("ResizeNearestNeighbor"))
 propose("ResizeBilinear", resize("ResizeBilinear"), weight=2)
 propose("ResizeBicubic", resize("ResizeBicubic"))
 moves("Where", lambda g: node("Where", g.pick(lambda v: v.dtype == BOOL and v.rank >= 1)), weight=2)
-moves("Unique", lambda g: node("Unique", g.pick(lambda v: v.rank == 1 and not is_float(v))))
+for op in ("Unique", "UniqueWithCounts"):
+    moves(op, lambda g, op=op: node(op, g.pick(lambda v: v.rank == 1 and not is_float(v))))
+# TensorFlow takes the positions of slices for those of elements when it infers shapes: nobody reads them.
+for op in ("UniqueV2", "UniqueWithCountsV2"):
+    moves(op, lambda g, op=op: node(op, g.pick(lambda v: v.rank >= 1 and v.dtype in (I32, I64)), g.constant([0], I64)), results=1)
 
 
 # ---- shapes as data
@@ -401,11 +542,37 @@ moves("Range", range_to)
 # ---- results whose number the data decides, and updates at computed places
 
 
-def non_max_suppression(g):
+def boxes(g, shape):
+    """Corners in the unit square."""
+    low = g.numbers.uniform(0, 0.7, (*shape, 2))
+    return g.constant(np.concatenate([low, low + g.numbers.uniform(0.05, 0.3, low.shape)], -1), F32)
+
+
+# Op -> how many of the overlap's, the score's and the softness's bounds are operands.
+NON_MAX_SUPPRESSIONS = {"NonMaxSuppression": 0, "NonMaxSuppressionV2": 1, "NonMaxSuppressionV3": 2, "NonMaxSuppressionV4": 2, "NonMaxSuppressionV5": 3}
+
+
+def non_max_suppression(op, bounds):
+    def make(g):
+        scores = g.pick(lambda v: v.dtype == F32 and v.rank == 1 and 3 <= v.shape[0] <= 64)
+        given = [g.constant(v, F32) for v in (0.3, -1e3, g.choose(0, 0.5))[:bounds]]
+        padded = {"pad_to_max_output_size": g.choose(False, True)} if op[-1] in "45" else {}
+        return node(op, boxes(g, scores.shape), scores, g.constant(5), *given, **padded)
+
+    return make
+
+
+def with_overlaps(g):
     scores = g.pick(lambda v: v.dtype == F32 and v.rank == 1 and 3 <= v.shape[0] <= 64)
-    low = g.numbers.uniform(0, 0.7, (scores.shape[0], 2))
-    boxes = g.constant(np.concatenate([low, low + g.numbers.uniform(0.05, 0.3, low.shape)], -1), F32)
-    return node("NonMaxSuppressionV3", boxes, scores, g.constant(5), g.constant(0.3, F32), g.constant(-1e3, F32))
+    overlaps = g.numbers.uniform(0, 1, (scores.shape[0], scores.shape[0]))
+    return node("NonMaxSuppressionWithOverlaps", g.constant(overlaps, F32), scores, g.constant(3), g.constant(0.7, F32), g.constant(-1e3, F32))
+
+
+def combined_non_max_suppression(g):
+    scores = g.pick(lambda v: v.dtype == F32 and v.rank == 3)
+    batch, count, classes = scores.shape
+    return node("CombinedNonMaxSuppression", boxes(g, (batch, count, g.choose(1, classes))), scores, g.constant(2), g.constant(4), g.constant(0.3, F32),
+                g.constant(-1e3, F32), pad_per_class=g.choose(False, True))
 
 
 def scatter_nd(g):
@@ -443,7 +610,10 @@ def gather_of_batches(g):
     return node("GatherV2", x, indices, g.constant(1), batch_dims=1)
 
 
-moves("NonMaxSuppressionV3", non_max_suppression, weight=2)
+for op, bounds in NON_MAX_SUPPRESSIONS.items():
+    moves(op, non_max_suppression(op, bounds))
+moves("NonMaxSuppressionWithOverlaps", with_overlaps)
+moves("CombinedNonMaxSuppression", combined_non_max_suppression)
 propose("ScatterNd", scatter_nd)
 moves("TensorScatterUpdate", tensor_scatter("TensorScatterUpdate"))
 propose("TensorScatterAdd", tensor_scatter("TensorScatterAdd"))
@@ -455,12 +625,47 @@ for name in ("TensorScatterMax", "TensorScatterMin"):
 propose("TensorScatterSub", tensor_scatter("TensorScatterSub"))
 moves("ShapeN", lambda g: node("ShapeN", [g.pick(), g.pick()]))
 moves("BatchToSpaceND", lambda g: node("BatchToSpaceND", g.pick(lambda v: v.rank == 4 and v.shape[0] % 4 == 0), g.constant([2, 2]), g.constant([[0, 0], [0, 0]])))
-propose("FakeQuantWithMinMaxArgs", lambda g: node("FakeQuantWithMinMaxArgs", g.pick(lambda v: v.dtype == F32)))
 propose("Cumprod", lambda g: (lambda x: node("Cumprod", x, g.constant(axis_of(g, x))))(g.pick()))
 propose("L2Loss", lambda g: node("L2Loss", g.pick(is_float)))
+
+
+def diag(op):
+    def make(g):
+        x = g.pick(rank(1, 2))
+        k = g.choose(0, 0, 1, -2)
+        # Of an unknown length TensorFlow infers a wrong size.
+        diagonal = x if k == 0 else g.constant(g.numbers.integers(0, 5, x.shape), x.dtype)
+        return node(op, diagonal, g.constant(k), g.constant(-1), g.constant(-1), g.constant(1, x.dtype))
+
+    return make
+
+
+def diag_part(op):
+    def make(g):
+        x = g.pick(lambda v: v.rank >= 2)
+        return node(op, x, g.constant(g.choose(0, 0, 1, -1)), g.constant(0, x.dtype))
+
+    return make
+
+
+def set_diag(op):
+    def make(g):
+        x = g.pick(lambda v: v.rank >= 2)
+        k = 0 if op == "MatrixSetDiag" else g.choose(0, 0, 1, -1)
+        *batch, rows, columns = x.shape
+        diagonal = g.numbers.integers(0, 5, (*batch, max(min(rows + min(k, 0), columns - max(k, 0)), 0)))
+        return node(op, x, g.constant(diagonal, x.dtype), *([] if op == "MatrixSetDiag" else [g.constant(k)]))
+
+    return make
+
+
+for version in ("V2", "V3"):
+    moves(f"MatrixDiag{version}", diag(f"MatrixDiag{version}"))
+    moves(f"MatrixDiagPart{version}", diag_part(f"MatrixDiagPart{version}"))
+for op in ("MatrixSetDiag", "MatrixSetDiagV2", "MatrixSetDiagV3"):
+    moves(op, set_diag(op))
 moves("MatrixDiag", lambda g: node("MatrixDiag", g.pick(rank(1, 2))))
 moves("MatrixDiagPart", lambda g: node("MatrixDiagPart", g.pick(lambda v: v.rank >= 2)))
 moves("MatrixBandPart", lambda g: node("MatrixBandPart", g.pick(lambda v: v.rank >= 2), g.constant(g.choose(-1, 0, 1)), g.constant(g.choose(-1, 0, 1))))
-moves("UniqueWithCounts", lambda g: node("UniqueWithCounts", g.pick(lambda v: v.rank == 1 and not is_float(v))))
 moves("EnsureShape", lambda g: (lambda x: node("EnsureShape", x, shape=list(x.shape)))(g.pick()))
 propose("ResizeArea", lambda g: node("ResizeArea", g.pick(rank(4)), g.constant([g.random.randint(1, 6), g.random.randint(1, 6)])))
