@@ -1,6 +1,7 @@
 #include "ir/module.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace graft::ir {
 
@@ -59,8 +60,7 @@ Result<NodeId> Module::AddNode(Attributes attributes, std::vector<ValueId> opera
     value.result = static_cast<int32_t>(i);
     node.outputs.push_back(AddValue(std::move(value)));
   }
-  nodes_.push_back(std::move(node));
-  return id;
+  return AppendNode(std::move(node));
 }
 
 NodeId Module::AddOpaque(OpaqueAttributes attributes, std::vector<ValueId> operands,
@@ -75,12 +75,12 @@ NodeId Module::AddOpaque(OpaqueAttributes attributes, std::vector<ValueId> opera
     results[i].result = static_cast<int32_t>(i);
     node.outputs.push_back(AddValue(std::move(results[i])));
   }
-  nodes_.push_back(std::move(node));
-  return id;
+  return AppendNode(std::move(node));
 }
 
 NodeId Module::AppendNode(Node node) {
   nodes_.push_back(std::move(node));
+  if (readers_known_) KnowReader(node_count() - 1);
   return node_count() - 1;
 }
 
@@ -90,12 +90,36 @@ void Module::RemoveNode(NodeId id) {
   nodes_[id].outputs.clear();
 }
 
+void Module::KnowReader(NodeId id) {
+  readers_.resize(values_.size());
+  for (const ValueId v : nodes_[id].inputs) readers_[v].push_back(id);
+}
+
+void Module::IndexReaders() {
+  readers_.assign(values_.size(), {});
+  readers_known_ = true;
+  for (NodeId id = 0; id < node_count(); ++id) KnowReader(id);
+}
+
 void Module::ReplaceUses(ValueId from, ValueId to) {
-  for (Node& node : nodes_) std::replace(node.inputs.begin(), node.inputs.end(), from, to);
-  std::replace(outputs.begin(), outputs.end(), from, to);
-  for (Value& value : values_) {
-    if (value.view && value.view->base == from) value.view->base = to;
+  if (from == to) return;
+  if (!readers_known_) IndexReaders();
+  readers_.resize(values_.size());
+  // A view's base is what a concatenation makes of it, or what a slice takes it from.
+  const auto rebase = [&](const std::vector<ValueId>& ids) {
+    for (const ValueId v : ids) {
+      if (values_[v].view && values_[v].view->base == from) values_[v].view->base = to;
+    }
+  };
+  if (const NodeId producer = values_[from].producer; producer >= 0)
+    rebase(nodes_[producer].inputs);
+  const std::vector<NodeId> readers = std::exchange(readers_[from], {});
+  for (const NodeId id : readers) {
+    rebase(nodes_[id].outputs);
+    std::ranges::replace(nodes_[id].inputs, from, to);
   }
+  readers_[to].insert(readers_[to].end(), readers.begin(), readers.end());
+  std::ranges::replace(outputs, from, to);
 }
 
 // For each node, those that must run before it for its dimensions, beyond its operands.
@@ -252,6 +276,7 @@ Status Module::Compact() {
   }
   values_ = std::move(values);
   nodes_ = std::move(nodes);
+  readers_known_ = false;
   DropLostSymbols();
   return OkStatus();
 }

@@ -111,7 +111,8 @@ struct Node {
 };
 
 // Nodes are kept in topological order: a node's inputs come from earlier nodes. Ids are indices and
-// stay valid until Compact. A removed node has no outputs and monostate attributes.
+// stay valid until Compact. A removed node has no outputs and monostate attributes. What a node of
+// the module reads is changed by the module's functions alone: they know who reads what.
 class Module {
  public:
   std::vector<Symbol> symbols;
@@ -150,7 +151,8 @@ class Module {
 
   // Inserts nodes anywhere: after rewriting, Compact restores the order.
   void RemoveNode(NodeId id);
-  // Every reader of `from` (module outputs too) reads `to` instead.
+  // Every reader of `from` (module outputs too) reads `to` instead, in a time that grows with the
+  // number of readers. Views of `from` become views of `to`.
   void ReplaceUses(ValueId from, ValueId to);
 
   // Drops removed nodes, nodes nobody needs, unused values and the result dims that went with their
@@ -160,9 +162,15 @@ class Module {
  private:
   std::vector<std::vector<NodeId>> ResultDimReads() const;
   void DropLostSymbols();
+  void IndexReaders();
+  void KnowReader(NodeId id);
 
   std::vector<Value> values_;
   std::vector<Node> nodes_;
+  // For each value, the nodes that read it, and perhaps some that no longer do: what ReplaceUses
+  // goes by. Made by its first call, since most modules are read and built without one.
+  std::vector<std::vector<NodeId>> readers_;
+  bool readers_known_ = false;
 };
 
 // Who reads a value. Built once by a pass and valid until it changes the module.
