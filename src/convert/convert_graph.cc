@@ -92,6 +92,7 @@ class Converter {
       GRAFT_ASSIGN_OR_RETURN(converted.graph, partition::Encapsulate(*wired_, engines, outputs_));
     }
     Count(engines);
+    report_->engine_nodes = static_cast<int>(engines.size());
     report_->nodes_before = static_cast<int>(graph_.nodes.size());
     report_->nodes_after = static_cast<int>(converted.graph.nodes.size());
     WarnOf(ExportReport(options_.exports, report_->left_out));

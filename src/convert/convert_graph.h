@@ -45,7 +45,8 @@ struct ConvertReport {
   int total_ops = 0;      // without Const, Placeholder, NoOp and fetched Identities
   int converted_ops = 0;  // of those, inside engines
   int candidate_segments = 0;
-  std::vector<EngineSummary> engines;
+  int engine_nodes = 0;                // made of those segments
+  std::vector<EngineSummary> engines;  // of those nodes, where they were built
   std::vector<partition::LeftOut>
       left_out;  // every native node but constants, as TF-TRT's reports count
   std::vector<partition::LeftOut>

@@ -191,6 +191,16 @@ TEST_F(ConvertGraphTest, IdentitiesAloneMakeNoEngine) {
   EXPECT_THAT(converted.graph.nodes, SizeIs(3));
 }
 
+TEST_F(ConvertGraphTest, ASegmentThatCannotBeBuiltIsNoEngine) {
+  const ConvertedGraph converted =
+      Convert({Input("x"), Const("c", {4}), Node("y", "Neg", {"c"})}, {"y"});
+  EXPECT_EQ(CountOp(converted.graph, "TRTEngineOp"), 0);
+  EXPECT_EQ(converted.report.candidate_segments, 1);
+  EXPECT_EQ(converted.report.engine_nodes, 0);
+  EXPECT_EQ(converted.report.converted_ops, 0);
+  EXPECT_THAT(converted.report.warnings, ElementsAre(HasSubstr("Segment has no inputs")));
+}
+
 TEST_F(ConvertGraphTest, ControlEdgesAreKept) {
   options_.candidates.denied_nodes = {"before", "after"};
   const ConvertedGraph converted =
@@ -218,6 +228,7 @@ TEST_F(ConvertGraphTest, EnginesBuiltAtTheirFirstRunHoldNoPlan) {
   const ConvertedGraph converted = Convert({Input("x"), Node("y", "Neg", {"x"})}, {"y"});
   const NodeDef* engine = FindNode(converted.graph, "TRTEngineOp_007_000");
   ASSERT_THAT(engine, NotNull());
+  EXPECT_EQ(converted.report.engine_nodes, 1);
   EXPECT_EQ(Get(engine->Attr<std::string>("serialized_segment")), "");
   EXPECT_FALSE(Get(engine->Attr<bool>("static_engine")));
 }

@@ -202,7 +202,7 @@ std::string ToJson(const ModelReport& report) {
       {"nodes_before", r.nodes_before},
       {"nodes_after", r.nodes_after},
       {"candidate_segments", r.candidate_segments},
-      {"engines", r.engines.empty() ? r.candidate_segments : static_cast<int>(r.engines.size())},
+      {"engines", r.engine_nodes},
       {"total_ops", r.total_ops},
       {"converted_ops", r.converted_ops},
       {"unconverted", nlohmann::ordered_json::array()},

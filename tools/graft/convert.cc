@@ -41,8 +41,8 @@ void PrintReport(const convert::ModelReport& report, const Options& o) {
   const convert::ConvertReport& r = report.convert;
   const convert::StageTimes& s = r.seconds;
   std::printf("%d of %d ops converted, in %d engine%s; %d nodes before, %d after\n",
-              r.converted_ops, r.total_ops, r.candidate_segments,
-              r.candidate_segments == 1 ? "" : "s", r.nodes_before, r.nodes_after);
+              r.converted_ops, r.total_ops, r.engine_nodes, r.engine_nodes == 1 ? "" : "s",
+              r.nodes_before, r.nodes_after);
   for (const convert::EngineSummary& e : r.engines) {
     std::printf("  %s: %d nodes, %d inputs, %d outputs, %.1f MB\n", e.name.c_str(), e.nodes,
                 e.inputs, e.outputs, static_cast<double>(e.plan_bytes) / 1e6);
