@@ -60,7 +60,9 @@ class Converter {
     GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(options_.build.backend));
     {
       StageTimer timer(&report_->seconds.import);
-      GRAFT_ASSIGN_OR_RETURN(imported_, importer::ImportGraph(graph_, inputs_, outputs_));
+      GRAFT_ASSIGN_OR_RETURN(imported_, options_.imported != nullptr
+                                            ? Result(*options_.imported)
+                                            : importer::ImportGraph(graph_, inputs_, outputs_));
       MarkConstants(imported_.module);
     }
     std::vector<SegmentPorts> ports;
@@ -370,6 +372,7 @@ Result<ConvertedGraph> ConvertWithBodies(const tf::GraphDef& graph,
     scaffold.insert(argument);
   }
   for (std::string& root : tf::Roots(lifted)) scaffold.insert(std::move(root));
+  options.imported = nullptr;
   options.candidates.denied_nodes.insert(scaffold.begin(), scaffold.end());
   KeepConditions(lifted, lifted_graph, &options.candidates);
   GRAFT_ASSIGN_OR_RETURN(

@@ -28,6 +28,8 @@ struct ConvertOptions {
   int graph_number = 0;  // the first number in engine names; the next one that is free is taken
   // Dimensions of the graph's inputs to tune at; one entry an input, -1 unknown.
   std::vector<std::vector<Dims>> points;
+  // The graph with its inputs and outputs, where the caller has imported it already.
+  const importer::ImportedGraph* imported = nullptr;
 };
 
 struct EngineSummary {

@@ -92,6 +92,12 @@ class ModelConverter {
       source.output_names.push_back(output.key);
     }
     source.points = points_;
+    {
+      StageTimer timer(&plan_seconds_.import);
+      GRAFT_ASSIGN_OR_RETURN(imported_,
+                             importer::ImportGraph(model_.graph, source.inputs, source.outputs));
+    }
+    source.imported = &*imported_;
     std::vector<std::string> denied;
     for (const tf::NodeDef& node : model_.graph.nodes) {
       if (convert_.candidates.denied_nodes.contains(node.name)) {
@@ -145,6 +151,10 @@ class ModelConverter {
           add_output(tf::CanonicalTensor(info.name));
       }
     }
+    // What the plan was made of, unless a tensor has several names there.
+    if (imported_ && !whole && inputs.size() == model_.inputs.size() &&
+        outputs.size() == model_.outputs.size())
+      convert_.imported = &*imported_;
     convert_.points = points_;
     for (std::vector<Dims>& point : convert_.points) {
       for (size_t i = point.size(); i < inputs.size(); ++i) point.push_back(inputs[i].shape.dims);
@@ -174,6 +184,7 @@ class ModelConverter {
   ConvertOptions convert_;
   tf::LoadedModel model_;
   std::vector<std::vector<Dims>> points_;
+  std::optional<importer::ImportedGraph> imported_;  // for the plan
   StageTimes plan_seconds_;
   ModelReport report_;
 };
