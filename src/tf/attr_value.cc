@@ -35,44 +35,17 @@ struct TensorFields {
 // With values=false only dtype, shape and content are read.
 Result<TensorFields> ReadTensor(std::string_view wire, bool values) {
   TensorFields t;
-  WireReader r(wire);
   std::string_view shape;
   int64_t dtype = 0;
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        r.Get(&dtype);
-        break;
-      case 2:
-        r.Get(&shape);
-        break;
-      case 4:
-        r.Get(&t.content);
-        break;
-      case 5:
-      case 9:
-        values ? r.Append(&t.floats) : r.Skip();
-        break;
-      case 6:
-      case 12:
-        values ? r.Append(&t.doubles) : r.Skip();
-        break;
-      case 7:
-      case 10:
-      case 11:
-      case 13:
-      case 16:
-      case 17:
-        values ? r.Append(&t.integers) : r.Skip();
-        break;
-      case 8:
-        values ? r.Append(&t.strings) : r.Skip();
-        break;
-      default:
-        r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  auto* const floats = values ? &t.floats : nullptr;
+  auto* const doubles = values ? &t.doubles : nullptr;
+  auto* const integers = values ? &t.integers : nullptr;
+  auto* const strings = values ? &t.strings : nullptr;
+  GRAFT_RETURN_IF_ERROR(ReadFields(wire, nullptr, Field(1, &dtype), Field(2, &shape),
+                                   Field(4, &t.content), Field(5, floats), Field(6, doubles),
+                                   Field(7, integers), Field(8, strings), Field(9, floats),
+                                   Field(10, integers), Field(11, integers), Field(12, doubles),
+                                   Field(13, integers), Field(16, integers), Field(17, integers)));
   GRAFT_ASSIGN_OR_RETURN(t.dtype, ParseDTypeNumber(dtype));
   GRAFT_ASSIGN_OR_RETURN(t.shape, ParseShape(shape));
   return t;
@@ -128,32 +101,12 @@ void FillFromFields(const TensorFields& t, Tensor* out) {
   }
 }
 
-template <class T>
-Status AppendParsed(Result<T> element, std::vector<T>* list) {
-  GRAFT_RETURN_IF_ERROR(element.status());
-  list->push_back(std::move(element).value());
-  return OkStatus();
-}
-
 Result<FuncValue> ParseFunc(const FileBytes& file, std::string_view wire, int depth) {
   FuncValue func;
-  WireReader r(wire);
-  while (r.Next()) {
-    std::string_view entry;
-    switch (r.field()) {
-      case 1:
-        r.Get(&func.name);
-        break;
-      case 2:
-        r.Get(&entry);
-        if (r.status().ok())
-          GRAFT_RETURN_IF_ERROR(ParseAttrEntry(file, entry, &func.attrs, depth + 1));
-        break;
-      default:
-        r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  GRAFT_RETURN_IF_ERROR(
+      ReadFields(wire, nullptr, Field(1, &func.name), Field(2, [&](std::string_view entry) {
+                   return ParseAttrEntry(file, entry, &func.attrs, depth + 1);
+                 })));
   return func;
 }
 
@@ -164,42 +117,16 @@ Result<AttrList> ParseList(const FileBytes& file, std::string_view wire, int dep
   std::vector<Shape> shapes;
   std::vector<TensorValue> tensors;
   std::vector<FuncValue> funcs;
-  WireReader r(wire);
-  while (r.Next()) {
-    std::string_view part;
-    switch (r.field()) {
-      case 2:
-        r.Append(&strings);
-        break;
-      case 3:
-        r.Append(&integers);
-        break;
-      case 4:
-        r.Append(&floats);
-        break;
-      case 5:
-        r.Append(&bools);
-        break;
-      case 6:
-        r.Append(&types);
-        break;
-      case 7:
-        r.Get(&part);
-        GRAFT_RETURN_IF_ERROR(AppendParsed(ParseShape(part), &shapes));
-        break;
-      case 8:
-        r.Get(&part);
-        GRAFT_RETURN_IF_ERROR(AppendParsed(TensorValue::Parse(Part(file, part)), &tensors));
-        break;
-      case 9:
-        r.Get(&part);
-        GRAFT_RETURN_IF_ERROR(AppendParsed(ParseFunc(file, part, depth + 1), &funcs));
-        break;
-      default:
-        r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  const auto parse_shape = [&](std::string_view part) { return Store(ParseShape(part), &shapes); };
+  const auto parse_tensor = [&](std::string_view part) {
+    return Store(TensorValue::Parse(Part(file, part)), &tensors);
+  };
+  const auto parse_func = [&](std::string_view part) {
+    return Store(ParseFunc(file, part, depth + 1), &funcs);
+  };
+  GRAFT_RETURN_IF_ERROR(ReadFields(
+      wire, nullptr, Field(2, &strings), Field(3, &integers), Field(4, &floats), Field(5, &bools),
+      Field(6, &types), Field(7, parse_shape), Field(8, parse_tensor), Field(9, parse_func)));
   AttrList list;
   int kinds = 0;
   auto take = [&](auto&& values) {
@@ -213,8 +140,7 @@ Result<AttrList> ParseList(const FileBytes& file, std::string_view wire, int dep
   take(std::vector<bool>(bools.begin(), bools.end()));
   std::vector<DType> dtypes;
   dtypes.reserve(types.size());
-  for (int64_t number : types)
-    GRAFT_RETURN_IF_ERROR(AppendParsed(ParseDTypeNumber(number), &dtypes));
+  for (int64_t number : types) GRAFT_RETURN_IF_ERROR(Store(ParseDTypeNumber(number), &dtypes));
   take(dtypes);
   take(shapes);
   take(tensors);
@@ -371,28 +297,16 @@ bool TensorValue::operator==(const TensorValue& other) const {
 
 Result<Shape> ParseShape(std::string_view wire) {
   Shape shape;
-  WireReader r(wire);
-  while (r.Next()) {
-    if (r.field() == 2) {
-      std::string_view dim;
-      r.Get(&dim);
-      int64_t size = 0;
-      WireReader d(dim);
-      while (d.Next()) {
-        d.field() == 1 ? d.Get(&size) : d.Skip();
-      }
-      GRAFT_RETURN_IF_ERROR(d.status());
-      // TensorFlow's optimisers number unknown dimensions -2, -3, … in what they note on nodes.
-      size = std::max<int64_t>(size, -1);
-      if (shape.dims.size() == kMaxRank) return DataLossError("shape of more than 254 dimensions");
-      shape.dims.push_back(size);
-    } else if (r.field() == 3) {
-      r.Get(&shape.unknown_rank);
-    } else {
-      r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  const auto parse_dim = [&](std::string_view part) {
+    int64_t size = 0;
+    GRAFT_RETURN_IF_ERROR(ReadFields(part, nullptr, Field(1, &size)));
+    if (shape.dims.size() == kMaxRank) return DataLossError("shape of more than 254 dimensions");
+    // TensorFlow's optimisers number unknown dimensions -2, -3, … in what they note on nodes.
+    shape.dims.push_back(std::max<int64_t>(size, -1));
+    return OkStatus();
+  };
+  GRAFT_RETURN_IF_ERROR(
+      ReadFields(wire, nullptr, Field(2, parse_dim), Field(3, &shape.unknown_rank)));
   if (shape.unknown_rank && !shape.dims.empty())
     return DataLossError("shape of unknown rank with dimensions");
   return shape;

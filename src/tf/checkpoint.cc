@@ -12,34 +12,18 @@ namespace {
 
 constexpr int32_t kBundleVersion = 1;
 
+Result<Extent> ParseExtent(std::string_view wire) {
+  Extent extent;
+  GRAFT_RETURN_IF_ERROR(
+      ReadFields(wire, nullptr, Field(1, &extent.start), Field(2, &extent.length)));
+  return extent;
+}
+
 Result<TensorSlice> ParseSlice(std::string_view wire) {
   TensorSlice slice;
-  WireReader r(wire);
-  while (r.Next()) {
-    if (r.field() != 1) {
-      r.Skip();
-      continue;
-    }
-    std::string_view part;
-    r.Get(&part);
-    Extent extent;
-    WireReader e(part);
-    while (e.Next()) {
-      switch (e.field()) {
-        case 1:
-          e.Get(&extent.start);
-          break;
-        case 2:
-          e.Get(&extent.length);
-          break;
-        default:
-          e.Skip();
-      }
-    }
-    GRAFT_RETURN_IF_ERROR(e.status());
-    slice.push_back(extent);
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  GRAFT_RETURN_IF_ERROR(ReadFields(wire, nullptr, Field(1, [&](std::string_view part) {
+                                     return Store(ParseExtent(part), &slice);
+                                   })));
   return slice;
 }
 
@@ -47,39 +31,12 @@ Result<BundleEntry> ParseEntry(std::string_view wire) {
   BundleEntry entry;
   int64_t dtype = 0;
   std::string_view shape_wire;
-  WireReader r(wire);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        r.Get(&dtype);
-        break;
-      case 2:
-        r.Get(&shape_wire);
-        break;
-      case 3:
-        r.Get(&entry.shard);
-        break;
-      case 4:
-        r.Get(&entry.offset);
-        break;
-      case 5:
-        r.Get(&entry.size);
-        break;
-      case 6:
-        r.GetFixed32(&entry.crc);
-        break;
-      case 7: {
-        std::string_view part;
-        r.Get(&part);
-        GRAFT_ASSIGN_OR_RETURN(TensorSlice slice, ParseSlice(part));
-        entry.slices.push_back(std::move(slice));
-        break;
-      }
-      default:
-        r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  const auto parse_slice = [&](std::string_view part) {
+    return Store(ParseSlice(part), &entry.slices);
+  };
+  GRAFT_RETURN_IF_ERROR(ReadFields(
+      wire, nullptr, Field(1, &dtype), Field(2, &shape_wire), Field(3, &entry.shard),
+      Field(4, &entry.offset), Field(5, &entry.size), Field(6, &entry.crc), Field(7, parse_slice)));
   GRAFT_ASSIGN_OR_RETURN(entry.dtype, ParseDTypeNumber(dtype));
   GRAFT_ASSIGN_OR_RETURN(Shape shape, ParseShape(shape_wire));
   if (!shape.fully_known() || CountElements(shape.dims) < 0)
@@ -92,28 +49,11 @@ Result<BundleEntry> ParseEntry(std::string_view wire) {
 
 Result<int32_t> ParseHeader(std::string_view wire) {
   int32_t num_shards = 0, endianness = 0, min_consumer = 0;
-  WireReader r(wire);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        r.Get(&num_shards);
-        break;
-      case 2:
-        r.Get(&endianness);
-        break;
-      case 3: {
-        std::string_view part;
-        r.Get(&part);
-        WireReader v(part);
-        while (v.Next()) v.field() == 2 ? v.Get(&min_consumer) : v.Skip();
-        GRAFT_RETURN_IF_ERROR(v.status());
-        break;
-      }
-      default:
-        r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  const auto parse_version = [&](std::string_view part) {
+    return ReadFields(part, nullptr, Field(2, &min_consumer));
+  };
+  GRAFT_RETURN_IF_ERROR(ReadFields(wire, nullptr, Field(1, &num_shards), Field(2, &endianness),
+                                   Field(3, parse_version)));
   if (endianness != 0) return UnsupportedError("a big-endian checkpoint");
   if (min_consumer > kBundleVersion)
     return UnsupportedError("needs a reader of bundle version {}", min_consumer);

@@ -10,23 +10,13 @@ namespace {
 
 constexpr size_t kMaxMessageBytes = (size_t{1} << 31) - 1;
 
-// Parses the message in the field that `r` is at: parse(part) returns a Status. Nothing is parsed
-// when the field itself is malformed; the reader's status tells.
-template <class F>
-Status Sub(WireReader* r, F&& parse) {
-  std::string_view part;
-  r->Get(&part);
-  GRAFT_RETURN_IF_ERROR(r->status());
-  return parse(part);
-}
-
 // Parses a message into a new element of `list`.
 template <class T, class F>
-Status SubAppend(WireReader* r, std::vector<T>* list, F&& parse) {
-  return Sub(r, [&](std::string_view part) {
+auto ParsedInto(std::vector<T>* list, F parse) {
+  return [list, parse](std::string_view part) {
     list->emplace_back();
     return parse(part, &list->back());
-  });
+  };
 }
 
 std::string Label(std::string_view kind, std::string_view name, size_t index) {
@@ -35,128 +25,48 @@ std::string Label(std::string_view kind, std::string_view name, size_t index) {
 }
 
 Status ParseNode(const FileBytes& file, std::string_view wire, NodeDef* node) {
-  WireReader r(wire);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        r.Get(&node->name);
-        break;
-      case 2:
-        r.Get(&node->op);
-        break;
-      case 3:
-        r.Append(&node->inputs);
-        break;
-      case 4:
-        r.Get(&node->device);
-        break;
-      case 5:
-        GRAFT_RETURN_IF_ERROR(Sub(
-            &r, [&](std::string_view part) { return ParseAttrEntry(file, part, &node->attrs); }));
-        break;
-      default:
-        r.Keep(&node->other);
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  GRAFT_RETURN_IF_ERROR(ReadFields(
+      wire, &node->other, Field(1, &node->name), Field(2, &node->op), Field(3, &node->inputs),
+      Field(4, &node->device),
+      Field(5, [&](std::string_view part) { return ParseAttrEntry(file, part, &node->attrs); })));
   if (node->name.empty()) return DataLossError("node without a name");
   if (node->op.empty()) return DataLossError("node without an op");
   return OkStatus();
 }
 
-Status ParseNodes(const FileBytes& file, WireReader* r, std::vector<NodeDef>* nodes) {
-  const size_t index = nodes->size();
-  const Status status = SubAppend(
-      r, nodes, [&](std::string_view part, NodeDef* node) { return ParseNode(file, part, node); });
-  if (status.ok() || nodes->size() == index) return status;
-  return status.WithContext(Label("node", nodes->back().name, index));
+// Parses a node of a list.
+auto NodesInto(const FileBytes& file, std::vector<NodeDef>* nodes) {
+  return [&file, nodes](std::string_view part) {
+    const size_t index = nodes->size();
+    const Status status = ParseNode(file, part, &nodes->emplace_back());
+    return status.ok() ? status : status.WithContext(Label("node", nodes->back().name, index));
+  };
 }
 
 Status ParseArg(std::string_view wire, ArgDef* arg) {
-  WireReader r(wire);
   int64_t type = 0;
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        r.Get(&arg->name);
-        break;
-      case 3:
-        r.Get(&type);
-        break;
-      case 4:
-        r.Get(&arg->type_attr);
-        break;
-      case 5:
-        r.Get(&arg->number_attr);
-        break;
-      case 6:
-        r.Get(&arg->type_list_attr);
-        break;
-      case 16:
-        r.Get(&arg->is_ref);
-        break;
-      default:
-        r.Keep(&arg->other);
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
-  GRAFT_ASSIGN_OR_RETURN(arg->type, ParseDTypeNumber(type));
-  return OkStatus();
+  GRAFT_RETURN_IF_ERROR(ReadFields(wire, &arg->other, Field(1, &arg->name), Field(3, &type),
+                                   Field(4, &arg->type_attr), Field(5, &arg->number_attr),
+                                   Field(6, &arg->type_list_attr), Field(16, &arg->is_ref)));
+  return Store(ParseDTypeNumber(type), &arg->type);
 }
 
 Status ParseAttrDef(const FileBytes& file, std::string_view wire, AttrDef* attr) {
-  WireReader r(wire);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        r.Get(&attr->name);
-        break;
-      case 2:
-        r.Get(&attr->type);
-        break;
-      case 3:
-        GRAFT_RETURN_IF_ERROR(Sub(&r, [&](std::string_view part) -> Status {
-          GRAFT_ASSIGN_OR_RETURN(attr->default_value, ParseAttrValue(file, part));
-          attr->has_default = true;
-          return OkStatus();
-        }));
-        break;
-      default:
-        r.Keep(&attr->other);
-    }
-  }
-  return r.status();
+  return ReadFields(wire, &attr->other, Field(1, &attr->name), Field(2, &attr->type),
+                    Field(3, [&](std::string_view part) {
+                      attr->has_default = true;
+                      return Store(ParseAttrValue(file, part), &attr->default_value);
+                    }));
 }
 
 Status ParseSignature(const FileBytes& file, std::string_view wire, OpDef* op) {
-  WireReader r(wire);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        r.Get(&op->name);
-        break;
-      case 2:
-        GRAFT_RETURN_IF_ERROR(SubAppend(&r, &op->inputs, ParseArg));
-        break;
-      case 3:
-        GRAFT_RETURN_IF_ERROR(SubAppend(&r, &op->outputs, ParseArg));
-        break;
-      case 4:
-        GRAFT_RETURN_IF_ERROR(SubAppend(&r, &op->attrs, [&](std::string_view part, AttrDef* attr) {
-          return ParseAttrDef(file, part, attr);
-        }));
-        break;
-      case 17:
-        r.Get(&op->is_stateful);
-        break;
-      case 20:
-        r.Append(&op->control_outputs);
-        break;
-      default:
-        r.Keep(&op->other);
-    }
-  }
-  return r.status();
+  const auto parse_attr = [&](std::string_view part, AttrDef* attr) {
+    return ParseAttrDef(file, part, attr);
+  };
+  return ReadFields(
+      wire, &op->other, Field(1, &op->name), Field(2, ParsedInto(&op->inputs, ParseArg)),
+      Field(3, ParsedInto(&op->outputs, ParseArg)), Field(4, ParsedInto(&op->attrs, parse_attr)),
+      Field(17, &op->is_stateful), Field(20, &op->control_outputs));
 }
 
 Status ParseStringEntry(std::string_view wire,
@@ -170,140 +80,56 @@ Status ParseArgAttrs(const FileBytes& file, std::string_view wire,
                      std::map<uint32_t, AttrMap>* arg_attrs) {
   uint64_t key = 0;
   AttrMap attrs;
-  WireReader r(wire);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        r.Get(&key);
-        break;
-      case 2:
-        GRAFT_RETURN_IF_ERROR(Sub(&r, [&](std::string_view part) {
-          WireReader entries(part);
-          while (entries.Next()) {
-            if (entries.field() != 1) {
-              entries.Skip();
-              continue;
-            }
-            GRAFT_RETURN_IF_ERROR(Sub(&entries, [&](std::string_view entry) {
-              return ParseAttrEntry(file, entry, &attrs);
-            }));
-          }
-          return entries.status();
-        }));
-        break;
-      default:
-        r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  const auto parse_attr = [&](std::string_view part) { return ParseAttrEntry(file, part, &attrs); };
+  GRAFT_RETURN_IF_ERROR(
+      ReadFields(wire, nullptr, Field(1, &key), Field(2, [&](std::string_view part) {
+                   return ReadFields(part, nullptr, Field(1, parse_attr));
+                 })));
   arg_attrs->insert_or_assign(static_cast<uint32_t>(key), std::move(attrs));
   return OkStatus();
 }
 
 Status ParseFunction(const FileBytes& file, std::string_view wire, FunctionDef* function) {
-  WireReader r(wire);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        GRAFT_RETURN_IF_ERROR(Sub(&r, [&](std::string_view part) {
-          return ParseSignature(file, part, &function->signature);
-        }));
-        break;
-      case 3:
-        GRAFT_RETURN_IF_ERROR(ParseNodes(file, &r, &function->nodes));
-        break;
-      case 4:
-        GRAFT_RETURN_IF_ERROR(
-            Sub(&r, [&](std::string_view part) { return ParseStringEntry(part, &function->ret); }));
-        break;
-      case 5:
-        GRAFT_RETURN_IF_ERROR(Sub(&r, [&](std::string_view part) {
-          return ParseAttrEntry(file, part, &function->attrs);
-        }));
-        break;
-      case 6:
-        GRAFT_RETURN_IF_ERROR(Sub(&r, [&](std::string_view part) {
-          return ParseStringEntry(part, &function->control_ret);
-        }));
-        break;
-      case 7:
-        GRAFT_RETURN_IF_ERROR(Sub(&r, [&](std::string_view part) {
-          return ParseArgAttrs(file, part, &function->arg_attrs);
-        }));
-        break;
-      default:
-        r.Keep(&function->other);
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  const auto parse_signature = [&](std::string_view part) {
+    return ParseSignature(file, part, &function->signature);
+  };
+  const auto parse_attr = [&](std::string_view part) {
+    return ParseAttrEntry(file, part, &function->attrs);
+  };
+  const auto parse_arg_attrs = [&](std::string_view part) {
+    return ParseArgAttrs(file, part, &function->arg_attrs);
+  };
+  const auto strings_into = [](std::map<std::string, std::string, std::less<>>* map) {
+    return [map](std::string_view part) { return ParseStringEntry(part, map); };
+  };
+  GRAFT_RETURN_IF_ERROR(ReadFields(wire, &function->other, Field(1, parse_signature),
+                                   Field(3, NodesInto(file, &function->nodes)),
+                                   Field(4, strings_into(&function->ret)), Field(5, parse_attr),
+                                   Field(6, strings_into(&function->control_ret)),
+                                   Field(7, parse_arg_attrs)));
   if (function->signature.name.empty()) return DataLossError("function without a name");
   return OkStatus();
 }
 
 Status ParseGradient(std::string_view wire, GradientDef* gradient) {
-  WireReader r(wire);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        r.Get(&gradient->function);
-        break;
-      case 2:
-        r.Get(&gradient->gradient);
-        break;
-      default:
-        r.Skip();
-    }
-  }
-  return r.status();
+  return ReadFields(wire, nullptr, Field(1, &gradient->function), Field(2, &gradient->gradient));
 }
 
 Status ParseLibrary(const FileBytes& file, std::string_view wire, GraphDef* graph) {
-  WireReader r(wire);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1: {
-        const size_t index = graph->functions.size();
-        const Status status =
-            SubAppend(&r, &graph->functions, [&](std::string_view part, FunctionDef* function) {
-              return ParseFunction(file, part, function);
-            });
-        if (!status.ok()) {
-          return status.WithContext(Label("function",
-                                          index < graph->functions.size()
-                                              ? graph->functions[index].signature.name
-                                              : std::string(),
-                                          index));
-        }
-        break;
-      }
-      case 2:
-        GRAFT_RETURN_IF_ERROR(SubAppend(&r, &graph->gradients, ParseGradient));
-        break;
-      default:
-        r.Keep(&graph->other_library);
-    }
-  }
-  return r.status();
+  const auto parse_function = [&](std::string_view part) {
+    const size_t index = graph->functions.size();
+    FunctionDef& function = graph->functions.emplace_back();
+    const Status status = ParseFunction(file, part, &function);
+    return status.ok() ? status
+                       : status.WithContext(Label("function", function.signature.name, index));
+  };
+  return ReadFields(wire, &graph->other_library, Field(1, parse_function),
+                    Field(2, ParsedInto(&graph->gradients, ParseGradient)));
 }
 
 Status ParseVersions(std::string_view wire, VersionDef* versions) {
-  WireReader r(wire);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        r.Get(&versions->producer);
-        break;
-      case 2:
-        r.Get(&versions->min_consumer);
-        break;
-      case 3:
-        r.Append(&versions->bad_consumers);
-        break;
-      default:
-        r.Skip();
-    }
-  }
-  return r.status();
+  return ReadFields(wire, nullptr, Field(1, &versions->producer), Field(2, &versions->min_consumer),
+                    Field(3, &versions->bad_consumers));
 }
 
 Status CheckVersions(const VersionDef& versions) {
@@ -453,25 +279,15 @@ Result<FunctionDef> ParseFunctionDef(const FileBytes& bytes) {
 
 Result<GraphDef> ParseGraphDef(const FileBytes& bytes) {
   GraphDef graph;
-  WireReader r(bytes.view());
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        GRAFT_RETURN_IF_ERROR(ParseNodes(bytes, &r, &graph.nodes));
-        break;
-      case 2:
-        GRAFT_RETURN_IF_ERROR(
-            Sub(&r, [&](std::string_view part) { return ParseLibrary(bytes, part, &graph); }));
-        break;
-      case 4:
-        GRAFT_RETURN_IF_ERROR(
-            Sub(&r, [&](std::string_view part) { return ParseVersions(part, &graph.versions); }));
-        break;
-      default:
-        r.Keep(&graph.other);
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  const auto parse_library = [&](std::string_view part) {
+    return ParseLibrary(bytes, part, &graph);
+  };
+  const auto parse_versions = [&](std::string_view part) {
+    return ParseVersions(part, &graph.versions);
+  };
+  GRAFT_RETURN_IF_ERROR(ReadFields(bytes.view(), &graph.other,
+                                   Field(1, NodesInto(bytes, &graph.nodes)),
+                                   Field(2, parse_library), Field(4, parse_versions)));
   GRAFT_RETURN_IF_ERROR(CheckVersions(graph.versions));
   GRAFT_RETURN_IF_ERROR(NodeIndex::Of(graph.nodes).status());
   return graph;

@@ -29,31 +29,11 @@ constexpr std::string_view kAssetCollection = "saved_model_assets";
 Result<TensorInfo> ParseTensorInfo(std::string_view wire) {
   TensorInfo info;
   int64_t dtype = 0;
-  std::string_view shape;
-  bool has_shape = false;
-  WireReader r(wire);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        r.Get(&info.name);
-        break;
-      case 2:
-        r.Get(&dtype);
-        break;
-      case 3:
-        r.Get(&shape);
-        has_shape = true;
-        break;
-      default:
-        r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
-  GRAFT_ASSIGN_OR_RETURN(info.dtype, ParseDTypeNumber(dtype));
   info.shape = Shape::Unknown();
-  if (has_shape) {
-    GRAFT_ASSIGN_OR_RETURN(info.shape, ParseShape(shape));
-  }
+  GRAFT_RETURN_IF_ERROR(ReadFields(
+      wire, nullptr, Field(1, &info.name), Field(2, &dtype),
+      Field(3, [&](std::string_view part) { return Store(ParseShape(part), &info.shape); })));
+  GRAFT_ASSIGN_OR_RETURN(info.dtype, ParseDTypeNumber(dtype));
   return info;
 }
 
@@ -67,80 +47,37 @@ Status ParseTensorEntry(std::string_view wire, std::map<std::string, TensorInfo,
 
 Result<Signature> ParseSignatureDef(std::string_view wire) {
   Signature signature;
-  WireReader r(wire);
-  while (r.Next()) {
-    std::string_view part;
-    switch (r.field()) {
-      case 1:
-        r.Get(&part);
-        GRAFT_RETURN_IF_ERROR(ParseTensorEntry(part, &signature.inputs));
-        break;
-      case 2:
-        r.Get(&part);
-        GRAFT_RETURN_IF_ERROR(ParseTensorEntry(part, &signature.outputs));
-        break;
-      case 3:
-        r.Get(&signature.method);
-        break;
-      default:
-        r.Keep(&signature.other);
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  const auto entries_into = [](auto* infos) {
+    return [infos](std::string_view part) { return ParseTensorEntry(part, infos); };
+  };
+  GRAFT_RETURN_IF_ERROR(
+      ReadFields(wire, &signature.other, Field(1, entries_into(&signature.inputs)),
+                 Field(2, entries_into(&signature.outputs)), Field(3, &signature.method)));
   return signature;
 }
 
 Result<AssetFile> ParseAsset(std::string_view wire) {
   AssetFile asset;
-  WireReader r(wire);
-  while (r.Next()) {
-    std::string_view part;
-    switch (r.field()) {
-      case 1: {
-        r.Get(&part);
-        GRAFT_ASSIGN_OR_RETURN(TensorInfo info, ParseTensorInfo(part));
-        asset.tensor = std::move(info.name);
-        break;
-      }
-      case 2:
-        r.Get(&asset.filename);
-        break;
-      default:
-        r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  TensorInfo info;
+  GRAFT_RETURN_IF_ERROR(ReadFields(
+      wire, nullptr,
+      Field(1, [&](std::string_view part) { return Store(ParseTensorInfo(part), &info); }),
+      Field(2, &asset.filename)));
+  asset.tensor = std::move(info.name);
   return asset;
 }
 
 Result<SaverDef> ParseSaver(std::string_view wire) {
   SaverDef saver;
-  WireReader r(wire);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        r.Get(&saver.filename_tensor);
-        break;
-      case 2:
-        r.Get(&saver.save_tensor);
-        break;
-      case 3:
-        r.Get(&saver.restore_op);
-        break;
-      default:
-        r.Keep(&saver.other);
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  GRAFT_RETURN_IF_ERROR(ReadFields(wire, &saver.other, Field(1, &saver.filename_tensor),
+                                   Field(2, &saver.save_tensor), Field(3, &saver.restore_op)));
   return saver;
 }
 
 // The strings in field `field` of the message: of a NodeList (1), of a kind inside a oneof, ….
 Result<std::vector<std::string>> StringsOf(std::string_view wire, uint32_t field) {
   std::vector<std::string> strings;
-  WireReader r(wire);
-  while (r.Next()) r.field() == field ? r.Append(&strings) : r.Skip();
-  GRAFT_RETURN_IF_ERROR(r.status());
+  GRAFT_RETURN_IF_ERROR(ReadFields(wire, nullptr, Field(field, &strings)));
   return strings;
 }
 
@@ -151,120 +88,57 @@ struct Collection {
 };
 Result<Collection> ParseCollection(std::string_view wire) {
   Collection collection;
-  WireReader r(wire);
-  while (r.Next()) {
-    std::string_view part;
-    switch (r.field()) {
-      case 1: {
-        r.Get(&part);
-        GRAFT_ASSIGN_OR_RETURN(collection.nodes, StringsOf(part, 1));
-        break;
-      }
-      case 5: {
-        r.Get(&part);
-        GRAFT_ASSIGN_OR_RETURN(collection.any, StringsOf(part, 1));
-        break;
-      }
-      default:
-        r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  const auto strings_into = [](std::vector<std::string>* strings) {
+    return [strings](std::string_view part) { return Store(StringsOf(part, 1), strings); };
+  };
+  GRAFT_RETURN_IF_ERROR(ReadFields(wire, nullptr, Field(1, strings_into(&collection.nodes)),
+                                   Field(5, strings_into(&collection.any))));
   return collection;
 }
 
 Result<SavedObject> ParseObject(std::string_view wire) {
   SavedObject object;
-  WireReader r(wire);
-  auto first_string = [](std::string_view part, uint32_t field) -> Result<std::string> {
-    GRAFT_ASSIGN_OR_RETURN(std::vector<std::string> strings, StringsOf(part, field));
-    return strings.empty() ? std::string() : strings.back();
+  using Kind = SavedObject::Kind;
+  const auto parse_child = [&](std::string_view part) {
+    return Store(ParseObjectReference(part), &object.children);
   };
-  while (r.Next()) {
-    std::string_view part;
-    switch (r.field()) {
-      case 1: {
-        r.Get(&part);
-        GRAFT_ASSIGN_OR_RETURN(SavedObject::Child child, ParseObjectReference(part));
-        object.children.push_back(std::move(child));
-        break;
-      }
-      case 5:
-        r.Skip();
-        object.kind = SavedObject::Kind::kAsset;
-        break;
-      case 7: {
-        r.Get(&part);
-        object.kind = SavedObject::Kind::kVariable;
-        GRAFT_ASSIGN_OR_RETURN(object.name, first_string(part, 6));
-        break;
-      }
-      case 9: {
-        r.Get(&part);
-        object.kind = SavedObject::Kind::kConstant;
-        GRAFT_ASSIGN_OR_RETURN(object.name, first_string(part, 1));
-        break;
-      }
-      case 10:
-        r.Skip();
-        object.kind = SavedObject::Kind::kResource;
-        break;
-      default:
-        r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  // The name is a string in field `name` of the kind's message; 0: it has none.
+  const auto kind_into = [&](Kind kind, uint32_t name) {
+    return [&object, kind, name](std::string_view part) {
+      object.kind = kind;
+      return name == 0 ? OkStatus() : ReadFields(part, nullptr, Field(name, &object.name));
+    };
+  };
+  GRAFT_RETURN_IF_ERROR(
+      ReadFields(wire, nullptr, Field(1, parse_child), Field(5, kind_into(Kind::kAsset, 0)),
+                 Field(7, kind_into(Kind::kVariable, 6)), Field(9, kind_into(Kind::kConstant, 1)),
+                 Field(10, kind_into(Kind::kResource, 0))));
   return object;
 }
 
 Result<SavedObjectGraph> ParseObjectGraph(std::string_view wire) {
   SavedObjectGraph graph;
-  WireReader r(wire);
-  while (r.Next()) {
-    std::string_view part;
-    switch (r.field()) {
-      case 1: {
-        r.Get(&part);
-        Result<SavedObject> object = ParseObject(part);
-        if (!object.ok())
-          return object.status().WithContext(fmt::format("object {}", graph.nodes.size()));
-        graph.nodes.push_back(std::move(object).value());
-        break;
-      }
-      case 2: {
-        r.Get(&part);
-        GRAFT_ASSIGN_OR_RETURN(MapEntry entry, ReadMapEntry(part));
-        std::vector<int64_t> bound;
-        WireReader f(entry.value);
-        while (f.Next()) f.field() == 2 ? f.Append(&bound) : f.Skip();
-        GRAFT_RETURN_IF_ERROR(f.status());
-        graph.bound_inputs.insert_or_assign(std::move(entry.key), std::move(bound));
-        break;
-      }
-      default:
-        r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  const auto parse_object = [&](std::string_view part) {
+    const Status status = Store(ParseObject(part), &graph.nodes);
+    return status.ok() ? status : status.WithContext(fmt::format("object {}", graph.nodes.size()));
+  };
+  const auto parse_function = [&](std::string_view part) -> Status {
+    GRAFT_ASSIGN_OR_RETURN(MapEntry entry, ReadMapEntry(part));
+    std::vector<int64_t> bound;
+    GRAFT_RETURN_IF_ERROR(ReadFields(entry.value, nullptr, Field(2, &bound)));
+    graph.bound_inputs.insert_or_assign(std::move(entry.key), std::move(bound));
+    return OkStatus();
+  };
+  GRAFT_RETURN_IF_ERROR(
+      ReadFields(wire, nullptr, Field(1, parse_object), Field(2, parse_function)));
   return graph;
 }
 
 Status ParseMetaInfo(std::string_view wire, MetaGraph* meta) {
-  WireReader r(wire);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 4:
-        r.Append(&meta->tags);
-        break;
-      case 5:
-        r.Get(&meta->tensorflow_version);
-        break;
-      default:
-        r.Skip();
-    }
-  }
+  GRAFT_RETURN_IF_ERROR(
+      ReadFields(wire, nullptr, Field(4, &meta->tags), Field(5, &meta->tensorflow_version)));
   std::ranges::sort(meta->tags);
-  return r.status();
+  return OkStatus();
 }
 
 // Moves the reserved signatures and collections to where MetaGraph keeps what they say.
@@ -296,57 +170,37 @@ Status Interpret(const std::map<std::string, Collection, std::less<>>& collectio
   return OkStatus();
 }
 
+Status ParseCollectionEntry(std::string_view wire,
+                            std::map<std::string, Collection, std::less<>>* collections) {
+  GRAFT_ASSIGN_OR_RETURN(const MapEntry entry, ReadMapEntry(wire));
+  return Store(ParseCollection(entry.value), &(*collections)[entry.key]);
+}
+
+Status ParseSignatureEntry(std::string_view wire,
+                           std::map<std::string, Signature, std::less<>>* signatures) {
+  GRAFT_ASSIGN_OR_RETURN(MapEntry entry, ReadMapEntry(wire));
+  Result<Signature> signature = ParseSignatureDef(entry.value);
+  if (!signature.ok())
+    return signature.status().WithContext(fmt::format("signature '{}'", entry.key));
+  signatures->insert_or_assign(std::move(entry.key), std::move(signature).value());
+  return OkStatus();
+}
+
 Result<MetaGraph> ParseMetaGraphPart(const FileBytes& bytes) {
+  using Part = std::string_view;
   MetaGraph meta;
   std::map<std::string, Collection, std::less<>> collections;
-  WireReader r(bytes.view());
-  while (r.Next()) {
-    std::string_view part;
-    if (r.field() >= 1 && r.field() <= 7) {
-      r.Get(&part);
-    } else {
-      r.Skip();
-    }
-    if (!r.status().ok()) break;
-    switch (r.field()) {
-      case 1:
-        GRAFT_RETURN_IF_ERROR(ParseMetaInfo(part, &meta));
-        break;
-      case 2: {
-        GRAFT_ASSIGN_OR_RETURN(meta.graph, ParseGraphDef(Part(bytes, part)));
-        break;
-      }
-      case 3: {
-        GRAFT_ASSIGN_OR_RETURN(meta.saver, ParseSaver(part));
-        break;
-      }
-      case 4: {
-        GRAFT_ASSIGN_OR_RETURN(MapEntry entry, ReadMapEntry(part));
-        GRAFT_ASSIGN_OR_RETURN(collections[entry.key], ParseCollection(entry.value));
-        break;
-      }
-      case 5: {
-        GRAFT_ASSIGN_OR_RETURN(MapEntry entry, ReadMapEntry(part));
-        Result<Signature> signature = ParseSignatureDef(entry.value);
-        if (!signature.ok())
-          return signature.status().WithContext(fmt::format("signature '{}'", entry.key));
-        meta.signatures.insert_or_assign(std::move(entry.key), std::move(signature).value());
-        break;
-      }
-      case 6: {
-        GRAFT_ASSIGN_OR_RETURN(AssetFile asset, ParseAsset(part));
-        meta.assets.push_back(std::move(asset));
-        break;
-      }
-      case 7: {
-        Result<SavedObjectGraph> objects = ParseObjectGraph(part);
-        if (!objects.ok()) return objects.status().WithContext("object graph");
-        meta.objects = std::move(objects).value();
-        break;
-      }
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  GRAFT_RETURN_IF_ERROR(ReadFields(
+      bytes.view(), nullptr,  //
+      Field(1, [&](Part part) { return ParseMetaInfo(part, &meta); }),
+      Field(2, [&](Part part) { return Store(ParseGraphDef(tf::Part(bytes, part)), &meta.graph); }),
+      Field(3, [&](Part part) { return Store(ParseSaver(part), &meta.saver); }),
+      Field(4, [&](Part part) { return ParseCollectionEntry(part, &collections); }),
+      Field(5, [&](Part part) { return ParseSignatureEntry(part, &meta.signatures); }),
+      Field(6, [&](Part part) { return Store(ParseAsset(part), &meta.assets); }),
+      Field(7, [&](Part part) {
+        return Store(ParseObjectGraph(part), &meta.objects).WithContext("object graph");
+      })));
   GRAFT_RETURN_IF_ERROR(Interpret(collections, &meta));
   return meta;
 }
@@ -480,20 +334,7 @@ Status CheckTarget(const fs::path& target, const std::string& source) {
 
 Result<SavedObject::Child> ParseObjectReference(std::string_view wire) {
   SavedObject::Child child;
-  WireReader r(wire);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        r.Get(&child.node);
-        break;
-      case 2:
-        r.Get(&child.name);
-        break;
-      default:
-        r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  GRAFT_RETURN_IF_ERROR(ReadFields(wire, nullptr, Field(1, &child.node), Field(2, &child.name)));
   return child;
 }
 
@@ -501,18 +342,10 @@ Result<MetaGraph> ParseMetaGraph(const FileBytes& bytes) { return ParseMetaGraph
 
 Result<SavedModel> ParseSavedModel(const FileBytes& bytes) {
   SavedModel model;
-  WireReader r(bytes.view());
-  while (r.Next()) {
-    if (r.field() != 2) {
-      r.Skip();
-      continue;
-    }
-    std::string_view part;
-    r.Get(&part);
-    GRAFT_ASSIGN_OR_RETURN(MetaGraph meta, ParseMetaGraphPart(Part(bytes, part)));
-    model.meta_graphs.push_back(std::move(meta));
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  GRAFT_RETURN_IF_ERROR(ReadFields(bytes.view(), nullptr, Field(2, [&](std::string_view part) {
+                                     return Store(ParseMetaGraphPart(Part(bytes, part)),
+                                                  &model.meta_graphs);
+                                   })));
   if (model.meta_graphs.empty()) return DataLossError("no MetaGraph in it");
   return model;
 }

@@ -89,59 +89,26 @@ struct TrackableObject {
 
 Result<TrackableObject> ParseTrackable(std::string_view wire) {
   TrackableObject object;
-  WireReader r(wire);
-  while (r.Next()) {
-    std::string_view part;
-    switch (r.field()) {
-      case 1: {
-        r.Get(&part);
-        GRAFT_ASSIGN_OR_RETURN(SavedObject::Child child, ParseObjectReference(part));
-        object.children.push_back(std::move(child));
-        break;
-      }
-      case 2: {
-        r.Get(&part);
-        std::string_view name;
-        std::string key;
-        WireReader a(part);
-        while (a.Next()) {
-          switch (a.field()) {
-            case 1:
-              a.Get(&name);
-              break;
-            case 3:
-              a.Get(&key);
-              break;
-            default:
-              a.Skip();
-          }
-        }
-        GRAFT_RETURN_IF_ERROR(a.status());
-        if (name == kVariableAttribute) object.variable_key = std::move(key);
-        break;
-      }
-      default:
-        r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  const auto parse_child = [&](std::string_view part) {
+    return Store(ParseObjectReference(part), &object.children);
+  };
+  const auto parse_attribute = [&](std::string_view part) {
+    std::string_view name;
+    std::string key;
+    GRAFT_RETURN_IF_ERROR(ReadFields(part, nullptr, Field(1, &name), Field(3, &key)));
+    if (name == kVariableAttribute) object.variable_key = std::move(key);
+    return OkStatus();
+  };
+  GRAFT_RETURN_IF_ERROR(
+      ReadFields(wire, nullptr, Field(1, parse_child), Field(2, parse_attribute)));
   return object;
 }
 
 Result<std::vector<TrackableObject>> ParseTrackableGraph(std::string_view wire) {
   std::vector<TrackableObject> objects;
-  WireReader r(wire);
-  while (r.Next()) {
-    if (r.field() != 1) {
-      r.Skip();
-      continue;
-    }
-    std::string_view part;
-    r.Get(&part);
-    GRAFT_ASSIGN_OR_RETURN(TrackableObject object, ParseTrackable(part));
-    objects.push_back(std::move(object));
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  GRAFT_RETURN_IF_ERROR(ReadFields(wire, nullptr, Field(1, [&](std::string_view part) {
+                                     return Store(ParseTrackable(part), &objects);
+                                   })));
   return objects;
 }
 

@@ -30,19 +30,8 @@ inline FileBytes CopyBytes(std::string_view text) {
   return {std::shared_ptr<const std::byte>(std::move(copy), data), text.size()};
 }
 
-// Walks the fields of one message:
-//
-//   WireReader r(bytes);
-//   while (r.Next()) {
-//     switch (r.field()) {
-//       case 1: r.Get(&name); break;
-//       default: r.Keep(&other);  // or r.Skip()
-//     }
-//   }
-//   return r.status();
-//
-// After the first malformed field Next() is false, getters leave their targets alone, and status()
-// is kDataLoss.
+// Walks the fields of one message, where ReadFields is not enough. After the first malformed field
+// Next() is false, getters leave their targets alone, and status() is kDataLoss.
 class WireReader {
  public:
   explicit WireReader(std::string_view bytes) : reader_(bytes.data(), bytes.size()) {}
@@ -90,7 +79,7 @@ class WireReader {
   void Get(float* value) {
     TryAs(protozero::pbf_wire_type::fixed32, [&] { *value = reader_.get_float(); });
   }
-  void GetFixed32(uint32_t* value) {
+  void Get(uint32_t* value) {  // a fixed32
     TryAs(protozero::pbf_wire_type::fixed32, [&] { *value = reader_.get_fixed32(); });
   }
 
@@ -164,6 +153,60 @@ class WireReader {
   std::string error_;
 };
 
+// A field of a message and where it goes: a pointer to a scalar or a string, which the last one of
+// several decides; a pointer to a vector, to which all are appended; or a function of the field's
+// bytes that gives a Status. A null pointer skips the field.
+template <class To>
+struct Field {
+  Field(uint32_t field_number, To target) : number(field_number), to(std::move(target)) {}
+  Status Read(WireReader* r) const {
+    if constexpr (std::is_pointer_v<To>) {
+      if (to == nullptr) {
+        r->Skip();
+      } else if constexpr (requires { r->Append(to); }) {
+        r->Append(to);
+      } else {
+        r->Get(to);
+      }
+      return r->status();
+    } else {
+      std::string_view bytes;
+      r->Get(&bytes);
+      GRAFT_RETURN_IF_ERROR(r->status());
+      return to(bytes);
+    }
+  }
+  uint32_t number;
+  To to;
+};
+
+// Reads one message. The bytes of fields that are not listed, tags included, go to `other`, or
+// nowhere where that is null.
+template <class... To>
+Status ReadFields(std::string_view message, std::string* other, const Field<To>&... fields) {
+  WireReader r(message);
+  while (r.Next()) {
+    Status status;
+    const bool known = (... || (r.field() == fields.number && (status = fields.Read(&r), true)));
+    GRAFT_RETURN_IF_ERROR(status);
+    if (known) continue;
+    other != nullptr ? r.Keep(other) : r.Skip();
+  }
+  return r.status();
+}
+
+// What functions of a field's bytes end with: its value goes to the target, or to the list's end.
+template <class T, class To>
+Status Store(Result<T> value, To* to) {
+  GRAFT_RETURN_IF_ERROR(value.status());
+  if constexpr (requires { to->push_back(std::move(value).value()); }) {
+    to->push_back(std::move(value).value());
+  } else {
+    *to = std::move(value).value();
+  }
+  return OkStatus();
+}
+
 // One entry of a map<string, message> field.
 struct MapEntry {
   std::string key;
@@ -171,20 +214,7 @@ struct MapEntry {
 };
 inline Result<MapEntry> ReadMapEntry(std::string_view bytes) {
   MapEntry entry;
-  WireReader r(bytes);
-  while (r.Next()) {
-    switch (r.field()) {
-      case 1:
-        r.Get(&entry.key);
-        break;
-      case 2:
-        r.Get(&entry.value);
-        break;
-      default:
-        r.Skip();
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(r.status());
+  GRAFT_RETURN_IF_ERROR(ReadFields(bytes, nullptr, Field(1, &entry.key), Field(2, &entry.value)));
   return entry;
 }
 
