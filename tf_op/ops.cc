@@ -33,9 +33,11 @@ REGISTER_OP("TRTEngineOp")
     .Attr("segment_func: func = {}")
     // Wider than the old lists: Graft converts more types.
     .Attr(
-        "InT: list({bool, int8, uint8, float16, bfloat16, float32, float64, int32, int64, "
-        "resource})")
-    .Attr("OutT: list({bool, int8, uint8, float16, bfloat16, float32, float64, int32, int64})")
+        "InT: list({bool, int8, uint8, int16, uint16, int32, uint32, int64, uint64, float16, "
+        "bfloat16, float32, float64, qint8, quint8, qint16, quint16, qint32, resource})")
+    .Attr(
+        "OutT: list({bool, int8, uint8, int16, uint16, int32, uint32, int64, uint64, float16, "
+        "bfloat16, float32, float64, qint8, quint8, qint16, quint16, qint32})")
     .Attr("input_shapes: list(shape) = []")
     .Attr("output_shapes: list(shape) = []")
     .Attr("max_cached_engines_count: int = 1")

@@ -50,14 +50,16 @@ void Check(graft_status* raw) {
   }
 }
 
-// NumPy's names of TensorFlow's DataType numbers.
+// NumPy's names of TensorFlow's DataType numbers; quantized dtypes are the integers that they are
+// stored as.
 struct DTypeRow {
   int32_t number;
   const char* name;
 };
-constexpr DTypeRow kDTypes[] = {{1, "float32"}, {2, "float64"},  {3, "int32"},   {4, "uint8"},
-                                {5, "int16"},   {6, "int8"},     {9, "int64"},   {10, "bool"},
-                                {17, "uint16"}, {19, "float16"}, {22, "uint32"}, {23, "uint64"}};
+constexpr DTypeRow kDTypes[] = {
+    {1, "float32"}, {2, "float64"}, {3, "int32"},    {4, "uint8"},   {5, "int16"},  {6, "int8"},
+    {9, "int64"},   {10, "bool"},   {11, "int8"},    {12, "uint8"},  {13, "int32"}, {15, "int16"},
+    {16, "uint16"}, {17, "uint16"}, {19, "float16"}, {22, "uint32"}, {23, "uint64"}};
 constexpr int32_t kBFloat16 = 14;  // NumPy's only by way of the package ml_dtypes
 
 nb::object NumpyDType(nb::handle numpy, int32_t number) {

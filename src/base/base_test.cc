@@ -47,6 +47,18 @@ TEST(DTypeVisit, CallsWithTheTypeOfTheDType) {
     EXPECT_EQ(size_in(kEngineTypes, dtype)(), SizeOf(dtype)) << Name(dtype);
 }
 
+TEST(DType, QuantizedOnesAreStoredAsIntegers) {
+  for (int i = 0; i < 256; ++i) {
+    const auto dtype = static_cast<DType>(i);
+    const DType storage = StorageOf(dtype);
+    EXPECT_EQ(SizeOf(storage), SizeOf(dtype)) << i;
+    EXPECT_EQ(IsQuantized(dtype),
+              TensorFlowName(dtype).find("qint") == 0 || TensorFlowName(dtype).find("quint") == 0)
+        << i;
+    EXPECT_TRUE(!IsQuantized(dtype) || TensorFlowName(dtype).substr(1) == TensorFlowName(storage));
+  }
+}
+
 TEST(DTypeVisit, SaysWhetherItRan) {
   int calls = 0;
   const auto count = [&](auto) { ++calls; };

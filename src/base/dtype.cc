@@ -21,7 +21,12 @@ constexpr Row kRows[] = {
     {DType::kComplex64, 8, "c64", "complex64"},
     {DType::kInt64, 8, "i64", "int64"},
     {DType::kBool, 1, "bool", "bool"},
+    {DType::kQint8, 1, "qint8", "qint8"},
+    {DType::kQuint8, 1, "quint8", "quint8"},
+    {DType::kQint32, 4, "qint32", "qint32"},
     {DType::kBFloat16, 2, "bf16", "bfloat16"},
+    {DType::kQint16, 2, "qint16", "qint16"},
+    {DType::kQuint16, 2, "quint16", "quint16"},
     {DType::kUint16, 2, "u16", "uint16"},
     {DType::kComplex128, 16, "c128", "complex128"},
     {DType::kFloat16, 2, "f16", "half"},
@@ -43,6 +48,23 @@ const Row& Find(DType dtype) {
 size_t SizeOf(DType dtype) { return Find(dtype).size; }
 std::string_view Name(DType dtype) { return Find(dtype).name; }
 std::string_view TensorFlowName(DType dtype) { return Find(dtype).tensorflow; }
+
+DType StorageOf(DType dtype) {
+  switch (dtype) {
+    case DType::kQint8:
+      return DType::kInt8;
+    case DType::kQuint8:
+      return DType::kUint8;
+    case DType::kQint16:
+      return DType::kInt16;
+    case DType::kQuint16:
+      return DType::kUint16;
+    case DType::kQint32:
+      return DType::kInt32;
+    default:
+      return dtype;
+  }
+}
 
 std::optional<DType> ParseDType(std::string_view name) {
   for (const Row& row : kRows) {

@@ -21,7 +21,12 @@ enum class DType : uint8_t {
   kComplex64 = 8,
   kInt64 = 9,
   kBool = 10,
+  kQint8 = 11,
+  kQuint8 = 12,
+  kQint32 = 13,
   kBFloat16 = 14,
+  kQint16 = 15,
+  kQuint16 = 16,
   kUint16 = 17,
   kComplex128 = 18,
   kFloat16 = 19,
@@ -46,8 +51,13 @@ inline bool IsInteger(DType d) {
   return d == DType::kInt8 || d == DType::kInt16 || d == DType::kInt32 || d == DType::kInt64 ||
          d == DType::kUint8 || d == DType::kUint16 || d == DType::kUint32 || d == DType::kUint64;
 }
-// Types an engine can hold in its buffers.
+// Types an engine computes on.
 inline bool IsNumeric(DType d) { return IsFloating(d) || IsInteger(d) || d == DType::kBool; }
+// The integers that a quantized dtype is stored as; any other dtype itself.
+DType StorageOf(DType dtype);
+inline bool IsQuantized(DType d) { return StorageOf(d) != d; }
+// Types an engine can hold in its buffers.
+inline bool IsHeld(DType d) { return IsNumeric(StorageOf(d)); }
 
 // The C++ type's DType: DTypeOf<float>() is kFloat32.
 template <class T>

@@ -49,6 +49,11 @@ Tensor Tensor::Reshaped(Dims dims) const {
   return Tensor(dtype_, std::move(dims), data_);
 }
 
+Tensor Tensor::Retyped(DType dtype) const {
+  GRAFT_CHECK(SizeOf(dtype) == SizeOf(dtype_), "{} to {}", Name(dtype_), Name(dtype));
+  return Tensor(dtype, dims_, data_);
+}
+
 Result<std::vector<int64_t>> Tensor::ToInt64() const {
   constexpr auto kHeld = kIntegerTypes + TypeSet<bool>{} - TypeSet<uint64_t>{};
   std::vector<int64_t> values;

@@ -67,6 +67,8 @@ class Tensor {
 
   // The same bytes with other dimensions of equal count.
   Tensor Reshaped(Dims dims) const;
+  // The same bytes in a dtype of equal size.
+  Tensor Retyped(DType dtype) const;
   // The values as int64; kInvalidArgument unless the dtype is an integer one or bool.
   Result<std::vector<int64_t>> ToInt64() const;
 

@@ -131,8 +131,8 @@ Outcome ImportTile(NodeContext& ctx) {
 
 Outcome ImportBitcast(NodeContext& ctx) {
   GRAFT_ASSIGN_OR_RETURN(const DType type, ctx.Attr<DType>("type"));
-  if (!IsNumeric(type)) return Refuse("Unsupported tensorflow data type {}", TensorFlowName(type));
-  return ctx.Output(ctx.Emit(ir::BitcastAttributes{.dtype = type}, {ctx.operand(0)}));
+  if (!IsHeld(type)) return Refuse("Unsupported tensorflow data type {}", TensorFlowName(type));
+  return ctx.Output(ctx.Emit(ir::BitcastAttributes{.dtype = StorageOf(type)}, {ctx.operand(0)}));
 }
 
 // The positions of a permutation's entries.

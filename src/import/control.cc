@@ -5,7 +5,7 @@ namespace graft::importer {
 
 Outcome ImportConst(NodeContext& ctx) {
   GRAFT_ASSIGN_OR_RETURN(const tf::TensorValue value, ctx.Attr<tf::TensorValue>("value"));
-  if (!IsNumeric(value.dtype()))
+  if (!IsHeld(value.dtype()))
     return Refuse("Unsupported tensorflow data type {}", TensorFlowName(value.dtype()));
   GRAFT_ASSIGN_OR_RETURN(Tensor tensor, Accepted<Tensor>(value.Decode()));
   return ctx.SetOutput(0, ctx.module().AddConstant(ctx.node().name, std::move(tensor)));

@@ -28,7 +28,7 @@ TEST(Example, IsConverted) {
     if (row.role == Role::kFree) continue;
     std::string reasons;
     bool converted = false;
-    for (const DType dtype : {DType::kFloat32, DType::kInt32, DType::kBool}) {
+    for (const DType dtype : {DType::kFloat32, DType::kInt32, DType::kBool, DType::kQint8}) {
       const Result<ExampleGraph> example = MakeExample(row.op, dtype);
       if (!example.ok()) {
         reasons += "\n" + example.status().message();

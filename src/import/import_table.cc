@@ -16,11 +16,22 @@ namespace graft::importer {
 
 namespace {
 
+consteval bool TakesQuantized(std::string_view op) {
+  for (std::string_view row : {
+#define GRAFT_QUANTIZED(op) op,
+#include "import/quantized.inc"
+#undef GRAFT_QUANTIZED
+       }) {
+    if (row == op) return true;
+  }
+  return false;
+}
+
 constexpr ImportRow kRows[] = {
-#define GRAFT_IMPORT(op, function) {op, Role::kComputes, function},
+#define GRAFT_IMPORT(op, function) {op, Role::kComputes, function, TakesQuantized(op)},
 #define GRAFT_IMPORT_FREE(op, function) {op, Role::kFree, function},
 #define GRAFT_IMPORT_POINTWISE(op, instruction) \
-  {op, Role::kComputes, ImportInstruction<PointwiseOp::instruction>},
+  {op, Role::kComputes, ImportInstruction<PointwiseOp::instruction>, TakesQuantized(op)},
 #include "import/import.inc"
 #undef GRAFT_IMPORT
 #undef GRAFT_IMPORT_FREE

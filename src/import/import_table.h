@@ -16,6 +16,8 @@ struct ImportRow {
   std::string_view op;
   Role role;
   ImportFn function;
+  // Whether the op's operands and results may be of quantized dtypes.
+  bool quantized = false;
 };
 
 // Why a node of an op that has a row may stay in TensorFlow all the same.

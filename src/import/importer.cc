@@ -36,7 +36,8 @@ class Importer {
   Result<Signature> Resolve(int n) const;
   // Converts the node, or says why not; `outputs` gets its results.
   Outcome Convert(int n, const Signature& signature, std::vector<ir::ValueId>* outputs);
-  Outcome CheckOperands(const Signature& signature, const std::vector<ir::ValueId>& operands) const;
+  Outcome CheckOperands(const ImportRow& row, const Signature& signature,
+                        const std::vector<ir::ValueId>& operands) const;
   Outcome CheckResults(int n, const Signature& signature,
                        const std::vector<ir::ValueId>& outputs) const;
   // `outputs` holds the results of an attempt to convert the node, where it came so far; their
@@ -177,9 +178,11 @@ Outcome Importer::Convert(int n, const Signature& signature, std::vector<ir::Val
     operands.push_back(result_.tensors[edge.node][edge.index]);
   const bool computes = row->role == Role::kComputes;
   if (computes) result_.nodes[n].decision = Decision::kAccepted;
-  Outcome refusal = computes ? CheckOperands(signature, operands) : kAccepted;
+  Outcome refusal = computes ? CheckOperands(*row, signature, operands) : kAccepted;
   NodeContext context(&result_.module, signature.node, std::move(operands), outputs);
+  if (!refusal && row->quantized) refusal = context.ReadAsStorage();
   if (!refusal) refusal = row->function(context);
+  if (!refusal && row->quantized) refusal = context.GiveAsDeclared(signature.outputs);
   if (!refusal) refusal = CheckResults(n, signature, *outputs);
   // Converted for the shapes of its results alone.
   if (computes && order_.loop_depth[n] > 0) return Refuse("it runs inside a loop");
@@ -187,11 +190,11 @@ Outcome Importer::Convert(int n, const Signature& signature, std::vector<ir::Val
   return refusal;
 }
 
-Outcome Importer::CheckOperands(const Signature& signature,
+Outcome Importer::CheckOperands(const ImportRow& row, const Signature& signature,
                                 const std::vector<ir::ValueId>& operands) const {
   for (size_t i = 0; i < operands.size(); ++i) {
     const ir::Value& value = result_.module.value(operands[i]);
-    if (!IsNumeric(value.dtype))
+    if (!(row.quantized ? IsHeld(value.dtype) : IsNumeric(value.dtype)))
       return Refuse("Unsupported tensorflow data type {} ({})", TensorFlowName(value.dtype),
                     value.name);
     if (value.dtype != signature.inputs[i])

@@ -126,6 +126,32 @@ TEST(Importer, CustomOpsStayAndFeedNothing) {
   EXPECT_THAT(graph.nodes[2].reason, StartsWith("Unsupported tensorflow data type"));
 }
 
+// Between TensorFlow's nodes a tensor is what TensorFlow says; within them it is its integers.
+TEST(Importer, QuantizedTensorsAreIntegersWithinNodes) {
+  const tf::AttrMap quantized = {{"T", DType::kQint8}, {"Tshape", DType::kInt32}};
+  const ImportedGraph graph =
+      Import({Placeholder("x", DType::kQint8), Const("shape", Tensor::Of<int32_t>({1}, {6})),
+              Node("flat", "Reshape", {"x", "shape"}, quantized),
+              Node("y", "Reshape", {"flat", "shape"}, quantized)},
+             {.dims = {2, 3}});
+  EXPECT_EQ(graph.nodes[3].decision, Decision::kAccepted);
+  EXPECT_EQ(graph.module.value(graph.tensors[2][0]).dtype, DType::kQint8);
+  EXPECT_EQ(graph.module.value(graph.module.outputs[0]).dtype, DType::kQint8);
+  for (ir::NodeId id = 0; id < graph.module.node_count(); ++id) {
+    const ir::Node& node = graph.module.node(id);
+    const DType read = graph.module.value(node.inputs[0]).dtype;
+    EXPECT_EQ(IsQuantized(read), node.kind() == ir::OpKind::kBitcast &&
+                                     graph.module.value(node.outputs[0]).dtype == DType::kInt8);
+  }
+}
+
+TEST(Importer, QuantizedTensorsAreNoOperandsOfArithmetic) {
+  const ImportedGraph graph =
+      Import({Placeholder("x", DType::kQint8), Node("y", "Abs", {"x"}, {{"T", DType::kQint8}})},
+             {.dims = {4}});
+  EXPECT_EQ(graph.nodes[1].reason, "Unsupported tensorflow data type qint8 (x)");
+}
+
 TEST(Importer, NodesOfALoopStayNative) {
   const tf::AttrMap int_type = {{"T", DType::kInt32}};
   const ImportedGraph graph = Import(

@@ -178,6 +178,36 @@ Accepted<ir::ValueId> NodeContext::Transpose(ir::ValueId x, std::vector<int64_t>
   return Emit(ir::TransposeAttributes{std::move(permutation)}, {x}, part);
 }
 
+Accepted<ir::ValueId> NodeContext::Retype(ir::ValueId x, DType dtype) {
+  const ir::Value& value = ValueOf(x);
+  if (value.constant) return AddConstant(value.constant->Retyped(dtype), Name(dtype));
+  // A value that was retyped before: what it was.
+  if (value.producer >= 0 && module_->node(value.producer).get<ir::BitcastAttributes>()) {
+    const ir::ValueId source = module_->node(value.producer).inputs[0];
+    if (ValueOf(source).dtype == dtype && ValueOf(source).shape == value.shape) return source;
+  }
+  return Emit(ir::BitcastAttributes{.dtype = dtype}, {x}, Name(dtype));
+}
+
+Outcome NodeContext::ReadAsStorage() {
+  for (ir::ValueId& id : operands_) {
+    const DType dtype = ValueOf(id).dtype;
+    if (!IsQuantized(dtype)) continue;
+    GRAFT_ASSIGN_OR_RETURN(id, Retype(id, StorageOf(dtype)));
+  }
+  return kAccepted;
+}
+
+Outcome NodeContext::GiveAsDeclared(const std::vector<DType>& declared) {
+  for (size_t i = 0; i < outputs_->size(); ++i) {
+    ir::ValueId& id = (*outputs_)[i];
+    if (id < 0 || !IsQuantized(declared[i]) || ValueOf(id).dtype != StorageOf(declared[i]))
+      continue;
+    GRAFT_ASSIGN_OR_RETURN(id, Retype(id, declared[i]));
+  }
+  return kAccepted;
+}
+
 Outcome NodeContext::SetOutput(int i, ir::ValueId id) {
   (*outputs_)[i] = id;
   return kAccepted;

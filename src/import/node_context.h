@@ -89,6 +89,12 @@ class NodeContext {
                                   std::string_view part = "");
 
   Outcome SetOutput(int i, ir::ValueId id);
+  // x in a dtype of the same size.
+  Accepted<ir::ValueId> Retype(ir::ValueId x, DType dtype);
+  // Makes operands of quantized dtypes the integers that they are stored as, and gives results that
+  // the node declares as quantized these dtypes again: an import function sees integers.
+  Outcome ReadAsStorage();
+  Outcome GiveAsDeclared(const std::vector<DType>& declared);
   // For functions of one result: return ctx.Output(ctx.Emit(…)).
   Outcome Output(Accepted<ir::ValueId> id) {
     if (!id.ok()) return id.status();

@@ -24,7 +24,7 @@ bool HasNumericResults(const importer::ImportedGraph& imported, int node) {
   for (ir::ValueId id : imported.tensors[node]) {
     if (id < 0) continue;
     const ir::Value& value = imported.module.value(id);
-    if (!IsNumeric(value.dtype) || !value.has_shape) return false;
+    if (!IsHeld(value.dtype) || !value.has_shape) return false;
   }
   return !imported.tensors[node].empty();
 }

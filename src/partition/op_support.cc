@@ -10,7 +10,8 @@ namespace {
 constexpr DType kTried[] = {DType::kFloat32, DType::kFloat16, DType::kBFloat16, DType::kFloat64,
                             DType::kInt8,    DType::kInt16,   DType::kInt32,    DType::kInt64,
                             DType::kUint8,   DType::kUint16,  DType::kUint32,   DType::kUint64,
-                            DType::kBool};
+                            DType::kBool,    DType::kQint8,   DType::kQuint8,   DType::kQint16,
+                            DType::kQuint16, DType::kQint32};
 
 Result<bool> IsConverted(std::string_view op, DType dtype, const Backend& backend) {
   const Result<importer::ExampleGraph> example = importer::MakeExample(op, dtype);

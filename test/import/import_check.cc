@@ -60,7 +60,9 @@ Result<Tolerance> ToleranceOf(const ir::Module& module, std::span<const int64_t>
 std::string Compare(const std::vector<Tensor>& expected, const std::vector<Tensor>& got,
                     const Tolerance& tolerance) {
   for (size_t i = 0; i < expected.size(); ++i) {
-    const Tensor &x = expected[i], &y = got[i];
+    // TensorFlow's Python gives quantized results as integers.
+    const Tensor x = expected[i].Retyped(StorageOf(expected[i].dtype()));
+    const Tensor y = got[i].Retyped(StorageOf(got[i].dtype()));
     if (x.dtype() != y.dtype() || x.dims() != y.dims()) {
       return fmt::format("output {} is {} instead of {}", i, Describe(y.dtype(), y.dims()),
                          Describe(x.dtype(), x.dims()));

@@ -90,6 +90,37 @@ def test_engines_take_every_dtype(dtype, build, shape, tmp_path):
     check(value, expected, dtype)
 
 
+@pytest.mark.parametrize("dtype", [tf.qint8, tf.quint8, tf.qint16, tf.quint16, tf.qint32], ids=lambda q: q.name)
+def test_quantized_tensors_cross_the_borders_of_engines(dtype, tmp_path):
+    """As what they are in TensorFlow; as integers in a plan."""
+    import graft
+
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(dtype, [None, 5], "x")
+        real = tf.raw_ops.Dequantize(input=x, min_range=-3.0, max_range=5.0)
+        made = tf.raw_ops.QuantizeV2(input=real * 2, min_range=-3.0, max_range=5.0, T=dtype)
+        tf.reshape(made.output, [-1, 3], name="y")
+    graph = graph.as_graph_def()
+    model, plan, converted = tmp_path / "model.pb", tmp_path / "model.plan", tmp_path / "converted.pb"
+    model.write_bytes(graph.SerializeToString())
+    integers = np.dtype(dtype.as_numpy_dtype)[0]
+    x = np.linspace(np.iinfo(integers).min, np.iinfo(integers).max - 200, 15).astype(integers).reshape(3, 5)
+    expected = run_graph(graph, {"x:0": x.view(dtype.as_numpy_dtype)})
+
+    support.convert(model, "--plan", plan)
+    engine = graft.Engine(str(plan))
+    assert engine.inputs[0].dtype == engine.outputs[0].dtype == integers
+    (value,) = engine.run({"x": x}).values()
+    np.testing.assert_array_equal(value, expected)
+
+    report = support.convert(model, "--output", converted, "--minimum-segment-size", 1)
+    assert report["engines"] == 1
+    with EngineCalls() as engines:
+        value = run_graph(v1.GraphDef.FromString(converted.read_bytes()), {"x:0": x.view(dtype.as_numpy_dtype)})
+    engines.assert_engine_ran()
+    np.testing.assert_array_equal(value, expected)
+
+
 def test_an_integer_division_by_zero_is_tensorflows_error(tmp_path):
     with tf.Graph().as_default() as graph:
         x = v1.placeholder(tf.int32, [None], "x")

@@ -92,7 +92,8 @@ def run_eagerly(n, arrays):
     flat = []
     for r in results:
         flat += r if isinstance(r, list) else [r]
-    return [np.asarray(r) for r in flat]
+    # NumPy's integers would no longer say that they are quantized numbers.
+    return [np.asarray(r).view(r.dtype.as_numpy_dtype) if r.dtype.is_quantized else np.asarray(r) for r in flat]
 
 
 class Generator:
@@ -112,7 +113,12 @@ class Generator:
 
     def pick(self, fits=lambda v: True):
         """A tensor to read, later ones rather than early ones."""
-        fitting = [v for v in self.pool if fits(v)]
+        return self.pick_of([v for v in self.pool if not is_quantized(v.plain.dtype) and fits(v)])
+
+    def pick_quantized(self):
+        return self.pick_of([v for v in self.pool if is_quantized(v.plain.dtype)])
+
+    def pick_of(self, fitting):
         if not fitting:
             raise LookupError
         weights = [i + 1 for i in range(len(fitting))]
@@ -221,9 +227,15 @@ class Generator:
         return RandomGraph(self.nodes, self.values, self.feeds, fetches)
 
 
+def is_quantized(dtype):
+    return dtype.fields is not None
+
+
 def fit(plain, noisy):
     if plain.shape != noisy.shape or plain.size > MOST_ELEMENTS:
         return False
+    if is_quantized(plain.dtype):
+        return np.array_equal(plain, noisy)
     if plain.dtype.type not in FLOATS:
         if plain.dtype.type not in (I32, I64, U8, I8, BOOL) or not np.array_equal(plain, noisy):
             return False

@@ -6,6 +6,7 @@ import functools
 import typing
 
 import numpy as np
+import tensorflow as tf
 
 from grid.case import has_cpu_kernel, node, op_def
 from grid.elementwise import BINARY, UNARY
@@ -298,6 +299,14 @@ propose("LogSoftmax", lambda g: node("LogSoftmax", g.pick(floats_of(1, 2, 3, 4))
 propose("LRN", lambda g: node("LRN", g.pick(floats_of(4)), depth_radius=2))
 for op in ("QuantizeAndDequantizeV2", "QuantizeAndDequantizeV3", "QuantizeAndDequantizeV4"):
     propose(op, quantize_and_dequantize(op))
+propose("QuantizeAndDequantize", lambda g: node("QuantizeAndDequantize", g.pick(lambda v: v.dtype in (F32, F64)), range_given=True, input_min=-4.0, input_max=4.0))
+# Where levels are further apart than the noise is large.
+QUANTIZED = [tf.qint8, tf.quint8]
+QUANTIZE_MODES = ["MIN_COMBINED", "MIN_FIRST", "SCALED"]
+propose("QuantizeV2", lambda g: node("QuantizeV2", g.pick(lambda v: v.dtype == F32), g.constant(-4, F32), g.constant(4, F32), T=g.choose(*QUANTIZED),
+                                     mode=g.choose(*QUANTIZE_MODES), narrow_range=g.choose(False, True)), weight=2)
+propose("Dequantize", lambda g: node("Dequantize", g.pick_quantized(), g.constant(-4, F32), g.constant(4, F32), dtype=F32,
+                                     mode=g.choose(*QUANTIZE_MODES)), weight=2)
 propose("FakeQuantWithMinMaxArgs", lambda g: node("FakeQuantWithMinMaxArgs", g.pick(lambda v: v.dtype == F32)))
 for op in ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel"):
     propose(op, fake_quant_vars(op))

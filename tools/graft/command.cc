@@ -6,6 +6,7 @@
 #include <random>
 
 #include "base/dtype_visit.h"
+#include "npy.h"
 
 namespace graft {
 
@@ -102,6 +103,11 @@ Result<std::vector<Dims>> InputDims(const Engine& engine,
   return all;
 }
 
+Result<Tensor> ReadInput(const Binding& input, const std::string& path) {
+  GRAFT_ASSIGN_OR_RETURN(Tensor tensor, ReadNpy(path));
+  return tensor.dtype() == StorageOf(input.dtype) ? tensor.Retyped(input.dtype) : tensor;
+}
+
 Result<std::vector<Tensor>> RandomInputs(const Engine& engine, const std::vector<Dims>& dims,
                                          uint64_t seed) {
   std::mt19937_64 random(seed);
@@ -112,7 +118,7 @@ Result<std::vector<Tensor>> RandomInputs(const Engine& engine, const std::vector
     GRAFT_ASSIGN_OR_RETURN(Tensor t, Tensor::Allocate(input.dtype, dims[i]));
     if (input.dtype == DType::kFloat32) {
       for (float& x : t.mutable_data<float>()) x = normal(random);
-    } else if (IsInteger(input.dtype) || input.dtype == DType::kBool) {
+    } else if (IsInteger(StorageOf(input.dtype)) || input.dtype == DType::kBool) {
       // Little-endian elements of any width: a small number in the lowest byte.
       const size_t size = SizeOf(input.dtype);
       const int limit = input.dtype == DType::kBool ? 2 : 100;
@@ -140,7 +146,10 @@ std::optional<double> Element(const Tensor& t, int64_t i) {
 
 }  // namespace
 
-Difference Compare(const Tensor& value, const Tensor& reference) {
+Difference Compare(const Tensor& given, const Tensor& wanted) {
+  // A file holds quantized numbers as integers.
+  const Tensor value = given.Retyped(StorageOf(given.dtype()));
+  const Tensor reference = wanted.Retyped(StorageOf(wanted.dtype()));
   Difference d;
   d.comparable = value.dtype() == reference.dtype() && value.dims() == reference.dims();
   if (!d.comparable) return d;

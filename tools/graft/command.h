@@ -49,6 +49,10 @@ Result<LoadedPlan> LoadForRun(const std::string& path, int threads);
 Result<std::vector<Dims>> InputDims(const Engine& engine,
                                     const std::map<std::string, Dims>& shapes);
 
+// An engine's input from a .npy file, where quantized numbers are the integers that they are stored
+// as.
+Result<Tensor> ReadInput(const Binding& input, const std::string& path);
+
 // Seeded data for inputs: floats normal, integers small, as the dtype allows.
 Result<std::vector<Tensor>> RandomInputs(const Engine& engine, const std::vector<Dims>& dims,
                                          uint64_t seed);

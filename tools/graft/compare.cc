@@ -59,8 +59,8 @@ Result<bool> CompareCase(LoadedPlan& loaded, const Options& o, const std::string
   const Engine& engine = *loaded.engine;
   std::vector<Tensor> inputs;
   for (const Binding& input : engine.inputs()) {
-    GRAFT_ASSIGN_OR_RETURN(Tensor t, ReadNpy(fmt::format("{}/{}_in_{}.npy", o.reference, name,
-                                                         FileNameOf(input.name))));
+    GRAFT_ASSIGN_OR_RETURN(Tensor t, ReadInput(input, fmt::format("{}/{}_in_{}.npy", o.reference,
+                                                                  name, FileNameOf(input.name))));
     inputs.push_back(std::move(t));
   }
   GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> outputs, loaded.context->Run(inputs));

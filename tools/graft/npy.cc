@@ -83,7 +83,7 @@ Result<Tensor> ReadNpy(const std::string& path) {
 
 Status WriteNpy(const std::string& path, const Tensor& tensor) {
   for (const DTypeRow& row : kDTypes) {
-    if (row.dtype != tensor.dtype()) continue;
+    if (row.dtype != StorageOf(tensor.dtype())) continue;
     std::string shape;
     for (int64_t d : tensor.dims()) shape += fmt::format("{},", d);
     if (tensor.rank() > 1) shape.pop_back();

@@ -31,7 +31,7 @@ Status Run(const Options& o) {
     if (equals == std::string::npos)
       return InvalidArgumentError("--input '{}': expected name=file.npy", item);
     GRAFT_ASSIGN_OR_RETURN(const int i, FindInput(engine.module(), item.substr(0, equals)));
-    GRAFT_ASSIGN_OR_RETURN(tensors[i], ReadNpy(item.substr(equals + 1)));
+    GRAFT_ASSIGN_OR_RETURN(tensors[i], ReadInput(engine.inputs()[i], item.substr(equals + 1)));
   }
   for (size_t i = 0; i < tensors.size(); ++i) {
     if (!tensors[i].valid()) {

@@ -17,7 +17,7 @@ namespace {
 
 std::optional<Refusal> RefuseDType(const ir::Module& module, const ir::Node& node) {
   const DType dtype = module.value(node.outputs[0]).dtype;
-  if (!IsNumeric(dtype)) return Refuse("elements of {} have no place in an engine", Name(dtype));
+  if (!IsHeld(dtype)) return Refuse("elements of {} have no place in an engine", Name(dtype));
   return std::nullopt;
 }
 

@@ -161,6 +161,8 @@ def source_def(name, operand):
     if isinstance(operand, Constant):
         proto.op = "Const"
         proto.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(array))
+    elif isinstance(operand, Sized):
+        proto.attr["shape"].shape.CopyFrom(tf.TensorShape(array.shape).as_proto())
     return proto
 
 

@@ -2,10 +2,10 @@
 
 import functools
 
-from grid import arrays, convolutions, elementwise, images, products, reductions
+from grid import arrays, convolutions, elementwise, images, products, quantized, reductions
 from grid.table import Grid
 
-FAMILIES = [elementwise, convolutions, products, reductions, arrays, images]
+FAMILIES = [elementwise, convolutions, products, reductions, arrays, images, quantized]
 
 
 @functools.cache

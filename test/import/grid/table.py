@@ -10,7 +10,7 @@ import numpy as np
 from grid.case import Case, Node, Sized, const, generator, has_cpu_kernel, node, show
 
 F16, BF16, F32, F64 = np.float16, ml_dtypes.bfloat16, np.float32, np.float64
-I8, U8, I32, I64, BOOL = np.int8, np.uint8, np.int32, np.int64, np.bool_
+I8, U8, I16, U16, I32, I64, BOOL = np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64, np.bool_
 FLOATS = [F32, F16, BF16, F64]
 INTEGERS = [I32, I64, U8, I8]
 NUMBERS = FLOATS + INTEGERS
