@@ -29,7 +29,8 @@ using InstructionLoop = void (*)(const InstructionBlock&);
 InstructionLoop VectorLoop(PointwiseOp op, DType operand);
 // Null when the op has no meaning on the dtype.
 InstructionLoop ScalarLoop(PointwiseOp op, DType operand);
-// Between f32 and the 16-bit types, vectorised; null for other pairs.
+// Between f32 and the 16-bit floats or integers of up to 32 bits, u32 excepted, vectorised; null
+// for other pairs.
 InstructionLoop VectorCastLoop(DType from, DType to);
 // Null unless both are numeric. The same dtype on both sides copies.
 InstructionLoop CastLoop(DType from, DType to);

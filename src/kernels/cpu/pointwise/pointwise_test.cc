@@ -262,11 +262,38 @@ std::vector<To> Cast(const std::vector<From>& x) {
 
 TEST(Pointwise, CastsSaturate) {
   const std::vector<float> x = {1.9f, -1.9f, 300.f, -5.f, NAN, kInf, -kInf, 2147483648.f};
-  EXPECT_EQ((Cast<float, int8_t>(x)), (std::vector<int8_t>{1, -1, 127, -5, 0, 127, -128, 127}));
-  EXPECT_EQ((Cast<float, uint8_t>(x)), (std::vector<uint8_t>{1, 0, 255, 0, 0, 255, 0, 255}));
-  EXPECT_EQ((Cast<float, int32_t>(x)),
-            (std::vector<int32_t>{1, -1, 300, -5, 0, INT32_MAX, INT32_MIN, INT32_MAX}));
+  // Five times, so that there are whole vectors and a rest.
+  auto repeated = []<class T>(const std::vector<T>& values) {
+    std::vector<T> all;
+    for (int i = 0; i < 5; ++i) all.insert(all.end(), values.begin(), values.end());
+    return all;
+  };
+  auto check = [&]<class T>(const std::vector<T>& expected) {
+    EXPECT_EQ((Cast<float, T>(repeated(x))), repeated(expected)) << Name(DTypeOf<T>());
+  };
+  ForEachTarget([&](const std::string&) {
+    check(std::vector<int8_t>{1, -1, 127, -5, 0, 127, -128, 127});
+    check(std::vector<uint8_t>{1, 0, 255, 0, 0, 255, 0, 255});
+    check(std::vector<int16_t>{1, -1, 300, -5, 0, INT16_MAX, INT16_MIN, INT16_MAX});
+    check(std::vector<uint16_t>{1, 0, 300, 0, 0, UINT16_MAX, 0, UINT16_MAX});
+    check(std::vector<int32_t>{1, -1, 300, -5, 0, INT32_MAX, INT32_MIN, INT32_MAX});
+  });
   EXPECT_EQ((Cast<int64_t, float>({INT64_MIN, 0, 7})), (std::vector<float>{-0x1p63f, 0, 7}));
+}
+
+TEST(Pointwise, CastsOfIntegersRoundToTheNearest) {
+  ForEachTarget([](const std::string&) {
+    auto check = [&]<class T>(T) {
+      std::vector<T> x;
+      std::vector<float> expected;
+      for (int64_t i = 0; i < 300; ++i) {
+        x.push_back(static_cast<T>(i % 2 ? std::numeric_limits<T>::max() - i : i * 16777217));
+        expected.push_back(static_cast<float>(x.back()));
+      }
+      EXPECT_EQ((Cast<T, float>(x)), expected) << Name(DTypeOf<T>());
+    };
+    check(int8_t()), check(uint8_t()), check(int16_t()), check(uint16_t()), check(int32_t());
+  });
 }
 
 TEST(Pointwise, IntegersFollowTensorFlow) {

@@ -1,8 +1,9 @@
-// The f32 instructions, and casts between f32 and the 16-bit types, vectorised.
+// The f32 instructions, and casts between f32 and shorter types and int32, vectorised.
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
+#include "base/dtype_visit.h"
 #include "kernels/cpu/pointwise/instructions.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -262,39 +263,80 @@ HWY_INLINE HalfBits NarrowBF16(VF x) {
   return hn::DemoteTo(U16(), hn::BitCast(I32(), upper));
 }
 
-template <bool kBFloat16>
+// What f32 is cast to and from: how a T lies in memory, and as many of them as a vector has lanes.
+template <class T>
+struct Stored {
+  using Element = T;
+  using D = hn::Rebind<T, F32>;
+  static HWY_INLINE VF Widen(hn::Vec<D> v) {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      return hn::ConvertTo(F32(), v);
+    } else {
+      return hn::ConvertTo(F32(), hn::PromoteTo(I32(), v));
+    }
+  }
+  // Both steps saturate.
+  static HWY_INLINE hn::Vec<D> Narrow(VF x) {
+    const VI whole = hn::ConvertTo(I32(), hn::IfThenZeroElse(hn::IsNaN(x), x));
+    if constexpr (sizeof(T) == sizeof(float)) {
+      return whole;
+    } else {
+      return hn::DemoteTo(D(), whole);
+    }
+  }
+};
+template <>
+struct Stored<Float16> {
+  using Element = uint16_t;
+  using D = U16;
+  static HWY_INLINE VF Widen(HalfBits v) { return WidenF16(v); }
+  static HWY_INLINE HalfBits Narrow(VF x) { return NarrowF16(x); }
+};
+template <>
+struct Stored<BFloat16> {
+  using Element = uint16_t;
+  using D = U16;
+  static HWY_INLINE VF Widen(HalfBits v) { return WidenBF16(v); }
+  static HWY_INLINE HalfBits Narrow(VF x) { return NarrowBF16(x); }
+};
+
+template <class T>
 void WidenLoop(const InstructionBlock& b) {
-  const uint16_t* x = static_cast<const uint16_t*>(b.x[0]);
+  using S = Stored<T>;
+  using Element = typename S::Element;
+  const Element* x = static_cast<const Element*>(b.x[0]);
   float* y = static_cast<float*>(b.y);
   const F32 d;
+  const typename S::D stored;
   const size_t lanes = hn::Lanes(d);
-  const auto widen = [](HalfBits v) HWY_ATTR { return kBFloat16 ? WidenBF16(v) : WidenF16(v); };
   size_t i = 0;
   // The last, partial vector goes through a whole one: the block may end where memory does.
   for (; i + lanes <= b.count; i += lanes) {
-    hn::StoreU(widen(hn::LoadU(U16(), x + (i & b.mask[0]))), d, y + i);
+    hn::StoreU(S::Widen(hn::LoadU(stored, x + (i & b.mask[0]))), d, y + i);
   }
   if (i == b.count) return;
-  HWY_ALIGN uint16_t rest[kLanes] = {};
-  std::memcpy(rest, x + (i & b.mask[0]), (b.count - i) * sizeof(uint16_t));
-  hn::BlendedStore(widen(hn::Load(U16(), rest)), hn::FirstN(d, b.count - i), d, y + i);
+  HWY_ALIGN Element rest[kLanes] = {};
+  std::memcpy(rest, x + (i & b.mask[0]), (b.count - i) * sizeof(Element));
+  hn::BlendedStore(S::Widen(hn::Load(stored, rest)), hn::FirstN(d, b.count - i), d, y + i);
 }
 
-template <bool kBFloat16>
+template <class T>
 void NarrowLoop(const InstructionBlock& b) {
-  uint16_t* y = static_cast<uint16_t*>(b.y);
+  using S = Stored<T>;
+  using Element = typename S::Element;
+  Element* y = static_cast<Element*>(b.y);
   const F32 d;
+  const typename S::D stored;
   const size_t lanes = hn::Lanes(d);
-  const auto narrow = [](VF v) HWY_ATTR { return kBFloat16 ? NarrowBF16(v) : NarrowF16(v); };
   size_t i = 0;
   for (; i + lanes <= b.count; i += lanes) {
-    hn::StoreU(narrow(LoadF32(b.x[0], i, b.mask[0])), U16(), y + i);
+    hn::StoreU(S::Narrow(LoadF32(b.x[0], i, b.mask[0])), stored, y + i);
   }
   if (i == b.count) return;
   const float* x = static_cast<const float*>(b.x[0]) + (i & b.mask[0]);
-  HWY_ALIGN uint16_t rest[kLanes];
-  hn::Store(narrow(hn::MaskedLoad(hn::FirstN(d, b.count - i), d, x)), U16(), rest);
-  std::memcpy(y + i, rest, (b.count - i) * sizeof(uint16_t));
+  HWY_ALIGN Element rest[kLanes];
+  hn::Store(S::Narrow(hn::MaskedLoad(hn::FirstN(d, b.count - i), d, x)), stored, rest);
+  std::memcpy(y + i, rest, (b.count - i) * sizeof(Element));
 }
 
 template <Op op, int kOperands>
@@ -317,11 +359,12 @@ InstructionLoop F32Loop(PointwiseOp op) {
   return kLoops[static_cast<int>(op)];
 }
 
-InstructionLoop HalfCastLoop(DType from, DType to) {
-  if (to == DType::kFloat32 && from == DType::kFloat16) return WidenLoop<false>;
-  if (to == DType::kFloat32 && from == DType::kBFloat16) return WidenLoop<true>;
-  if (from == DType::kFloat32 && to == DType::kFloat16) return NarrowLoop<false>;
-  if (from == DType::kFloat32 && to == DType::kBFloat16) return NarrowLoop<true>;
+InstructionLoop F32CastLoop(DType from, DType to) {
+  constexpr auto kTypes = kHalfTypes + TypeSet<int8_t, uint8_t, int16_t, uint16_t, int32_t>{};
+  if (to == DType::kFloat32)
+    return TryVisitDType(kTypes, from, []<class T>(T) -> InstructionLoop { return WidenLoop<T>; });
+  if (from == DType::kFloat32)
+    return TryVisitDType(kTypes, to, []<class T>(T) -> InstructionLoop { return NarrowLoop<T>; });
   return nullptr;
 }
 
@@ -337,10 +380,10 @@ InstructionLoop VectorLoop(PointwiseOp op, DType operand) {
   return operand == DType::kFloat32 ? HWY_DYNAMIC_DISPATCH(F32Loop)(op) : nullptr;
 }
 
-HWY_EXPORT(HalfCastLoop);
+HWY_EXPORT(F32CastLoop);
 
 InstructionLoop VectorCastLoop(DType from, DType to) {
-  return HWY_DYNAMIC_DISPATCH(HalfCastLoop)(from, to);
+  return HWY_DYNAMIC_DISPATCH(F32CastLoop)(from, to);
 }
 
 }  // namespace graft::cpu
