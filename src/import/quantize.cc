@@ -157,21 +157,87 @@ Accepted<Line> DequantizingLine(NodeContext& ctx, const QuantizedRanges& ranges)
   return line;
 }
 
-// The range that QuantizeV2 makes of the one given, so that it holds zero and is no point.
-struct WidenedRange {
-  int low;
-  int high;
+// The range that QuantizeV2 makes of the one given, and what numbers within it are multiplied by.
+struct QuantizingRange {
+  ir::ValueId low = -1;
+  ir::ValueId high = -1;
+  ir::ValueId scale = -1;
+  ir::ValueId lowest = -1;  // MIN_FIRST: what is taken from a number times the scale
 };
-WidenedRange Widen(RangeProgram& p, float least_width) {
+
+// In the order in which TensorFlow computes, in single and double precision.
+Accepted<QuantizingRange> EmitRange(NodeContext& ctx, const QuantizedRanges& ranges,
+                                    const Levels& levels, float least_width) {
   using Op = PointwiseOp;
+  RangeProgram p(ctx, ranges.low(), ranges.high());
+  // It holds zero and is no point.
   const int zero = p.Constant(0);
-  const int low = p.Add(Op::kMin, RangeProgram::kLow, zero);
+  int low = p.Add(Op::kMin, RangeProgram::kLow, zero);
   const int largest =
       p.Add(Op::kMax, p.Add(Op::kAbs, RangeProgram::kLow), p.Add(Op::kAbs, RangeProgram::kHigh));
   const int width =
       p.Add(Op::kMul, p.Add(Op::kMax, largest, p.Constant(1)), p.Constant(least_width));
-  const int high = p.Add(Op::kMax, RangeProgram::kHigh, p.Add(Op::kAdd, low, width));
-  return {low, p.Add(Op::kMax, high, zero)};
+  int high = p.Add(Op::kMax, RangeProgram::kHigh, p.Add(Op::kAdd, low, width));
+  high = p.Add(Op::kMax, high, zero);
+  int scale = -1;
+  if (ranges.mode() == "SCALED") {
+    const auto scale_of = [&](double level, int end) {
+      const int level_reg = p.Constant(level);
+      const int is_used = p.Ask(Op::kGreater, p.Add(Op::kMul, level_reg, end), zero);
+      return p.Select(is_used, p.Add(Op::kDiv, level_reg, end),
+                      p.Constant(LargestOf(DType::kFloat32)));
+    };
+    const double least = ranges.least(levels);
+    scale = p.Add(Op::kMin, scale_of(least, low), scale_of(levels.most, high));
+    low = p.Add(Op::kDiv, p.Constant(least), scale);
+    high = p.Add(Op::kDiv, p.Constant(levels.most), scale);
+  } else {
+    scale = p.DivideDouble(levels.steps(), p.Add(Op::kSub, high, low));
+    if (ranges.mode() == "MIN_FIRST") scale = p.Select(p.Ask(Op::kEqual, low, high), zero, scale);
+  }
+  QuantizingRange range;
+  GRAFT_ASSIGN_OR_RETURN(range.low, p.Value(low, "output_min"));
+  GRAFT_ASSIGN_OR_RETURN(range.high, p.Value(high, "output_max"));
+  GRAFT_ASSIGN_OR_RETURN(range.scale, p.Value(scale, "scale"));
+  if (ranges.mode() != "MIN_FIRST") return range;
+  const int lowest = RoundAway(p.program(), p.Add(Op::kMul, low, scale));
+  GRAFT_ASSIGN_OR_RETURN(range.lowest,
+                         p.Value(p.Add(Op::kSub, lowest, p.Constant(levels.least)), "lowest"));
+  return range;
+}
+
+// Of x, the scale and the lowest.
+PointwiseProgram MinFirstProgram(const Levels& levels) {
+  using Op = PointwiseOp;
+  constexpr DType kType = DType::kFloat32;
+  // The largest float that an int32 can hold.
+  const double most = std::min(levels.most, 2147483520.0);
+  PointwiseProgram y{.inputs = 3};
+  const int x = y.Add(Op::kSub, kType, RoundAway(y, y.Add(Op::kMul, kType, 0, 1)), 2);
+  y.Add(Op::kClamp, kType, x, -1, -1, levels.least, most);
+  return y;
+}
+
+// Of x, the scale, and the ends of the range.
+PointwiseProgram ClampingProgram(const Levels& levels, bool is_scaled, bool to_even) {
+  using Op = PointwiseOp;
+  constexpr DType kType = DType::kFloat32;
+  PointwiseProgram y{.inputs = 4};
+  const auto constant = [&](double v) { return y.Add(Op::kConstant, kType, -1, -1, -1, v); };
+  int x = y.Add(Op::kMax, kType, y.Add(Op::kMin, kType, 0, 3), 2);
+  if (!is_scaled) x = y.Add(Op::kSub, kType, x, 2);
+  x = y.Add(Op::kMul, kType, x, 1);
+  if (to_even) {
+    x = y.Add(Op::kRound, kType, x);
+  } else if (is_scaled) {
+    x = RoundAway(y, x);
+  } else if (levels.least < 0) {
+    x = RoundAway(y, y.Add(Op::kSub, kType, x, constant((levels.steps() + 1) / 2)));
+  } else {
+    x = y.Add(Op::kAdd, kType, x, constant(0.5));  // the cast truncates
+  }
+  WrapAround(y, x, levels);
+  return y;
 }
 
 }  // namespace
@@ -214,70 +280,23 @@ Outcome ImportQuantize(NodeContext& ctx) {
     return Refuse("round_mode {} with mode {}", round_mode, ranges.mode());
   const DType storage = StorageOf(quantized);
   const Levels levels = LevelsOf(storage);
-  using Op = PointwiseOp;
+  GRAFT_ASSIGN_OR_RETURN(const QuantizingRange range, EmitRange(ctx, ranges, levels, least_width));
+  GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(1, range.low));
+  GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(2, range.high));
 
-  // In the order in which TensorFlow computes, in single and double precision.
-  RangeProgram p(ctx, ranges.low(), ranges.high());
-  auto [low, high] = Widen(p, least_width);
-  int scale = -1;
-  if (is_scaled) {
-    const auto scale_of = [&](double level, int end) {
-      const int level_reg = p.Constant(level);
-      const int is_used = p.Ask(Op::kGreater, p.Add(Op::kMul, level_reg, end), p.Constant(0));
-      return p.Select(is_used, p.Add(Op::kDiv, level_reg, end),
-                      p.Constant(LargestOf(DType::kFloat32)));
-    };
-    const double least = ranges.least(levels);
-    scale = p.Add(Op::kMin, scale_of(least, low), scale_of(levels.most, high));
-    low = p.Add(Op::kDiv, p.Constant(least), scale);
-    high = p.Add(Op::kDiv, p.Constant(levels.most), scale);
-  } else {
-    scale = p.DivideDouble(levels.steps(), p.Add(Op::kSub, high, low));
-    if (ranges.mode() == "MIN_FIRST")
-      scale = p.Select(p.Ask(Op::kEqual, low, high), p.Constant(0), scale);
-  }
-  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId low_value, p.Value(low, "output_min"));
-  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId high_value, p.Value(high, "output_max"));
-  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId scale_value, p.Value(scale, "scale"));
-  GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(1, low_value));
-  GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(2, high_value));
-
-  constexpr DType kType = DType::kFloat32;
-  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId scales, ranges.Spread(scale_value, "scales"));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId scales, ranges.Spread(range.scale, "scales"));
   std::vector<ir::ValueId> operands = {ctx.operand(0), scales};
   PointwiseProgram y;
-  const auto constant = [&](double v) { return y.Add(Op::kConstant, kType, -1, -1, -1, v); };
-  int x = 0;
   if (ranges.mode() == "MIN_FIRST") {
-    const int lowest = p.Add(Op::kSub, RoundAway(p.program(), p.Add(Op::kMul, low, scale)),
-                             p.Constant(levels.least));
-    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId lowest_value, p.Value(lowest, "lowest"));
-    operands.push_back(lowest_value);
-    y.inputs = 3;
-    x = y.Add(Op::kSub, kType, RoundAway(y, y.Add(Op::kMul, kType, 0, 1)), 2);
-    // The largest float that an int32 can hold.
-    x = y.Add(Op::kMax, kType, x, constant(levels.least));
-    x = y.Add(Op::kMin, kType, x, constant(std::min(levels.most, 2147483520.0)));
+    operands.push_back(range.lowest);
+    y = MinFirstProgram(levels);
   } else {
-    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId lows, ranges.Spread(low_value, "lows"));
-    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId highs, ranges.Spread(high_value, "highs"));
+    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId lows, ranges.Spread(range.low, "lows"));
+    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId highs, ranges.Spread(range.high, "highs"));
     operands.insert(operands.end(), {lows, highs});
-    y.inputs = 4;
-    x = y.Add(Op::kMax, kType, y.Add(Op::kMin, kType, 0, 3), 2);
-    if (!is_scaled) x = y.Add(Op::kSub, kType, x, 2);
-    x = y.Add(Op::kMul, kType, x, 1);
-    if (to_even) {
-      x = y.Add(Op::kRound, kType, x);
-    } else if (is_scaled) {
-      x = RoundAway(y, x);
-    } else if (levels.least < 0) {
-      x = RoundAway(y, y.Add(Op::kSub, kType, x, constant((levels.steps() + 1) / 2)));
-    } else {
-      x = y.Add(Op::kAdd, kType, x, constant(0.5));  // the cast truncates
-    }
-    x = WrapAround(y, x, levels);
+    y = ClampingProgram(levels, is_scaled, to_even);
   }
-  y.Add(Op::kCast, storage, x);
+  y.Add(PointwiseOp::kCast, storage, y.result());
   return ctx.Output(ctx.EmitPointwise(std::move(y), std::move(operands)));
 }
 
