@@ -384,20 +384,33 @@ void Multiply(const Variant& v, const Plan& plan, const ConvProblem& p, const fl
   // Whole vectors are written and read, the padding of the panels with them.
   job.columns = CeilDiv(columns, kPanel) * kPanel;
   job.last = false;
-  for (int64_t product = 0; product < v.products(); ++product) {
-    for (int64_t block = 0; block < plan.depth_blocks; ++block) {
-      const int64_t k = block * plan.depth_block;
-      job.depth = std::min(channels - k, plan.depth_block);
-      job.b = weights + product * weight_product + (column / kPanel * channels + k) * kPanel;
-      job.first = block == 0;
-      for (int64_t r = 0; r < row_blocks; ++r) {
-        const Range rows = Part(tiles, row_blocks, r);
-        job.rows = static_cast<int>(rows.size());
-        job.a = inputs + product * plan.input_product +
-                (block * plan.block_tiles + rows.begin) * kRowStride;
-        job.c = outputs + product * plan.output_product + rows.begin * kBlockColumns;
-        MultiplyTile(job);
-      }
+  // Blocks of weights in the order of their use: the depths of one product after the other. The
+  // last is followed by the first of the next columns.
+  const int64_t blocks = v.products() * plan.depth_blocks;
+  auto weights_of = [&](int64_t i) -> const float* {
+    const int64_t at = column + i / blocks * kBlockColumns;
+    if (at >= p.filter.output_channels) return nullptr;
+    const int64_t product = i % blocks / plan.depth_blocks;
+    const int64_t k = i % plan.depth_blocks * plan.depth_block;
+    return weights + product * weight_product + (at / kPanel * channels + k) * kPanel;
+  };
+  for (int64_t i = 0; i < blocks; ++i) {
+    const int64_t product = i / plan.depth_blocks;
+    const int64_t block = i % plan.depth_blocks;
+    const float* next = weights_of(i + 1);
+    job.depth = std::min(channels - block * plan.depth_block, plan.depth_block);
+    job.b = weights_of(i);
+    job.first = block == 0;
+    for (int64_t r = 0; r < row_blocks; ++r) {
+      const Range rows = Part(tiles, row_blocks, r);
+      const Range ahead = Part(next ? job.columns / kPanel : 0, row_blocks, r);
+      job.rows = static_cast<int>(rows.size());
+      job.a = inputs + product * plan.input_product +
+              (block * plan.block_tiles + rows.begin) * kRowStride;
+      job.c = outputs + product * plan.output_product + rows.begin * kBlockColumns;
+      job.ahead = next + ahead.begin * job.panel_stride;
+      job.ahead_panels = ahead.size();
+      MultiplyTile(job);
     }
   }
 }

@@ -95,6 +95,15 @@ void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction
     job.residual_stride = epilogue.residual_stride;
     job.low = epilogue.low;
     job.high = epilogue.high;
+    const int64_t panels = CeilDiv(columns, kPanel);
+    const int64_t tiles = CeilDiv(row_end - row_begin, tile_rows);
+    // The panels that follow those at k: of the next depth, else of the next task, which has the
+    // same columns or the next ones. The columns of the last task are followed by nothing near.
+    auto next_block = [&](int64_t k, bool last) -> const float* {
+      if (!last) return b + (k + depth_block) * kPanel;
+      if (task % blocks.row_blocks + 1 < blocks.row_blocks) return b;
+      return column + columns < p.columns ? b + panels * job.panel_stride : nullptr;
+    };
     // Once even for an empty product, which is the epilogue of zeros.
     int64_t k = 0;
     do {
@@ -108,6 +117,19 @@ void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction
         copy_tile({group, row, job.rows, k, k_end}, tile);
         const int64_t c_row = group * p.group_row + row;
         job.c = arguments.c + c_row * arguments.c_stride + c_column;
+        // The first tile of all reads its block while it comes from memory, the panels of the next
+        // columns ahead; the later ones have the next block fetched in equal parts.
+        const int64_t tile_index = (row - row_begin) / tile_rows;
+        Range ahead = {0, 0};
+        if (tile_index > 0) {
+          job.ahead = next_block(k, job.last);
+          if (job.ahead) ahead = Part(panels, tiles - 1, tile_index - 1);
+        } else if (job.first) {
+          job.ahead = job.b;
+          ahead = {std::min(panels, kTileColumns / kPanel), panels};
+        }
+        job.ahead += ahead.begin * job.panel_stride;
+        job.ahead_panels = ahead.size();
         if (epilogue.residual) {
           job.residual = epilogue.residual + c_row * epilogue.residual_stride + c_column;
         }

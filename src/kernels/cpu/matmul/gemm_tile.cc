@@ -17,6 +17,7 @@ using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 constexpr int64_t kLanes = hn::MaxLanes(D());
 constexpr int kTileVectors = 2;
+constexpr int64_t kTilePanels = std::max<int64_t>(1, kTileVectors* kLanes / kPanel);
 // As many accumulators as the registers hold beside two vectors of B and one of A.
 constexpr int kTileRows = kLanes >= 16 ? 14 : 6;
 
@@ -52,7 +53,14 @@ void Tile(const TileJob& job, const float* HWY_RESTRICT b, int64_t column) {
   for (int j = 0; j < kVectors; ++j) {
     vectors[j] = b + j * kLanes / kPanel * job.panel_stride + j * kLanes % kPanel;
   }
+  // Where nothing is to be fetched, the line that is read anyway.
+  const float* ahead[kTilePanels];
+  for (int64_t j = 0; j < kTilePanels; ++j) {
+    const int64_t panel = column / kPanel + j;
+    ahead[j] = panel < job.ahead_panels ? job.ahead + panel * job.panel_stride : vectors[0];
+  }
   for (int64_t k = 0; k < job.depth; ++k) {
+    for (int64_t j = 0; j < kTilePanels; ++j) __builtin_prefetch(ahead[j] + k * kPanel, 0, 2);
     V bv[kVectors];
     _Pragma("GCC unroll 2") for (int j = 0; j < kVectors; ++j) {
       bv[j] = hn::LoadU(d, vectors[j] + k * kPanel);

@@ -39,6 +39,11 @@ struct TileJob {
   int64_t residual_stride = 0;
   float low = 0;  // with `last`
   float high = 0;
+  // Panels that a later job needs, as deep and as far apart as b's: fetched into the second-level
+  // cache meanwhile, as far as there are columns. Weights come from memory at every run of a large
+  // model, and the processor's own prefetchers stop at each page.
+  const float* ahead = nullptr;
+  int64_t ahead_panels = 0;
 };
 void MultiplyTile(const TileJob& job);
 
