@@ -8,7 +8,7 @@
 namespace graft {
 
 Result<void*> HostDevice::Allocate(size_t bytes) {
-  void* memory = std::aligned_alloc(kBufferAlignment, AlignUp(bytes ? bytes : 1));
+  void* memory = AllocateAligned(bytes, Pages::kHuge);
   if (memory == nullptr) return ResourceExhaustedError("no memory for {} bytes", bytes);
   return memory;
 }
