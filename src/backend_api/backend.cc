@@ -4,6 +4,12 @@
 
 namespace graft {
 
+size_t PackedWeights::bytes() const {
+  size_t sum = 0;
+  for (const auto region : regions()) sum += region.size();
+  return sum;
+}
+
 Result<std::unique_ptr<PackedWeights>> Tactic::Pack(const ir::Module&, const ir::Node& node,
                                                     Executor&) const {
   return InternalError("{}: tactic {} has nothing to pack", node.name, name());

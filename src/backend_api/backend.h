@@ -81,7 +81,8 @@ class BoundStep {
 class PackedWeights {
  public:
   virtual ~PackedWeights() = default;
-  virtual size_t bytes() const = 0;
+  virtual std::vector<std::span<const std::byte>> regions() const = 0;
+  size_t bytes() const;
 };
 
 struct TacticTraits {
@@ -134,6 +135,11 @@ class Device {
   virtual Status Synchronize(void* stream) = 0;
   // True when the host reads and writes device memory directly: no copies at the engine's border.
   virtual bool host_accessible() const = 0;
+  // Constants beyond this size are read from memory at every run, not from a cache near the
+  // processor. 0: not known.
+  virtual size_t cache_bytes() const { return 0; }
+  // Puts memory out of the caches, so that a timing meets it as a run of a large model does.
+  virtual void Evict(std::span<const std::byte> memory) { static_cast<void>(memory); }
 };
 
 struct Candidate {

@@ -1,5 +1,10 @@
 #include "backend_api/host_device.h"
 
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
+
 #include <cstdlib>
 #include <cstring>
 
@@ -23,6 +28,18 @@ Status HostDevice::CopyToDevice(void* target, const void* source, size_t bytes, 
 Status HostDevice::CopyToHost(void* target, const void* source, size_t bytes, void*) {
   std::memcpy(target, source, bytes);
   return OkStatus();
+}
+
+size_t HostDevice::cache_bytes() const {
+  const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  return bytes > 0 ? static_cast<size_t>(bytes) : 0;
+}
+
+void HostDevice::Evict([[maybe_unused]] std::span<const std::byte> memory) {
+#if defined(__x86_64__)
+  for (size_t i = 0; i < memory.size(); i += kBufferAlignment) _mm_clflush(&memory[i]);
+  _mm_mfence();
+#endif
 }
 
 }  // namespace graft

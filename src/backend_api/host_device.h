@@ -5,7 +5,7 @@
 
 namespace graft {
 
-class HostDevice final : public Device {
+class HostDevice : public Device {
  public:
   Result<void*> Allocate(size_t bytes) override;
   void Free(void* memory) override;
@@ -15,6 +15,8 @@ class HostDevice final : public Device {
   Status CopyToHost(void* target, const void* source, size_t bytes, void* stream) override;
   Status Synchronize(void*) override { return OkStatus(); }
   bool host_accessible() const override { return true; }
+  size_t cache_bytes() const override;  // of the second level, which a core has for itself
+  void Evict(std::span<const std::byte> memory) override;
 };
 
 }  // namespace graft

@@ -15,7 +15,7 @@
 #include "runtime/backend_table.h"
 #include "runtime/denormals.h"
 #include "runtime/engine_registry.h"
-#include "runtime/test_backend.h"
+#include "backend_api/test_backend.h"
 #include "runtime/test_modules.h"
 
 namespace {

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/context.h"
-#include "runtime/test_backend.h"
+#include "backend_api/test_backend.h"
 #include "runtime/test_modules.h"
 
 namespace graft {

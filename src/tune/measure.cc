@@ -70,10 +70,11 @@ std::vector<std::byte> SeededData(const BoundValue& v, uint32_t seed) {
 class Bench {
  public:
   Bench(const ir::Module& module, const ir::Node& node, const BoundNode& bound, Backend& backend,
-        Executor& executor)
+        Executor& executor, bool cold_constants)
       : module_(module),
         node_(node),
         bound_(bound),
+        cold_constants_(cold_constants),
         device_(backend.device()),
         executor_(executor) {}
   ~Bench() {
@@ -117,6 +118,7 @@ class Bench {
     DeviceBuffer workspace;
     std::vector<std::byte> result;                          // of output 0, after one run
     double best = std::numeric_limits<double>::infinity();  // microseconds
+    bool hopeless = false;
     Status status;
 
     // Keeps what was measured.
@@ -141,6 +143,7 @@ class Bench {
 
   // Microseconds of one run.
   Result<double> Run(const Entry& entry) {
+    if (cold_constants_) EvictConstants(entry);
     const StepPointers pointers{input_pointers_, output_pointers_, entry.workspace.get()};
     const Queue queue{&executor_, stream_};
     const Clock::time_point start = Clock::now();
@@ -157,10 +160,12 @@ class Bench {
     return OkStatus();
   }
 
-  // Runs for `budget` microseconds, unless the entry failed or has no hope to be the best.
+  // Runs for `budget` microseconds, unless the entry failed or has no hope to be the best. A single
+  // run may have been disturbed, so it takes two to lose hope.
   void RunRound(Entry& entry, double best, double budget) {
     constexpr double kHopeless = 2.5;
-    if (!entry.status.ok() || entry.best > best * kHopeless) return;
+    if (!entry.status.ok() || entry.hopeless) return;
+    if (entry.best > best * kHopeless) budget = 0;
     double spent = 0;
     do {
       const Result<double> time = Run(entry);
@@ -171,6 +176,7 @@ class Bench {
       entry.best = std::min(entry.best, *time);
       spent += *time;
     } while (spent < budget);
+    entry.hopeless = entry.best > best * kHopeless;
   }
 
   Result<std::vector<std::byte>> ReadOutput() {
@@ -182,9 +188,20 @@ class Bench {
   }
 
  private:
+  void EvictConstants(const Entry& entry) {
+    for (size_t i = 0; i < bound_.inputs.size(); ++i) {
+      if (!bound_.inputs[i].constant) continue;
+      device_.Evict(
+          {static_cast<const std::byte*>(input_pointers_[i]), bound_.inputs[i].constant->bytes()});
+    }
+    if (!entry.packed) return;
+    for (const auto region : entry.packed->regions()) device_.Evict(region);
+  }
+
   const ir::Module& module_;
   const ir::Node& node_;
   const BoundNode& bound_;
+  const bool cold_constants_;
   Device& device_;
   Executor& executor_;
   void* stream_ = nullptr;
@@ -201,7 +218,7 @@ Result<std::vector<Measurement>> MeasureTactics(const ir::Module& module, const 
                                                 const std::vector<const Tactic*>& tactics,
                                                 Backend& backend, Executor& executor,
                                                 const MeasureOptions& options) {
-  Bench bench(module, node, bound, backend, executor);
+  Bench bench(module, node, bound, backend, executor, options.cold_constants);
   GRAFT_RETURN_IF_ERROR(bench.Prepare());
   // Rounds over all tactics, so that a disturbance hits all of them. Large weights are held in one
   // packing at a time instead.

@@ -11,6 +11,8 @@ namespace graft {
 
 struct MeasureOptions {
   double milliseconds = 6;  // to spend on each tactic, about
+  // The constants are in no cache when a run begins, as in a model whose constants no cache holds.
+  bool cold_constants = false;
 };
 
 struct Measurement {

@@ -18,6 +18,14 @@ constexpr double kTie = 0.03;
 // At levels 1 and 2, candidates that the cost model puts beyond this factor are not timed.
 constexpr double kModelFactor = 2.0;
 
+size_t ConstantBytes(const ir::Module& module) {
+  size_t bytes = 0;
+  for (ir::ValueId v = 0; v < module.value_count(); ++v) {
+    if (module.value(v).constant) bytes += module.value(v).constant->bytes();
+  }
+  return bytes;
+}
+
 class Tuner {
  public:
   Tuner(const ir::Module& module, Backend& backend, const TuneOptions& options, TimingCache& cache,
@@ -28,7 +36,8 @@ class Tuner {
         cache_(cache),
         report_(report),
         executor_(MakeTbbExecutor(options.threads)),
-        fingerprint_(backend.Fingerprint()) {}
+        fingerprint_(backend.Fingerprint()),
+        cold_constants_(ConstantBytes(module) > backend.device().cache_bytes()) {}
 
   Result<StepChoice> Choose(const ir::Node& node, std::span<const TuningPoint> points) {
     std::vector<BoundNode> bound;
@@ -113,8 +122,8 @@ class Tuner {
   }
 
   std::string Key(const Tactic& tactic, const std::string& problem) const {
-    return fmt::format("{}@{} t{} [{}] {}", tactic.name(), tactic.version(), options_.threads,
-                       fingerprint_, problem);
+    return fmt::format("{}@{} t{}{} [{}] {}", tactic.name(), tactic.version(), options_.threads,
+                       cold_constants_ ? " cold" : "", fingerprint_, problem);
   }
 
   // One time for each tactic; infinity for those that cannot or must not run here.
@@ -151,6 +160,7 @@ class Tuner {
     if (!missing.empty()) {
       // All of them again, so that they are compared under the same conditions.
       MeasureOptions measure;
+      measure.cold_constants = cold_constants_;
       measure.milliseconds = options_.opt_level <= 2 ? 2 : 2.0 * options_.opt_level;
       GRAFT_ASSIGN_OR_RETURN(
           std::vector<Measurement> measured,
@@ -176,6 +186,7 @@ class Tuner {
   TuneReport& report_;
   std::unique_ptr<Executor> executor_;
   std::string fingerprint_;
+  bool cold_constants_;
   std::map<std::string, std::vector<double>> decided_;  // this module's problems
 };
 

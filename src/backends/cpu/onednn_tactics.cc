@@ -88,11 +88,14 @@ class OnednnWeights final : public PackedWeights {
  public:
   explicit OnednnWeights(Tensor weights) : weights_(std::move(weights)) {}
 
-  size_t bytes() const override {
+  std::vector<std::span<const std::byte>> regions() const override {
     const std::scoped_lock lock(mutex_);
-    size_t sum = weights_.bytes();
-    for (const memory& form : forms_) sum += form.get_desc().get_size();
-    return sum;
+    std::vector<std::span<const std::byte>> all = {{weights_.raw(), weights_.bytes()}};
+    for (const memory& form : forms_) {
+      all.emplace_back(static_cast<const std::byte*>(form.get_data_handle()),
+                       form.get_desc().get_size());
+    }
+    return all;
   }
   memory In(const memory::desc& form, const memory::desc& plain) const {
     const std::scoped_lock lock(mutex_);

@@ -87,7 +87,9 @@ class ScrambledWeights final : public PackedWeights {
     return std::unique_ptr<PackedWeights>(std::move(packed));
   }
 
-  size_t bytes() const override { return bytes_; }
+  std::vector<std::span<const std::byte>> regions() const override {
+    return {{static_cast<const std::byte*>(memory_), bytes_}};
+  }
   size_t size(size_t input) const { return sizes_[input]; }
   size_t offset(size_t input) const { return offsets_[input]; }
   // On the queue: all constants to `target`, at their offsets.

@@ -37,7 +37,9 @@ class TestTactic final : public Tactic {
 
   struct Packed final : PackedWeights {
     std::vector<float> values;
-    size_t bytes() const override { return values.size() * sizeof(float); }
+    std::vector<std::span<const std::byte>> regions() const override {
+      return {std::as_bytes(std::span(values))};
+    }
   };
   Result<std::unique_ptr<PackedWeights>> Pack(const ir::Module& module, const ir::Node& node,
                                               Executor&) const override {
@@ -109,6 +111,19 @@ class TestTactic final : public Tactic {
   };
 };
 
+// The host, with a cache of a size of the test's.
+class TestDevice final : public HostDevice {
+ public:
+  size_t cache = SIZE_MAX;
+  std::vector<const std::byte*> evicted;
+
+  size_t cache_bytes() const override { return cache; }
+  void Evict(std::span<const std::byte> memory) override {
+    evicted.push_back(memory.data());
+    HostDevice::Evict(memory);
+  }
+};
+
 class TestBackend final : public Backend {
  public:
   TestTactic& Add(std::string name) {
@@ -118,7 +133,7 @@ class TestBackend final : public Backend {
     return *tactic;
   }
   std::string_view name() const override { return "test"; }
-  Device& device() override { return device_; }
+  TestDevice& device() override { return device_; }
   std::vector<Candidate> Candidates(const ir::Module&, const ir::Node&) const override {
     std::vector<Candidate> candidates;
     for (const auto& [name, tactic] : tactics_) candidates.push_back({tactic.get(), std::nullopt});
@@ -131,7 +146,7 @@ class TestBackend final : public Backend {
   std::string Fingerprint() const override { return "test"; }
 
  private:
-  HostDevice device_;
+  TestDevice device_;
   std::map<std::string, std::unique_ptr<TestTactic>> tactics_;
 };
 
