@@ -171,8 +171,8 @@ Tolerance ToleranceOf(const BoundNode& node) {
 
 std::string Difference(const BoundValue& type, const Tolerance& tolerance, const void* expected,
                        const void* got) {
-  std::optional<std::string> difference =
-      TryVisitDType(kEngineTypes, type.dtype, [&]<class T>(T) -> std::optional<std::string> {
+  std::optional<std::string> difference = TryVisitDType(
+      kEngineTypes, StorageOf(type.dtype), [&]<class T>(T) -> std::optional<std::string> {
         // A bool may hold any byte.
         using Held = std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>;
         return Compare(type, tolerance, static_cast<const Held*>(expected),

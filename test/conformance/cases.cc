@@ -706,7 +706,9 @@ Cases BitcastCases() {
           {ir::BitcastAttributes{DType::kUint8}, {{{3, 5}}}},
           {ir::BitcastAttributes{DType::kInt32}, {{{3, 5, 4}, DType::kUint8}}},
           {ir::BitcastAttributes{DType::kInt64}, {{{2}, DType::kInt32}}},
-          {ir::BitcastAttributes{DType::kInt8}, {{{0, 2}, DType::kUint8}}}};
+          {ir::BitcastAttributes{DType::kInt8}, {{{0, 2}, DType::kUint8}}},
+          {ir::BitcastAttributes{DType::kQuint8}, {{{7, 3}, DType::kUint8}}},
+          {ir::BitcastAttributes{DType::kQint32}, {{{7}, DType::kInt32}}}};
 }
 
 Cases OpaqueCases() { return {}; }
