@@ -92,7 +92,7 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
     GRAFT_ASSIGN_OR_RETURN(
         importer::ImportedGraph imported,
         source.imported != nullptr
-            ? Result(*source.imported)
+            ? Result(std::move(*source.imported))
             : importer::ImportGraph(*source.graph, source.inputs, source.outputs));
     GRAFT_RETURN_IF_ERROR(CheckWhole(*source.graph, imported));
     module = std::move(imported.module);

@@ -45,8 +45,9 @@ struct EngineSource {
   std::vector<std::string> output_names;
   // Input dimensions to tune at, -1 unknown; none: the default.
   std::vector<std::vector<Dims>> points;
-  // The graph with these inputs and outputs, where the caller has imported it already.
-  const importer::ImportedGraph* imported = nullptr;
+  // The graph with these inputs and outputs, where the caller has imported it already. It is taken
+  // from there: passes replace constants, and the first ones should not outlive them.
+  importer::ImportedGraph* imported = nullptr;
 };
 
 // kUnsupported when nodes are refused, naming them. Adds to `times`.

@@ -70,9 +70,20 @@ class ModelConverter {
           fmt::format("variable {} is not frozen: {}", variable.node, variable.reason));
     convert_.model_hash = ToHex(model_.content_hash);
     GRAFT_ASSIGN_OR_RETURN(points_, Points(model_.inputs, options_.shapes));
-    if (!options_.plan.empty()) GRAFT_RETURN_IF_ERROR(WriteThePlan());
+    const bool plan = !options_.plan.empty();
+    if (plan) GRAFT_RETURN_IF_ERROR(ImportForThePlan());
+    // Where no graph is written, its report is made of what was imported for the plan, which then
+    // takes it. A graph that is written comes last: the plan has more reasons to fail.
+    const bool plan_first = plan && !options_.output.empty();
+    if (plan_first) GRAFT_RETURN_IF_ERROR(WriteThePlan());
     GRAFT_RETURN_IF_ERROR(ConvertTheGraph());
-    report_.convert.seconds.read = read_seconds;
+    if (plan && !plan_first) GRAFT_RETURN_IF_ERROR(WriteThePlan());
+    StageTimes& seconds = report_.convert.seconds;
+    seconds.read = read_seconds;
+    seconds.import += plan_seconds_.import;
+    seconds.passes += plan_seconds_.passes;
+    seconds.tune += plan_seconds_.tune;
+    seconds.write += plan_seconds_.write;
     if (Status status = convert_.build.cache->Flush(); !status.ok())
       report_.warnings.push_back(status.message());
     report_.peak_rss_bytes = PeakResidentBytes();
@@ -80,24 +91,25 @@ class ModelConverter {
   }
 
  private:
-  Status WriteThePlan() {
-    EngineSource source;
-    source.graph = &model_.graph;
+  Status ImportForThePlan() {
+    StageTimer timer(&plan_seconds_.import);
+    source_.graph = &model_.graph;
     for (const tf::Endpoint& input : model_.inputs) {
-      source.inputs.push_back(ToGraphInput(input));
-      source.input_names.push_back(input.key);
+      source_.inputs.push_back(ToGraphInput(input));
+      source_.input_names.push_back(input.key);
     }
     for (const tf::Endpoint& output : model_.outputs) {
-      source.outputs.push_back(output.tensor);
-      source.output_names.push_back(output.key);
+      source_.outputs.push_back(output.tensor);
+      source_.output_names.push_back(output.key);
     }
-    source.points = points_;
-    {
-      StageTimer timer(&plan_seconds_.import);
-      GRAFT_ASSIGN_OR_RETURN(imported_,
-                             importer::ImportGraph(model_.graph, source.inputs, source.outputs));
-    }
-    source.imported = &*imported_;
+    source_.points = points_;
+    GRAFT_ASSIGN_OR_RETURN(imported_,
+                           importer::ImportGraph(model_.graph, source_.inputs, source_.outputs));
+    source_.imported = &*imported_;
+    return OkStatus();
+  }
+
+  Status WriteThePlan() {
     std::vector<std::string> denied;
     for (const tf::NodeDef& node : model_.graph.nodes) {
       if (convert_.candidates.denied_nodes.contains(node.name)) {
@@ -108,7 +120,7 @@ class ModelConverter {
       return UnsupportedError("a plan needs the whole model, but these nodes are denied: {}",
                               fmt::join(denied, ", "));
     }
-    Result<BuiltEngine> built = BuildEngine(source, convert_.build, &plan_seconds_);
+    Result<BuiltEngine> built = BuildEngine(source_, convert_.build, &plan_seconds_);
     if (!built.ok()) {
       return built.status().code() == StatusCode::kUnsupported
                  ? built.status().WithContext(
@@ -151,8 +163,8 @@ class ModelConverter {
           add_output(tf::CanonicalTensor(info.name));
       }
     }
-    // What the plan was made of, unless a tensor has several names there.
-    if (imported_ && !whole && inputs.size() == model_.inputs.size() &&
+    // The plan is made of the same, unless a tensor has several names there.
+    if (imported_ && options_.output.empty() && inputs.size() == model_.inputs.size() &&
         outputs.size() == model_.outputs.size())
       convert_.imported = &*imported_;
     convert_.points = points_;
@@ -163,12 +175,7 @@ class ModelConverter {
     GRAFT_ASSIGN_OR_RETURN(ConvertedGraph converted,
                            ConvertGraph(graph, inputs, outputs, convert_));
     report_.convert = std::move(converted.report);
-    StageTimes& seconds = report_.convert.seconds;
-    seconds.import += plan_seconds_.import;
-    seconds.passes += plan_seconds_.passes;
-    seconds.tune += plan_seconds_.tune;
-    seconds.write += plan_seconds_.write;
-    StageTimer timer(&seconds.write);
+    StageTimer timer(&report_.convert.seconds.write);
     if (whole) {
       tf::MetaGraph meta = model_.whole;
       meta.graph = std::move(converted.graph);
@@ -184,7 +191,8 @@ class ModelConverter {
   ConvertOptions convert_;
   tf::LoadedModel model_;
   std::vector<std::vector<Dims>> points_;
-  std::optional<importer::ImportedGraph> imported_;  // for the plan
+  EngineSource source_;                              // of the plan
+  std::optional<importer::ImportedGraph> imported_;  // for it
   StageTimes plan_seconds_;
   ModelReport report_;
 };
