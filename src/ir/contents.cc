@@ -91,7 +91,7 @@ std::optional<bool> Decide(PointwiseOp op, const Dim& x, const Dim& y) {
 
 // Expressions do not wrap as machine integers do; a constant that would is not known.
 bool Fits(const Dim& d, DType dtype) {
-  if (IsOversized(d)) return false;
+  if (IsOversized(d) || !IsHeld(d)) return false;
   if (!d.is_constant() || dtype != DType::kInt32) return true;
   return *d.constant() == static_cast<int32_t>(*d.constant());
 }
@@ -296,6 +296,11 @@ struct Inference {
 };
 
 }  // namespace
+
+bool IsHeld(const Dim& dim) {
+  constexpr int64_t kMost = int64_t{1} << 62;
+  return !dim.is_constant() || (-kMost <= *dim.constant() && *dim.constant() <= kMost);
+}
 
 void InferContents(const Module& module, const Node& node, std::vector<Value>& results) {
   if (results.size() != 1 || results[0].contents) return;

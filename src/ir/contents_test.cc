@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace graft::ir {
 namespace {
 
@@ -84,6 +86,17 @@ TEST_F(ContentsTest, FollowsDataMovement) {
   ExpectUnknown(Add(GatherAttributes{}, {shape_, Constant({3})}));
   const ValueId scalar = m_.AddConstant("scalar", Tensor::Scalar<int32_t>(7));
   Expect(Add(BroadcastAttributes{.shape = {2, 2}}, {scalar}), {7, 7, 7, 7});
+}
+
+TEST_F(ContentsTest, LeavesNumbersThatExpressionsCannotHold) {
+  constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
+  const ValueId largest = m_.AddConstant("largest", Tensor::Scalar<int64_t>(kLargest));
+  ExpectUnknown(largest);
+  const ValueId half = m_.AddConstant("half", Tensor::Scalar<int64_t>(kLargest / 2));
+  PointwiseAttributes product;
+  product.program.inputs = 2;
+  product.program.Add(PointwiseOp::kMul, DType::kInt64, 0, 1);
+  ExpectUnknown(Add(product, {half, half}));
 }
 
 TEST_F(ContentsTest, StopsAtTheLimit) {

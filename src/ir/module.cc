@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "ir/contents.h"
+
 namespace graft::ir {
 
 ValueId Module::AddValue(Value value) {
@@ -33,6 +35,7 @@ ValueId Module::AddConstant(std::string name, Tensor tensor) {
       tensor.elements() <= kMaxContents) {
     const std::vector<int64_t> integers = tensor.ToInt64().value();
     value.contents.emplace(integers.begin(), integers.end());
+    if (!std::ranges::all_of(*value.contents, IsHeld)) value.contents.reset();
   }
   value.constant = std::move(tensor);
   return AddValue(std::move(value));
