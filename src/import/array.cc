@@ -7,13 +7,17 @@
 namespace graft::importer {
 namespace {
 
-Outcome ConcatOperands(NodeContext& ctx, int first, int count, int axis_operand) {
-  if (count < 1) return Refuse("no operands");
-  GRAFT_ASSIGN_OR_RETURN(const int64_t axis, ctx.AxisOperand(axis_operand, ctx.rank(first)));
+Outcome ConcatAlong(NodeContext& ctx, int first, int count, int64_t axis) {
   std::vector<ir::ValueId> operands;
   for (int i = first; i < first + count; ++i) operands.push_back(ctx.operand(i));
   if (count == 1) return ctx.SetOutput(0, operands[0]);
   return ctx.Output(ctx.Emit(ir::ConcatAttributes{.axis = axis}, std::move(operands)));
+}
+
+Outcome ConcatOperands(NodeContext& ctx, int first, int count, int axis_operand) {
+  if (count < 1) return Refuse("no operands");
+  GRAFT_ASSIGN_OR_RETURN(const int64_t axis, ctx.AxisOperand(axis_operand, ctx.rank(first)));
+  return ConcatAlong(ctx, first, count, axis);
 }
 
 // [rank, 2] of before and after.
@@ -62,6 +66,11 @@ Outcome ImportConcat(NodeContext& ctx) {
 
 Outcome ImportConcatV2(NodeContext& ctx) {
   return ConcatOperands(ctx, 0, ctx.operand_count() - 1, ctx.operand_count() - 1);
+}
+
+Outcome ImportParallelConcat(NodeContext& ctx) {
+  if (ctx.operand_count() < 1 || ctx.rank(0) < 1) return Refuse("no operands");
+  return ConcatAlong(ctx, 0, ctx.operand_count(), 0);
 }
 
 Outcome ImportPack(NodeContext& ctx) {

@@ -40,9 +40,14 @@ DType TypeOf(std::string_view text, DType tried) {
 Result<tf::AttrValue> ParseValue(std::string_view type, std::string_view text, DType tried) {
   if (type == "type") return tf::AttrValue(TypeOf(text, tried));
   if (type == "int") return tf::AttrValue(Integer(text));
+  if (type == "float") return tf::AttrValue(static_cast<float>(Integer(text)));
   if (type == "bool") return tf::AttrValue(text == "true");
   if (type == "string") return tf::AttrValue(std::string(text));
   if (type == "list(int)") return tf::AttrValue(Integers(Inside(text)));
+  if (type == "list(float)") {
+    const std::vector<int64_t> values = Integers(Inside(text));
+    return tf::AttrValue(std::vector<float>(values.begin(), values.end()));
+  }
   if (type == "shape") return tf::AttrValue(tf::Shape{.dims = Integers(Inside(text))});
   const std::vector<std::string_view> items = Split(Inside(text), ',');
   if (type == "list(string)")

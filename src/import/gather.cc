@@ -26,8 +26,11 @@ Outcome CheckPolicy(const NodeContext& ctx) {
 }
 
 constexpr std::pair<std::string_view, ir::ScatterKind> kScatters[] = {
-    {"TensorScatterAdd", ir::ScatterKind::kAdd},       {"TensorScatterMax", ir::ScatterKind::kMax},
-    {"TensorScatterMin", ir::ScatterKind::kMin},       {"TensorScatterSub", ir::ScatterKind::kSub},
+    {"ScatterNdNonAliasingAdd", ir::ScatterKind::kAdd},
+    {"TensorScatterAdd", ir::ScatterKind::kAdd},
+    {"TensorScatterMax", ir::ScatterKind::kMax},
+    {"TensorScatterMin", ir::ScatterKind::kMin},
+    {"TensorScatterSub", ir::ScatterKind::kSub},
     {"TensorScatterUpdate", ir::ScatterKind::kUpdate},
 };
 

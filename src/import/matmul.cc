@@ -9,14 +9,17 @@
 namespace graft::importer {
 namespace {
 
-Accepted<ir::ValueId> EmitMatMul(NodeContext& ctx) {
+// Of the operands in `dtype`.
+Accepted<ir::ValueId> EmitMatMul(NodeContext& ctx, DType dtype) {
   if (ctx.rank(0) != 2 || ctx.rank(1) != 2)
     return Refuse("operands {} and {}: must be matrices", ToString(ctx.shape(0)),
                   ToString(ctx.shape(1)));
   GRAFT_ASSIGN_OR_RETURN(const bool transpose_a, ctx.Attr<bool>("transpose_a"));
   GRAFT_ASSIGN_OR_RETURN(const bool transpose_b, ctx.Attr<bool>("transpose_b"));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId a, ctx.Cast(ctx.operand(0), dtype, "a"));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId b, ctx.Cast(ctx.operand(1), dtype, "b"));
   return ctx.Emit(ir::MatMulAttributes{.transpose_a = transpose_a, .transpose_b = transpose_b},
-                  {ctx.operand(0), ctx.operand(1)});
+                  {a, b});
 }
 
 // ---- Einsum
@@ -217,10 +220,15 @@ Accepted<Labelled> EmitContraction(NodeContext& ctx, const Labelled& a, const La
 
 }  // namespace
 
-Outcome ImportMatMul(NodeContext& ctx) { return ctx.Output(EmitMatMul(ctx)); }
+Outcome ImportMatMul(NodeContext& ctx) { return ctx.Output(EmitMatMul(ctx, ctx.dtype(0))); }
+
+// The sparse kind computes the same: it only looks for zeros.
+Outcome ImportSparseMatMul(NodeContext& ctx) {
+  return ctx.Output(EmitMatMul(ctx, DType::kFloat32));
+}
 
 Outcome ImportFusedMatMul(NodeContext& ctx) {
-  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId y, EmitMatMul(ctx));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId y, EmitMatMul(ctx, ctx.dtype(0)));
   return ctx.Output(EmitFusedOps(ctx, y));
 }
 

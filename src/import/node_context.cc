@@ -69,6 +69,12 @@ Accepted<std::vector<ir::Dim>> NodeContext::Contents(int i) {
   return *value(i).contents;
 }
 
+Accepted<ir::Dim> NodeContext::Size(int i) {
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::Dim> dims, Dims(i));
+  if (rank(i) != 0) return Refuse("{} {}: must be a scalar", OperandName(i), ToString(shape(i)));
+  return dims[0];
+}
+
 Accepted<std::vector<int64_t>> NodeContext::Integers(int i) const {
   const ir::Value& v = value(i);
   if (v.constant) return Accepted<std::vector<int64_t>>(v.constant->ToInt64());

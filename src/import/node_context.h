@@ -39,6 +39,8 @@ class NodeContext {
   Accepted<std::vector<ir::Dim>> Dims(int i);
   // The same of an operand of any rank, in row-major order.
   Accepted<std::vector<ir::Dim>> Contents(int i);
+  // The same of a scalar that says a size.
+  Accepted<ir::Dim> Size(int i);
   // The integers of an operand that must be known now.
   Accepted<std::vector<int64_t>> Integers(int i) const;
   Accepted<int64_t> Integer(int i) const;
@@ -66,10 +68,11 @@ class NodeContext {
   // Adds an IR node of which the data decides a dimension, at most `bound`, and gives its results.
   template <class Attributes>
   Accepted<std::vector<ir::ValueId>> EmitWithResultDim(Attributes attributes, ir::Dim bound,
-                                                       std::vector<ir::ValueId> operands) {
+                                                       std::vector<ir::ValueId> operands,
+                                                       std::string_view part = "") {
     attributes.result_dim = AddResultDim(std::move(bound));
     GRAFT_ASSIGN_OR_RETURN(const ir::ValueId first,
-                           Emit(std::move(attributes), std::move(operands)));
+                           Emit(std::move(attributes), std::move(operands), part));
     return module_->node(ValueOf(first).producer).outputs;
   }
   Accepted<ir::ValueId> EmitPointwise(PointwiseProgram program, std::vector<ir::ValueId> operands,

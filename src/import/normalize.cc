@@ -143,6 +143,20 @@ Outcome ImportFusedBatchNorm(NodeContext& ctx) {
   return ctx.SetOutput(0, x);
 }
 
+// t, m, v, beta, gamma
+Outcome ImportBatchNormWithGlobalNormalization(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const float epsilon, ctx.Attr<float>("variance_epsilon"));
+  GRAFT_ASSIGN_OR_RETURN(const bool scale, ctx.Attr<bool>("scale_after_normalization"));
+  ir::ValueId gamma = ctx.operand(4);
+  if (!scale) {
+    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId one, ctx.Scalar(1, ctx.dtype(4), "one"));
+    GRAFT_ASSIGN_OR_RETURN(
+        gamma, ctx.Emit(ir::BroadcastAttributes{.shape = ctx.shape(4)}, {one}, "gamma"));
+  }
+  return ctx.Output(EmitBatchNorm(ctx, ctx.operand(0), gamma, ctx.operand(3), ctx.operand(1),
+                                  ctx.operand(2), epsilon));
+}
+
 Outcome ImportLrn(NodeContext& ctx) {
   ir::LrnAttributes lrn;
   if (ctx.rank(0) != 4) return Refuse("input {}: must have rank 4", ToString(ctx.shape(0)));

@@ -36,6 +36,8 @@ std::optional<bool> Broadcast(const ir::Shape& a, const ir::Shape& b) {
   return known ? std::optional(true) : std::nullopt;
 }
 
+int BitsOf(DType dtype) { return 8 * static_cast<int>(SizeOf(dtype)); }
+
 }  // namespace
 
 Outcome ImportInstruction(NodeContext& ctx, PointwiseOp op) {
@@ -155,6 +157,33 @@ Outcome ImportXlog1py(NodeContext& ctx) {
   const int zero = program.Add(PointwiseOp::kConstant, dtype);
   const int is_zero = program.Add(PointwiseOp::kEqual, DType::kBool, 0, zero);
   program.Add(PointwiseOp::kSelect, dtype, is_zero, zero, product);
+  return ctx.Output(ctx.EmitPointwise(std::move(program), {ctx.operand(0), ctx.operand(1)}));
+}
+
+// x · 2^y, where y is brought into the range of the dtype's bits.
+Outcome ImportLeftShift(NodeContext& ctx) {
+  const DType dtype = ctx.dtype(0);
+  PointwiseProgram program{.inputs = 2};
+  const int two = program.Add(PointwiseOp::kConstant, dtype, -1, -1, -1, 2);
+  const int bits = program.Add(PointwiseOp::kClamp, dtype, 1, -1, -1, 0, BitsOf(dtype) - 1);
+  program.Add(PointwiseOp::kMul, dtype, 0, program.Add(PointwiseOp::kPow, dtype, two, bits));
+  return ctx.Output(ctx.EmitPointwise(std::move(program), {ctx.operand(0), ctx.operand(1)}));
+}
+
+// floor(x / 2^y). The power that is the sign's bit would be negative: that one bit is shifted
+// alone.
+Outcome ImportRightShift(NodeContext& ctx) {
+  const DType dtype = ctx.dtype(0);
+  PointwiseProgram program{.inputs = 2};
+  const int two = program.Add(PointwiseOp::kConstant, dtype, -1, -1, -1, 2);
+  const int bits = program.Add(PointwiseOp::kClamp, dtype, 1, -1, -1, 0, BitsOf(dtype) - 1);
+  const int most = program.Add(PointwiseOp::kClamp, dtype, bits, -1, -1, 0, BitsOf(dtype) - 2);
+  const int rest = program.Add(PointwiseOp::kSub, dtype, bits, most);
+  int y = 0;
+  for (int shift : {most, rest}) {
+    const int power = program.Add(PointwiseOp::kPow, dtype, two, shift);
+    y = program.Add(PointwiseOp::kFloorDiv, dtype, y, power);
+  }
   return ctx.Output(ctx.EmitPointwise(std::move(program), {ctx.operand(0), ctx.operand(1)}));
 }
 

@@ -13,11 +13,8 @@ constexpr std::pair<std::string_view, ir::ReduceKind> kKinds[] = {
     {"Sum", ir::ReduceKind::kSum},
 };
 
-}  // namespace
-
-Outcome ImportReduce(NodeContext& ctx) {
-  const auto kind = std::find_if(std::begin(kKinds), std::end(kKinds),
-                                 [&](const auto& row) { return row.first == ctx.node().op; });
+// x, axes; attribute keep_dims.
+Accepted<ir::ReduceAttributes> ReadReduction(const NodeContext& ctx, ir::ReduceKind kind) {
   GRAFT_ASSIGN_OR_RETURN(const bool keep_dims, ctx.Attr<bool>("keep_dims"));
   GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> axes, ctx.Integers(1));
   for (int64_t& axis : axes) {
@@ -26,10 +23,39 @@ Outcome ImportReduce(NodeContext& ctx) {
   std::sort(axes.begin(), axes.end());
   if (std::adjacent_find(axes.begin(), axes.end()) != axes.end())
     return Refuse("an axis is given twice");
-  if (axes.empty()) return ctx.SetOutput(0, ctx.operand(0));
-  return ctx.Output(ctx.Emit(
-      ir::ReduceAttributes{.kind = kind->second, .axes = std::move(axes), .keep_dims = keep_dims},
-      {ctx.operand(0)}));
+  return ir::ReduceAttributes{.kind = kind, .axes = std::move(axes), .keep_dims = keep_dims};
+}
+
+}  // namespace
+
+Outcome ImportReduce(NodeContext& ctx) {
+  const auto kind = std::find_if(std::begin(kKinds), std::end(kKinds),
+                                 [&](const auto& row) { return row.first == ctx.node().op; });
+  GRAFT_ASSIGN_OR_RETURN(ir::ReduceAttributes reduction, ReadReduction(ctx, kind->second));
+  if (reduction.axes.empty()) return ctx.SetOutput(0, ctx.operand(0));
+  return ctx.Output(ctx.Emit(std::move(reduction), {ctx.operand(0)}));
+}
+
+// The root of the sum of squares. Sums of integers wrap in their own dtype; of halves, floats are
+// summed.
+Outcome ImportEuclideanNorm(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(ir::ReduceAttributes sum, ReadReduction(ctx, ir::ReduceKind::kSum));
+  const DType dtype = ctx.dtype(0);
+  const bool is_half = dtype == DType::kFloat16 || dtype == DType::kBFloat16;
+  const DType wide = is_half ? DType::kFloat32 : dtype;
+  PointwiseProgram square{.inputs = 1};
+  square.Add(PointwiseOp::kSquare, wide,
+             dtype == wide ? 0 : square.Add(PointwiseOp::kCast, wide, 0));
+  GRAFT_ASSIGN_OR_RETURN(ir::ValueId y,
+                         ctx.EmitPointwise(std::move(square), {ctx.operand(0)}, "square"));
+  if (!sum.axes.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(y, ctx.Emit(std::move(sum), {y}, "sum"));
+  }
+  if (IsInteger(dtype)) {
+    GRAFT_ASSIGN_OR_RETURN(y, ctx.Cast(y, DType::kFloat64, "wide"));
+  }
+  GRAFT_ASSIGN_OR_RETURN(y, ctx.EmitPointwise(PointwiseOp::kSqrt, {y}));
+  return ctx.Output(ctx.Cast(y, dtype));
 }
 
 Outcome ImportArgReduce(NodeContext& ctx) {

@@ -20,14 +20,6 @@ Accepted<double> Number(NodeContext& ctx, int i) {
   return Refuse("{} of type {}", ctx.OperandName(i), TensorFlowName(constant->dtype()));
 }
 
-// A scalar operand that says a size.
-Accepted<ir::Dim> Size(NodeContext& ctx, int i) {
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::Dim> dims, ctx.Dims(i));
-  if (ctx.rank(i) != 0)
-    return Refuse("{} {}: must be a scalar", ctx.OperandName(i), ToString(ctx.shape(i)));
-  return dims[0];
-}
-
 Outcome CheckThreshold(std::string_view name, double value) {
   if (value >= 0 && value <= 1) return kAccepted;
   return Refuse("{} {}: must be in [0, 1]", name, value);
@@ -99,7 +91,7 @@ Outcome ImportNonMaxSuppression(NodeContext& ctx) {
     if (!(a.soft_sigma >= 0))
       return Refuse("soft_nms_sigma {}: must not be negative", a.soft_sigma);
   }
-  GRAFT_ASSIGN_OR_RETURN(const ir::Dim most, Size(ctx, 2));
+  GRAFT_ASSIGN_OR_RETURN(const ir::Dim most, ctx.Size(2));
   GRAFT_ASSIGN_OR_RETURN(std::vector<ir::ValueId> results, EmitNonMaxSuppression(ctx, a, most));
   if (ctx.operand_count() < 5 || ctx.node().op == "NonMaxSuppressionV3")
     return ctx.SetOutput(0, results[0]);
@@ -125,7 +117,7 @@ Outcome ImportNonMaxSuppressionWithOverlaps(NodeContext& ctx) {
   a.overlaps = true;
   GRAFT_ASSIGN_OR_RETURN(a.iou_threshold, Number(ctx, 3));
   GRAFT_ASSIGN_OR_RETURN(a.score_threshold, Number(ctx, 4));
-  GRAFT_ASSIGN_OR_RETURN(const ir::Dim most, Size(ctx, 2));
+  GRAFT_ASSIGN_OR_RETURN(const ir::Dim most, ctx.Size(2));
   GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::ValueId> results,
                          EmitNonMaxSuppression(ctx, a, most));
   return ctx.SetOutput(0, results[0]);
@@ -136,8 +128,8 @@ Outcome ImportNonMaxSuppressionWithOverlaps(NodeContext& ctx) {
 Outcome ImportCombinedNonMaxSuppression(NodeContext& ctx) {
   ir::CombinedNonMaxSuppressionAttributes a;
   if (ctx.rank(1) != 3) return Refuse("scores {}: must have rank 3", ToString(ctx.shape(1)));
-  GRAFT_ASSIGN_OR_RETURN(a.per_class, Size(ctx, 2));
-  GRAFT_ASSIGN_OR_RETURN(a.size, Size(ctx, 3));
+  GRAFT_ASSIGN_OR_RETURN(a.per_class, ctx.Size(2));
+  GRAFT_ASSIGN_OR_RETURN(a.size, ctx.Size(3));
   if (a.size.is_constant() && *a.size.constant() < 1)
     return Refuse("max_total_size {}: must be positive", a.size.ToString());
   GRAFT_ASSIGN_OR_RETURN(a.iou_threshold, Number(ctx, 4));

@@ -220,6 +220,54 @@ Outcome ImportRange(NodeContext& ctx) {
   return ctx.Output(ctx.EmitPointwise(std::move(program), {steps, step, first}));
 }
 
+// start, stop, num: the ends themselves, and between them multiples of a step.
+Outcome ImportLinSpace(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const ir::Dim count, ctx.Size(2));
+  const DType dtype = ctx.dtype(0);
+  GRAFT_ASSIGN_OR_RETURN(ir::ValueId steps, ctx.Positions(count, 1, 0, DType::kInt32));
+  GRAFT_ASSIGN_OR_RETURN(steps, ctx.Cast(steps, dtype, "steps"));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId number, ctx.Cast(ctx.operand(2), dtype, "number"));
+  PointwiseProgram program{.inputs = 4};  // start, stop, number, steps
+  const int one = program.Add(PointwiseOp::kConstant, dtype, -1, -1, -1, 1);
+  const int zero = program.Add(PointwiseOp::kConstant, dtype);
+  const int last = program.Add(PointwiseOp::kSub, dtype, 2, one);
+  const int span = program.Add(PointwiseOp::kSub, dtype, 1, 0);
+  const int delta = program.Add(PointwiseOp::kDiv, dtype, span, last);
+  const int offset = program.Add(PointwiseOp::kMul, dtype, delta, 3);
+  const int between = program.Add(PointwiseOp::kAdd, dtype, 0, offset);
+  const int is_last = program.Add(PointwiseOp::kEqual, DType::kBool, 3, last);
+  const int tail = program.Add(PointwiseOp::kSelect, dtype, is_last, 1, between);
+  const int is_first = program.Add(PointwiseOp::kEqual, DType::kBool, 3, zero);
+  program.Add(PointwiseOp::kSelect, dtype, is_first, 0, tail);
+  return ctx.Output(
+      ctx.EmitPointwise(std::move(program), {ctx.operand(0), ctx.operand(1), number, steps}));
+}
+
+// Axes of one format as axes of another.
+Outcome ImportDataFormatDimMap(NodeContext& ctx) {
+  GRAFT_ASSIGN_OR_RETURN(const std::string from, ctx.Attr<std::string>("src_format"));
+  GRAFT_ASSIGN_OR_RETURN(const std::string to, ctx.Attr<std::string>("dst_format"));
+  // An axis may count from the end: twice the axes, from the lowest on.
+  const auto rank = static_cast<int64_t>(from.size());
+  std::vector<int32_t> axes;
+  for (int64_t i = 0; i < 2 * rank; ++i) {
+    const size_t at = to.find(from[i % rank]);
+    if (at == std::string::npos) return Refuse("src_format {} and dst_format {}", from, to);
+    axes.push_back(static_cast<int32_t>(at));
+  }
+  const DType dtype = ctx.dtype(0);
+  GRAFT_ASSIGN_OR_RETURN(
+      const ir::ValueId table,
+      ctx.Cast(ctx.AddConstant(Tensor::Of<int32_t>({2 * rank}, axes), "axes"), dtype, "table"));
+  PointwiseProgram program{.inputs = 1};
+  const int lowest =
+      program.Add(PointwiseOp::kConstant, dtype, -1, -1, -1, static_cast<double>(rank));
+  program.Add(PointwiseOp::kAdd, dtype, 0, lowest);
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId at,
+                         ctx.EmitPointwise(std::move(program), {ctx.operand(0)}, "at"));
+  return ctx.Output(ctx.Emit(ir::GatherAttributes{}, {table, at}));
+}
+
 Outcome ImportDataFormatVecPermute(NodeContext& ctx) {
   GRAFT_ASSIGN_OR_RETURN(const std::string from, ctx.Attr<std::string>("src_format"));
   GRAFT_ASSIGN_OR_RETURN(const std::string to, ctx.Attr<std::string>("dst_format"));

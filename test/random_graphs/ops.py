@@ -62,9 +62,11 @@ NOT_ROUNDED = set("Abs Neg Relu Relu6 Identity Snapshot StopGradient PreventGrad
 
 # Op -> why no graph has it.
 NOT_GROWN = {
+    "BatchNormWithGlobalNormalization": "TensorFlow runs it in old graphs alone",
     "Const": "every constant operand is one",
     "FusedConv2DBiasActivation": "TensorFlow's CPU has no kernel",
     "NoOp": "it has no results",
+    "ParallelConcat": "TensorFlow runs it under another name",
     "_CopyFromHostToGpu": "TensorFlow's CPU has no kernel",
 }
 
@@ -226,6 +228,11 @@ def mat_mul(g):
     return node("MatMul", a, b, transpose_a=ta, transpose_b=b.shape[1] == k)
 
 
+def sparse_mat_mul(g):
+    a = g.pick(lambda v: v.rank == 2 and v.dtype in (F32, BF16))
+    return node("SparseMatMul", a, scaled(g, (a.shape[1], 3), a, a.shape[1]), a_is_sparse=g.choose(False, True))
+
+
 def batch_mat_mul(op):
     def make(g):
         x = g.pick(lambda v: v.rank >= 2)
@@ -248,6 +255,7 @@ for op, make in {
 for op in ("BatchMatMul", "BatchMatMulV3"):
     propose(op, batch_mat_mul(op))
 propose("Conv3D", conv_3d)
+propose("SparseMatMul", sparse_mat_mul)
 propose("Conv3DBackpropInputV2", conv_3d_backprop)
 propose("_FusedConv2D", fused_conv)
 propose("_FusedMatMul", fused_mat_mul)
@@ -314,7 +322,7 @@ for op in ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel"):
 
 # ---- reductions
 
-for name in ("Sum", "Mean", "Max", "Min", "Prod"):
+for name in ("Sum", "Mean", "Max", "Min", "Prod", "EuclideanNorm"):
     propose(name, lambda g, op=name: (lambda x: node(op, x, some_axes(g, x), keep_dims=g.choose(False, True)))(g.pick()), rounds=name not in ("Max", "Min"))
 for name in ("All", "Any"):
     propose(name, lambda g, op=name: (lambda x: node(op, x, some_axes(g, x), keep_dims=g.choose(False, True)))(g.pick(lambda v: v.dtype == BOOL)), rounds=False)
@@ -599,6 +607,72 @@ def tensor_scatter(op):
     return make
 
 
+def unsorted_segment(op):
+    def make(g):
+        x = g.pick(lambda v: v.rank >= 1)
+        return node(op, x, g.constant(g.numbers.integers(-1, 2, x.shape[:1])), g.constant(2))
+
+    return make
+
+
+def small_counts(v):
+    return v.dtype in (I32, I64) and v.rank in (1, 2) and (v.plain >= 0).all()
+
+
+def bincount(g):
+    values = g.pick(lambda v: small_counts(v) and v.dtype == I32)
+    return node("Bincount", values, g.constant(5), g.weights(values.shape))
+
+
+def dense_bincount(g):
+    values = g.pick(small_counts)
+    return node("DenseBincount", values, g.constant(5, values.dtype), g.weights((0,)), binary_output=g.choose(False, True))
+
+
+def sparse_to_dense(g):
+    values = g.pick(lambda v: v.rank == 1 and v.shape[0] <= 9)
+    at = np.sort(g.numbers.permutation(9)[: values.shape[0]])
+    return node("SparseToDense", g.constant(at[:, None]), g.constant([9]), values, g.constant(0, values.dtype))
+
+
+def dynamic_partition(g):
+    x = g.pick(lambda v: v.rank >= 1)
+    return node("DynamicPartition", x, g.constant(g.numbers.integers(0, 3, x.shape[:1])), num_partitions=3)
+
+
+def bound(op):
+    def make(g):
+        x = g.pick(lambda v: v.rank == 2 and v.dtype != BOOL)
+        return node(op, g.constant(np.sort(g.numbers.integers(0, 9, (x.shape[0], 4)), 1), x.dtype), x)
+
+    return make
+
+
+def lin_space(g):
+    start = g.pick(lambda v: v.rank == 0 and is_float(v))
+    return node("LinSpace", start, g.constant(2, start.dtype), g.constant(g.random.randint(1, 6)))
+
+
+def dim_map(g):
+    x = g.pick(lambda v: v.dtype in (I32, I64) and ((v.plain >= -4) & (v.plain < 4)).all())
+    return node("DataFormatDimMap", x, src_format="NHWC", dst_format="NCHW")
+
+
+def of_three_channels(*ranks):
+    return lambda v: is_float(v) and v.rank in ranks and v.shape[-1] == 3
+
+
+def adjust(op):
+    """Colours are constants: noise around a gray is any hue."""
+
+    def make(g):
+        x = g.pick(of_three_channels(3, 4))
+        fixed = g.constant(g.numbers.random(x.shape), F32)
+        return node(op, x if op == "AdjustContrastv2" else fixed, g.constant(g.choose(0.2, 1.5), F32))
+
+    return make
+
+
 def split_v(g):
     x = g.pick(lambda v: v.rank >= 1)
     axis = axis_of(g, x)
@@ -629,6 +703,22 @@ propose("TensorScatterAdd", tensor_scatter("TensorScatterAdd"))
 moves("SplitV", split_v)
 propose("CropAndResize", crop_and_resize)
 moves("GatherV2", gather_of_batches)
+for name in ("UnsortedSegmentSum", "UnsortedSegmentMax", "UnsortedSegmentMin"):
+    propose(name, unsorted_segment(name))
+propose("Bincount", bincount)
+propose("DenseBincount", dense_bincount)
+moves("SparseToDense", sparse_to_dense)
+moves("DynamicPartition", dynamic_partition)
+moves("Bucketize", lambda g: node("Bucketize", g.pick(lambda v: v.dtype != BOOL), boundaries=[-0.7, 0.1, 1.3]))
+for name in ("LowerBound", "UpperBound"):
+    moves(name, bound(name))
+propose("LinSpace", lin_space)
+for name in ("AdjustContrastv2", "AdjustHue", "AdjustSaturation"):
+    propose(name, adjust(name))
+for name in ("HSVToRGB", "RGBToHSV"):
+    propose(name, lambda g, op=name: node(op, g.pick(of_three_channels(2, 3, 4, 5))))
+moves("DataFormatDimMap", dim_map)
+propose("ScatterNdNonAliasingAdd", tensor_scatter("ScatterNdNonAliasingAdd"))
 for name in ("TensorScatterMax", "TensorScatterMin"):
     moves(name, tensor_scatter(name))
 propose("TensorScatterSub", tensor_scatter("TensorScatterSub"))

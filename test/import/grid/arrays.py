@@ -89,6 +89,13 @@ def fill(grid):
                  parts=[([(2, 3), (2, 5)], 1), ([(2, 3), (2, 5)], -1), ([(2, 3, 4), (1, 3, 4), (3, 3, 4)], 0), ([(3,), (0,)], 0),
                         ([(0, 3), (0, 3)], 1), ([(2, 3, 4), (2, 1, 4)], -2)],
                  where=lambda p: not (op == "Concat" and p.Tidx == I64), limit=160)
+
+    # TensorFlow runs it under another name, on shapes that are known.
+    def parallel_concat(p):
+        parts = [p.fill((1, *p.rest), key=i) for i in range(p.count)]
+        return Case(node("ParallelConcat", parts, shape=[p.count, *p.rest]), oracle=node("ConcatV2", [*parts, parts[0][:0]], const(0, I32)), shapes=(STATIC,))
+
+    grid.add("ParallelConcat", parallel_concat, T=ALL, rest=[(), (3,), (2, 4)], count=[1, 3])
     grid.add("Pack", lambda p: node("Pack", [p.fill(p.form[0], key=i) for i in range(p.count)], axis=p.form[1]), T=ALL,
              form=[((2, 3), 0), ((2, 3), 1), ((2, 3), 2), ((2, 3), -1), ((2, 3), -3), ((), 0), ((0, 2), 1)], count=[1, 3])
 
@@ -114,7 +121,7 @@ def fill(grid):
         every = np.stack(np.unravel_index(p.rng("at").permutation(int(np.prod(shape[:depth])))[:rows], shape[:depth]), -1)
         return node(p.op, p.fill(shape), Sized(every.astype(p.Tindices)), p.fill((rows, *shape[depth:]), key="updates"))
 
-    for op in ("TensorScatterUpdate", "TensorScatterAdd", "TensorScatterSub", "TensorScatterMax", "TensorScatterMin"):
+    for op in ("TensorScatterUpdate", "TensorScatterAdd", "TensorScatterSub", "TensorScatterMax", "TensorScatterMin", "ScatterNdNonAliasingAdd"):
         grid.add(op, tensor_scatter, T=ALL, Tindices=INDEX, form=[(1, 3, (5, 2)), (2, 6, (4, 5)), (1, 0, (4,)), (3, 7, (2, 3, 4))])
 
     def one_hot(p):
@@ -147,6 +154,8 @@ def fill(grid):
              T=ALL, Tlen=INDEX, form=[([0, 3, 5], 1, 0), ([1, 2, 3, 0, 3], 0, 1), ([2, 1], 1, 2)], how=GIVEN)
     matrices(grid)
     shapes(grid)
+    segments(grid)
+    searches(grid)
 
 
 def matrices(grid):
@@ -170,7 +179,73 @@ def matrices(grid):
         grid.add(op, set_diag, T=ALL, shape=[(4, 4), (2, 3, 5), (5, 2)])
 
 
+def segments(grid):
+    # The ids' shape, how many there are.
+    forms = [((6,), 4), ((6,), 9), ((2, 3), 4), ((0,), 3), ((5,), 0), ((), 2)]
+    for op in ("UnsortedSegmentSum", "UnsortedSegmentMax", "UnsortedSegmentMin"):
+        def segment(p, op=op):
+            ids, count = p.form
+            values = p.rng("ids").integers(-1, max(count, 0), ids).astype(p.Tindices)
+            return node(op, p.fill((*ids, *p.rest)), Sized(np.asarray(values)), p.give(p.how, np.asarray(count, I32)))
+
+        grid.add(op, segment, T=NUMBERS, form=forms, rest=[(), (3,)], Tindices=INDEX, how=GIVEN, limit=160)
+
+    def bincount(p):
+        values = p.rng("values").integers(0, 7, p.shape)
+        weights = p.fill(p.shape) if p.weighted else const(np.zeros((0,), p.T))
+        return node("Bincount", Sized(values.astype(I32)), p.give(p.how, np.asarray(5, I32)), weights)
+
+    grid.add("Bincount", bincount, T=[F32, F64, I32, I64], shape=[(8,), (2, 3), (0,)], weighted=[False, True], how=GIVEN, shapes=(STATIC,))
+
+    def dense_bincount(p):
+        values = p.rng("values").integers(0, 7, p.shape).astype(p.Tidx)
+        weights = p.fill(p.shape) if p.weighted else const(np.zeros((0,), p.T))
+        return node("DenseBincount", values, p.give(p.how, np.asarray(5, p.Tidx)), weights, binary_output=p.binary)
+
+    grid.add("DenseBincount", dense_bincount, T=[F32, F64, I32, I64], Tidx=INDEX, shape=[(8,), (2, 5), (0,), (3, 0)], weighted=[False, True],
+             binary=[False, True], how=GIVEN, shapes=(STATIC,))
+    grid.add("DenseBincount", dense_bincount, T=[F32], Tidx=INDEX, shape=[(8,), (2, 5)], weighted=[False], binary=[False, True], how=["const"])
+
+    # The indices' shape, that of the result.
+    dense = [((), (5,)), ((3,), (7,)), ((4, 1), (6,)), ((4, 2), (3, 5)), ((0, 2), (3, 5))]
+
+    def sparse_to_dense(p):
+        at, shape = p.form
+        count = at[0] if at else 1
+        every = np.stack(np.unravel_index(np.sort(p.rng("at").permutation(int(np.prod(shape)))[:count]), shape), -1).astype(p.Tindices)
+        values = p.fill(() if p.scalar else (count,))
+        return node("SparseToDense", Sized(every.reshape(at)), p.give(p.how, np.array(shape, p.Tindices)), values, p.fill((), key="default"))
+
+    grid.add("SparseToDense", sparse_to_dense, T=ALL, Tindices=INDEX, form=dense, scalar=[False, True], how=SIZED,
+             where=lambda p: p.scalar or p.form[0] != ())
+
+    def dynamic_partition(p):
+        ids, count = p.form
+        partitions = p.rng("ids").integers(0, count, ids).astype(I32)
+        return node("DynamicPartition", p.fill((*ids, *p.rest)), Sized(partitions), num_partitions=count)
+
+    grid.add("DynamicPartition", dynamic_partition, T=ALL, form=[((8,), 2), ((8,), 1), ((2, 3), 3), ((0,), 2)], rest=[(), (3,), (2, 2)])
+
+
+def searches(grid):
+    boundaries = [[0.0, 1.0, 2.5], [-3.0], [], [float(i) for i in range(-20, 20)]]
+    grid.add("Bucketize", lambda p: node("Bucketize", p.fill(p.shape), boundaries=p.boundaries), T=NUMBERS, shape=[(), (7,), (3, 4), (0, 2)],
+             boundaries=boundaries)
+    grid.add("Bucketize", lambda p: node("Bucketize", extremes(p.T), boundaries=p.boundaries), T=NUMBERS, boundaries=boundaries)
+    for op in ("LowerBound", "UpperBound"):
+        def bound(p, op=op):
+            values = np.concatenate([p.fill((2, 4)), p.fill((2, 6), key="sorted")[:, :2]], 1)
+            return node(op, np.sort(p.fill((2, 6), key="sorted"), 1)[:, : p.count], values, out_type=p.out)
+
+        grid.add(op, bound, T=NUMBERS, count=[6, 1, 0], out=INDEX)
+
+
 def shapes(grid):
+    grid.add("LinSpace", lambda p: node("LinSpace", *(np.asarray(v, p.T) for v in p.ends), p.give(p.how, np.asarray(p.count, p.Tidx))), T=FLOATS,
+             ends=[(0, 1), (-3, 7), (2, -2.5), (1, 1)], count=[1, 2, 5, 9], Tidx=INDEX, how=GIVEN)
+    grid.add("DataFormatDimMap", lambda p: node("DataFormatDimMap", p.give(p.how, np.array(p.axes, p.T)), src_format=p.form[0], dst_format=p.form[1]),
+             T=INDEX, axes=[[0, 1, 2, 3], [-1, -4, 2], [[3, -2]], 1, []], how=GIVEN,
+             form=[("NHWC", "NCHW"), ("NCHW", "NHWC"), ("NDHWC", "NCDHW"), ("NCDHW", "NDHWC")])
     grid.add("BroadcastArgs", lambda p: node("BroadcastArgs", *(p.give(p.how, np.array(s, p.T)) for s in p.shapes_of)), T=INDEX, how=SIZED,
              shapes_of=[([2, 3], [3]), ([2, 1], [1, 4]), ([5], []), ([3, 1, 2], [7, 1])])
     grid.add("InvertPermutation", lambda p: node("InvertPermutation", p.give(p.how, np.array(p.of, p.T))), T=INDEX, how=SIZED,

@@ -23,7 +23,7 @@ SHAPES = [(), (7,), (2, 3, 4), (0, 3), (1, 2, 1, 3, 2)]
 # Op -> (values of x, values of y).
 BINARY = {
     **dict.fromkeys("""Add AddV2 Sub Mul Minimum Maximum SquaredDifference Greater GreaterEqual Less LessEqual Equal NotEqual
-        LogicalAnd LogicalOr BitwiseAnd BitwiseOr BitwiseXor Atan2""".split(), (normal, normal)),
+        LogicalAnd LogicalOr BitwiseAnd BitwiseOr BitwiseXor Atan2 LeftShift RightShift""".split(), (normal, normal)),
     **dict.fromkeys("Div RealDiv DivNoNan FloorDiv FloorMod TruncateDiv TruncateMod Mod Xdivy".split(), (wide, nonzero)),
     "Pow": (positive, small_integers),
     "Xlogy": (normal, positive),

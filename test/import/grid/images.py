@@ -70,6 +70,12 @@ def batch_norm(p):
     return case
 
 
+def global_normalization(p):
+    x, c = p.fill((2, 4, 3, 5)), (5,)
+    parameters = (p.fill(c, key="m"), p.fill(c, positive, key="v"), p.fill(c, key="b"), p.fill(c, key="g"))
+    return node(p.op, x, *(p.give(p.how, v) for v in parameters), variance_epsilon=p.epsilon, scale_after_normalization=p.scale)
+
+
 def bias_add(p):
     x = p.fill(p.shape)
     b = p.fill(p.shape[-1:], key="b")
@@ -98,7 +104,27 @@ def quantize_and_dequantize(p):
     return node(p.op, *operands, signed_input=p.signed, range_given=p.given, narrow_range=p.narrow, **attributes)
 
 
+def colors(rng, shape, dtype):
+    """From black to white, not all of them within 0 and 1; grays and single channels too."""
+    values = rng.uniform(0, 1.25, shape)
+    values[..., 0, :] = values[..., 0, :1]
+    values[..., 1, 1:] = 0
+    values[..., 2, :] = 0
+    return values.astype(dtype)
+
+
+def color_ops(grid):
+    # How many channels there are is not known where no dimension is.
+    for op in ("RGBToHSV", "HSVToRGB"):
+        grid.add(op, lambda p: node(op, p.fill(p.shape, colors)), T=FLOATS, shape=[(4, 3), (2, 5, 4, 3), (0, 3, 3)], shapes=(STATIC,))
+    for op, amounts in {"AdjustHue": [0.0, 0.3, -0.7, 1.0], "AdjustSaturation": [0.0, 0.5, 2.0], "AdjustContrastv2": [0.0, 0.5, -2.0]}.items():
+        shapes = (STATIC, UNKNOWN) if op == "AdjustContrastv2" else (STATIC,)
+        grid.add(op, lambda p: node(op, p.fill(p.shape, colors), p.give(p.how, np.asarray(p.amount, F32))), T=FLOATS,
+                 shape=[(5, 4, 3), (2, 5, 4, 3), (0, 3, 3, 3)], amount=amounts, how=GIVEN, shapes=shapes)
+
+
 def fill(grid):
+    color_ops(grid)
     for op in ("ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic"):
         grid.add(op, resize, T=NUMBERS, shape=[(2, 5, 6, 3), (1, 1, 1, 2), (0, 4, 4, 1)], how=SIZED,
                  size=[(10, 12), (3, 4), (5, 6), (7, 1), (1, 1), (13, 5)],
@@ -132,6 +158,7 @@ def fill(grid):
 
     for op in ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"):
         grid.add(op, batch_norm, T=FLOATS, epsilon=[1e-3, 1e-5], format=["last", "first"], how=GIVEN)
+    grid.add("BatchNormWithGlobalNormalization", global_normalization, T=FLOATS, epsilon=[1e-3, 1e-5], scale=[False, True], how=GIVEN)
     for op in ("BiasAdd", "BiasAddV1"):
         grid.add(op, bias_add, T=ALL, shape=[(3, 5), (2, 3, 5), (2, 3, 4, 5), (2, 3, 4, 2, 5), (0, 5)], how=GIVEN,
                  format=["last", "first"] if op == "BiasAdd" else ["last"], where=lambda p: p.format == "last" or len(p.shape) > 2)

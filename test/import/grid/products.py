@@ -90,6 +90,9 @@ def fill(grid):
             batches += [((2, 1), (3,)), ((), (2, 2)), ((4,), ()), ((1, 0), (3, 1))]
         grid.add(op, batch_mat_mul, T=NUMBERS, batch=batches, sizes=[(3, 5, 4), (2, 0, 3)], adj_x=[False, True],
                  adj_y=[False, True], y=["fed", "const"], to=[None, I32] if op == "BatchMatMulV3" else [None], limit=200)
+    grid.add("SparseMatMul", lambda p: node("SparseMatMul", p.fill((5, 3) if p.ta else (3, 5)), p.fill((4, 5) if p.tb else (5, 4), dtype=p.Tb, key="b"),
+                                            transpose_a=p.ta, transpose_b=p.tb, a_is_sparse=p.sparse),
+             T=[F32, BF16], Tb=[F32, BF16], ta=[False, True], tb=[False, True], sparse=[False, True])
     grid.add("Einsum", einsum, T=NUMBERS, equation=list(EINSUM), limit=300)
     grid.add("_FusedMatMul", fused_mat_mul, T=FLOATS, activation=list(ACTIVATIONS), b=["const", "fed"])
     grid.add("_FusedConv2D", fused_conv, T=[F32, F64], activation=["", "Relu", "Relu6", "Elu", "LeakyRelu"], w=["const", "fed"], stride=[1, 2],

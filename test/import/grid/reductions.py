@@ -26,6 +26,8 @@ def fill(grid):
         grid.add(op, lambda p: node(op, p.fill((), kind), const([], I32)), T=NUMBERS, shape=[()])
         grid.add(op, lambda p: node(op, p.fill((130, 5), kind), const([0], I32)), T=NUMBERS, shape=["long"])
         grid.add(op, lambda p: node(op, extremes(p.T)[None, :], const(p.axis, I32)), T=FLOATS, axis=[0, 1])
+    grid.add("EuclideanNorm", lambda p: node("EuclideanNorm", p.fill((2, 3, 2, 5)), const(p.axis, p.Tidx), keep_dims=p.keep),
+             T=NUMBERS, axis=AXES, keep=[False, True], Tidx=[I32, I64])
     for op in ("All", "Any"):
         grid.add(op, lambda p: node(op, p.fill((2, 3, 2, 5), dtype=BOOL), const(p.axis, p.Tidx), keep_dims=p.keep),
                  axis=AXES, keep=[False, True], Tidx=[I32, I64])
