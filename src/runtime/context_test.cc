@@ -10,12 +10,12 @@
 #include <new>
 #include <thread>
 
+#include "backend_api/test_backend.h"
 #include "backends/fake_device/fake_device_backend.h"
 #include "backends/reference/evaluator.h"
 #include "runtime/backend_table.h"
 #include "runtime/denormals.h"
 #include "runtime/engine_registry.h"
-#include "backend_api/test_backend.h"
 #include "runtime/test_modules.h"
 
 namespace {

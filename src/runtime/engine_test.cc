@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "runtime/context.h"
 #include "backend_api/test_backend.h"
+#include "runtime/context.h"
 #include "runtime/test_modules.h"
 
 namespace graft {
