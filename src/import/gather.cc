@@ -80,4 +80,41 @@ Outcome ImportTensorScatter(NodeContext& ctx) {
                              {ctx.operand(0), indices, ctx.operand(2)}));
 }
 
+// indices…, data…: rows of the result, from the operands that name them; the last one counts. Which
+// rows these are is known now, so it is one gather.
+Outcome ImportDynamicStitch(NodeContext& ctx) {
+  const int count = ctx.operand_count() / 2;
+  constexpr int64_t kMostRows = 1 << 24;
+  std::vector<int32_t> rows;  // of the result: where in all the data each lies
+  std::vector<ir::ValueId> data;
+  int32_t next = 0;
+  for (int i = 0; i < count; ++i) {
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> indices, ctx.Integers(i));
+    for (const int64_t to : indices) {
+      if (to < 0 || to >= kMostRows) return Refuse("row {} of the result", to);
+      if (to >= static_cast<int64_t>(rows.size())) rows.resize(to + 1, -1);
+      rows[to] = next++;
+    }
+    const ir::Shape& shape = ctx.shape(count + i);
+    if (ctx.rank(i) > ctx.rank(count + i))
+      return Refuse("{} {} of {}", ctx.OperandName(i), ToString(ctx.shape(i)), ToString(shape));
+    ir::Shape flat = {static_cast<int64_t>(indices.size())};
+    flat.insert(flat.end(), shape.begin() + ctx.rank(i), shape.end());
+    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId part,
+                           ctx.Reshape(ctx.operand(count + i), std::move(flat), "data"));
+    data.push_back(part);
+  }
+  const auto missing = std::find(rows.begin(), rows.end(), -1);
+  if (missing != rows.end())
+    return Refuse("no operand gives row {} of the result", missing - rows.begin());
+  if (data.empty()) return Refuse("no operands");
+  ir::ValueId all = data[0];
+  if (count > 1) {
+    GRAFT_ASSIGN_OR_RETURN(all, ctx.Emit(ir::ConcatAttributes{.axis = 0}, std::move(data), "all"));
+  }
+  const auto size = static_cast<int64_t>(rows.size());
+  return ctx.Output(ctx.Emit(ir::GatherAttributes{},
+                             {all, ctx.AddConstant(Tensor::Of<int32_t>({size}, rows), "rows")}));
+}
+
 }  // namespace graft::importer

@@ -215,6 +215,11 @@ def max_pool_v2(g):
     return node("MaxPoolV2", g.pick(rank(4)), g.constant([1, 2, 3, 1]), g.constant([1, 2, 1, 1]), padding=g.choose("SAME", "VALID"))
 
 
+def pool_with_argmax(g):
+    k, s = g.choose(1, 2, 3), g.choose(1, 2)
+    return node("MaxPoolWithArgmax", g.pick(rank(4)), ksize=[1, k, 2, 1], strides=[1, s, s, 1], padding=g.choose("SAME", "VALID"), Targmax=g.choose(I32, I64))
+
+
 def pool_3d(op):
     return lambda g: node(op, g.pick(rank(5)), ksize=[1, 2, 2, 2, 1], strides=[1, 2, 1, 2, 1], padding=g.choose("SAME", "VALID"))
 
@@ -262,6 +267,7 @@ propose("_FusedMatMul", fused_mat_mul)
 propose("Einsum", einsum)
 propose("MaxPool", pool("MaxPool"), rounds=False, weight=2)
 propose("MaxPoolV2", max_pool_v2, rounds=False)
+propose("MaxPoolWithArgmax", pool_with_argmax, rounds=False)
 propose("AvgPool", pool("AvgPool"), weight=2)
 propose("MaxPool3D", pool_3d("MaxPool3D"), rounds=False)
 propose("AvgPool3D", pool_3d("AvgPool3D"))
@@ -607,6 +613,16 @@ def tensor_scatter(op):
     return make
 
 
+def stitch(op):
+    def make(g):
+        x = g.pick(lambda v: 1 <= v.rank and v.shape[0] <= 16)
+        y = g.pick(lambda v: v.dtype == x.dtype and v.rank == x.rank and v.shape[1:] == x.shape[1:])
+        rows = g.numbers.permutation(x.shape[0] + y.shape[0])
+        return node(op, [g.constant(rows[: x.shape[0]]), g.constant(rows[x.shape[0] :])], [x, y])
+
+    return make
+
+
 def unsorted_segment(op):
     def make(g):
         x = g.pick(lambda v: v.rank >= 1)
@@ -703,6 +719,8 @@ propose("TensorScatterAdd", tensor_scatter("TensorScatterAdd"))
 moves("SplitV", split_v)
 propose("CropAndResize", crop_and_resize)
 moves("GatherV2", gather_of_batches)
+for name in ("DynamicStitch", "ParallelDynamicStitch"):
+    moves(name, stitch(name))
 for name in ("UnsortedSegmentSum", "UnsortedSegmentMax", "UnsortedSegmentMin"):
     propose(name, unsorted_segment(name))
 propose("Bincount", bincount)

@@ -124,6 +124,16 @@ def fill(grid):
     for op in ("TensorScatterUpdate", "TensorScatterAdd", "TensorScatterSub", "TensorScatterMax", "TensorScatterMin", "ScatterNdNonAliasingAdd"):
         grid.add(op, tensor_scatter, T=ALL, Tindices=INDEX, form=[(1, 3, (5, 2)), (2, 6, (4, 5)), (1, 0, (4,)), (3, 7, (2, 3, 4))])
 
+    stitches = [[[0, 2], [1, 3]], [[1, 0, 2]], [[0, 1], [1, 2]], [[[0, 1], [2, 3]], [4]], [[], [0]]]
+
+    def stitch(p):
+        indices = [np.array(i, I32) for i in p.indices]
+        return node(p.op, [const(i) for i in indices], [p.fill((*i.shape, *p.rest), key=n) for n, i in enumerate(indices)])
+
+    for op in ("DynamicStitch", "ParallelDynamicStitch"):
+        # In parallel, the order of equal indices is open.
+        grid.add(op, stitch, T=ALL, indices=stitches if op == "DynamicStitch" else stitches[:2] + stitches[3:], rest=[(), (3,)])
+
     def one_hot(p):
         return node("OneHot", indices(p, p.shape, 6, low=-1 if p.Ti != U8 else 0), p.give(p.how, np.asarray(5, I32)), np.asarray(2, p.T).astype(p.T),
                     np.asarray(0, p.T), axis=p.axis)

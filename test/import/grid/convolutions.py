@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 
-from grid.case import STATIC, Case, Node, const, node
+from grid.case import STATIC, UNKNOWN, Case, Node, const, node
 from grid.table import ALL, FLOATS, NUMBERS, channels_first, dilate, extremes, move_channels
 
 FILTER = ["const", "fed"]
@@ -190,6 +190,14 @@ def fill(grid):
              T=NUMBERS, window=["channels"])
     grid.add("MaxPoolV2", lambda p: node("MaxPoolV2", p.fill((2, 9, 10, 3)), const([1, *p.window, 1], np.int32), const([1, p.stride, p.stride, 1], np.int32),
                                          padding=p.padding), T=NUMBERS, padding=["SAME", "VALID"], window=[(2, 2), (1, 4)], stride=[1, 2])
+    # Whether a padding is empty is known only with the sizes.
+    def pool_with_argmax(p):
+        n = node("MaxPoolWithArgmax", p.fill((2, 6, 8, 3)), ksize=[1, *p.window, 1], strides=[1, p.stride, p.stride, 1], padding=p.padding,
+                 Targmax=p.index, include_batch_in_index=p.batch)
+        return Case(n, shapes=(STATIC,) if p.padding == "SAME" else (STATIC, UNKNOWN))
+
+    grid.add("MaxPoolWithArgmax", pool_with_argmax, T=NUMBERS, window=[(2, 2), (3, 2), (1, 1)], stride=[1, 2, 3], padding=["VALID", "SAME"],
+             index=[np.int32, np.int64], batch=[False, True])
     for op in ("MaxPool3D", "AvgPool3D"):
         grid.add(op, pool, T=NUMBERS, padding=["SAME", "VALID"], window=[(2, 2, 2), (1, 3, 2), (3, 1, 1)],
                  stride=[1, 2], shape=[(2, 5, 6, 7, 3), (1, 4, 4, 4, 9)], format=FORMATS)
