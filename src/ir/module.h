@@ -96,8 +96,7 @@ struct Node {
   std::vector<ValueId> outputs;
   std::string name;  // of the TensorFlow node it came from, or made from it
   std::vector<int32_t>
-      origin;            // indices of the TensorFlow nodes that it covers (import), for reports
-  int32_t segment = -1;  // colour: the engine it goes into; -1: stays native
+      origin;  // indices of the TensorFlow nodes that it covers (import), for reports
 
   OpKind kind() const { return static_cast<OpKind>(attributes.index()); }
   template <class T>

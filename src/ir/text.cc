@@ -4,7 +4,7 @@
 //   symbol s0 input_dim 0 0 "x.0"
 //   input "x" %0 f32[s0,4] "x:0"
 //   constant %1 f32[4] "bias" = {1,2,3,4}
-//   %2 f32[s0,4] "add" = pointwise program={…} (%0,%1) "add" origin=[7] segment=0
+//   %2 f32[s0,4] "add" = pointwise program={…} (%0,%1) "add" origin=[7]
 //   output "y" %2
 //
 // Whatever differs from a value's or node's defaults follows it as key=value.
@@ -158,7 +158,6 @@ class Writer {
     }
     text_ += ") " + Quote(node.name);
     if (!node.origin.empty()) text_ += fmt::format(" origin=[{}]", fmt::join(node.origin, ","));
-    if (node.segment != -1) text_ += fmt::format(" segment={}", node.segment);
     text_ += "\n";
     return OkStatus();
   }
@@ -368,7 +367,6 @@ class Parser {
       } while (in_.Take(","));
       GRAFT_RETURN_IF_ERROR(in_.Expect("]"));
     }
-    if (in_.Take(" segment=")) GRAFT_RETURN_IF_ERROR(in_.Number(&node.segment));
     return in_.Expect("\n");
   }
 

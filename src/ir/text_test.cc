@@ -39,7 +39,6 @@ Module Example() {
   const NodeId c = *m.AddNode(conv, {x, w, bias}, "conv \"1\"\n\xff\\");
   const ValueId y = m.node(c).outputs[0];
   m.node(c).origin = {3, 4};
-  m.node(c).segment = 0;
   m.value(y).low = 0;
   m.value(y).high = 6;
   const NodeId cat = *m.AddNode(ConcatAttributes{.axis = 3}, {y, y}, "cat");

@@ -120,14 +120,13 @@ class Hoister {
       if (!CanSample(inputs[i], result.shape)) return -1;
     }
     for (size_t i = first_sampled; i < inputs.size(); ++i) {
-      GRAFT_ASSIGN_OR_RETURN(inputs[i], Sample(inputs[i], strides, node.segment));
+      GRAFT_ASSIGN_OR_RETURN(inputs[i], Sample(inputs[i], strides));
     }
     ir::Value wanted = result;
     wanted.shape = *shape;
     if (!Gives(module_, attributes, inputs, wanted)) return -1;
     GRAFT_ASSIGN_OR_RETURN(const ir::NodeId sampled,
                            module_.AddNode(std::move(attributes), std::move(inputs), node.name));
-    module_.node(sampled).segment = node.segment;
     module_.node(sampled).origin = node.origin;
     ir::Value& value = module_.value(module_.node(sampled).outputs[0]);
     value.name = result.name + "/subsampled";
@@ -149,7 +148,7 @@ class Hoister {
                                       [](const ir::Dim& d) { return d == 1; });
   }
 
-  Result<ir::ValueId> Sample(ir::ValueId v, const std::vector<int64_t>& strides, int32_t segment) {
+  Result<ir::ValueId> Sample(ir::ValueId v, const std::vector<int64_t>& strides) {
     if (Spread(v, strides.size() + 2)) return v;
     const ir::Value value = module_.value(v);
     ir::SliceAttributes slice;
@@ -159,7 +158,6 @@ class Hoister {
     std::ranges::copy(strides, slice.strides.begin() + 1);
     GRAFT_ASSIGN_OR_RETURN(const ir::NodeId id,
                            module_.AddNode(std::move(slice), {v}, value.name + "/every"));
-    module_.node(id).segment = segment;
     return module_.node(id).outputs[0];
   }
 

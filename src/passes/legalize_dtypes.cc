@@ -17,7 +17,6 @@ Result<bool> LegalizeDTypes(ir::Module& module, PassContext& context) {
     GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::ValueId> results,
                            EmitWidened(module, module.node(id)));
     for (ir::NodeId made = first; made < module.node_count(); ++made) {
-      module.node(made).segment = module.node(id).segment;
       Cover(module.node(made), module.node(id));
     }
     for (size_t i = 0; i < results.size(); ++i)

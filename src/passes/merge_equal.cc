@@ -40,7 +40,7 @@ Result<bool> MergeEqual(ir::Module& module, PassContext&) {
     const ir::Node& node = module.node(id);
     // Opaque nodes may have effects.
     if (ir::Flags(node.kind()) & ir::kOpaque) continue;
-    std::string key = fmt::format("{} {}", node.segment, ir::AttributesToString(node.attributes));
+    std::string key = ir::AttributesToString(node.attributes);
     for (ir::ValueId input : node.inputs) key += fmt::format(" %{}", input);
     const auto [entry, fresh] = first.emplace(std::move(key), id);
     if (fresh) continue;

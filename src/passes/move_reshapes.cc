@@ -54,7 +54,6 @@ Result<bool> SinkThroughPointwise(ir::Module& module, ir::NodeId id) {
     GRAFT_ASSIGN_OR_RETURN(const ir::NodeId flat,
                            module.AddNode(ir::ReshapeAttributes{{operand.shape.back()}},
                                           {inputs[i]}, operand.name + "/flat"));
-    module.node(flat).segment = node.segment;
     inputs[i] = module.node(flat).outputs[0];
   }
   ir::Value wanted = result;
@@ -62,7 +61,6 @@ Result<bool> SinkThroughPointwise(ir::Module& module, ir::NodeId id) {
   if (!Gives(module, node.attributes, inputs, wanted)) return false;
   GRAFT_ASSIGN_OR_RETURN(const ir::NodeId moved,
                          module.AddNode(node.attributes, inputs, node.name));
-  module.node(moved).segment = node.segment;
   module.node(moved).origin = node.origin;
   module.value(module.node(moved).outputs[0]).name = result.name + "/before_reshape";
   GRAFT_RETURN_IF_ERROR(ReplaceNode(module, id, ir::ReshapeAttributes{result.shape},

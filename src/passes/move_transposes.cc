@@ -118,7 +118,6 @@ class Sinker {
     if (!Gives(module_, moved.attributes, moved.inputs, before)) return false;
     GRAFT_ASSIGN_OR_RETURN(const ir::NodeId inner,
                            module_.AddNode(moved.attributes, moved.inputs, node.name));
-    module_.node(inner).segment = node.segment;
     module_.node(inner).origin = node.origin;
     const ir::ValueId v = module_.node(inner).outputs[0];
     module_.value(v).name = result.name + "/before_transpose";
@@ -161,8 +160,7 @@ class Sinker {
       if (const ir::Node* transpose = Sinkable(v)) {
         moved.inputs.push_back(transpose->inputs[0]);
       } else {
-        GRAFT_ASSIGN_OR_RETURN(const ir::ValueId before,
-                               Untranspose(v, *permutation, node.segment));
+        GRAFT_ASSIGN_OR_RETURN(const ir::ValueId before, Untranspose(v, *permutation));
         moved.inputs.push_back(before);
       }
     }
@@ -180,7 +178,7 @@ class Sinker {
   }
 
   // The operand as it broadcasts against values before the permutation.
-  Result<ir::ValueId> Untranspose(ir::ValueId v, const Permutation& permutation, int32_t segment) {
+  Result<ir::ValueId> Untranspose(ir::ValueId v, const Permutation& permutation) {
     const ir::Value value = module_.value(v);
     const int wide = WideAxes(value);
     if (wide == 0) return v;
@@ -189,7 +187,6 @@ class Sinker {
     auto add = [&](ir::Attributes attributes) -> Status {
       GRAFT_ASSIGN_OR_RETURN(const ir::NodeId id, module_.AddNode(std::move(attributes), {v},
                                                                   value.name + "/channels_last"));
-      module_.node(id).segment = segment;
       v = module_.node(id).outputs[0];
       return OkStatus();
     };

@@ -47,10 +47,6 @@ constexpr PassFunction kSimplify[] = {
 };
 
 constexpr PassFunction kOptimize[] = {
-    // Partitioning cuts a module out of its graph: what the cut made equal or constant goes first.
-    FoldConstants,
-    RemoveIdentities,
-    MergeEqual,
     // Before element-wise nodes join each other: a residual addition and the activation behind it
     // belong to the convolution before them.
     FuseEpilogue,

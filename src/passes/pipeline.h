@@ -9,8 +9,8 @@
 namespace graft::passes {
 
 enum class Stage : uint8_t {
-  kSimplify,  // on the whole imported module, before it is partitioned: for any backend
-  kOptimize,  // on an engine's module
+  kSimplify,  // into one form, for any backend
+  kOptimize,  // for the backend
 };
 
 struct PipelineOptions {

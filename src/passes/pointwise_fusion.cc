@@ -27,8 +27,7 @@ int NextOperand(const ir::Module& module, const ir::Uses& uses, const Group& gro
     const ir::Value& value = module.value(v);
     if (value.producer < 0 || !module.node(value.producer).get<ir::PointwiseAttributes>()) continue;
     if (uses.is_output(v) || !std::ranges::all_of(uses.of(v), is_member)) continue;
-    if (value.shape != result.shape || module.node(value.producer).segment != node.segment)
-      continue;
+    if (value.shape != result.shape) continue;
     if (best < 0 || value.producer > module.value(group.expression.operands[best]).producer) {
       best = i;
     }

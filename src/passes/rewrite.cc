@@ -49,7 +49,6 @@ Result<ir::NodeId> ReplaceNode(ir::Module& module, ir::NodeId id, ir::Attributes
               module.node(id).name, old_outputs.size(), new_outputs.size());
   for (size_t i = 0; i < old_outputs.size(); ++i)
     GRAFT_RETURN_IF_ERROR(ReplaceValue(module, old_outputs[i], new_outputs[i]));
-  module.node(replacement).segment = module.node(id).segment;
   Cover(module.node(replacement), module.node(id));
   module.RemoveNode(id);
   return replacement;

@@ -23,8 +23,8 @@ Status ReplaceValue(ir::Module& module, ir::ValueId from, ir::ValueId to);
 
 // The node `id` gives way to a new one with results of the same types and numbers: readers read
 // those instead, which keep the old values' names and ranges. The new node covers the old one's
-// TensorFlow nodes and has its segment. `name` is the new node's; empty: the old one's. Fails when
-// the operands do not fit.
+// TensorFlow nodes. `name` is the new node's; empty: the old one's. Fails when the operands do not
+// fit.
 Result<ir::NodeId> ReplaceNode(ir::Module& module, ir::NodeId id, ir::Attributes attributes,
                                std::vector<ir::ValueId> inputs, std::string name = {});
 

@@ -204,7 +204,6 @@ class Reader {
       node.inputs = Numbers(stored.inputs());
       node.outputs = Numbers(stored.outputs());
       node.origin = Numbers(stored.origin());
-      node.segment = stored.segment();
       plan_.module.AppendNode(std::move(node));
     }
     return OkStatus();

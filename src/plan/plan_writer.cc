@@ -123,10 +123,9 @@ class Writer {
   }
 
   fb::Offset<plan_fbs::Node> Put(const ir::Node& node) {
-    return plan_fbs::CreateNode(builder_, Put(ir::AttributesToString(node.attributes)),
-                                builder_.CreateVector(node.inputs),
-                                builder_.CreateVector(node.outputs), Put(node.name),
-                                builder_.CreateVector(node.origin), node.segment);
+    return plan_fbs::CreateNode(
+        builder_, Put(ir::AttributesToString(node.attributes)), builder_.CreateVector(node.inputs),
+        builder_.CreateVector(node.outputs), Put(node.name), builder_.CreateVector(node.origin));
   }
 
   fb::Offset<plan_fbs::Step> Put(const StepChoice& step) {
