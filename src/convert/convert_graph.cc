@@ -69,8 +69,8 @@ class Converter {
     {
       StageTimer timer(&report_->seconds.partition);
       GRAFT_ASSIGN_OR_RETURN(wired_, partition::WiredGraph::Of(graph_));
-      GRAFT_ASSIGN_OR_RETURN(
-          candidates_, partition::FindCandidates(graph_, imported_, *backend, options_.candidates));
+      GRAFT_ASSIGN_OR_RETURN(candidates_, partition::FindCandidates(*wired_, imported_, *backend,
+                                                                    options_.candidates));
       clusters_ = partition::Cluster(candidates_.nodes, candidates_.order, options_.cluster);
       ExplainDropped();
       report_->candidate_segments = static_cast<int>(clusters_.segments.size());

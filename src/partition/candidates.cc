@@ -31,11 +31,10 @@ bool HasNumericResults(const importer::ImportedGraph& imported, int node) {
 
 }  // namespace
 
-Result<Candidates> FindCandidates(const tf::GraphDef& graph,
-                                  const importer::ImportedGraph& imported, const Backend& backend,
-                                  const CandidateOptions& options) {
+Result<Candidates> FindCandidates(const WiredGraph& wired, const importer::ImportedGraph& imported,
+                                  const Backend& backend, const CandidateOptions& options) {
+  const tf::GraphDef& graph = wired.graph();
   GRAFT_ASSIGN_OR_RETURN(importer::GraphOrder order, importer::OrderGraph(graph));
-  GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph.nodes));
   const size_t n = graph.nodes.size();
   Candidates found;
   found.order = std::move(order.nodes);
@@ -55,14 +54,8 @@ Result<Candidates> FindCandidates(const tf::GraphDef& graph,
   for (size_t v = 0; v < n; ++v) {
     const tf::NodeDef& node = graph.nodes[v];
     ClusterNode& cluster = found.nodes[v];
-    for (const importer::Edge& e : order.inputs[v]) {
-      if (e.node >= 0 && e.index >= 0) cluster.inputs.push_back(e.node);
-    }
-    for (const std::string& input : node.inputs) {
-      if (!input.starts_with('^')) continue;
-      const int producer = index.Find(std::string_view(input).substr(1));
-      if (producer >= 0) cluster.controls.push_back(producer);
-    }
+    for (const WiredGraph::Edge& e : wired.inputs(static_cast<int>(v)))
+      (e.output == tf::TensorRef::kControl ? cluster.controls : cluster.inputs).push_back(e.node);
     const importer::NodeReport& report = imported.nodes[v];
     std::string& reason = found.reasons[v];
     cluster.name = node.name;

@@ -31,9 +31,9 @@ struct Candidates {
       reasons;  // why a node is no candidate; empty for candidates and constants
 };
 
-Result<Candidates> FindCandidates(const tf::GraphDef& graph,
-                                  const importer::ImportedGraph& imported, const Backend& backend,
-                                  const CandidateOptions& options);
+// `imported` is the wired graph's import.
+Result<Candidates> FindCandidates(const WiredGraph& wired, const importer::ImportedGraph& imported,
+                                  const Backend& backend, const CandidateOptions& options);
 
 // What the import knows of a tensor.
 TensorInfo InfoOf(const tf::GraphDef& graph, const importer::ImportedGraph& imported);
