@@ -70,7 +70,7 @@ class HalfFloat {
     half.bits_ = bits;
     return half;
   }
-  operator float() const { return Format::Widen(bits_); }  // exact, so implicit
+  operator float() const { return Format::Widen(bits_); }  // NOLINT: exact, so implicit
   HalfFloat operator-() const { return FromBits(bits_ ^ 0x8000); }
   uint16_t bits() const { return bits_; }
 

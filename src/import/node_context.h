@@ -1,7 +1,6 @@
 // What an import function sees of the node it converts, and how it emits IR.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -68,11 +67,10 @@ class NodeContext {
   // Adds an IR node of which the data decides a dimension, at most `bound`, and gives its results.
   template <class Attributes>
   Accepted<std::vector<ir::ValueId>> EmitWithResultDim(Attributes attributes, ir::Dim bound,
-                                                       std::vector<ir::ValueId> operands,
+                                                       const std::vector<ir::ValueId>& operands,
                                                        std::string_view part = "") {
     attributes.result_dim = AddResultDim(std::move(bound));
-    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId first,
-                           Emit(std::move(attributes), std::move(operands), part));
+    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId first, Emit(std::move(attributes), operands, part));
     return module_->node(ValueOf(first).producer).outputs;
   }
   Accepted<ir::ValueId> EmitPointwise(PointwiseProgram program, std::vector<ir::ValueId> operands,
