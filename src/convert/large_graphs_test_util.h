@@ -2,7 +2,6 @@
 // grows.
 #pragma once
 
-#include <functional>
 #include <random>
 #include <string>
 #include <vector>

@@ -1,5 +1,4 @@
 // Joining, padding, repeating.
-#include <algorithm>
 
 #include "base/dtype_visit.h"
 #include "import/node_context.h"

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
-#include <span>
 
 #include "base/dtype_visit.h"
 #include "base/split.h"

@@ -1,6 +1,5 @@
 // Matrix products.
 #include <algorithm>
-#include <numeric>
 #include <string>
 
 #include "import/matrix.h"

@@ -1,8 +1,6 @@
 // Diagonals and bands of matrices, in the last two axes.
 #include "import/matrix.h"
 
-#include <algorithm>
-
 namespace graft::importer {
 namespace {
 

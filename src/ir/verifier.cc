@@ -1,4 +1,3 @@
-#include <algorithm>
 
 #include "ir/attribute_names.h"
 #include "ir/module.h"

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <unordered_map>
 
 #include "ir/binding_names.h"
 #include "tf/opdefs.h"

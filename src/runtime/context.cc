@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 #include "backend_api/flops.h"
 #include "runtime/denormals.h"

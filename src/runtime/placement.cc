@@ -1,7 +1,6 @@
 #include "runtime/placement.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "plan/memory_planner.h"
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
-#include <unordered_map>
 
 #include "tf/opdefs.h"
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 
 #include "backends/cpu/table_tactics.h"
 #include "backends/cpu/tactic_base.h"
