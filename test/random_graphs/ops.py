@@ -185,7 +185,8 @@ def fused_conv(g):
 
 
 def fused_mat_mul(g):
-    x = g.pick(lambda v: v.rank == 2 and v.dtype in (F32, F64))
+    # TensorFlow forgets the bias of a product of no terms.
+    x = g.pick(lambda v: v.rank == 2 and v.shape[1] > 0 and v.dtype in (F32, F64))
     attributes, bias = fused_ops(g, x, 5, "Relu", "Relu6", "Elu", "LeakyRelu", "Tanh", "Sigmoid")
     return node("_FusedMatMul", x, scaled(g, (x.shape[1], 5), x, x.shape[1]), bias, **attributes)
 
