@@ -5,19 +5,24 @@
 namespace graft::importer {
 namespace {
 
-// An input of the graph with more elements is data, not a shape.
-constexpr int64_t kMaxHostValues = 16;
+// More integers are data, not a shape.
+constexpr int64_t kMaxRead = 16;
+
+bool MaySayShape(const ir::Value& value) {
+  const auto dims = ir::ConstantDims(value.shape);
+  return (value.dtype == DType::kInt32 || value.dtype == DType::kInt64) && dims &&
+         CountElements(*dims) <= kMaxRead;
+}
 
 // Gives the elements of a small integer input of the module a symbol each.
 bool BindHostValues(ir::Module* module, ir::ValueId id) {
   ir::Value& value = module->value(id);
-  const auto dims = ir::ConstantDims(value.shape);
-  if (value.dtype != DType::kInt32 && value.dtype != DType::kInt64) return false;
-  if (!dims || CountElements(*dims) > kMaxHostValues) return false;
+  if (value.producer >= 0 || !MaySayShape(value)) return false;
+  const int64_t count = CountElements(*ir::ConstantDims(value.shape));
   for (size_t input = 0; input < module->inputs.size(); ++input) {
     if (module->inputs[input] != id) continue;
     std::vector<ir::Dim> contents;
-    for (int64_t i = 0; i < CountElements(*dims); ++i) {
+    for (int64_t i = 0; i < count; ++i) {
       ir::Symbol symbol;
       symbol.kind = ir::Symbol::Kind::kHostValue;
       symbol.input = static_cast<int32_t>(input);
@@ -60,13 +65,42 @@ Accepted<std::vector<ir::Dim>> NodeContext::Contents(int i) {
     GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> integers, Integers(i));
     return std::vector<ir::Dim>(integers.begin(), integers.end());
   }
-  if (!value(i).contents && !BindHostValues(module_, operands_[i])) {
-    return Refuse(
-        "The input \"{}\" for {} must be a constant, computed from shapes, or a small integer "
-        "input of the graph",
-        OperandName(i), node_.op);
+  if (value(i).contents || BindHostValues(module_, operands_[i])) return *value(i).contents;
+  if (!MaySayShape(value(i))) {
+    return Refuse("The input \"{}\" for {} must be a constant or have at most {} integers",
+                  OperandName(i), node_.op, kMaxRead);
   }
-  return *value(i).contents;
+  return Read(operands_[i]);
+}
+
+// What is put together of several integers is read where these are: some of them may be known.
+Accepted<std::vector<ir::Dim>> NodeContext::Read(ir::ValueId id) {
+  if (ValueOf(id).contents || BindHostValues(module_, id)) return *ValueOf(id).contents;
+  std::vector<ir::ValueId> parts;
+  if (const ir::NodeId producer = ValueOf(id).producer; producer >= 0) {
+    const ir::Node& node = module_->node(producer);
+    const bool joins = node.kind() == ir::OpKind::kReshape ||
+                       (node.kind() == ir::OpKind::kConcat && ValueOf(id).shape.size() == 1);
+    if (joins) parts = node.inputs;
+  }
+  std::vector<ir::Dim> elements;
+  for (const ir::ValueId part : parts) {
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::Dim> some, Read(part));
+    elements.insert(elements.end(), some.begin(), some.end());
+  }
+  const int64_t count = CountElements(*ir::ConstantDims(ValueOf(id).shape));
+  for (int64_t i = 0; parts.empty() && i < count; ++i) {
+    ir::Symbol symbol;
+    symbol.kind = ir::Symbol::Kind::kResultValue;
+    symbol.name = fmt::format("{}[{}]", ValueOf(id).name, i);
+    elements.push_back(ir::Dim::Symbol(module_->AddSymbol(std::move(symbol))));
+    const Accepted<ir::ValueId> read =
+        Emit(ir::ReadIntegerAttributes{.result_dim = elements.back(), .element = i}, {id}, "read");
+    if (!read.ok()) return read.status();
+  }
+  // Whoever asks next gets the same symbols, and what is computed of them is known too.
+  module_->value(id).contents = elements;
+  return elements;
 }
 
 Accepted<ir::Dim> NodeContext::Size(int i) {
@@ -102,8 +136,7 @@ Accepted<int64_t> NodeContext::AxisOperand(int i, int rank) const {
 }
 
 bool NodeContext::NonNegative(const ir::Dim& dim) const {
-  return dim.NonNegative(
-      [&](ir::SymbolId id) { return module_->symbols[id].kind != ir::Symbol::Kind::kHostValue; });
+  return dim.NonNegative([&](ir::SymbolId id) { return module_->symbols[id].is_size(); });
 }
 
 Accepted<ir::ValueId> NodeContext::Emit(ir::Attributes attributes,

@@ -34,7 +34,8 @@ class NodeContext {
   std::string OperandName(int i) const;
 
   // The integers of a vector or scalar operand that says a shape, as expressions. The elements of
-  // a small integer input of the graph become symbols that are read on the host before each run.
+  // a small integer input of the graph become symbols that are read on the host before each run;
+  // those that the run computes, symbols that are read when they are there.
   Accepted<std::vector<ir::Dim>> Dims(int i);
   // The same of an operand of any rank, in row-major order.
   Accepted<std::vector<ir::Dim>> Contents(int i);
@@ -104,6 +105,8 @@ class NodeContext {
 
  private:
   ir::Dim AddResultDim(ir::Dim bound);
+  // The elements of a computed value.
+  Accepted<std::vector<ir::Dim>> Read(ir::ValueId id);
 
   ir::Module* module_;
   const tf::NodeDef& node_;

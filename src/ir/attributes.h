@@ -13,7 +13,8 @@
 // An op whose data decides a dimension of its results has the attribute result_dim: a symbol of its
 // own (Symbol::kResultDim), which is dimension 0 of result 0 and of others. Its last result, a
 // scalar, is the symbol's value. A bound node has the symbol's upper bound in its place: so many
-// rows have room, and those past the last result's value mean nothing.
+// rows have room, and those past the last result's value mean nothing. That of `read_integer` is a
+// Symbol::kResultValue: no dimension and without a bound, but any integer.
 #pragma once
 
 #include <cstdint>
@@ -344,6 +345,17 @@ struct BitcastAttributes {
   template <class V>
   void Visit(V&& v) {
     v("dtype", dtype);
+  }
+};
+
+// [x i32 or i64] → [i64]: its element `element`, in row-major order, which becomes the symbol
+// result_dim. So do integers that a run computes come to say shapes.
+struct ReadIntegerAttributes {
+  Dim result_dim;
+  int64_t element = 0;
+  template <class V>
+  void Visit(V&& v) {
+    v("result_dim", result_dim), v("element", element);
   }
 };
 

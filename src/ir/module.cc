@@ -128,13 +128,13 @@ void Module::ReplaceUses(ValueId from, ValueId to) {
 // For each node, those that must run before it for its dimensions, beyond its operands.
 std::vector<std::vector<NodeId>> Module::ResultDimReads() const {
   std::vector<std::vector<NodeId>> reads(nodes_.size());
-  const bool any = std::any_of(symbols.begin(), symbols.end(),
-                               [](const Symbol& s) { return s.kind == Symbol::Kind::kResultDim; });
+  const bool any =
+      std::any_of(symbols.begin(), symbols.end(), [](const Symbol& s) { return s.is_result(); });
   if (!any) return reads;
   for (NodeId id = 0; id < node_count(); ++id) {
     const auto read = [&](SymbolId s) {
       const Symbol& symbol = symbols[s];
-      if (symbol.kind == Symbol::Kind::kResultDim && symbol.input != id && !removed(symbol.input))
+      if (symbol.is_result() && symbol.input != id && !removed(symbol.input))
         reads[id].push_back(symbol.input);
     };
     const auto read_dim = [&](const Dim& d) -> Result<Dim> {
@@ -142,6 +142,9 @@ std::vector<std::vector<NodeId>> Module::ResultDimReads() const {
       return d;
     };
     static_cast<void>(SubstituteDims(nodes_[id].attributes, read_dim));
+    if (const std::optional<SymbolId> own = ResultSymbolOf(nodes_[id])) {
+      if (symbols[*own].upper_bound) symbols[*own].upper_bound->VisitSymbols(read);
+    }
     for (const ValueId v : nodes_[id].outputs) {
       for (const Dim& d : values_[v].shape) d.VisitSymbols(read);
     }
@@ -151,11 +154,12 @@ std::vector<std::vector<NodeId>> Module::ResultDimReads() const {
 
 void Module::DropLostSymbols() {
   std::vector<SymbolId> renamed(symbols.size());
+  std::vector<bool> lost(symbols.size());
   std::vector<Symbol> kept;
   for (size_t s = 0; s < symbols.size(); ++s) {
     renamed[s] = static_cast<SymbolId>(kept.size());
-    if (symbols[s].kind != Symbol::Kind::kResultDim || symbols[s].input >= 0)
-      kept.push_back(std::move(symbols[s]));
+    lost[s] = symbols[s].is_result() && symbols[s].input < 0;
+    if (!lost[s]) kept.push_back(std::move(symbols[s]));
   }
   const bool all = kept.size() == symbols.size();
   symbols = std::move(kept);
@@ -168,6 +172,11 @@ void Module::DropLostSymbols() {
   }
   for (Value& value : values_) {
     for (Dim& d : value.shape) rename(d);
+    if (value.contents) {
+      bool known = true;  // elements that were read, and that nobody asks for any more, are not
+      for (const Dim& d : *value.contents) d.VisitSymbols([&](SymbolId s) { known &= !lost[s]; });
+      if (!known) value.contents.reset();
+    }
     if (value.contents) {
       for (Dim& d : *value.contents) rename(d);
     }
@@ -275,7 +284,7 @@ Status Module::Compact() {
   for (ValueId& v : inputs) v = new_value[v];
   for (ValueId& v : outputs) v = new_value[v];
   for (Symbol& symbol : symbols) {
-    if (symbol.kind == Symbol::Kind::kResultDim) symbol.input = new_node[symbol.input];
+    if (symbol.is_result()) symbol.input = new_node[symbol.input];
   }
   values_ = std::move(values);
   nodes_ = std::move(nodes);

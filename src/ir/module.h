@@ -47,6 +47,7 @@ struct Symbol {
                  // before the engine runs
     kResultDim,  // known when node `input` has run: dimension `axis` of its output `result` (0 of 0
                  // but for opaque nodes)
+    kResultValue,  // an integer that node `input`, a `read_integer`, has read: any, negative too
   };
   Kind kind = Kind::kInputDim;
   int32_t input = 0;
@@ -55,6 +56,11 @@ struct Symbol {
   std::string name;                // for people: "input_1.0"
   std::optional<Dim> upper_bound;  // kResultDim: over symbols that are known before; every one
                                    // has it but those of opaque nodes
+
+  // Known only when a node has run.
+  bool is_result() const { return kind == Kind::kResultDim || kind == Kind::kResultValue; }
+  // Not negative; a value can be any integer.
+  bool is_size() const { return kind == Kind::kInputDim || kind == Kind::kResultDim; }
 };
 
 // Where in memory a value's bytes live when they are part of another value's: the elements

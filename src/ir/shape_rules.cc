@@ -596,6 +596,18 @@ Status Infer(Rule& r, const BitcastAttributes& a) {
   return OkStatus();
 }
 
+Status Infer(Rule& r, const ReadIntegerAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
+  const DType dtype = r.operand(0).dtype;
+  const std::optional<Dims> dims = ConstantDims(r.shape(0));
+  if ((dtype != DType::kInt32 && dtype != DType::kInt64) || !dims || a.element < 0 ||
+      a.element >= CountElements(*dims)) {
+    return InvalidArgumentError("element {} of {}{}", a.element, Name(dtype), ToString(r.shape(0)));
+  }
+  r.Result(DType::kInt64, {});
+  return OkStatus();
+}
+
 Status Infer(Rule& r, const WhereAttributes& a) {
   GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
   r.Result(DType::kInt64, {a.result_dim, r.rank(0)});

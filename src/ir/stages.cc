@@ -14,7 +14,7 @@ class StageFinder {
     stages_.node.assign(m_.node_count(), 0);
     for (SymbolId s = 0; s < static_cast<SymbolId>(m_.symbols.size()); ++s) {
       const Symbol& symbol = m_.symbols[s];
-      if (symbol.kind != Symbol::Kind::kResultDim) continue;
+      if (!symbol.is_result()) continue;
       own_[symbol.input].push_back(s);
       stages_.symbol[s] = kNotYet;
       any_ = true;
@@ -40,7 +40,7 @@ class StageFinder {
   Status Raise(const Dim& dim, NodeId id, int* stage) const {
     Status status;
     dim.VisitSymbols([&](SymbolId s) {
-      if (m_.symbols[s].kind == Symbol::Kind::kResultDim && m_.symbols[s].input == id) return;
+      if (m_.symbols[s].is_result() && m_.symbols[s].input == id) return;
       if (stages_.symbol[s] == kNotYet)
         status = InvalidArgumentError("s{} is used before it is known", s);
       *stage = std::max(*stage, stages_.symbol[s]);

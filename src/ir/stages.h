@@ -26,8 +26,8 @@ struct Stages {
 // value of a later stage. The module's ids must be in range.
 Result<Stages> FindStages(const Module& module);
 
-// Gives every result dim its upper bound; the other symbols are bound already. For planning ahead
-// of a run: tuning, buffers.
+// Gives every result dim its upper bound; the other symbols, result values too, are bound already.
+// For planning ahead of a run: tuning, buffers.
 Status BindUpperBounds(const Module& module, const Stages& stages, std::vector<int64_t>* symbols);
 
 }  // namespace graft::ir

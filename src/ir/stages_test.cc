@@ -96,5 +96,57 @@ TEST(Stages, CompactDropsDimensionsOfDroppedNodes) {
   EXPECT_EQ(module.value(module.outputs[0]).shape[0], Dim::Symbol(1));
 }
 
+// x → its integers → two of them, one of which says how many positions there are at most.
+constexpr std::string_view kReadText = R"(graft-ir 1
+symbol s0 result_value 0 0 "n"
+symbol s1 result_value 1 0 "m"
+symbol s2 result_dim 2 0 "where.0" bound=s1+2
+input "n" %0 i32[2] "n"
+input "x" %1 f32[2] "x"
+%2 i64[] "read 0" = read_integer result_dim=s0 element=0 (%0) "read 0"
+%3 i64[] "read 1" = read_integer result_dim=s1 element=1 (%0) "read 1"
+%4 i64[s2,1] "where", %5 i64[] "where:1" = where result_dim=s2 (%1) "where"
+%6 f32[s0,2] "rows" = broadcast shape=[s0,2] (%1) "rows"
+output "where" %4
+output "rows" %6
+)";
+
+TEST(Stages, IntegersThatAreReadBeginAStage) {
+  const Module module = Parse(kReadText);
+  ASSERT_TRUE(Verify(module).ok()) << Verify(module).ToString();
+  EXPECT_EQ(ToText(module).value(), kReadText);
+  const Stages stages = FindStages(module).value();
+  EXPECT_THAT(stages.node, ElementsAre(0, 0, 1, 1));
+  EXPECT_THAT(stages.symbol, ElementsAre(1, 1, 2));
+  std::vector<int64_t> symbols = {5, 6, -1};
+  ASSERT_TRUE(BindUpperBounds(module, stages, &symbols).ok());
+  EXPECT_THAT(symbols, ElementsAre(5, 6, 8)) << "what is read has no bound";
+}
+
+TEST(Stages, VerifyRefusesWhatCannotBeRead) {
+  const auto message = [](std::string_view from, std::string_view to) {
+    std::string text(kReadText);
+    const Result<Module> module = ParseText(text.replace(text.find(from), from.size(), to));
+    return module.ok() ? Verify(*module).message() : module.status().message();
+  };
+  EXPECT_THAT(message("element=1", "element=2"), HasSubstr("element 2 of i32[2]"));
+  EXPECT_THAT(message("element=1", "element=-1"), HasSubstr("element -1 of i32[2]"));
+  EXPECT_THAT(message("\"n\"\n", "\"n\" bound=3\n"), HasSubstr("with an upper bound"));
+  EXPECT_THAT(message("result_value 0", "result_dim 0"), HasSubstr("no symbol of its own"));
+  EXPECT_THAT(message("result_dim 2", "result_value 2"), HasSubstr("no symbol of its own"));
+}
+
+TEST(Stages, CompactKeepsWhatBoundsRead) {
+  Module module = Parse(kReadText);
+  module.outputs = {module.outputs[0]};
+  module.output_names = {"where"};
+  module.value(module.inputs[0]).contents = {Dim::Symbol(0), Dim::Symbol(1)};
+  ASSERT_TRUE(module.Compact().ok());
+  ASSERT_TRUE(Verify(module).ok()) << Verify(module).ToString();
+  EXPECT_EQ(module.node_count(), 2);
+  EXPECT_EQ(module.symbols[1].upper_bound, Dim::Symbol(0) + 2);
+  EXPECT_FALSE(module.value(module.inputs[0]).contents) << "nobody reads the first";
+}
+
 }  // namespace
 }  // namespace graft::ir

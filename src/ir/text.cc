@@ -21,7 +21,8 @@ namespace graft::ir {
 namespace {
 
 constexpr std::string_view kHeader = "graft-ir 1\n";
-constexpr std::string_view kSymbolKinds[] = {"input_dim", "host_value", "result_dim"};
+constexpr std::string_view kSymbolKinds[] = {"input_dim", "host_value", "result_dim",
+                                             "result_value"};
 constexpr int64_t kMaxInPlace = 16;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -101,7 +102,7 @@ class Writer {
   Status WriteSymbol(SymbolId id) {
     const Symbol& s = module_.symbols[id];
     int32_t input = s.input;
-    if (s.kind == Symbol::Kind::kResultDim) {
+    if (s.is_result()) {
       if (input < 0 || input >= module_.node_count() || module_.removed(input))
         return InvalidArgumentError("symbol s{} is a dimension of no node", id);
       input = node_number_[input];
@@ -193,7 +194,7 @@ class Parser {
     }
     for (size_t id = 0; id < module_.symbols.size(); ++id) {
       const Symbol& s = module_.symbols[id];
-      if (s.kind == Symbol::Kind::kResultDim && (s.input < 0 || s.input >= module_.node_count()))
+      if (s.is_result() && (s.input < 0 || s.input >= module_.node_count()))
         return InvalidArgumentError("symbol s{} is a dimension of no node", id);
     }
     return std::move(module_);

@@ -108,6 +108,15 @@ class Verifier {
     return OkStatus();
   }
 
+  // Elements that a run reads are symbols of their own, whatever else is known of them.
+  bool IsRead(const Value& v) const {
+    return std::ranges::all_of(*v.contents, [&](const Dim& d) {
+      bool read = false;
+      d.VisitSymbols([&](SymbolId s) { read |= m_.symbols[s].kind == Symbol::Kind::kResultValue; });
+      return read || d.is_constant();
+    });
+  }
+
   // Bytes of a file can hold any enumerator and symbols that do not exist.
   struct FieldChecker {
     const Verifier& verifier;
@@ -169,8 +178,9 @@ class Verifier {
     if (Flags(node.kind()) & kOpaque) return OkStatus();
     if (ResultDimOf(node.attributes)) {
       const std::optional<SymbolId> symbol = ResultSymbolOf(node);
-      if (!symbol || m_.symbols[*symbol].kind != Symbol::Kind::kResultDim ||
-          m_.symbols[*symbol].input != id)
+      const auto kind = node.kind() == OpKind::kReadInteger ? Symbol::Kind::kResultValue
+                                                            : Symbol::Kind::kResultDim;
+      if (!symbol || m_.symbols[*symbol].kind != kind || m_.symbols[*symbol].input != id)
         return DataLossError("its result dim is no symbol of its own");
     }
     return CheckResults(node);
@@ -187,7 +197,7 @@ class Verifier {
         return DataLossError("result {} is {}{}, not {}{}", i, Name(inferred.dtype),
                              ToString(inferred.shape), Name(own.dtype), ToString(own.shape));
       }
-      if (own.contents && inferred.contents && own.contents != inferred.contents)
+      if (own.contents && inferred.contents && own.contents != inferred.contents && !IsRead(own))
         return DataLossError("result {} has other elements than its operands give", i);
     }
     return OkStatus();
@@ -221,10 +231,13 @@ class Verifier {
     return OkStatus();
   }
 
-  // What the engine relies on when it reads the dimension after the node has run.
-  Status CheckResultDim(SymbolId id) const {
+  // What the engine relies on when it reads the symbol after the node has run.
+  Status CheckResult(SymbolId id) const {
     const Symbol& s = m_.symbols[id];
-    if (!s.upper_bound) return DataLossError("a result dim without an upper bound");
+    if (s.kind == Symbol::Kind::kResultDim && !s.upper_bound)
+      return DataLossError("a result dim without an upper bound");
+    if (s.kind == Symbol::Kind::kResultValue && s.upper_bound)
+      return DataLossError("a result value with an upper bound");
     if (s.result != 0 || s.axis != 0 || ResultSymbolOf(m_.node(s.input)) != id)
       return DataLossError("it is not the result dim of {}", m_.node(s.input).name);
     return OkStatus();
@@ -234,11 +247,11 @@ class Verifier {
     const Symbol& s = m_.symbols[id];
     if (s.upper_bound) GRAFT_RETURN_IF_ERROR(CheckDim(*s.upper_bound));
     const Value* source = nullptr;
-    if (s.kind == Symbol::Kind::kResultDim) {
+    if (s.is_result()) {
       if (s.input < 0 || s.input >= m_.node_count() || m_.removed(s.input) || s.result < 0 ||
           s.result >= static_cast<int32_t>(m_.node(s.input).outputs.size()))
         return DataLossError("node {} has no result {}", s.input, s.result);
-      if (!(Flags(m_.node(s.input).kind()) & kOpaque)) GRAFT_RETURN_IF_ERROR(CheckResultDim(id));
+      if (!(Flags(m_.node(s.input).kind()) & kOpaque)) GRAFT_RETURN_IF_ERROR(CheckResult(id));
       source = &m_.value(m_.node(s.input).outputs[s.result]);
     } else {
       if (s.input < 0 || s.input >= static_cast<int32_t>(m_.inputs.size()))
@@ -246,6 +259,7 @@ class Verifier {
       source = &m_.value(m_.inputs[s.input]);
     }
     if (!source->has_shape) return DataLossError("{} has no known shape", source->name);
+    if (s.kind == Symbol::Kind::kResultValue) return OkStatus();
     int64_t limit = static_cast<int64_t>(source->shape.size());
     if (s.kind == Symbol::Kind::kHostValue) {
       const std::optional<Dims> dims = ConstantDims(source->shape);

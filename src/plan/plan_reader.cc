@@ -88,7 +88,7 @@ class Reader {
     for (uint32_t i = 0; i < Size(root_->symbols()); ++i) {
       const plan_fbs::Symbol& stored = *root_->symbols()->Get(i);
       ir::Symbol symbol;
-      if (stored.kind() > static_cast<uint8_t>(ir::Symbol::Kind::kResultDim))
+      if (stored.kind() > static_cast<uint8_t>(ir::Symbol::Kind::kResultValue))
         return DataLossError("symbol {}: kind {}", i, stored.kind());
       symbol.kind = static_cast<ir::Symbol::Kind>(stored.kind());
       symbol.input = stored.input();

@@ -254,9 +254,9 @@ Status Context::ReadCounts(const ShapePlan& plan) {
   GRAFT_RETURN_IF_ERROR(device.Synchronize(stream_));
   for (const ShapePlan::Count& count : plan.counts) {
     const int64_t found = counts_[count.symbol];
-    if (found < 0 || found > count.limit) {
+    if (found < count.least || found > count.most) {
       return InternalError("{}: {} results, at most {} are possible",
-                           engine_->module().symbols[count.symbol].name, found, count.limit);
+                           engine_->module().symbols[count.symbol].name, found, count.most);
     }
     symbols_[count.symbol] = found;
   }

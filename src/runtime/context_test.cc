@@ -161,6 +161,35 @@ TEST_P(ContextOnBackend, ReadsShapesFromHostValues) {
   EXPECT_EQ(negative.status().code(), StatusCode::kInvalidArgument);
 }
 
+TEST_P(ContextOnBackend, ReadsShapesFromWhatWasComputed) {
+  ModuleBuilder b;
+  const ir::ValueId x = b.module.AddInput("x:0", DType::kFloat32, {1, 3});
+  const ir::ValueId n = b.module.AddInput("n:0", DType::kInt64, {2});
+  ir::PointwiseAttributes doubled;
+  doubled.program.inputs = 1;
+  doubled.program.Add(PointwiseOp::kAdd, DType::kInt64, 0, 0);
+  const ir::ValueId size = b.Node(doubled, {n}, "size");
+  const ir::SymbolId s =
+      b.module.AddSymbol({.kind = ir::Symbol::Kind::kResultValue, .name = "size[1]"});
+  b.Node(ir::ReadIntegerAttributes{ir::Dim::Symbol(s), 1}, {size}, "read");
+  b.Output(b.Node(ir::TileAttributes{{ir::Dim::Symbol(s), 1}}, {x}, "tile"), "tile:0");
+  const auto context = MakeContext(MakeEngine(b.module, backend()));
+  const Tensor data = Tensor::Of<float>({1, 3}, {1, 2, 3});
+  const auto run = [&](int64_t n) {
+    return context->Run(std::vector<Tensor>{data, Tensor::Of<int64_t>({2}, {9, n})});
+  };
+  for (const int64_t n : {2, 5, 0, 2}) {
+    const auto outputs = run(n);
+    ASSERT_TRUE(outputs.ok()) << outputs.status().ToString();
+    EXPECT_EQ((*outputs)[0].dims(), (Dims{2 * n, 3}));
+  }
+  for (const int64_t n : {int64_t{-1}, int64_t{1} << 60, int64_t{1} << 61, -(int64_t{1} << 62)}) {
+    EXPECT_EQ(run(n).status().code(), StatusCode::kInvalidArgument) << n;
+    EXPECT_THAT(run(n).status().message(), HasSubstr("tile"));
+  }
+  EXPECT_TRUE(run(1).ok());
+}
+
 TEST_P(ContextOnBackend, TimesSteps) {
   const auto context = MakeContext(MakeEngine(RandomModule(3), backend()));
   EXPECT_FALSE(context->Profile().ok());

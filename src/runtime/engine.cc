@@ -279,6 +279,7 @@ Status Engine::BindStageSymbols(std::span<const int64_t> symbols, ShapePlan* pla
     plan->symbols[s] = -1;
     if (stages_.symbol[s] > plan->stage + 1) continue;
     const ir::Symbol& symbol = module().symbols[s];
+    if (!symbol.upper_bound) continue;  // no dimension of this stage
     GRAFT_ASSIGN_OR_RETURN(plan->symbols[s], symbol.upper_bound->Evaluate(plan->symbols));
     if (plan->symbols[s] < 0) {
       return InvalidArgumentError("{}: at most {} results", module().node(symbol.input).name,
@@ -302,7 +303,7 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
     if (stages_.node[id] != stage) continue;
     GRAFT_ASSIGN_OR_RETURN(nodes[id], BindNode(module, module.node(id), plan->symbols));
     // Sizes that only agree by the caller's word are known now; kernels trust them.
-    GRAFT_RETURN_IF_ERROR(VerifyBound(nodes[id]).WithContext(nodes[id].name));
+    GRAFT_RETURN_IF_ERROR(VerifyBound(nodes[id]));
     ForgetStrideOfSingleRow(nodes[id].inputs);
     ForgetStrideOfSingleRow(nodes[id].outputs);
   }
@@ -345,7 +346,9 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
   for (const ir::SymbolId s : stages_.results) {
     if (stages_.symbol[s] != stage + 1) continue;
     const ir::ValueId count = module.node(module.symbols[s].input).outputs.back();
-    plan->counts.push_back({s, placement.value(count), plan->symbols[s]});
+    ShapePlan::Count read = {s, placement.value(count)};
+    if (module.symbols[s].upper_bound) read.least = 0, read.most = plan->symbols[s];
+    plan->counts.push_back(read);
   }
   return std::shared_ptr<const ShapePlan>(std::move(plan));
 }

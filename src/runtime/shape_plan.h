@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -68,11 +69,13 @@ struct ShapePlan {
   struct Count {
     ir::SymbolId symbol;
     Location location;
-    int64_t limit;  // its upper bound
+    // What it can be; a result value can be anything.
+    int64_t least = std::numeric_limits<int64_t>::min();
+    int64_t most = std::numeric_limits<int64_t>::max();
   };
 
   int stage = 0;
-  // Those that are found out in this stage at their upper bound, later ones -1.
+  // Result dims that are found out in this stage at their upper bound; what is not known -1.
   std::vector<int64_t> symbols;
   int width = 1;  // of the executor whose workspaces these are
   std::vector<Dims> input_dims;

@@ -137,6 +137,8 @@ class Tuner {
     ++report_.problems;
     const std::string problem = ProblemString(bound);
     if (auto known = decided_.find(problem); known != decided_.end()) return known->second;
+    // Sizes that data will say are guesses here, and kernels trust sizes.
+    const bool fits = VerifyBound(bound).ok();
     std::vector<int> missing;
     double least_cost = std::numeric_limits<double>::infinity();
     std::vector<double> costs;
@@ -148,7 +150,7 @@ class Tuner {
       if (std::optional<Timing> timing = cache_.Find(Key(*tactics[t], problem))) {
         ++report_.remembered;
         if (!timing->rejected()) times[t] = timing->microseconds;
-      } else if (options_.opt_level == 0 ||
+      } else if (options_.opt_level == 0 || !fits ||
                  (options_.opt_level <= 2 && costs[t] > least_cost * kModelFactor)) {
         ++report_.estimated;
         times[t] = costs[t];

@@ -29,14 +29,14 @@ Status CheckPoint(const ir::Module& module, const ir::Stages& stages, TuningPoin
 
 // Changes one size after the other, each so that more nodes are defined than before.
 Status Repair(const ir::Module& module, const ir::Stages& stages, TuningPoint& point) {
-  static constexpr int64_t kSizes[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,   10,  12,  14,
+  static constexpr int64_t kTried[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,   10,  12,  14,
                                        15, 16, 20, 24, 32, 48, 64, 96, 128, 192, 224, 256};
   Status why;
   ir::NodeId defined = FirstUndefined(module, stages, point, &why);
   auto improve = [&] {
     for (int64_t& symbol : point.symbols) {
       const int64_t before = symbol;
-      for (const int64_t size : kSizes) {
+      for (const int64_t size : kTried) {
         symbol = size;
         Status now;
         const ir::NodeId reached = FirstUndefined(module, stages, point, &now);
@@ -55,8 +55,10 @@ Status Repair(const ir::Module& module, const ir::Stages& stages, TuningPoint& p
   return why;
 }
 
+// In the order in which they are tried.
+constexpr int64_t kSizes[] = {224, 256, 128, 64, 32, 16, 8, 4, 2, 1};
+
 int64_t DefaultSize(const ir::Module& module, const ir::Symbol& symbol, int64_t inner) {
-  if (symbol.kind == ir::Symbol::Kind::kHostValue) return inner;
   if (symbol.kind == ir::Symbol::Kind::kInputDim && symbol.axis == 0) return 1;
   if (symbol.kind == ir::Symbol::Kind::kInputDim &&
       module.value(module.inputs[symbol.input]).shape.size() != 4) {
@@ -75,7 +77,7 @@ Result<TuningPoint> DefaultTuningPoint(const ir::Module& module) {
       point.symbols.push_back(DefaultSize(module, symbol, inner));
     return point;
   };
-  for (int64_t inner : {224, 256, 128, 64, 32, 16, 8, 4, 2, 1}) {
+  for (const int64_t inner : kSizes) {
     TuningPoint point = defaults(inner);
     if (CheckPoint(module, stages, point).ok()) return point;
   }
@@ -96,9 +98,9 @@ Result<TuningPoint> TuningPointFor(const ir::Module& module, const std::vector<D
                                 module.inputs.size());
   }
   GRAFT_ASSIGN_OR_RETURN(const ir::Stages stages, ir::FindStages(module));
-  TuningPoint point;
-  for (const ir::Symbol& symbol : module.symbols)
-    point.symbols.push_back(DefaultSize(module, symbol, 224));
+  TuningPoint point{std::vector<int64_t>(module.symbols.size(), kSizes[0])};
+  for (size_t s = 0; s < module.symbols.size(); ++s)
+    point.symbols[s] = DefaultSize(module, module.symbols[s], kSizes[0]);
   for (size_t s = 0; s < module.symbols.size(); ++s) {
     const ir::Symbol& symbol = module.symbols[s];
     if (symbol.kind != ir::Symbol::Kind::kInputDim) continue;
@@ -123,8 +125,16 @@ Result<TuningPoint> TuningPointFor(const ir::Module& module, const std::vector<D
       }
     }
   }
-  GRAFT_RETURN_IF_ERROR(CheckPoint(module, stages, point));
-  return point;
+  // Sizes that are data are still to be chosen.
+  Status status;
+  for (const int64_t size : kSizes) {
+    for (size_t s = 0; s < module.symbols.size(); ++s) {
+      if (!module.symbols[s].is_size()) point.symbols[s] = size;
+    }
+    status = CheckPoint(module, stages, point);
+    if (status.ok()) return point;
+  }
+  return status;
 }
 
 }  // namespace graft

@@ -565,6 +565,17 @@ Cases WhereCases() {
   return cases;
 }
 
+Cases ReadIntegerCases() {
+  Cases cases;
+  for (DType dtype : {DType::kInt32, DType::kInt64}) {
+    cases.push_back({ir::ReadIntegerAttributes{Dim::Symbol(0), 0}, {{{}, dtype}}});
+    cases.push_back({ir::ReadIntegerAttributes{Dim::Symbol(0), 4}, {{{5}, dtype}}});
+    cases.push_back(
+        {ir::ReadIntegerAttributes{Dim::Symbol(0), 3}, {{{2, 3}, dtype, Fill::kSpecial}}});
+  }
+  return cases;
+}
+
 Cases NonMaxSuppressionCases() {
   Cases cases;
   auto add = [&](int64_t boxes, int64_t most, ir::NonMaxSuppressionAttributes a, Fill fill) {

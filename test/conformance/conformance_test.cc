@@ -78,7 +78,10 @@ Result<Prepared> Prepare(const Case& c) {
     operands.push_back(o.constant ? p.module.AddConstant("constant", p.inputs.back())
                                   : p.module.AddInput("input", o.dtype, ir::MakeShape(o.dims)));
   }
-  if (c.most_results) {
+  if (std::holds_alternative<ir::ReadIntegerAttributes>(c.attributes)) {
+    p.symbols = {-1};
+    p.module.AddSymbol({.kind = ir::Symbol::Kind::kResultValue, .name = "node"});
+  } else if (c.most_results) {
     p.symbols = {*c.most_results};
     p.module.AddSymbol({.kind = ir::Symbol::Kind::kResultDim,
                         .name = "node.0",

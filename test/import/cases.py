@@ -658,6 +658,56 @@ def slices():
         add("ReverseV2", [x], lambda x, a=axes: raw.ReverseV2(tensor=x, axis=tf.constant(a, tf.int32)))
 
 
+def computed(*values):
+    """Integers that a run computes, and that shapes do not."""
+    return tf.stack([raw.Maximum(x=v, y=v) if tf.is_tensor(v) else v for v in values])
+
+
+def sizes_that_are_data():
+    x = normal(5, 6, 7)
+    n = np.int32(3)
+    add("Slice", [x, n], lambda x, n: tf.slice(x, [1, 0, 0], computed(n, -1, 2 * n - 4)))
+    add("Slice", [x, n], lambda x, n: tf.slice(x, computed(n, 0, n), [2, -1, 1]))
+    add("Slice", [x, n, -n], lambda x, n, m: tf.slice(x, [0, 2, 1], computed(n, n, m + 2)))
+    for value in (2, 0, 100, -2, -100):
+        n = np.int32(value)
+        add("StridedSlice", [x, n], lambda x, n: x[: computed(n)[0]])
+        add("StridedSlice", [x, n], lambda x, n: x[:, computed(n)[0] :: 2])
+        add("StridedSlice", [x, n], lambda x, n: x[..., computed(n)[0] : 1 : -1])
+    add("StridedSlice", [x, np.int32(-2)], lambda x, n: x[computed(n)[0]])
+    # The number of what is positive, as detectors count their boxes.
+    y = normal(20, 4)
+    count = lambda y: tf.reduce_sum(tf.cast(y[:, 0] > 0, tf.int32))
+    add("Slice", [y], lambda y: tf.slice(y, [0, 0], tf.stack([count(y), 4])))
+    add("Slice", [y], lambda y: tf.nn.relu(tf.slice(y, [0, 0], tf.stack([tf.minimum(count(y), 7), -1]))))
+    add("Range", [y], lambda y: tf.range(count(y)))
+    add("Range", [y], lambda y: tf.range(3, count(y) + 30, 4))
+    add("Range", [y], lambda y: tf.cast(tf.range(count(y)), tf.float32) * tf.slice(y[:, 1], [0], [count(y)]))
+    add("Fill", [y], lambda y: tf.fill(tf.stack([count(y), 2]), y[0, 0]))
+    add("Pad", [y], lambda y: tf.pad(y, tf.stack([[0, 30 - count(y)], [1, 0]])))
+    add("Reshape", [y, np.int32(8)], lambda y, n: tf.reshape(y, computed(n, -1)))
+    add("Reshape", [y, np.int32(-1)], lambda y, n: tf.reshape(y, computed(n, 2, 4)))
+    add("BroadcastTo", [normal(1, 3), np.int64(4)], lambda x, n: raw.BroadcastTo(input=x, shape=computed(n, 3)), shapes=(STATIC,))
+    add("Tile", [y], lambda y: tf.tile(y[:3], tf.stack([1, count(y)])))
+    add("TopKV2", [y], lambda y: list(tf.math.top_k(y[:, 0], count(y))))
+    add("OneHot", [y], lambda y: tf.one_hot([1, 3], count(y)))
+    add("ScatterNd", [normal(3), np.int32(7)], lambda u, n: raw.ScatterNd(indices=[[1], [3], [1]], updates=u, shape=computed(n)), shapes=(STATIC,))
+    add("ResizeBilinear", [normal(1, 4, 5, 2), n], lambda x, n: raw.ResizeBilinear(images=x, size=computed(n + 106, 9)))
+    add("SplitV", [y, np.int32(3)], lambda y, n: raw.SplitV(value=y, size_splits=computed(n, -1, 20 - 2 * n), axis=0, num_split=3))
+    # One after the other.
+    add("Slice", [y], lambda y: tf.range(tf.reduce_sum(tf.cast(tf.slice(y[:, 1], [0], [count(y)]) > 0, tf.int32))))
+    add("Slice", [y], lambda y: [tf.slice(y, [0, 0], [count(y), 4]), tf.shape(tf.where(y[: count(y), 1] > 0))])
+    boxes = np.sort(rng.uniform(size=(20, 2, 2)).astype(np.float32), axis=1).reshape(20, 4)
+    add(
+        "NonMaxSuppressionV3",
+        [boxes, np.abs(y[:, 1])],
+        lambda b, s: tf.gather(b, tf.image.non_max_suppression(b, s, tf.reduce_sum(tf.cast(s > 0.5, tf.int32)), 0.6)),
+        shapes=(STATIC, BATCH),
+    )
+    # More than a shape has.
+    add("Fill", [integers(17, low=0, high=2)], lambda d: tf.fill(raw.Maximum(x=d, y=d), 1.0), refused="must be a constant or have at most 16 integers")
+
+
 def joins():
     for axis in (0, 1, -1):
         parts = [normal(2, 3, 4), normal(2, 3, 4)]
@@ -1038,7 +1088,7 @@ def combined_non_max_suppression():
 
 for family in (
     conv_2d, conv_3d, depthwise_conv, conv_backprop, pooling, unary, binary, casts, normalization, fused, quantization, products,
-    reductions, cumulative, scatters, slices, joins, padding, matrices, shapes, images,
+    reductions, cumulative, scatters, slices, sizes_that_are_data, joins, padding, matrices, shapes, images,
     where, unique, non_max_suppression, combined_non_max_suppression,
 ):
     family()

@@ -51,6 +51,7 @@ class Session:
         with graph.as_default():
             tf.import_graph_def(v1.GraphDef.FromString(path.read_bytes()), name="")
         self._session = v1.Session(graph=graph)
+        self.errors = tf.errors.OpError
 
     def __call__(self, x):
         return dict(zip(NAMES, self._session.run(FETCHES, {"features:0": x})))
@@ -149,3 +150,96 @@ def test_engines_of_several_stages_run_inside_tensorflow(detector, native, tmp_p
             for x, values in zip(inputs, pool.map(session, inputs)):
                 assert_same(values, native(x))
     assert (engines.calls, engines.fallbacks) == (len(INPUTS) + 32, 0), engines.reasons
+
+
+# ---- sizes that are data
+
+# Each output, and the node that an impossible size is reported of.
+NODE_OF = {"head": "Slice", "middle": "strided_slice", "counted": "range", "filled": "Fill", "tiled": "tiled", "shaped": "reshape|add"}
+SIZED = tuple(NODE_OF)
+
+
+@pytest.fixture(scope="module")
+def sized(tmp_path_factory):
+    """x [?, 8] and integers, whose sum n says how much of x there is in each output."""
+    tf = pytest.importorskip("tensorflow")
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [None, 8], name="x")
+        n = tf.reduce_sum(v1.placeholder(tf.int32, [None], name="parts"))
+        tf.nn.relu(tf.slice(x, [0, 0], tf.stack([n, 8])), "head")
+        tf.identity(x[n // 2 : n] * 2.0, "middle")
+        tf.cast(tf.range(n), tf.float32, "counted")
+        tf.identity(tf.fill([n, 1000000], x[0, 0]) + 1.0, "filled")
+        tf.tile(x, tf.stack([1, n]), "tiled")
+        tf.identity(tf.reshape(x[:6], tf.stack([n, -1])) + 1.0, "shaped")
+        path = tmp_path_factory.mktemp("sized") / "sized.pb"
+        path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+def feed(n, rows=12):
+    """Four parts whose sum is n, wrapping round as integers do."""
+    first = np.array([7, -3, 1], np.int64)
+    last = (n - first.sum() + 2**31) % 2**32 - 2**31
+    return {"x": features(rows), "parts": np.array([*first, last], np.int32)}
+
+
+class SizedSession(Session):
+    def __call__(self, feeds, names=SIZED):
+        fed = {f"{name}:0": value for name, value in feeds.items()}
+        return dict(zip(names, self._session.run([f"{name}:0" for name in names], fed)))
+
+
+HOSTILE = [-1, -(2**31), 13, 7, 2**31 - 8, 2**31 - 1]
+
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_sizes_that_are_data(sized, name, tmp_path):
+    import graft
+
+    support.convert(sized, "--outputs", f"{name}:0", "--plan", tmp_path / "sized.plan")
+    engine = graft.Engine(str(tmp_path / "sized.plan"))
+    native = SizedSession(sized)
+    fed = {b.name.split(":")[0] for b in engine.inputs}
+    for n in [3, 12, 1, 6, *HOSTILE, 3]:
+        if name in ("counted", "tiled") and n > 100:
+            continue  # gigabytes that a machine may have
+        feeds = {key: value for key, value in feed(n).items() if key in fed}
+        try:
+            # TensorFlow would ask the machine for petabytes.
+            expected = None if name == "filled" and n > 100 else native(feed(n), (name,))[name]
+        except native.errors:
+            expected = None
+        if expected is None:
+            with pytest.raises(ValueError, match=NODE_OF[name]):
+                engine.run(feeds)
+            continue
+        (value,) = engine.run(feeds).values()
+        assert value.shape == expected.shape, n
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+def test_sizes_that_are_data_inside_tensorflow(sized, tmp_path):
+    from graft import _op_library
+
+    _op_library.load()
+    path = tmp_path / "converted.pb"
+    names = ("head", "middle", "counted")
+    report = support.convert(sized, "--outputs", ",".join(f"{name}:0" for name in names), "--output", path)
+    assert report["engines"] == 1
+    converted, native = SizedSession(path), SizedSession(sized)
+    sizes = [3, 12, 1, 0, 6, 3]
+    with EngineCalls() as engines:
+        for n in sizes:
+            for name, expected in native(feed(n), names).items():
+                np.testing.assert_array_equal(converted(feed(n), names)[name], expected)
+    assert engines.fallbacks == 0, engines.reasons
+    # The error is TensorFlow's, from the native segment.
+    with EngineCalls() as engines:
+        for n in (-1, 13):
+            with pytest.raises(native.errors, match="Slice|slice|Range|limit|size"):
+                converted(feed(n), names)
+        converted(feed(4), names)
+    assert (engines.calls, engines.fallbacks) == (1, 2), engines.reasons

@@ -350,6 +350,40 @@ class DimsTactic final : public CpuTactic {
   }
 };
 
+class ReadIntegerOperation {
+ public:
+  ReadIntegerOperation(DType dtype, int64_t element) : dtype_(dtype), element_(element) {}
+  size_t scratch_bytes(int) const { return 0; }
+  void Run(const Buffers& buffers, Executor&) const {
+    const void* x = buffers.inputs[0];
+    *static_cast<int64_t*>(buffers.outputs[0]) = dtype_ == DType::kInt32
+                                                     ? static_cast<const int32_t*>(x)[element_]
+                                                     : static_cast<const int64_t*>(x)[element_];
+  }
+
+ private:
+  DType dtype_;
+  int64_t element_;
+};
+
+class ReadIntegerTactic final : public CpuTactic {
+ public:
+  using CpuTactic::CpuTactic;
+  std::optional<Refusal> Accepts(const ir::Module&, const ir::Node&) const override {
+    return std::nullopt;
+  }
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
+    TacticTraits traits;
+    traits.exact = true;
+    return traits;
+  }
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
+                                          const PackedWeights*) const override {
+    const auto& a = std::get<ir::ReadIntegerAttributes>(node.attributes);
+    return MakeStep(ReadIntegerOperation(node.inputs[0].dtype, a.element));
+  }
+};
+
 }  // namespace
 
 #define GRAFT_COPY_TACTIC(Id, make_copies)                               \
@@ -381,6 +415,9 @@ std::unique_ptr<Tactic> MakeScatterNdSlices(std::string_view name, int version) 
 }
 std::unique_ptr<Tactic> MakeIotaCount(std::string_view name, int version) {
   return std::make_unique<IotaTactic>(name, version);
+}
+std::unique_ptr<Tactic> MakeReadIntegerElement(std::string_view name, int version) {
+  return std::make_unique<ReadIntegerTactic>(name, version);
 }
 std::unique_ptr<Tactic> MakeBitcastCopy(std::string_view name, int version) {
   return std::make_unique<SameBytesTactic>(name, version);

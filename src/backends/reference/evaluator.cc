@@ -12,7 +12,7 @@ Result<std::vector<int64_t>> BindInputs(const ir::Module& module, std::span<cons
   std::vector<int64_t> symbols(module.symbols.size(), kUnbound);
   for (size_t i = 0; i < symbols.size(); ++i) {
     const ir::Symbol& symbol = module.symbols[i];
-    if (symbol.kind == ir::Symbol::Kind::kResultDim) continue;
+    if (symbol.is_result()) continue;
     const Tensor& input = inputs[symbol.input];
     if (symbol.kind == ir::Symbol::Kind::kInputDim) {
       if (symbol.axis >= input.rank())
@@ -46,9 +46,10 @@ void MakeDense(std::vector<BoundValue>& values) {
 Result<std::vector<int64_t>> WithUpperBound(const ir::Module& module, ir::SymbolId result,
                                             std::span<const int64_t> symbols) {
   const ir::Symbol& symbol = module.symbols[result];
-  if (!symbol.upper_bound) return InvalidArgumentError("{} has no upper bound", symbol.name);
   std::vector<int64_t> bound(symbols.begin(), symbols.end());
   bound.resize(module.symbols.size(), kUnbound);
+  if (symbol.kind == ir::Symbol::Kind::kResultValue) return bound;  // no dimension of the node
+  if (!symbol.upper_bound) return InvalidArgumentError("{} has no upper bound", symbol.name);
   GRAFT_ASSIGN_OR_RETURN(bound[result], symbol.upper_bound->Evaluate(symbols));
   return bound;
 }
@@ -129,7 +130,7 @@ Result<std::vector<Tensor>> RunModuleKeepingAll(const ir::Module& module,
     for (ir::ValueId v : node.inputs) operands.push_back(values[v]);
     GRAFT_ASSIGN_OR_RETURN(std::vector<Tensor> results, Evaluate(module, node, operands, symbols));
     if (const std::optional<ir::SymbolId> result = ir::ResultSymbolOf(node))
-      symbols[*result] = results[0].dims()[0];
+      symbols[*result] = results.back().data<int64_t>()[0];
     for (size_t i = 0; i < results.size(); ++i) values[node.outputs[i]] = std::move(results[i]);
   }
   if (bound) *bound = std::move(symbols);

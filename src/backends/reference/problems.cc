@@ -67,6 +67,7 @@ CropAndResizeProblem ToProblem(const ir::CropAndResizeAttributes& a) {
 LrnProblem ToProblem(const ir::LrnAttributes& a) { return {a.radius, a.bias, a.alpha, a.beta}; }
 IotaProblem ToProblem(const ir::IotaAttributes&) { return {}; }
 BitcastProblem ToProblem(const ir::BitcastAttributes&) { return {}; }
+ReadIntegerProblem ToProblem(const ir::ReadIntegerAttributes& a) { return {a.element}; }
 WhereProblem ToProblem(const ir::WhereAttributes&) { return {}; }
 NonMaxSuppressionProblem ToProblem(const ir::NonMaxSuppressionAttributes& a) {
   return {a.overlaps, a.iou_threshold, a.score_threshold, a.soft_sigma};

@@ -128,6 +128,10 @@ struct IotaProblem {};
 struct BitcastProblem {};
 // The ops of unknown numbers of results write as many rows as there are into outputs that have room
 // for all, and the number into the last output.
+struct ReadIntegerProblem {
+  int64_t element = 0;
+};
+
 struct WhereProblem {};
 
 struct NonMaxSuppressionProblem {

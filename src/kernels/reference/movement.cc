@@ -194,6 +194,15 @@ void Run(const IotaProblem&, Inputs, Outputs out) {
   });
 }
 
+void Run(const ReadIntegerProblem& problem, Inputs in, Outputs out) {
+  const int64_t row = problem.element / in[0].row_length();
+  const int64_t column = problem.element % in[0].row_length();
+  VisitDType(TypeSet<int32_t, int64_t>{}, in[0].dtype, [&](auto type) {
+    using T = decltype(type);
+    *out[0].Row<int64_t>(0) = static_cast<int64_t>(in[0].Row<T>(row)[column]);
+  });
+}
+
 void Run(const BitcastProblem&, Inputs in, Outputs out) {
   // The bytes in order, row by row of either side.
   const auto row_bytes = [](const auto& array) {
