@@ -173,20 +173,31 @@ def matrices(grid):
              shape=[(4, 5), (2, 3, 3), (1, 4)], band=[(-1, 0), (0, -1), (1, 1), (0, 0), (-1, -1)], Tindex=INDEX, how=["const"])
     grid.add("MatrixDiag", lambda p: node("MatrixDiag", p.fill(p.shape)), T=ALL, shape=[(4,), (2, 3), (1,)])
     grid.add("MatrixDiagPart", lambda p: node("MatrixDiagPart", p.fill(p.shape)), T=ALL, shape=[(4, 4), (2, 3, 5), (5, 2)])
-    main = const(0, I32)
-    for op in ("MatrixDiagV2", "MatrixDiagV3"):
-        grid.add(op, lambda p: node(op, p.fill(p.shape), main, const(-1, I32), const(-1, I32), const(p.padding, p.T)), T=ALL, shape=[(4,), (2, 3)],
-                 padding=[0, 1])
-    for op in ("MatrixDiagPartV2", "MatrixDiagPartV3"):
-        grid.add(op, lambda p: node(op, p.fill(p.shape), main, const(0, p.T)), T=ALL, shape=[(4, 4), (2, 3, 5), (5, 2)])
-    for op in ("MatrixSetDiag", "MatrixSetDiagV2", "MatrixSetDiagV3"):
-        k = [] if op == "MatrixSetDiag" else [main]
+    # Diagonals, and the matrices that they are of: one, several, those beside the main one.
+    bands = [(k, shape) for k in ([0], [1], [-2], [0, 0], [-1, 1], [1, 2], [-2, -1], [-1, 3]) for shape in ((4, 4), (2, 3, 5), (2, 5, 3))
+             if -shape[-2] < k[0] and k[-1] < shape[-1]]
+    aligns = ["RIGHT_LEFT", "LEFT_RIGHT", "LEFT_LEFT", "RIGHT_RIGHT"]
 
-        def set_diag(p, op=op, k=k):
-            diagonal = p.fill((*p.shape[:-2], min(p.shape[-2:])), key="diagonal")
-            return Case(node(op, p.fill(p.shape), diagonal, *k), shapes=(STATIC,))
+    def band(p):
+        return const(p.form[0][0] if len(p.form[0]) == 1 else p.form[0], I32)
 
-        grid.add(op, set_diag, T=ALL, shape=[(4, 4), (2, 3, 5), (5, 2)])
+    def packed(p):
+        k, shape = p.form
+        rows, columns = shape[-2:]
+        length = min(rows + min(k[-1], 0), columns - max(k[0], 0))
+        return p.fill((*shape[:-2], *([] if k[0] == k[-1] else [k[-1] - k[0] + 1]), length), key="diagonal")
+
+    for version in ("V2", "V3"):
+        def more(p, version=version):
+            return {"align": p.align} if version == "V3" else {}
+
+        axes = {"align": aligns if version == "V3" else [None], "T": ALL, "form": bands}
+        grid.add(f"MatrixDiag{version}", lambda p: node(p.op, packed(p), band(p), *(const(n if p.sized else -1, I32) for n in p.form[1][-2:]),
+                                                        const(p.padding, p.T), **more(p)), padding=[0, 1], sized=[False, True], **axes, limit=120)
+        grid.add(f"MatrixDiagPart{version}", lambda p: node(p.op, p.fill(p.form[1]), band(p), const(1, p.T), **more(p)), **axes, limit=120)
+        grid.add(f"MatrixSetDiag{version}", lambda p: node(p.op, p.fill(p.form[1]), packed(p), band(p), **more(p)), **axes, limit=120)
+    grid.add("MatrixSetDiag", lambda p: node("MatrixSetDiag", p.fill(p.shape), p.fill((*p.shape[:-2], min(p.shape[-2:])), key="diagonal")), T=ALL,
+             shape=[(4, 4), (2, 3, 5), (5, 2)])
 
 
 def segments(grid):
@@ -301,4 +312,4 @@ def shapes(grid):
     grid.add("UniqueWithCounts", lambda p: node("UniqueWithCounts", p.fill(p.shape), out_idx=p.out), T=NUMBERS, shape=[(12,), (0,), (1,)], out=INDEX)
     for op in ("UniqueV2", "UniqueWithCountsV2"):
         grid.add(op, lambda p: node(op, p.fill(p.form[0]), const(p.form[1], p.Taxis), out_idx=p.out), T=NUMBERS, Taxis=INDEX, out=INDEX,
-                 form=[((12,), []), ((0,), [])])
+                 form=[((12,), []), ((0,), []), ((12,), [0]), ((40, 1), [0]), ((2, 30), [-1]), ((2, 20, 1), [1])])
