@@ -1,5 +1,6 @@
 // Ops that choose elements by their values; most have as many results as the data says.
 #include <limits>
+#include <numeric>
 
 #include "base/half.h"
 #include "import/node_context.h"
@@ -7,17 +8,32 @@
 namespace graft::importer {
 namespace {
 
-// A scalar operand that must be known now.
-Accepted<double> Number(NodeContext& ctx, int i) {
+// Of a scalar operand that is known now.
+std::optional<double> KnownNumber(const NodeContext& ctx, int i) {
   const std::optional<Tensor>& constant = ctx.value(i).constant;
-  if (!constant) {
-    return Refuse("The input \"{}\" for {} must be a constant", ctx.OperandName(i), ctx.node().op);
-  }
-  if (constant->rank() != 0)
-    return Refuse("{} {}: must be a scalar", ctx.OperandName(i), ToString(ctx.shape(i)));
+  if (!constant || constant->rank() != 0) return std::nullopt;
   if (constant->dtype() == DType::kFloat32) return double{constant->data<float>()[0]};
   if (constant->dtype() == DType::kFloat16) return double{constant->data<Float16>()[0]};
-  return Refuse("{} of type {}", ctx.OperandName(i), TensorFlowName(constant->dtype()));
+  return std::nullopt;
+}
+
+// Scalars as the one operand that the IR's ops compare with.
+Accepted<ir::ValueId> EmitThresholds(NodeContext& ctx, const std::vector<ir::ValueId>& scalars) {
+  std::vector<ir::ValueId> parts;
+  for (const ir::ValueId scalar : scalars) {
+    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId part, ctx.Cast(scalar, DType::kFloat32, "threshold"));
+    GRAFT_ASSIGN_OR_RETURN(parts.emplace_back(), ctx.Reshape(part, {1}, "threshold"));
+  }
+  return ctx.Emit(ir::ConcatAttributes{.axis = 0}, std::move(parts), "thresholds");
+}
+
+ir::ValueId AddThreshold(NodeContext& ctx, float value) {
+  return ctx.AddConstant(Tensor::Of<float>({}, {value}), "threshold");
+}
+
+Outcome CheckScalar(const NodeContext& ctx, int i) {
+  if (ctx.rank(i) == 0) return kAccepted;
+  return Refuse("{} {}: must be a scalar", ctx.OperandName(i), ToString(ctx.shape(i)));
 }
 
 Outcome CheckThreshold(std::string_view name, double value) {
@@ -30,14 +46,24 @@ Accepted<ir::ValueId> EmitCount(NodeContext& ctx, const ir::Dim& count) {
                   "count");
 }
 
-// boxes or overlaps, scores, max_output_size, the rest in `attributes`. The results of the IR's op.
+// Operand i, an overlap.
+Outcome CheckIouThreshold(const NodeContext& ctx, int i) {
+  GRAFT_RETURN_IF_REFUSED(CheckScalar(ctx, i));
+  const std::optional<double> known = KnownNumber(ctx, i);
+  return known ? CheckThreshold("iou_threshold", *known) : kAccepted;
+}
+
+// boxes or overlaps, scores, max_output_size; the thresholds are scalars. The results of the IR's
+// op.
 Accepted<std::vector<ir::ValueId>> EmitNonMaxSuppression(
-    NodeContext& ctx, const ir::NonMaxSuppressionAttributes& attributes, const ir::Dim& most) {
+    NodeContext& ctx, const ir::NonMaxSuppressionAttributes& attributes, const ir::Dim& most,
+    const std::vector<ir::ValueId>& thresholds) {
   if (most.is_constant() && *most.constant() < 0)
     return Refuse("max_output_size {}: must not be negative", most.ToString());
   if (ctx.rank(1) != 1) return Refuse("scores {}: must have rank 1", ToString(ctx.shape(1)));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId operand, EmitThresholds(ctx, thresholds));
   return ctx.EmitWithResultDim(attributes, Min(ctx.shape(1)[0], most),
-                               {ctx.operand(0), ctx.operand(1)});
+                               {ctx.operand(0), ctx.operand(1), operand});
 }
 
 // With zeros up to `size` elements.
@@ -47,16 +73,25 @@ Accepted<ir::ValueId> PadTo(NodeContext& ctx, ir::ValueId x, const ir::Dim& size
   return ctx.Emit(ir::PadAttributes{.before = {0}, .after = {missing}}, {x}, part);
 }
 
-// The index type is an attribute under the same name in all four.
-Outcome EmitUnique(NodeContext& ctx) {
-  if (ctx.rank(0) != 1) return Refuse("x {}: must have rank 1", ToString(ctx.shape(0)));
+// Of the parts along an axis. The index type is an attribute under the same name in all four.
+Outcome EmitUnique(NodeContext& ctx, size_t axis) {
   GRAFT_ASSIGN_OR_RETURN(const DType index, ctx.Attr<DType>("out_idx"));
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::ValueId> results,
-                         ctx.EmitWithResultDim(ir::UniqueAttributes{.dtype = index},
-                                               ctx.shape(0)[0], {ctx.operand(0)}));
-  GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(0, results[0]));
+  // The axis and the first one change places, and back.
+  std::vector<int64_t> swapped(ctx.rank(0));
+  std::iota(swapped.begin(), swapped.end(), 0);
+  std::swap(swapped[0], swapped[axis]);
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId rows, ctx.Transpose(ctx.operand(0), swapped, "rows"));
+  GRAFT_ASSIGN_OR_RETURN(
+      const std::vector<ir::ValueId> results,
+      ctx.EmitWithResultDim(ir::UniqueAttributes{.dtype = index}, ctx.shape(0)[axis], {rows}));
+  GRAFT_RETURN_IF_REFUSED(ctx.Output(ctx.Transpose(results[0], swapped)));
   GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(1, results[1]));
   return ctx.node().op.starts_with("UniqueWithCounts") ? ctx.SetOutput(2, results[2]) : kAccepted;
+}
+
+Outcome CheckVector(const NodeContext& ctx) {
+  if (ctx.rank(0) == 1) return kAccepted;
+  return Refuse("x {}: must have rank 1", ToString(ctx.shape(0)));
 }
 
 }  // namespace
@@ -73,26 +108,35 @@ Outcome ImportWhere(NodeContext& ctx) {
 // soft_nms_sigma. V5 gives the scores too; V4 and V5 give the number of boxes and may fill up with
 // zeros.
 Outcome ImportNonMaxSuppression(NodeContext& ctx) {
-  ir::NonMaxSuppressionAttributes a;
+  std::vector<ir::ValueId> thresholds;
   if (ctx.operand_count() == 3) {
     GRAFT_ASSIGN_OR_RETURN(const float threshold, ctx.Attr<float>("iou_threshold"));
-    a.iou_threshold = threshold;
+    GRAFT_RETURN_IF_REFUSED(CheckThreshold("iou_threshold", threshold));
+    thresholds.push_back(AddThreshold(ctx, threshold));
   } else {
-    GRAFT_ASSIGN_OR_RETURN(a.iou_threshold, Number(ctx, 3));
+    GRAFT_RETURN_IF_REFUSED(CheckIouThreshold(ctx, 3));
+    thresholds.push_back(ctx.operand(3));
   }
-  GRAFT_RETURN_IF_REFUSED(CheckThreshold("iou_threshold", a.iou_threshold));
-  a.score_threshold = ctx.dtype(1) == DType::kFloat16 ? std::numeric_limits<Float16>::lowest()
-                                                      : std::numeric_limits<float>::lowest();
   if (ctx.operand_count() > 4) {
-    GRAFT_ASSIGN_OR_RETURN(a.score_threshold, Number(ctx, 4));
+    GRAFT_RETURN_IF_REFUSED(CheckScalar(ctx, 4));
+    thresholds.push_back(ctx.operand(4));
+  } else {
+    const float least = ctx.dtype(1) == DType::kFloat16
+                            ? static_cast<float>(std::numeric_limits<Float16>::lowest())
+                            : std::numeric_limits<float>::lowest();
+    thresholds.push_back(AddThreshold(ctx, least));
   }
   if (ctx.operand_count() > 5) {
-    GRAFT_ASSIGN_OR_RETURN(a.soft_sigma, Number(ctx, 5));
-    if (!(a.soft_sigma >= 0))
-      return Refuse("soft_nms_sigma {}: must not be negative", a.soft_sigma);
+    GRAFT_RETURN_IF_REFUSED(CheckScalar(ctx, 5));
+    const std::optional<double> sigma = KnownNumber(ctx, 5);
+    if (sigma && !(*sigma >= 0)) return Refuse("soft_nms_sigma {}: must not be negative", *sigma);
+    thresholds.push_back(ctx.operand(5));
+  } else {
+    thresholds.push_back(AddThreshold(ctx, 0));
   }
   GRAFT_ASSIGN_OR_RETURN(const ir::Dim most, ctx.Size(2));
-  GRAFT_ASSIGN_OR_RETURN(std::vector<ir::ValueId> results, EmitNonMaxSuppression(ctx, a, most));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<ir::ValueId> results,
+                         EmitNonMaxSuppression(ctx, {}, most, thresholds));
   if (ctx.operand_count() < 5 || ctx.node().op == "NonMaxSuppressionV3")
     return ctx.SetOutput(0, results[0]);
 
@@ -113,13 +157,13 @@ Outcome ImportNonMaxSuppression(NodeContext& ctx) {
 
 // overlaps, scores, max_output_size, overlap_threshold, score_threshold
 Outcome ImportNonMaxSuppressionWithOverlaps(NodeContext& ctx) {
-  ir::NonMaxSuppressionAttributes a;
-  a.overlaps = true;
-  GRAFT_ASSIGN_OR_RETURN(a.iou_threshold, Number(ctx, 3));
-  GRAFT_ASSIGN_OR_RETURN(a.score_threshold, Number(ctx, 4));
+  GRAFT_RETURN_IF_REFUSED(CheckScalar(ctx, 3));
+  GRAFT_RETURN_IF_REFUSED(CheckScalar(ctx, 4));
   GRAFT_ASSIGN_OR_RETURN(const ir::Dim most, ctx.Size(2));
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::ValueId> results,
-                         EmitNonMaxSuppression(ctx, a, most));
+  GRAFT_ASSIGN_OR_RETURN(
+      const std::vector<ir::ValueId> results,
+      EmitNonMaxSuppression(ctx, {.overlaps = true}, most,
+                            {ctx.operand(3), ctx.operand(4), AddThreshold(ctx, 0)}));
   return ctx.SetOutput(0, results[0]);
 }
 
@@ -132,29 +176,32 @@ Outcome ImportCombinedNonMaxSuppression(NodeContext& ctx) {
   GRAFT_ASSIGN_OR_RETURN(a.size, ctx.Size(3));
   if (a.size.is_constant() && *a.size.constant() < 1)
     return Refuse("max_total_size {}: must be positive", a.size.ToString());
-  GRAFT_ASSIGN_OR_RETURN(a.iou_threshold, Number(ctx, 4));
-  GRAFT_ASSIGN_OR_RETURN(a.score_threshold, Number(ctx, 5));
-  GRAFT_RETURN_IF_REFUSED(CheckThreshold("iou_threshold", a.iou_threshold));
+  GRAFT_RETURN_IF_REFUSED(CheckIouThreshold(ctx, 4));
+  GRAFT_RETURN_IF_REFUSED(CheckScalar(ctx, 5));
   GRAFT_ASSIGN_OR_RETURN(const bool pad_per_class, ctx.Attr<bool>("pad_per_class"));
   if (pad_per_class) a.size = Min(a.size, a.per_class * ctx.shape(1)[2]);
   GRAFT_ASSIGN_OR_RETURN(a.clip, ctx.Attr<bool>("clip_boxes"));
-  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId boxes, ctx.Emit(a, {ctx.operand(0), ctx.operand(1)}));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId thresholds,
+                         EmitThresholds(ctx, {ctx.operand(4), ctx.operand(5)}));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId boxes,
+                         ctx.Emit(a, {ctx.operand(0), ctx.operand(1), thresholds}));
   const std::vector<ir::ValueId> results = ctx.module().node(ctx.ValueOf(boxes).producer).outputs;
   for (int i = 0; i < 4; ++i) GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(i, results[i]));
   return kAccepted;
 }
 
-Outcome ImportUnique(NodeContext& ctx) { return EmitUnique(ctx); }
+Outcome ImportUnique(NodeContext& ctx) {
+  GRAFT_RETURN_IF_REFUSED(CheckVector(ctx));
+  return EmitUnique(ctx, 0);
+}
 
-// x, axis: a vector of one axis or none.
+// x, axis: a vector of one axis, or of none where x is a vector.
 Outcome ImportUniqueV2(NodeContext& ctx) {
   GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, ctx.Integers(1));
   if (axes.size() > 1) return Refuse("axis {}: must be one or none", ToString(ctx.shape(1)));
-  if (!axes.empty()) {
-    const Accepted<int64_t> axis = ctx.Axis(axes[0], ctx.rank(0));
-    if (!axis.ok()) return axis.status();
-  }
-  return EmitUnique(ctx);
+  if (axes.empty()) return ImportUnique(ctx);
+  GRAFT_ASSIGN_OR_RETURN(const int64_t axis, ctx.Axis(axes[0], ctx.rank(0)));
+  return EmitUnique(ctx, static_cast<size_t>(axis));
 }
 
 }  // namespace graft::importer

@@ -369,43 +369,39 @@ struct WhereAttributes {
   }
 };
 
-// [boxes[N, 4] or, with overlaps, their overlaps[N, N], scores[N]] → [chosen i32[result_dim],
-// scores of the chosen[result_dim], count i64]. Greedy, by descending score, ties to the lower
-// index; only scores above score_threshold take part. soft_sigma > 0 lowers scores by the overlap
-// instead of dropping boxes that overlap by more than iou_threshold. The bound of result_dim limits
-// how many are chosen.
+// [boxes[N, 4] or, with overlaps, their overlaps[N, N], scores[N], thresholds f32[3]] → [chosen
+// i32[result_dim], scores of the chosen[result_dim], count i64]. The thresholds are those of the
+// overlap and of the score, and sigma. Greedy, by descending score, ties to the lower index; only
+// scores above their threshold take part. sigma > 0 lowers scores by the overlap instead of
+// dropping boxes that overlap by more than the threshold. The bound of result_dim limits how many
+// are chosen. A threshold of boxes' overlaps outside [0, 1] or a negative sigma is an error of the
+// run.
 struct NonMaxSuppressionAttributes {
   Dim result_dim;
   bool overlaps = false;
-  double iou_threshold = 0.5;
-  double score_threshold = 0;
-  double soft_sigma = 0;
   template <class V>
   void Visit(V&& v) {
-    v("result_dim", result_dim), v("overlaps", overlaps), v("iou_threshold", iou_threshold);
-    v("score_threshold", score_threshold), v("soft_sigma", soft_sigma);
+    v("result_dim", result_dim), v("overlaps", overlaps);
   }
 };
 
-// [boxes[B, N, Q, 4], scores[B, N, C]] → [boxes[B, size, 4], scores[B, size], classes (as
-// floats)[B, size], count i32[B]]: in every class the best `per_class` boxes, of these the best
-// `size`, the rest zeros. Q is 1 or C.
+// [boxes[B, N, Q, 4], scores[B, N, C], thresholds f32[2]] → [boxes[B, size, 4], scores[B, size],
+// classes (as floats)[B, size], count i32[B]]: in every class the best `per_class` boxes, of these
+// the best `size`, the rest zeros. Q is 1 or C. The thresholds are those of the overlap, outside
+// [0, 1] an error of the run, and of the score.
 struct CombinedNonMaxSuppressionAttributes {
   Dim per_class;
   Dim size;
-  double iou_threshold = 0.5;
-  double score_threshold = 0;
   bool clip = true;  // boxes to [0, 1]
   template <class V>
   void Visit(V&& v) {
-    v("per_class", per_class), v("size", size), v("iou_threshold", iou_threshold);
-    v("score_threshold", score_threshold), v("clip", clip);
+    v("per_class", per_class), v("size", size), v("clip", clip);
   }
 };
 
-// [x[N]] → [values[result_dim], for each element the position of its value (dtype)[N], how often
-// each value occurs (dtype)[result_dim], count i64]. Values in order of their first occurrence; a
-// NaN equals nothing.
+// [x[N, …]] → [rows[result_dim, …] of x that differ, for each row of x the position of its like
+// (dtype)[N], how often each occurs (dtype)[result_dim], count i64]. In order of their first
+// occurrence; a NaN equals nothing.
 struct UniqueAttributes {
   Dim result_dim;
   DType dtype = DType::kInt32;

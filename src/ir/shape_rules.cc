@@ -615,9 +615,16 @@ Status Infer(Rule& r, const WhereAttributes& a) {
   return OkStatus();
 }
 
-Status Infer(Rule& r, const NonMaxSuppressionAttributes& a) {
-  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2, 2));
+// [boxes, scores, thresholds]
+Status CheckSuppression(const Rule& r, int64_t thresholds) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 3, 3));
   GRAFT_RETURN_IF_ERROR(CheckSameDType(r));
+  if (r.operand(2).dtype == DType::kFloat32 && r.shape(2) == Shape{thresholds}) return OkStatus();
+  return InvalidArgumentError("thresholds {}{}", Name(r.operand(2).dtype), ToString(r.shape(2)));
+}
+
+Status Infer(Rule& r, const NonMaxSuppressionAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckSuppression(r, 3));
   const Shape& boxes = r.shape(0);
   const Shape& scores = r.shape(1);
   if (boxes.size() != 2 || scores.size() != 1 || !MayEqual(boxes[0], scores[0]) ||
@@ -632,8 +639,7 @@ Status Infer(Rule& r, const NonMaxSuppressionAttributes& a) {
 }
 
 Status Infer(Rule& r, const CombinedNonMaxSuppressionAttributes& a) {
-  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2, 2));
-  GRAFT_RETURN_IF_ERROR(CheckSameDType(r));
+  GRAFT_RETURN_IF_ERROR(CheckSuppression(r, 2));
   const Shape& boxes = r.shape(0);
   const Shape& scores = r.shape(1);
   if (boxes.size() != 4 || scores.size() != 3 || !MayEqual(boxes[0], scores[0]) ||
@@ -653,10 +659,12 @@ Status Infer(Rule& r, const CombinedNonMaxSuppressionAttributes& a) {
 
 Status Infer(Rule& r, const UniqueAttributes& a) {
   GRAFT_RETURN_IF_ERROR(CheckOperands(r, 1, 1));
-  if (r.rank(0) != 1) return InvalidArgumentError("operand {}", ToString(r.shape(0)));
+  if (r.rank(0) < 1) return InvalidArgumentError("a scalar");
   if (a.dtype != DType::kInt32 && a.dtype != DType::kInt64)
     return InvalidArgumentError("an index of dtype {}", Name(a.dtype));
-  r.Result(r.operand(0).dtype, {a.result_dim});
+  Shape rows = r.shape(0);
+  rows[0] = a.result_dim;
+  r.Result(r.operand(0).dtype, std::move(rows));
   r.Result(a.dtype, {r.shape(0)[0]});
   r.Result(a.dtype, {a.result_dim});
   r.Result(DType::kInt64, {});

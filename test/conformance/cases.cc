@@ -578,30 +578,34 @@ Cases ReadIntegerCases() {
 
 Cases NonMaxSuppressionCases() {
   Cases cases;
-  auto add = [&](int64_t boxes, int64_t most, ir::NonMaxSuppressionAttributes a, Fill fill) {
-    a.result_dim = Dim::Symbol(0);
-    const Dims dims = {boxes, a.overlaps ? boxes : 4};
-    cases.push_back({a, {{dims, DType::kFloat32, fill}, {{boxes}, DType::kFloat32, fill}}, most});
+  struct Thresholds {
+    double iou = 0.5, score = 0, sigma = 0;
+  };
+  auto add = [&](int64_t boxes, int64_t most, Thresholds t, Fill fill, bool overlaps = false,
+                 DType dtype = DType::kFloat32) {
+    const Dims dims = {boxes, overlaps ? boxes : 4};
+    cases.push_back({ir::NonMaxSuppressionAttributes{Dim::Symbol(0), overlaps},
+                     {{dims, dtype, fill},
+                      {{boxes}, dtype, fill},
+                      {.dims = {3}, .values = {t.iou, t.score, t.sigma}}},
+                     most});
   };
   for (const Fill fill : {Fill::kNormal, Fill::kTies}) {
     for (const double iou : {0.0, 0.3, 1.0}) {
-      add(60, 60, {.iou_threshold = iou, .score_threshold = -10}, fill);
-      add(60, 7, {.iou_threshold = iou, .score_threshold = 0.2}, fill);
-      add(20, 20, {.overlaps = true, .iou_threshold = iou}, fill);
+      add(60, 60, {iou, -10}, fill);
+      add(60, 7, {iou, 0.2}, fill);
+      add(20, 20, {iou}, fill, true);
     }
-    add(60, 40, {.iou_threshold = 0.5, .soft_sigma = 0.5}, fill);
-    add(60, 60, {.iou_threshold = 1, .score_threshold = -3, .soft_sigma = 2}, fill);
+    add(60, 40, {.sigma = 0.5}, fill);
+    add(60, 60, {1, -3, 2}, fill);
   }
-  add(15, 15, {.score_threshold = -1}, Fill::kSpecial);
-  add(15, 15, {.score_threshold = -1, .soft_sigma = 1}, Fill::kSpecial);
-  add(15, 15, {.overlaps = true, .score_threshold = -1}, Fill::kSpecial);
+  add(15, 15, {.score = -1}, Fill::kSpecial);
+  add(15, 15, {.score = -1, .sigma = 1}, Fill::kSpecial);
+  add(15, 15, {.score = -1}, Fill::kSpecial, true);
   add(0, 0, {}, Fill::kNormal);
   add(9, 0, {}, Fill::kNormal);
-  for (const double sigma : {0.0, 0.5}) {
-    ir::NonMaxSuppressionAttributes a{.score_threshold = 0.1, .soft_sigma = sigma};
-    a.result_dim = Dim::Symbol(0);
-    cases.push_back({a, {{{40, 4}, DType::kFloat16}, {{40}, DType::kFloat16}}, 30});
-  }
+  for (const double sigma : {0.0, 0.5})
+    add(40, 30, {0.5, 0.1, sigma}, Fill::kNormal, false, DType::kFloat16);
   return cases;
 }
 
@@ -616,14 +620,12 @@ Cases CombinedNonMaxSuppressionCases() {
                                                                        {2, 0, 1, 3, 5, 4},
                                                                        {0, 5, 1, 2, 3, 4}}) {
     for (const Fill fill : {Fill::kNormal, Fill::kTies, Fill::kSpecial}) {
-      const std::vector<Operand> operands = {
-          {{batch, boxes, groups, 4}, DType::kFloat32, fill},
-          {{batch, boxes, classes}, DType::kFloat32, fill},
-      };
       for (const bool clip : {false, true}) {
-        cases.push_back({ir::CombinedNonMaxSuppressionAttributes{per_class, size, clip ? 0.5 : 0.1,
-                                                                 clip ? 0.1 : -2, clip},
-                         operands});
+        const std::vector<double> thresholds = {clip ? 0.5 : 0.1, clip ? 0.1 : -2};
+        cases.push_back({ir::CombinedNonMaxSuppressionAttributes{per_class, size, clip},
+                         {{{batch, boxes, groups, 4}, DType::kFloat32, fill},
+                          {{batch, boxes, classes}, DType::kFloat32, fill},
+                          {.dims = {2}, .values = thresholds}}});
       }
     }
   }
@@ -639,6 +641,10 @@ Cases UniqueCases() {
       cases.push_back({a, {{{50}, dtype, Fill::kTies}}, 50});
     for (int64_t n : {0, 1, 1000}) cases.push_back({a, {{{n}, DType::kInt32}}, n});
     cases.push_back({a, {{{45}, DType::kFloat32, Fill::kSpecial}}, 45});
+    for (const Dims& dims : {Dims{80, 2}, {70, 1, 2}, {40, 1}, {5, 0}, {0, 3}})
+      cases.push_back({a, {{dims, DType::kFloat32, Fill::kTies}}, dims[0]});
+    cases.push_back({a, {{{45, 2}, DType::kFloat64, Fill::kSpecial}}, 45});
+    cases.push_back({a, {{{60, 2}, DType::kBool}}, 60});
   }
   return cases;
 }
@@ -794,6 +800,8 @@ Tensor MakeTensor(const Case& c, int operand) {
   Filler filler(o.fill, operand);
   VisitDType(kEngineTypes, o.dtype, [&]<class T>(T) {
     for (T& v : tensor.mutable_data<T>()) v = filler.Next<T>();
+    for (size_t i = 0; i < o.values.size(); ++i)
+      tensor.mutable_data<T>()[i] = static_cast<T>(o.values[i]);
   });
   return tensor;
 }

@@ -25,6 +25,7 @@ struct Operand {
   DType dtype = DType::kFloat32;
   Fill fill = Fill::kNormal;
   bool constant = false;
+  std::vector<double> values = {};  // these instead, where there are any
 };
 
 struct Case {

@@ -781,9 +781,18 @@ def matrices():
         for op in ("MatrixSetDiag", "MatrixSetDiagV2", "MatrixSetDiagV3"):
             more = {} if op == "MatrixSetDiag" else {"k": 0}
             add(op, [x, diagonal], lambda x, d, op=op, m=more: getattr(raw, op)(input=x, diagonal=d, **m), shapes=(STATIC,))
-    add("MatrixSetDiag", [normal(3, 4), normal(3)], lambda x, d: raw.MatrixSetDiag(input=x, diagonal=d), shapes=(RANKS,), refused="must have sides that are known")
+    add("MatrixSetDiag", [normal(3, 4), normal(3)], lambda x, d: raw.MatrixSetDiag(input=x, diagonal=d), shapes=(RANKS,))
     add("MatrixDiagPart", [integers(3, 4, low=0, high=2).astype(bool)], lambda x: raw.MatrixDiagPart(input=x))
-    add("MatrixDiagV3", [normal(3)], lambda x: tf.linalg.diag(x, k=1), refused="diagonal 1: only the main one is supported")
+    add("MatrixDiagV3", [normal(3)], lambda x: tf.linalg.diag(x, k=1))
+    for align in ("LEFT_RIGHT", "RIGHT_LEFT", "LEFT_LEFT", "RIGHT_RIGHT"):
+        # From a matrix to its band and back.
+        def band_and_back(x, align=align):
+            band = tf.linalg.diag_part(x, k=(-1, 2), padding_value=5.0, align=align)
+            return [band, tf.linalg.set_diag(x * 2.0, band, k=(-1, 2), align=align), tf.linalg.diag(band, k=(-1, 2), padding_value=7.0, align=align)]
+
+        # Of what it does not know, TensorFlow infers a wrong rank.
+        add("MatrixDiagPartV3", [normal(2, 4, 5)], band_and_back, shapes=(STATIC,))
+        add("MatrixDiagPartV3", [normal(5, 3)], band_and_back, shapes=(STATIC,))
     for batch, axis, shape in [(0, 1, (3, 5)), (1, 0, (5, 3, 2)), (0, 2, (3, 2, 5)), (2, 1, (2, 5, 3))]:
         for dtype in (np.int32, np.int64):
             add(
@@ -1000,7 +1009,12 @@ def unique():
     add("Unique", [integers(0)], lambda x: list(raw.Unique(x=x)))
     add("Unique", [integers(9)], lambda x: raw.Unique(x=x).idx)
     add("Unique", [integers(9)], lambda x: tf.gather(tf.cast(tf.unique(x)[0], tf.float32), [0, 0]) * 2)
-    add("UniqueV2", [integers(3, 3)], lambda x: raw.UniqueV2(x=x, axis=[0]).y, refused="must have rank 1")
+    for axis in (0, 1, -1):
+        x = integers(6, 5, 7, low=0, high=2)
+        x[4], x[:, 3], x[:, :, 2], x[:, :, 5] = x[1], x[:, 0], x[:, :, 6], x[:, :, 6]
+        for dtype in (np.float32, np.int64, bool):
+            add("UniqueV2", [x.astype(dtype)], lambda x, a=axis: list(raw.UniqueV2(x=x, axis=[a])))
+        add("UniqueWithCountsV2", [x], lambda x, a=axis: list(raw.UniqueWithCountsV2(x=x, axis=[a])))
     add("UniqueWithCounts", [integers(30)], lambda x: list(raw.UniqueWithCounts(x=x, out_idx=tf.int64)))
     for axis in ([], [0], [-1]):
         add("UniqueV2", [integers(20)], lambda x, a=axis: list(raw.UniqueV2(x=x, axis=np.array(a, np.int64))))
@@ -1065,7 +1079,11 @@ def non_max_suppression():
     add("NonMaxSuppressionV3", [box, scores], lambda b, s: v3(b, s, most=tf.shape(b)[0] // 2))
     add("NonMaxSuppressionV3", [box, scores], lambda b, s: tf.gather(b, v3(b, s)) + tf.expand_dims(tf.gather(s, v3(b, s)), 1))
     add("NonMaxSuppressionV3", [box, scores], lambda b, s: v3(b, s, iou=1.5), refused="must be in [0, 1]")
-    add("NonMaxSuppressionV3", [box, scores, np.float32(0.5)], lambda b, s, t: v3(b, s, iou=t), refused="must be a constant")
+    # Thresholds that are fed or computed.
+    add("NonMaxSuppressionV3", [box, scores, np.float32(0.5)], lambda b, s, t: v3(b, s, iou=t))
+    add("NonMaxSuppressionV3", [box, scores], lambda b, s: v3(b, s, score=tf.reduce_mean(s)))
+    add("NonMaxSuppressionV5", [box, scores, np.float32(0.5)], lambda b, s, t: list(raw.NonMaxSuppressionV5(
+        boxes=b, scores=s, max_output_size=tf.shape(b)[0], iou_threshold=t, score_threshold=t / 4, soft_nms_sigma=t, pad_to_max_output_size=True)))
     add("NonMaxSuppressionV4", [box, scores], lambda b, s: (lambda r: tf.gather(b, r.selected_indices[: r.valid_outputs]))(
         raw.NonMaxSuppressionV4(boxes=b, scores=s, max_output_size=50, iou_threshold=0.3, score_threshold=0.1, pad_to_max_output_size=True)))
     add("NonMaxSuppressionV5", [box, scores], lambda b, s: tf.image.non_max_suppression_with_scores(b, s, 12, soft_nms_sigma=0.5)[1])

@@ -243,3 +243,37 @@ def test_sizes_that_are_data_inside_tensorflow(sized, tmp_path):
                 converted(feed(n), names)
         converted(feed(4), names)
     assert (engines.calls, engines.fallbacks) == (1, 2), engines.reasons
+
+
+def test_thresholds_that_are_data(tmp_path):
+    import graft
+    import tensorflow as tf
+    from graft import _op_library
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        boxes, scores = v1.placeholder(tf.float32, [None, 4], "boxes"), v1.placeholder(tf.float32, [None], "scores")
+        overlap, least = v1.placeholder(tf.float32, [], "overlap"), v1.placeholder(tf.float32, [], "least")
+        chosen = tf.image.non_max_suppression(boxes, scores, 20, overlap, least)
+        tf.identity(tf.gather(boxes, chosen) * 2.0, "y")
+        (tmp_path / "nms.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    low = np.random.default_rng(1).uniform(size=(BOXES, 2)).astype(np.float32)
+    fed = {"boxes": np.concatenate([low, low + 0.25], 1), "scores": low[:, 0]}
+    support.convert(tmp_path / "nms.pb", "--outputs", "y:0", "--plan", tmp_path / "nms.plan")
+    support.convert(tmp_path / "nms.pb", "--outputs", "y:0", "--output", tmp_path / "converted.pb")
+    engine = graft.Engine(str(tmp_path / "nms.plan"))
+    _op_library.load()
+    native, converted = SizedSession(tmp_path / "nms.pb"), SizedSession(tmp_path / "converted.pb")
+    with EngineCalls() as engines:
+        for values in [(0.5, 0.1), (0.0, 0.5), (1.0, -np.inf), (0.2, np.nan), (0.3, np.inf)]:
+            feeds = fed | {"overlap": np.float32(values[0]), "least": np.float32(values[1])}
+            expected = native(feeds, ("y",))["y"]
+            np.testing.assert_array_equal(engine.run(feeds)["y"], expected)
+            np.testing.assert_array_equal(converted(feeds, ("y",))["y"], expected)
+    assert (engines.calls, engines.fallbacks) == (5, 0), engines.reasons
+    for value in (-0.5, 1.5, np.nan):
+        feeds = fed | {"overlap": np.float32(value), "least": np.float32(0)}
+        with pytest.raises(ValueError, match="NonMaxSuppressionV3.*iou_threshold"):
+            engine.run(feeds)
+        with pytest.raises(native.errors, match="iou_threshold must be in"):
+            converted(feeds, ("y",))

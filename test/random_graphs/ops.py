@@ -558,6 +558,25 @@ def range_to(g):
     return node("Range", g.constant(0), g.pick(lambda v: v.dtype == I32 and v.rank == 0 and 0 <= v.plain <= 64), g.constant(1))
 
 
+def first_of(g):
+    """As many as a computed number says."""
+    n = g.pick(lambda v: v.dtype == I32 and v.rank == 0 and 0 <= v.plain <= 8)
+    return node("TopKV2", g.pick(lambda v: v.rank >= 1 and v.shape[-1] >= n.plain and not is_float(v) and v.dtype != BOOL), n)
+
+
+def slice_to(g):
+    end = g.pick(lambda v: v.dtype in (I32, I64) and v.shape == (1,) and abs(v.plain[0]) <= 8)
+    return node("StridedSlice", g.pick(lambda v: v.rank >= 1), g.constant([g.choose(0, 1)], end.dtype), end, g.constant([1], end.dtype))
+
+
+def tile_by(g):
+    multiples = g.pick(lambda v: v.dtype in (I32, I64) and v.rank == 1 and 1 <= v.shape[0] <= 4 and (v.plain >= 0).all() and (v.plain <= 3).all())
+    return node("Tile", g.pick(rank(multiples.shape[0])), multiples)
+
+
+moves("TopKV2", first_of)
+moves("StridedSlice", slice_to)
+moves("Tile", tile_by)
 moves("Reshape", reshape_as, weight=3)
 moves("Fill", fill_as)
 moves("Range", range_to)
@@ -761,7 +780,7 @@ def diag(op):
 def diag_part(op):
     def make(g):
         x = g.pick(lambda v: v.rank >= 2)
-        return node(op, x, g.constant(g.choose(0, 0, 1, -1)), g.constant(0, x.dtype))
+        return node(op, x, g.constant(g.choose(0, 0, 1, -1, [-1, 1], [0, 1])), g.constant(0, x.dtype))
 
     return make
 

@@ -44,9 +44,6 @@ class NonMaxSuppressionTactic final : public SelectionTactic {
     problem.count = node.inputs[1].dims[0];
     problem.limit = node.outputs[0].dims[0];
     problem.overlaps = a.overlaps;
-    problem.iou_threshold = static_cast<float>(a.iou_threshold);
-    problem.score_threshold = static_cast<float>(a.score_threshold);
-    problem.soft_sigma = static_cast<float>(a.soft_sigma);
     return MakeStep(node, NonMaxSuppressionOperation::Make(problem));
   }
 };
@@ -70,8 +67,6 @@ class CombinedNonMaxSuppressionTactic final : public SelectionTactic {
     problem.classes = node.inputs[1].dims[2];
     problem.per_class = a.per_class.constant().value();
     problem.size = node.outputs[1].dims[1];
-    problem.iou_threshold = static_cast<float>(a.iou_threshold);
-    problem.score_threshold = static_cast<float>(a.score_threshold);
     problem.clip = a.clip;
     return MakeStep(node, CombinedNonMaxSuppressionOperation::Make(problem));
   }
@@ -89,7 +84,8 @@ class UniqueTactic final : public SelectionTactic {
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
                                           const PackedWeights*) const override {
     const BoundValue& x = node.inputs[0];
-    return MakeStep(node, UniqueOperation::Make({x.dtype, node.outputs[1].dtype, x.dims[0]}));
+    return MakeStep(node, UniqueOperation::Make({x.dtype, node.outputs[1].dtype, x.dims[0],
+                                                 CountElements(std::span(x.dims).subspan(1))}));
   }
 };
 

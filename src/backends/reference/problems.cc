@@ -70,10 +70,10 @@ BitcastProblem ToProblem(const ir::BitcastAttributes&) { return {}; }
 ReadIntegerProblem ToProblem(const ir::ReadIntegerAttributes& a) { return {a.element}; }
 WhereProblem ToProblem(const ir::WhereAttributes&) { return {}; }
 NonMaxSuppressionProblem ToProblem(const ir::NonMaxSuppressionAttributes& a) {
-  return {a.overlaps, a.iou_threshold, a.score_threshold, a.soft_sigma};
+  return {a.overlaps};
 }
 CombinedNonMaxSuppressionProblem ToProblem(const ir::CombinedNonMaxSuppressionAttributes& a) {
-  return {*a.per_class.constant(), a.iou_threshold, a.score_threshold, a.clip};
+  return {*a.per_class.constant(), a.clip};
 }
 UniqueProblem ToProblem(const ir::UniqueAttributes&) { return {}; }
 

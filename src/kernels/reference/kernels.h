@@ -136,15 +136,10 @@ struct WhereProblem {};
 
 struct NonMaxSuppressionProblem {
   bool overlaps = false;
-  double iou_threshold = 0.5;
-  double score_threshold = 0;
-  double soft_sigma = 0;
 };
 
 struct CombinedNonMaxSuppressionProblem {
   int64_t per_class = 0;
-  double iou_threshold = 0.5;
-  double score_threshold = 0;
   bool clip = true;
 };
 
@@ -171,6 +166,8 @@ Status CheckData(const GatherProblem& problem, Inputs in);
 Status CheckData(const GatherNdProblem& problem, Inputs in);
 Status CheckData(const ScatterNdProblem& problem, Inputs in);
 Status CheckData(const CropAndResizeProblem& problem, Inputs in);
+Status CheckData(const NonMaxSuppressionProblem& problem, Inputs in);
+Status CheckData(const CombinedNonMaxSuppressionProblem& problem, Inputs in);
 
 // Applies an epilogue to `result` in place: register 0 is the result, the others are `operands`.
 // Nothing for a program without instructions.

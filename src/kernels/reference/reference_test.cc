@@ -344,6 +344,25 @@ TEST(Data, IndicesOutOfRangeAreErrors) {
             "index 1 is not in [0, 1)");
 }
 
+TEST(Data, ThresholdsOutOfRangeAreErrors) {
+  const auto check = [](const auto& problem, std::vector<float> thresholds) {
+    const Tensor none = Tensor::Of<float>({0}, {});
+    const auto count = static_cast<int64_t>(thresholds.size());
+    const Tensor last = Tensor::Of<float>({count}, std::move(thresholds));
+    const std::vector<ConstArray> in = {In(none), In(none), In(last)};
+    return CheckData(problem, in).message();
+  };
+  const NonMaxSuppressionProblem boxes;
+  EXPECT_EQ(check(boxes, {0, -kInf, 0}), "");
+  EXPECT_EQ(check(boxes, {1, 0, 7}), "");
+  EXPECT_EQ(check(boxes, {1.5, 0, 0}), "iou_threshold 1.5 is not in [0, 1]");
+  EXPECT_EQ(check(boxes, {kNan, 0, 0}), "iou_threshold nan is not in [0, 1]");
+  EXPECT_EQ(check(boxes, {1, 0, -1}), "soft_nms_sigma -1 is negative");
+  EXPECT_EQ(check(NonMaxSuppressionProblem{.overlaps = true}, {7, 0, 0}), "");
+  EXPECT_EQ(check(CombinedNonMaxSuppressionProblem(), {-1, 0}),
+            "iou_threshold -1 is not in [0, 1]");
+}
+
 TEST(TopK, TiesGoToTheLowerIndex) {
   const Tensor x = Tensor::Of<float>({1, 4}, {1, 3, 3, 2});
   Tensor values = *Tensor::Allocate(DType::kFloat32, {1, 3});

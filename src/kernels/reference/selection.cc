@@ -47,9 +47,10 @@ int64_t NonMaxSuppression(const NonMaxSuppressionProblem& p, Inputs in, Outputs 
     T score;
     size_t compared = 0;  // with so many of the chosen
   };
-  const T iou_threshold = static_cast<T>(p.iou_threshold);
-  const T score_threshold = static_cast<T>(p.score_threshold);
-  const T sigma = static_cast<T>(p.soft_sigma);
+  const float* thresholds = in[2].Row<float>(0);
+  const T iou_threshold = static_cast<T>(thresholds[0]);
+  const T score_threshold = static_cast<T>(thresholds[1]);
+  const T sigma = static_cast<T>(thresholds[2]);
   const bool soft = sigma > T(0);
   const T scale(soft ? T(-0.5) / sigma : T(0));
   const auto overlap = [&](int32_t a, int32_t b) -> T {
@@ -103,7 +104,12 @@ template <class T>
 class CombinedNonMaxSuppression {
  public:
   CombinedNonMaxSuppression(const CombinedNonMaxSuppressionProblem& p, Inputs in, Outputs out)
-      : p_(p), boxes_(in[0]), scores_(in[1]), out_(out) {}
+      : p_(p),
+        boxes_(in[0]),
+        scores_(in[1]),
+        iou_threshold_(static_cast<T>(in[2].Row<float>(0)[0])),
+        score_threshold_(static_cast<T>(in[2].Row<float>(0)[1])),
+        out_(out) {}
 
   void Run() {
     const int64_t per_class = std::min(p_.per_class, boxes_.dims[1]);
@@ -145,7 +151,7 @@ class CombinedNonMaxSuppression {
     for (int64_t box = 0; box < boxes_.dims[1]; ++box) {
       const int64_t index[] = {batch, box, of_class};
       const T score = scores_.Row<T>(0)[scores_.Offset(index)];
-      if (score > static_cast<T>(p_.score_threshold)) queue.push({box, score, of_class});
+      if (score > score_threshold_) queue.push({box, score, of_class});
     }
     int64_t chosen = 0;
     for (; chosen < limit && !queue.empty(); queue.pop()) {
@@ -153,7 +159,7 @@ class CombinedNonMaxSuppression {
       const auto first = choices.begin() + of_class * limit;
       const bool free = std::none_of(first, first + chosen, [&](const Choice& c) {
         return Overlap(Corners(batch, next.box, of_class), Corners(batch, c.box, of_class)) >
-               static_cast<T>(p_.iou_threshold);
+               iou_threshold_;
       });
       if (free) first[chosen++] = next;
     }
@@ -174,19 +180,34 @@ class CombinedNonMaxSuppression {
   const CombinedNonMaxSuppressionProblem& p_;
   const ConstArray& boxes_;
   const ConstArray& scores_;
+  T iou_threshold_;
+  T score_threshold_;
   Outputs out_;
 };
 
+// Element `i` in row-major order.
+template <class T, class Byte>
+auto& Element(const BasicArray<Byte>& array, int64_t i) {
+  return array.template Row<T>(i / array.row_length())[i % array.row_length()];
+}
+
 template <class T, class Index>
 int64_t Unique(const ConstArray& x, Outputs out) {
-  T* values = out[0].Row<T>(0);
   Index* counts = out[2].Row<Index>(0);
+  const int64_t size = x.dims[0] == 0 ? 0 : x.elements() / x.dims[0];  // of one row
   int64_t found = 0;
-  for (int64_t i = 0; i < x.elements(); ++i) {
-    const T value = x.Row<T>(0)[i];
-    const int64_t at = std::find(values, values + found, value) - values;
+  const auto is_like = [&](int64_t row, int64_t other) {
+    for (int64_t k = 0; k < size; ++k) {
+      if (!(Element<T>(x, row * size + k) == Element<T>(out[0], other * size + k))) return false;
+    }
+    return true;
+  };
+  for (int64_t i = 0; i < x.dims[0]; ++i) {
+    int64_t at = 0;
+    while (at < found && !is_like(i, at)) ++at;
     if (at == found) {
-      values[found] = value;
+      for (int64_t k = 0; k < size; ++k)
+        Element<T>(out[0], at * size + k) = Element<T>(x, i * size + k);
       counts[found++] = 0;
     }
     out[1].Row<Index>(0)[i] = static_cast<Index>(at);
@@ -195,7 +216,23 @@ int64_t Unique(const ConstArray& x, Outputs out) {
   return found;
 }
 
+Status CheckIouThreshold(float threshold) {
+  if (threshold >= 0 && threshold <= 1) return OkStatus();
+  return InvalidArgumentError("iou_threshold {} is not in [0, 1]", threshold);
+}
+
 }  // namespace
+
+Status CheckData(const NonMaxSuppressionProblem& problem, Inputs in) {
+  const float* thresholds = in[2].Row<float>(0);
+  if (!problem.overlaps) GRAFT_RETURN_IF_ERROR(CheckIouThreshold(thresholds[0]));
+  if (thresholds[2] >= 0) return OkStatus();
+  return InvalidArgumentError("soft_nms_sigma {} is negative", thresholds[2]);
+}
+
+Status CheckData(const CombinedNonMaxSuppressionProblem&, Inputs in) {
+  return CheckIouThreshold(in[2].Row<float>(0)[0]);
+}
 
 void Run(const WhereProblem&, Inputs in, Outputs out) {
   VisitDType(kEngineTypes, in[0].dtype,

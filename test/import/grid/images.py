@@ -30,7 +30,7 @@ def non_max_suppression(p):
     count = p.count
     inputs = [boxes(rng, (count,)).astype(p.T), rng.permutation(count).astype(p.T) / np.asarray(max(count, 1), p.T), p.give(p.how, np.asarray(p.most, I32))]
     version = p.op.removeprefix("NonMaxSuppression")
-    threshold = lambda v: const(v, p.T if version in ("V3", "V4", "V5") else F32)
+    threshold = lambda v: p.give(p.how, np.asarray(v, p.T if version in ("V3", "V4", "V5") else F32))
     attributes = {}
     if version == "":
         attributes["iou_threshold"] = p.iou
@@ -39,7 +39,7 @@ def non_max_suppression(p):
     if version in ("V3", "V4", "V5"):
         inputs.append(threshold(p.score))
     if version == "V5":
-        inputs.append(const(p.sigma, p.T))
+        inputs.append(threshold(p.sigma))
     if version in ("V4", "V5"):
         attributes["pad_to_max_output_size"] = p.pad
     return node(p.op, *inputs, **attributes)
@@ -50,8 +50,8 @@ def combined_non_max_suppression(p):
     batch, count, classes = p.sizes
     q = classes if p.per_class else 1
     scores = rng.permutation(batch * count * classes).reshape(batch, count, classes) / (batch * count * classes)
-    return node("CombinedNonMaxSuppression", boxes(rng, (batch, count, q)).astype(F32), scores.astype(F32), *(const(v, I32) for v in p.most),
-                const(p.iou, F32), const(p.score, F32), pad_per_class=p.pad, clip_boxes=p.clip)
+    return node("CombinedNonMaxSuppression", boxes(rng, (batch, count, q)).astype(F32), scores.astype(F32), *(p.give(p.how, np.asarray(v, I32)) for v in p.most),
+                *(p.give(p.how, np.asarray(v, F32)) for v in (p.iou, p.score)), pad_per_class=p.pad, clip_boxes=p.clip)
 
 
 def batch_norm(p):
@@ -192,8 +192,8 @@ def fill(grid):
         overlaps = p.rng().permutation(144).reshape(12, 12) / 144
         overlaps = (np.maximum(overlaps, overlaps.T) * (1 - np.eye(12)) + np.eye(12)).astype(F32)
         scores = (p.rng("scores").permutation(12) / 12).astype(F32)
-        return node("NonMaxSuppressionWithOverlaps", overlaps, scores, p.give(p.how, np.asarray(p.most, I32)), const(p.overlap, F32), const(p.score, F32))
+        return node("NonMaxSuppressionWithOverlaps", overlaps, scores, p.give(p.how, np.asarray(p.most, I32)), *(p.give(p.how, np.asarray(v, F32)) for v in (p.overlap, p.score)))
 
     grid.add("NonMaxSuppressionWithOverlaps", with_overlaps, most=[0, 3, 20], overlap=[0.3, 0.9], score=[-1.0, 0.5], how=GIVEN)
     grid.add("CombinedNonMaxSuppression", combined_non_max_suppression, sizes=[(2, 20, 3), (1, 7, 1)], per_class=[False, True], most=[(5, 10), (3, 3), (30, 100)],
-             iou=[0.3, 0.6], score=[0.0, 0.4], pad=[False, True], clip=[False, True], limit=120)
+             iou=[0.3, 0.6], score=[0.0, 0.4], pad=[False, True], clip=[False, True], how=GIVEN, limit=120)

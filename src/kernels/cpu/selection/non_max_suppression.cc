@@ -51,11 +51,11 @@ float Round(float x) {
 
 // Scores of T, held as floats. `similar(box, j)` is the overlap of a box with chosen number j.
 template <class T, class Similar, class Choose>
-int64_t Suppress(const NonMaxSuppressionProblem& p, const T* scores, Candidate* heap,
-                 Similar similar, Choose choose) {
-  const float score_threshold = Round<T>(p.score_threshold);
-  const float iou_threshold = Round<T>(p.iou_threshold);
-  const float sigma = Round<T>(p.soft_sigma);
+int64_t Suppress(const NonMaxSuppressionProblem& p, const T* scores, const float* thresholds,
+                 Candidate* heap, Similar similar, Choose choose) {
+  const float iou_threshold = Round<T>(thresholds[0]);
+  const float score_threshold = Round<T>(thresholds[1]);
+  const float sigma = Round<T>(thresholds[2]);
   Candidate* end = heap;
   for (int32_t i = 0; i < p.count; ++i) {
     if (scores[i] > score_threshold) *end++ = {scores[i], i, 0};
@@ -92,6 +92,11 @@ int64_t Suppress(const NonMaxSuppressionProblem& p, const T* scores, Candidate* 
   return chosen;
 }
 
+Status CheckIouThreshold(float threshold) {
+  if (threshold >= 0 && threshold <= 1) return OkStatus();
+  return InvalidArgumentError("iou_threshold {} is not in [0, 1]", threshold);
+}
+
 }  // namespace
 
 bool NonMaxSuppressionOperation::Supports(DType dtype) {
@@ -113,14 +118,20 @@ size_t NonMaxSuppressionOperation::scratch_bytes(int) const {
   return AlignUp(problem_.count * sizeof(Candidate)) + problem_.limit * sizeof(Box);
 }
 
-void NonMaxSuppressionOperation::Run(const Buffers& buffers, Executor&) const {
+Status NonMaxSuppressionOperation::Run(const Buffers& buffers, Executor&) const {
+  const auto* thresholds = static_cast<const float*>(buffers.inputs[2]);
+  if (!problem_.overlaps) GRAFT_RETURN_IF_ERROR(CheckIouThreshold(thresholds[0]));
+  if (!(thresholds[2] >= 0))
+    return InvalidArgumentError("soft_nms_sigma {} is negative", thresholds[2]);
   problem_.dtype == DType::kFloat32 ? RunAs<float>(buffers) : RunAs<Float16>(buffers);
+  return OkStatus();
 }
 
 template <class T>
 void NonMaxSuppressionOperation::RunAs(const Buffers& buffers) const {
   const auto* boxes = static_cast<const T*>(buffers.inputs[0]);
   const auto* scores = static_cast<const T*>(buffers.inputs[1]);
+  const auto* thresholds = static_cast<const float*>(buffers.inputs[2]);
   auto* chosen = static_cast<int32_t*>(buffers.outputs[0]);
   auto* chosen_scores = static_cast<T*>(buffers.outputs[1]);
   auto* heap = reinterpret_cast<Candidate*>(buffers.scratch);
@@ -136,12 +147,12 @@ void NonMaxSuppressionOperation::RunAs(const Buffers& buffers) const {
     const auto similar = [&](int32_t box, int32_t j) -> float {
       return boxes[box * problem_.count + chosen[j]];
     };
-    count = Suppress(problem_, scores, heap, similar, choose);
+    count = Suppress(problem_, scores, thresholds, heap, similar, choose);
   } else {
     const auto similar = [&](int32_t box, int32_t j) {
       return Overlap(Box(boxes + int64_t{4} * box), chosen_boxes[j]);
     };
-    count = Suppress(problem_, scores, heap, similar, choose);
+    count = Suppress(problem_, scores, thresholds, heap, similar, choose);
   }
   *static_cast<int64_t*>(buffers.outputs[2]) = count;
 }
@@ -169,8 +180,9 @@ size_t CombinedNonMaxSuppressionOperation::scratch_bytes(int width) const {
   return problem_.batch * choice_bytes() + width * heap_bytes();
 }
 
-void CombinedNonMaxSuppressionOperation::Run(const Buffers& buffers, Executor& executor) const {
+Status CombinedNonMaxSuppressionOperation::Run(const Buffers& buffers, Executor& executor) const {
   const CombinedNonMaxSuppressionProblem& p = problem_;
+  GRAFT_RETURN_IF_ERROR(CheckIouThreshold(static_cast<const float*>(buffers.inputs[2])[0]));
   std::byte* heaps = buffers.scratch + p.batch * choice_bytes();
   const auto choices = [&](int64_t batch) {
     return reinterpret_cast<Choice*>(buffers.scratch + batch * choice_bytes());
@@ -196,6 +208,7 @@ void CombinedNonMaxSuppressionOperation::Run(const Buffers& buffers, Executor& e
               [](const Choice& a, const Choice& b) { return a.score > b.score; });
     Write(buffers, batch, choices(batch));
   }
+  return OkStatus();
 }
 
 // Candidates of equal score come in the order of a heap that takes them one by one, TensorFlow's.
@@ -207,13 +220,14 @@ void CombinedNonMaxSuppressionOperation::ChooseOfClass(const Buffers& buffers, i
       static_cast<const float*>(buffers.inputs[1]) + batch * p.count * p.classes + of_class;
   const float* boxes = static_cast<const float*>(buffers.inputs[0]) +
                        (batch * p.count * p.groups + (p.groups > 1 ? of_class : 0)) * 4;
+  const auto* thresholds = static_cast<const float*>(buffers.inputs[2]);
   const auto box_of = [&](const Choice& c) { return Box(boxes + c.box * p.groups * 4); };
   const auto worse = [](const Choice& a, const Choice& b) { return a.score < b.score; };
   std::fill_n(choices, p.per_class, Choice{-std::numeric_limits<float>::infinity(), -1, -1});
   Choice* end = heap;
   for (int32_t i = 0; i < p.count; ++i) {
     const float score = scores[i * p.classes];
-    if (!(score > p.score_threshold)) continue;
+    if (!(score > thresholds[1])) continue;
     *end++ = {score, i, static_cast<int32_t>(of_class)};
     std::push_heap(heap, end, worse);
   }
@@ -225,7 +239,7 @@ void CombinedNonMaxSuppressionOperation::ChooseOfClass(const Buffers& buffers, i
     // The latest first, which overlap most.
     const bool free =
         std::none_of(std::make_reverse_iterator(chosen), std::make_reverse_iterator(choices),
-                     [&](const Choice& c) { return Overlap(box, box_of(c)) > p.iou_threshold; });
+                     [&](const Choice& c) { return Overlap(box, box_of(c)) > thresholds[0]; });
     if (free) *chosen++ = next;
   }
 }

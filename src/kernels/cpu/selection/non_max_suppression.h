@@ -9,17 +9,16 @@
 
 namespace graft::cpu {
 
-// [boxes[count, 4] or overlaps[count, count], scores[count]] → [chosen i32[limit], their
-// scores[limit], number of chosen i64]. A box is two corners in any order, [y, x, y, x]. Overlaps
-// are computed in f32, and like scores rounded to the dtype.
+// [boxes[count, 4] or overlaps[count, count], scores[count], thresholds f32[3]] → [chosen
+// i32[limit], their scores[limit], number of chosen i64]. A box is two corners in any order, [y, x,
+// y, x]. Overlaps are computed in f32, and like scores rounded to the dtype. The thresholds are
+// those of the overlap and of the score, and sigma: above 0, overlaps lower scores instead of
+// dropping boxes.
 struct NonMaxSuppressionProblem {
   DType dtype = DType::kFloat32;  // or kFloat16
   int64_t count = 0;
   int64_t limit = 0;
   bool overlaps = false;
-  float iou_threshold = 0.5f;
-  float score_threshold = 0;
-  float soft_sigma = 0;  // above 0: overlaps lower scores instead of dropping boxes
 };
 
 class NonMaxSuppressionOperation {
@@ -28,7 +27,7 @@ class NonMaxSuppressionOperation {
   static bool Supports(DType dtype);
 
   size_t scratch_bytes(int) const;
-  void Run(const Buffers& buffers, Executor& executor) const;
+  Status Run(const Buffers& buffers, Executor& executor) const;
 
  private:
   template <class T>
@@ -37,9 +36,9 @@ class NonMaxSuppressionOperation {
   NonMaxSuppressionProblem problem_;
 };
 
-// [boxes f32[batch, count, groups, 4], scores f32[batch, count, classes]] → [boxes f32[batch, size,
-// 4], scores f32[batch, size], classes f32[batch, size], number i32[batch]]; groups is 1 or
-// classes.
+// [boxes f32[batch, count, groups, 4], scores f32[batch, count, classes], thresholds f32[2]] →
+// [boxes f32[batch, size, 4], scores f32[batch, size], classes f32[batch, size], number
+// i32[batch]]; groups is 1 or classes. The thresholds are those of the overlap and of the score.
 struct CombinedNonMaxSuppressionProblem {
   int64_t batch = 0;
   int64_t count = 0;
@@ -47,8 +46,6 @@ struct CombinedNonMaxSuppressionProblem {
   int64_t classes = 0;
   int64_t per_class = 0;
   int64_t size = 0;
-  float iou_threshold = 0.5f;
-  float score_threshold = 0;
   bool clip = true;
 };
 
@@ -58,7 +55,7 @@ class CombinedNonMaxSuppressionOperation {
       const CombinedNonMaxSuppressionProblem& problem);
 
   size_t scratch_bytes(int width) const;
-  void Run(const Buffers& buffers, Executor& executor) const;
+  Status Run(const Buffers& buffers, Executor& executor) const;
 
  private:
   struct Choice {

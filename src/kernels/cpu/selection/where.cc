@@ -64,25 +64,40 @@ uint64_t Key(T value) {
   return static_cast<uint64_t>(value);
 }
 
+constexpr uint64_t kGolden = 0x9e3779b97f4a7c15;
+
+// Equal rows have equal keys. A NaN finds no equal, so many of them must not search the same slots.
+template <class T>
+uint64_t RowKey(const T* row, int64_t size, int64_t index) {
+  uint64_t key = 0;
+  for (int64_t k = 0; k < size; ++k) {
+    if (!(row[k] == row[k])) return static_cast<uint64_t>(index);
+    key = key * kGolden + Key(row[k]);
+  }
+  return key;
+}
+
 template <class T, class Index>
-int64_t FindUnique(const void* from, int64_t count, int32_t* table, int64_t slots, void* to_values,
-                   void* to_indices, void* to_counts) {
+int64_t FindUnique(const UniqueProblem& problem, const void* from, int32_t* table, int64_t slots,
+                   void* to_rows, void* to_indices, void* to_counts) {
   const T* x = static_cast<const T*>(from);
-  T* values = static_cast<T*>(to_values);
+  T* rows = static_cast<T*>(to_rows);
   Index* indices = static_cast<Index*>(to_indices);
   Index* counts = static_cast<Index*>(to_counts);
+  const int64_t size = problem.size;
   std::fill_n(table, slots, kFree);
   const int shift = 64 - std::countr_zero(static_cast<uint64_t>(slots));
   int32_t found = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    constexpr uint64_t kGolden = 0x9e3779b97f4a7c15;
-    // A NaN finds no equal, so many of them must not search the same slots.
-    const uint64_t key = x[i] == x[i] ? Key(x[i]) : static_cast<uint64_t>(i);
-    auto slot = static_cast<int64_t>(key * kGolden >> shift);
-    while (table[slot] != kFree && values[table[slot]] != x[i]) slot = (slot + 1) & (slots - 1);
+  for (int64_t i = 0; i < problem.count; ++i) {
+    const T* row = x + i * size;
+    const auto differs = [&](int32_t other) {
+      return !std::equal(row, row + size, rows + other * size);
+    };
+    auto slot = static_cast<int64_t>(RowKey(row, size, i) * kGolden >> shift);
+    while (table[slot] != kFree && differs(table[slot])) slot = (slot + 1) & (slots - 1);
     if (table[slot] == kFree) {
       table[slot] = found;
-      values[found] = x[i];
+      std::copy_n(row, size, rows + found * size);
       counts[found++] = 0;
     }
     indices[i] = static_cast<Index>(table[slot]);
@@ -164,7 +179,7 @@ size_t UniqueOperation::scratch_bytes(int) const {
 
 void UniqueOperation::Run(const Buffers& buffers, Executor&) const {
   *static_cast<int64_t*>(buffers.outputs[3]) =
-      loop_(buffers.inputs[0], problem_.count, reinterpret_cast<int32_t*>(buffers.scratch), slots_,
+      loop_(problem_, buffers.inputs[0], reinterpret_cast<int32_t*>(buffers.scratch), slots_,
             buffers.outputs[0], buffers.outputs[1], buffers.outputs[2]);
 }
 

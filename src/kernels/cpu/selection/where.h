@@ -36,12 +36,13 @@ class WhereOperation {
   Loops loops_;
 };
 
-// [x[N]] → [values[N], position of each element's value[N], how often each value occurs[N],
-// count i64], values in order of their first occurrence. A NaN equals nothing.
+// [x[count, size]] → [rows[count, size] that differ, position of each row's like[count], how often
+// each occurs[count], count i64], in order of their first occurrence. A NaN equals nothing.
 struct UniqueProblem {
   DType dtype = DType::kInt32;
   DType index_dtype = DType::kInt32;  // or kInt64
   int64_t count = 0;
+  int64_t size = 1;  // of a row
 };
 
 class UniqueOperation {
@@ -52,9 +53,9 @@ class UniqueOperation {
   size_t scratch_bytes(int) const;
   void Run(const Buffers& buffers, Executor& executor) const;
 
-  // `table` has `slots`, a power of two, more than `count`. Gives how many values there are.
-  using Loop = int64_t (*)(const void* x, int64_t count, int32_t* table, int64_t slots,
-                           void* values, void* indices, void* counts);
+  // `table` has `slots`, a power of two, more than `count`. Gives how many rows differ.
+  using Loop = int64_t (*)(const UniqueProblem& problem, const void* x, int32_t* table,
+                           int64_t slots, void* rows, void* indices, void* counts);
 
  private:
   UniqueProblem problem_;
