@@ -1,3 +1,4 @@
+#include <algorithm>
 
 #include "ir/attribute_names.h"
 #include "ir/module.h"
