@@ -115,7 +115,15 @@ Accepted<Moved> Move(NodeContext& ctx, ir::ValueId x, const Band& band, const ir
   GRAFT_ASSIGN_OR_RETURN(moved.there, there.Emit(ctx, band, height, width, "there"));
   GRAFT_ASSIGN_OR_RETURN(const ir::ValueId indices,
                          index.Emit(ctx, band, height, width, "indices"));
-  const auto axis = static_cast<int64_t>(ctx.ValueOf(x).shape.size()) - 1;
+  const ir::Shape shape = ctx.ValueOf(x).shape;
+  const auto axis = static_cast<int64_t>(shape.size()) - 1;
+  // Positions that have no element read the first one, so there must be one.
+  if (const ir::Dim& size = shape.back(); !size.is_constant() || size == 0) {
+    ir::PadAttributes pad{.before = ir::Shape(shape.size(), 0),
+                          .after = ir::Shape(shape.size(), 0)};
+    pad.after.back() = 1;
+    GRAFT_ASSIGN_OR_RETURN(x, ctx.Emit(std::move(pad), {x}, "padded"));
+  }
   GRAFT_ASSIGN_OR_RETURN(moved.elements,
                          ctx.Emit(ir::GatherAttributes{.axis = axis}, {x, indices}, "moved"));
   return moved;

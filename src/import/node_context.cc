@@ -1,5 +1,7 @@
 #include "import/node_context.h"
 
+#include <algorithm>
+
 #include "tf/opdefs.h"
 
 namespace graft::importer {
@@ -81,7 +83,11 @@ Accepted<std::vector<ir::Dim>> NodeContext::Read(ir::ValueId id) {
     const ir::Node& node = module_->node(producer);
     const bool joins = node.kind() == ir::OpKind::kReshape ||
                        (node.kind() == ir::OpKind::kConcat && ValueOf(id).shape.size() == 1);
-    if (joins) parts = node.inputs;
+    // Parts of unknown sizes cannot be told apart in what they are joined to.
+    if (joins && std::ranges::all_of(
+                     node.inputs, [&](ir::ValueId part) { return MaySayShape(ValueOf(part)); })) {
+      parts = node.inputs;
+    }
   }
   std::vector<ir::Dim> elements;
   for (const ir::ValueId part : parts) {

@@ -706,6 +706,8 @@ def sizes_that_are_data():
     )
     # More than a shape has.
     add("Fill", [integers(17, low=0, high=2)], lambda d: tf.fill(raw.Maximum(x=d, y=d), 1.0), refused="must be a constant or have at most 16 integers")
+    # Sizes whose own number is unknown where they come from.
+    add("Fill", [integers(2, low=0, high=3)], lambda d: tf.fill(tf.reshape(raw.Maximum(x=d, y=d), [2]), 1.0))
 
 
 def joins():
@@ -775,6 +777,7 @@ def matrices():
         add("MatrixDiagV3", [x], lambda x: tf.linalg.diag(x))
         add("MatrixDiagV3", [x], lambda x: tf.linalg.diag(x, padding_value=7.0))
         add("MatrixDiagV2", [x], lambda x: raw.MatrixDiagV2(diagonal=x, k=0, num_rows=-1, num_cols=-1, padding_value=2.0))
+        add("MatrixDiagV2", [x[..., :0]], lambda x: raw.MatrixDiagV2(diagonal=x, k=1, num_rows=-1, num_cols=-1, padding_value=2.0))
         add("MatrixDiagPartV2", [x], lambda x: raw.MatrixDiagPartV2(input=x, k=0, padding_value=0.0))
     for shape in [(4, 4), (3, 5), (5, 3), (2, 4, 4)]:
         x, diagonal = normal(*shape), normal(*shape[:-2], min(shape[-2:]))
