@@ -200,7 +200,8 @@ def fused_mat_mul(g):
 
 
 def conv_3d_backprop(g):
-    x = g.pick(lambda v: v.rank == 5 and v.dtype in (F32, F64))
+    # TensorFlow divides by the number of channels.
+    x = g.pick(lambda v: v.rank == 5 and v.shape[4] > 0 and v.dtype in (F32, F64))
     n, *sizes, c = x.shape
     filters = scaled(g, (2, 2, 2, 3, c), x, 8 * c)
     return node("Conv3DBackpropInputV2", g.constant([n, *(2 * size for size in sizes), 3]), filters, x, strides=[1, 2, 2, 2, 1], padding="SAME")
