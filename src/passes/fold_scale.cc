@@ -292,10 +292,11 @@ Result<bool> FoldFromProducer(ir::Module& module, const ir::Uses& uses, ir::Node
     const ir::Dim groups =
         node.get<ir::ConvAttributes>() ? node.get<ir::ConvAttributes>()->groups : ir::Dim(1);
     if (!groups.is_constant()) continue;
-    const std::vector<double> bias =
-        weights.dtype() == DType::kFloat32
-            ? BiasOfOffset<float>(weights, axes.input, axes.output, *groups.constant(), affine.offset)
-            : BiasOfOffset<double>(weights, axes.input, axes.output, *groups.constant(), affine.offset);
+    const std::vector<double> bias = weights.dtype() == DType::kFloat32
+                                         ? BiasOfOffset<float>(weights, axes.input, axes.output,
+                                                               *groups.constant(), affine.offset)
+                                         : BiasOfOffset<double>(weights, axes.input, axes.output,
+                                                                *groups.constant(), affine.offset);
     const int64_t per_group = weights.dims()[axes.input];
     const int64_t outputs_per_group = weights.dims()[axes.output] / *groups.constant();
     GRAFT_ASSIGN_OR_RETURN(
