@@ -1,4 +1,5 @@
-# Makes a folder of installed libraries stand alone: `cmake -DFOLDER=… -P bundle.cmake`.
+# Makes a folder of installed libraries stand alone: `cmake -DFOLDER=… -DENVIRONMENT=… -P bundle.cmake`. Libraries come from the system or
+# from lib/ of the environment.
 #
 # Copies in what they need beyond the C and C++ runtime, under names of our own (libgraft_tbb-….so): a process that also loads
 # another build of the same library (TensorFlow, PyTorch, MKL) then gets both, each for its own. All find each other by $ORIGIN.
@@ -8,7 +9,8 @@ find_program(PATCHELF patchelf REQUIRED)
 set(not_bundled [[^(ld-linux|lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|tensorflow_framework|graft)\.so)]])
 
 file(GLOB ours ${FOLDER}/*.so)
-file(GET_RUNTIME_DEPENDENCIES LIBRARIES ${ours} PRE_EXCLUDE_REGEXES ${not_bundled} RESOLVED_DEPENDENCIES_VAR needed)
+file(GET_RUNTIME_DEPENDENCIES LIBRARIES ${ours} DIRECTORIES ${ENVIRONMENT}/lib
+     PRE_EXCLUDE_REGEXES ${not_bundled} RESOLVED_DEPENDENCIES_VAR needed)
 
 set(renames)
 foreach(library ${needed})
