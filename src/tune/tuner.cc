@@ -18,12 +18,13 @@ constexpr double kTie = 0.03;
 // At levels 1 and 2, candidates that the cost model puts beyond this factor are not timed.
 constexpr double kModelFactor = 2.0;
 
-size_t ConstantBytes(const ir::Module& module) {
+// Whether the device's caches are known, and known to be too small for all constants.
+bool AreConstantsCold(const ir::Module& module, const Device& device) {
   size_t bytes = 0;
   for (ir::ValueId v = 0; v < module.value_count(); ++v) {
     if (module.value(v).constant) bytes += module.value(v).constant->bytes();
   }
-  return bytes;
+  return device.cache_bytes() > 0 && bytes > device.cache_bytes();
 }
 
 class Tuner {
@@ -37,7 +38,7 @@ class Tuner {
         report_(report),
         executor_(MakeTbbExecutor(options.threads)),
         fingerprint_(backend.Fingerprint()),
-        cold_constants_(ConstantBytes(module) > backend.device().cache_bytes()) {}
+        cold_constants_(AreConstantsCold(module, backend.device())) {}
 
   Result<StepChoice> Choose(const ir::Node& node, std::span<const TuningPoint> points) {
     std::vector<BoundNode> bound;

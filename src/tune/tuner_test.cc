@@ -89,5 +89,12 @@ TEST_F(TunerTest, ConstantsThatACacheHoldsStayThere) {
   EXPECT_NE(Timings().find("test.first@1 t1 ["), std::string::npos);
 }
 
+TEST_F(TunerTest, NothingIsColdWhereCachesAreNotKnown) {
+  backend_.device().cache = 0;
+  ASSERT_TRUE(Run().ok());
+  EXPECT_TRUE(backend_.device().evicted.empty());
+  EXPECT_NE(Timings().find("test.first@1 t1 ["), std::string::npos);
+}
+
 }  // namespace
 }  // namespace graft
