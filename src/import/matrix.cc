@@ -86,10 +86,7 @@ class PositionProgram {
     GRAFT_ASSIGN_OR_RETURN(operands[kColumn], ctx.Positions(width, 2, 1, DType::kInt64));
     for (const auto& [i, dim] : {std::pair(kRows, band.rows), std::pair(kColumns, band.columns),
                                  std::pair(kLength, band.length)}) {
-      GRAFT_ASSIGN_OR_RETURN(
-          operands[i],
-          ctx.Emit(ir::DimsAttributes{.values = {dim}, .dtype = DType::kInt64, .rank = 0}, {},
-                   "side"));
+      GRAFT_ASSIGN_OR_RETURN(operands[i], ctx.EmitDim(dim, DType::kInt64, "side"));
     }
     return ctx.EmitPointwise(std::move(program_), std::move(operands), part);
   }

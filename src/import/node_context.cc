@@ -192,6 +192,10 @@ Accepted<ir::ValueId> NodeContext::Scalar(double value, DType dtype, std::string
   return EmitPointwise(std::move(program), {}, part);
 }
 
+Accepted<ir::ValueId> NodeContext::EmitDim(ir::Dim dim, DType dtype, std::string_view part) {
+  return Emit(ir::DimsAttributes{.values = {std::move(dim)}, .dtype = dtype, .rank = 0}, {}, part);
+}
+
 Accepted<ir::ValueId> NodeContext::Positions(ir::Dim count, int rank, size_t axis, DType dtype) {
   GRAFT_ASSIGN_OR_RETURN(const ir::ValueId positions,
                          Emit(ir::IotaAttributes{.count = count, .dtype = dtype}, {}, "positions"));

@@ -82,6 +82,8 @@ class NodeContext {
   // x in `dtype`; x itself where it is that already.
   Accepted<ir::ValueId> Cast(ir::ValueId x, DType dtype, std::string_view part = "");
   Accepted<ir::ValueId> Scalar(double value, DType dtype, std::string_view part);
+  // The dimension as a scalar, int32 or int64.
+  Accepted<ir::ValueId> EmitDim(ir::Dim dim, DType dtype, std::string_view part);
   // 0 to count - 1 along an axis of `rank`, the others being 1 long.
   Accepted<ir::ValueId> Positions(ir::Dim count, int rank, size_t axis, DType dtype);
   ir::ValueId AddConstant(Tensor tensor, std::string_view part);

@@ -153,10 +153,7 @@ Outcome ImportMaxPoolWithArgmax(NodeContext& ctx) {
   for (int axis = 0; axis < 4; ++axis) {
     GRAFT_ASSIGN_OR_RETURN(const ir::ValueId position,
                            ctx.Positions(result[axis], 4, axis, kIndex));
-    GRAFT_ASSIGN_OR_RETURN(
-        const ir::ValueId stride,
-        ctx.Emit(ir::DimsAttributes{.values = {strides[axis]}, .dtype = kIndex, .rank = 0}, {},
-                 "stride"));
+    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId stride, ctx.EmitDim(strides[axis], kIndex, "stride"));
     operands.insert(operands.end(), {position, stride});
     int at = 2 * axis + 1;
     if (axis == 0 && !with_batch) continue;

@@ -41,11 +41,6 @@ Outcome CheckThreshold(std::string_view name, double value) {
   return Refuse("{} {}: must be in [0, 1]", name, value);
 }
 
-Accepted<ir::ValueId> EmitCount(NodeContext& ctx, const ir::Dim& count) {
-  return ctx.Emit(ir::DimsAttributes{.values = {count}, .dtype = DType::kInt32, .rank = 0}, {},
-                  "count");
-}
-
 // Operand i, an overlap.
 Outcome CheckIouThreshold(const NodeContext& ctx, int i) {
   GRAFT_RETURN_IF_REFUSED(CheckScalar(ctx, i));
@@ -151,7 +146,7 @@ Outcome ImportNonMaxSuppression(NodeContext& ctx) {
   }
   GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(0, results[0]));
   if (with_scores) GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(1, results[1]));
-  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId valid, EmitCount(ctx, count));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId valid, ctx.EmitDim(count, DType::kInt32, "count"));
   return ctx.SetOutput(with_scores ? 2 : 1, valid);
 }
 
