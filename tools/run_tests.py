@@ -13,6 +13,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -175,8 +176,9 @@ def main():
     total = Tally()
     for name in args.suites:
         print(f"== {name}", flush=True)
+        start = time.monotonic()
         tally = SUITES[name](args)
-        print(f"{name}: {tally}", flush=True)
+        print(f"{name}: {tally} in {time.monotonic() - start:.0f} s", flush=True)
         total += tally
     print(total)
     return 0 if total.failed == 0 and total.passed > 0 else 1
