@@ -82,8 +82,9 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     args = parser.parse_args()
     commands = json.loads((BUILD / "compile_commands.json").read_text())
-    entries = {e["file"]: e for e in commands if not e["file"].startswith(str(BUILD))}
-    sources = sorted(entries)
+    entries = {entry["file"]: entry for entry in commands}
+    ours = {str(ROOT / name) for name in git("ls-files").split()}
+    sources = sorted(ours & entries.keys())
     if not args.all:
         changed = {str(ROOT / name) for name in changed_files()}
         sources = [source for source in sources if source in changed]

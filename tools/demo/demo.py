@@ -27,6 +27,9 @@ OVERLAP_ROWS = 30
 
 ONSET_THRESHOLD, FRAME_THRESHOLD, SHORTEST_ROWS = 0.85, 0.4, 8
 
+# This script, run for one of TensorFlow's CPU paths; the latency travels beside the outputs.
+PATH_COMMAND, LATENCY = "--tensorflow-path", "latency_ms"
+
 NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 BEAT, LEAD = 0.45, 0.2  # seconds a beat, and before the first
 # Ode to Joy, the first line and a bass: (key as in MIDI, beat it starts on, beats it lasts).
@@ -107,8 +110,7 @@ def median_milliseconds(run, times=15):
 
 
 def run_tensorflow(model, windows):
-    """Outputs by name, and the median latency. tf.saved_model.load fails on this model's optimizer
-    slots; the v1 loader reads it."""
+    """Outputs by name, and the median latency. tf.saved_model.load fails on this model's optimizer slots; the v1 loader reads it."""
     import tensorflow.compat.v1 as tf
 
     with tf.Graph().as_default(), tf.Session() as session:
@@ -118,6 +120,26 @@ def run_tensorflow(model, windows):
         feed = {signature.inputs["input_2"].name: windows}
         outputs = session.run(fetches, feed)
         return outputs, median_milliseconds(lambda: session.run(fetches, feed))
+
+
+def run_tensorflow_path(onednn, model, windows):
+    """run_tensorflow in a process of its own, by the kernels of oneDNN or by TensorFlow's plain
+    ones: which of them it takes is decided once in a process."""
+    given, found = CACHE / "windows.npy", CACHE / "tensorflow.npz"
+    np.save(given, windows)
+    subprocess.run(
+        [sys.executable, __file__, PATH_COMMAND, model, given, found],
+        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": str(int(onednn))},
+        check=True,
+    )
+    with np.load(found) as arrays:
+        outputs = dict(arrays)
+    return outputs, float(outputs.pop(LATENCY))
+
+
+def write_tensorflow_path(model, given, found):
+    outputs, latency = run_tensorflow(model, np.load(given))
+    np.savez(found, **outputs, **{LATENCY: latency})
 
 
 def convert(model, windows):
@@ -141,28 +163,36 @@ def run_graft(plan, windows):
     return outputs, median_milliseconds(lambda: engine.run({name: windows}))
 
 
+def largest_difference(a, b):
+    return max(np.abs(a[key] - value).max() for key, value in b.items())
+
+
 def main():
     model = fetch_model()
     sound = synthesise(MELODY)
     windows = cut_windows(sound)
     print(f"Basic Pitch, {len(sound) / RATE:.1f} s of sound in {len(windows)} windows")
     plan, report = convert(model, len(windows))
-    by_tensorflow, tensorflow_ms = run_tensorflow(model, windows)
+    plain, plain_ms = run_tensorflow_path(False, model, windows)
+    onednn, onednn_ms = run_tensorflow_path(True, model, windows)
     by_graft, graft_ms = run_graft(plan, windows)
 
     played = sorted((beat, key) for key, beat, _ in MELODY)
-    heard = {"TensorFlow": decode(by_tensorflow), "Graft": decode(by_graft)}
+    heard = {"TensorFlow": decode(plain), "Graft": decode(by_graft)}
     print(f"notes (name@beat), onset over {ONSET_THRESHOLD}, frame over {FRAME_THRESHOLD}:")
     print(f"  played        {describe(played)}")
     for engine, notes in heard.items():
         print(f"  by {engine:10} {describe(notes)}")
-    difference = max(np.abs(by_graft[key] - value).max() for key, value in by_tensorflow.items())
     share = report["converted_ops"] / report["total_ops"]
     print(
         f"ops replaced: {report['converted_ops']} of {report['total_ops']} ({share:.0%}),", end=" "
     )
     print(f"nodes {report['nodes_before']} -> {report['nodes_after']}")
-    print(f"largest difference of an output: {difference:.1e}")
+    print("largest difference of an output:", end=" ")
+    print(f"Graft and TensorFlow with oneDNN {largest_difference(by_graft, onednn):.1e},", end=" ")
+    print(f"without it {largest_difference(by_graft, plain):.1e};")
+    print(f"  TensorFlow with and without it {largest_difference(onednn, plain):.1e}")
+    tensorflow_ms = min(plain_ms, onednn_ms)
     print(f"latency: TensorFlow {tensorflow_ms:.1f} ms, Graft {graft_ms:.1f} ms,", end=" ")
     print(f"{tensorflow_ms / graft_ms:.2f} x as fast")
     if any(notes != played for notes in heard.values()):
@@ -170,4 +200,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == [PATH_COMMAND]:
+        write_tensorflow_path(*sys.argv[2:])
+    else:
+        main()
