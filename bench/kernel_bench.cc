@@ -208,7 +208,7 @@ Status RunProblem(const std::string& text, const Options& options, Executor& exe
     if (!candidate.tactic->packing().empty()) {
       GRAFT_ASSIGN_OR_RETURN(packed, candidate.tactic->Pack(problem.module, node, executor));
     }
-    const auto step = candidate.tactic->Bind(bound, packed.get());
+    const auto step = candidate.tactic->Bind(bound, packed.get(), "");
     if (!step.ok()) continue;
     GRAFT_ASSIGN_OR_RETURN(const double seconds,
                            Time(bound, **step, packed.get(), options, executor));

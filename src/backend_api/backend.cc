@@ -1,6 +1,7 @@
 #include "backend_api/backend.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace graft {
 
@@ -13,6 +14,19 @@ size_t PackedWeights::bytes() const {
 Result<std::unique_ptr<PackedWeights>> Tactic::Pack(const ir::Module&, const ir::Node& node,
                                                     Executor&) const {
   return InternalError("{}: tactic {} has nothing to pack", node.name, name());
+}
+
+Result<std::string> Tactic::Prepare(const BoundNode&, const PackedWeights*) const {
+  return std::string();
+}
+
+Result<double> Device::Time(void* stream, FunctionRef<Status()> enqueue, int repetitions) {
+  using Clock = std::chrono::steady_clock;
+  GRAFT_RETURN_IF_ERROR(Synchronize(stream));
+  const Clock::time_point start = Clock::now();
+  for (int i = 0; i < repetitions; ++i) GRAFT_RETURN_IF_ERROR(enqueue());
+  GRAFT_RETURN_IF_ERROR(Synchronize(stream));
+  return std::chrono::duration<double, std::micro>(Clock::now() - start).count() / repetitions;
 }
 
 std::optional<Refusal> Backend::SupportsAsIs(const ir::Module& module, const ir::Node& node) const {

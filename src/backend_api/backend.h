@@ -3,12 +3,13 @@
 //
 // A tactic's life:
 //   Accepts   at build time, on the symbolic node: can it ever run this? A refusal carries the
-//   reason. Pack      at build or load time: the constant operands in the form the tactic wants,
-//   once for all shapes. Tactics that
-//             name the same packing share the bytes.
+//             reason.
+//   Pack      at build or load time: the constant operands in the form the tactic wants, once for
+//             all shapes. Tactics that name the same packing share the bytes.
+//   Prepare   at build time, at each tuning point: what must be found out or generated for one
+//             problem and takes long, as bytes that a plan and the timing cache keep.
 //   Bind      when a shape is first seen: a BoundStep with everything decided (a few microseconds;
-//   no timing, no packing; code
-//             generation only where prepare_cost says so).
+//             no timing, no packing; code generation only where prepare_cost_ms says so).
 //   Enqueue   on every run: no allocation, no locks, no shape work.
 #pragma once
 
@@ -95,9 +96,12 @@ struct TacticTraits {
   bool any_shape = true;        // Bind succeeds for every shape that the node can have
   bool capture_safe = true;     // may be recorded into a device graph
   bool exact = false;           // same bits as the reference
-  double prepare_cost_ms =
-      0;  // Bind's cost when it generates code; such tactics are bound at tuning points only
+  // Of Prepare, or of Bind where that generates code. Such tactics are bound at tuning points only.
+  double prepare_cost_ms = 0;
+  bool prepares = false;  // Prepare gives bytes, and Bind wants them
 };
+
+inline constexpr size_t kMaxPreparedBytes = size_t{16} << 20;
 
 class Tactic {
  public:
@@ -114,10 +118,18 @@ class Tactic {
   virtual Result<std::unique_ptr<PackedWeights>> Pack(const ir::Module& module,
                                                       const ir::Node& node,
                                                       Executor& executor) const;
+  // What Bind needs to know of this problem and takes long to find out (generated code, the choice
+  // of an algorithm), at most kMaxPreparedBytes. They are kept under the backend's fingerprint and
+  // the tactic's version, and may come back damaged or be another machine's: Bind checks them.
+  // Called only where the traits say `prepares`. kUnsupported when this shape is not for it.
+  virtual Result<std::string> Prepare(const BoundNode& node, const PackedWeights* packed) const;
   // kUnsupported when this shape is not for it (any_shape is false then). `packed` is null for
-  // tactics without a packing.
+  // tactics without a packing. `prepared` is what Prepare gave for this problem; "" when that is
+  // not at hand: a tactic with a prepare_cost_ms may refuse then. Bytes that it cannot use are a
+  // status, upon which another tactic of the step is bound.
   virtual Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                                  const PackedWeights* packed) const = 0;
+                                                  const PackedWeights* packed,
+                                                  std::string_view prepared) const = 0;
   // Estimated milliseconds on one worker, to rank tactics that were not timed.
   virtual double Cost(const BoundNode& node) const = 0;
 };
@@ -140,6 +152,14 @@ class Device {
   virtual size_t cache_bytes() const { return 0; }
   // Puts memory out of the caches, so that a timing meets it as a run of a large model does.
   virtual void Evict(std::span<const std::byte> memory) { static_cast<void>(memory); }
+  // Microseconds that one of `repetitions` runs of what `enqueue` puts on the stream takes, all
+  // waited for. By the host's clock; a device that has events measures between two of them.
+  virtual Result<double> Time(void* stream, FunctionRef<Status()> enqueue, int repetitions);
+  // Puts the calling thread into the mode in which steps compute on it, and gives what
+  // RestoreThreadMode wants to undo it. The host counts denormals as zero: they cost a hundred
+  // times a normal operation and carry nothing in inference.
+  virtual uint32_t SetThreadMode() const { return 0; }
+  virtual void RestoreThreadMode(uint32_t previous) const { static_cast<void>(previous); }
 };
 
 struct Candidate {
@@ -160,6 +180,8 @@ class Backend {
   // What decides this backend's timings: instruction set, caches, processor model, library
   // versions. Part of cache keys; no host name.
   virtual std::string Fingerprint() const = 0;
+  // Whether its steps run on an Executor (Queue::executor): its width is then part of cache keys.
+  virtual bool uses_executor() const { return true; }
 
   // Why no tactic takes the node as it is, or nullopt. The first accepting candidate is enough.
   std::optional<Refusal> SupportsAsIs(const ir::Module& module, const ir::Node& node) const;

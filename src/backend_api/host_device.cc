@@ -2,7 +2,7 @@
 
 #include <unistd.h>
 #if defined(__x86_64__)
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
 #include <cstdlib>
@@ -39,6 +39,24 @@ void HostDevice::Evict([[maybe_unused]] std::span<const std::byte> memory) {
 #if defined(__x86_64__)
   for (size_t i = 0; i < memory.size(); i += kBufferAlignment) _mm_clflush(&memory[i]);
   _mm_mfence();
+#endif
+}
+
+uint32_t HostDevice::SetThreadMode() const {
+#if defined(__x86_64__)
+  constexpr uint32_t kFlushToZero = 0x8000;
+  constexpr uint32_t kDenormalsAreZero = 0x0040;
+  const uint32_t previous = _mm_getcsr();
+  _mm_setcsr(previous | kFlushToZero | kDenormalsAreZero);
+  return previous;
+#else
+  return 0;
+#endif
+}
+
+void HostDevice::RestoreThreadMode([[maybe_unused]] uint32_t previous) const {
+#if defined(__x86_64__)
+  _mm_setcsr(previous);
 #endif
 }
 

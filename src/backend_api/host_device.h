@@ -17,6 +17,8 @@ class HostDevice : public Device {
   bool host_accessible() const override { return true; }
   size_t cache_bytes() const override;  // of the second level, which a core has for itself
   void Evict(std::span<const std::byte> memory) override;
+  uint32_t SetThreadMode() const override;
+  void RestoreThreadMode(uint32_t previous) const override;
 };
 
 }  // namespace graft

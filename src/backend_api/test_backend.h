@@ -51,8 +51,8 @@ class TestTactic final : public Tactic {
     return std::unique_ptr<PackedWeights>(std::move(packed));
   }
 
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights* packed) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,
+                                          std::string_view) const override {
     if (!takes(node)) return UnsupportedError("not this shape");
     ++binds;
     return std::unique_ptr<BoundStep>(new Step(*this, node, static_cast<const Packed*>(packed)));

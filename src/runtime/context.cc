@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "backend_api/flops.h"
-#include "runtime/denormals.h"
+#include "backend_api/thread_mode.h"
 #include "runtime/symbol_binding.h"
 
 namespace graft {
@@ -36,7 +36,7 @@ int64_t Now() {
 Context::Context(std::shared_ptr<const Engine> engine, ContextOptions options)
     : engine_(std::move(engine)), options_(std::move(options)) {
   if (!options_.executor) options_.executor = std::make_shared<InlineExecutor>();
-  executor_ = std::make_unique<FlushingExecutor>(options_.executor);
+  executor_ = std::make_unique<ThreadModeExecutor>(engine_->backend().device(), options_.executor);
   device_allocator_ = std::make_unique<DeviceAllocator>(engine_->backend().device());
   if (!options_.allocator) options_.allocator = device_allocator_.get();
   input_pointers_.resize(engine_->inputs().size());
@@ -182,7 +182,7 @@ void* Context::Address(const Location& location) const {
 Status Context::Run(std::span<const TensorView> inputs, OutputAllocator allocate) {
   GRAFT_RETURN_IF_ERROR(Bind(inputs));
   for (size_t i = 0; i < inputs.size(); ++i) input_pointers_[i] = inputs[i].data;
-  const ScopedFlushDenormals flush;
+  const ScopedThreadMode mode(engine_->backend().device());
   const Status status = RunStages(allocate);
   // Whatever happened, nothing may touch the caller's memory afterwards.
   const Status synchronized = engine_->backend().device().Synchronize(stream_);

@@ -102,7 +102,7 @@ class Context {
 
   std::shared_ptr<const Engine> engine_;
   ContextOptions options_;
-  std::unique_ptr<Executor> executor_;  // options_.executor with denormals flushed in its tasks
+  std::unique_ptr<Executor> executor_;  // options_.executor in the device's mode
   std::unique_ptr<ArenaAllocator> device_allocator_;
   void* stream_ = nullptr;
   std::vector<int32_t> host_symbols_;  // the symbols that are host values

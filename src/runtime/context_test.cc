@@ -14,7 +14,6 @@
 #include "backends/fake_device/fake_device_backend.h"
 #include "backends/reference/evaluator.h"
 #include "runtime/backend_table.h"
-#include "runtime/denormals.h"
 #include "runtime/engine_registry.h"
 #include "runtime/test_modules.h"
 
@@ -347,20 +346,6 @@ TEST(Context, RunsInAForkedChild) {
   int status = 0;
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
-}
-
-TEST(Denormals, AreFlushedInTasksAndRestored) {
-  const unsigned before = _mm_getcsr();
-  FlushingExecutor executor(MakeTbbExecutor(3));
-  std::atomic<int> flushed{0};
-  executor.ParallelFor(100, [&](int64_t, int) {
-    volatile float tiny = 1e-38f;
-    flushed += tiny * 0.1f == 0;
-  });
-  EXPECT_EQ(flushed, 100);
-  EXPECT_EQ(_mm_getcsr(), before);
-  volatile float tiny = 1e-38f;
-  EXPECT_NE(tiny * 0.1f, 0);
 }
 
 TEST(EngineRegistry, SharesLivingEngines) {

@@ -261,7 +261,7 @@ Result<BoundChoice> Engine::BindStep(ir::NodeId id, const BoundNode& bound, cons
       continue;
     }
     GRAFT_ASSIGN_OR_RETURN(const PackedWeights* packed, FindPacked(id, *tactic, executor));
-    Result<std::unique_ptr<BoundStep>> result = tactic->Bind(bound, packed);
+    Result<std::unique_ptr<BoundStep>> result = tactic->Bind(bound, packed, "");
     if (result.ok()) return BoundChoice{tactic, &traits, std::move(result).value()};
     if (result.status().code() != StatusCode::kUnsupported)
       return result.status().WithContext(bound.name);

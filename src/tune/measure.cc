@@ -1,17 +1,15 @@
 #include "tune/measure.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <limits>
 #include <random>
 
+#include "backend_api/thread_mode.h"
 #include "backend_api/tolerance.h"
 
 namespace graft {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // A value's bytes with its rows spread over row_stride: the size of the buffer it lives in.
 size_t BufferBytes(const BoundValue& v) {
@@ -76,7 +74,8 @@ class Bench {
         bound_(bound),
         cold_constants_(cold_constants),
         device_(backend.device()),
-        executor_(executor) {}
+        executor_(executor),
+        mode_(device_) {}
   ~Bench() {
     if (stream_made_) device_.DestroyStream(stream_);
   }
@@ -133,7 +132,11 @@ class Bench {
     if (!tactic.packing().empty()) {
       GRAFT_ASSIGN_OR_RETURN(entry.packed, tactic.Pack(module_, node_, executor_));
     }
-    GRAFT_ASSIGN_OR_RETURN(entry.step, tactic.Bind(bound_, entry.packed.get()));
+    std::string prepared;
+    if (tactic.Traits(module_, node_).prepares) {
+      GRAFT_ASSIGN_OR_RETURN(prepared, tactic.Prepare(bound_, entry.packed.get()));
+    }
+    GRAFT_ASSIGN_OR_RETURN(entry.step, tactic.Bind(bound_, entry.packed.get(), prepared));
     const size_t workspace = entry.step->workspace_bytes(executor_.width());
     if (workspace > 0) {
       GRAFT_ASSIGN_OR_RETURN(entry.workspace, DeviceBuffer::Of(device_, workspace));
@@ -146,10 +149,8 @@ class Bench {
     if (cold_constants_) EvictConstants(entry);
     const StepPointers pointers{input_pointers_, output_pointers_, entry.workspace.get()};
     const Queue queue{&executor_, stream_};
-    const Clock::time_point start = Clock::now();
-    GRAFT_RETURN_IF_ERROR(entry.step->Enqueue(pointers, queue));
-    GRAFT_RETURN_IF_ERROR(device_.Synchronize(stream_));
-    return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+    return device_.Time(
+        stream_, [&] { return entry.step->Enqueue(pointers, queue); }, 1);
   }
 
   // The first run warms up caches and lazily made state; the second counts.
@@ -204,6 +205,7 @@ class Bench {
   const bool cold_constants_;
   Device& device_;
   Executor& executor_;
+  const ScopedThreadMode mode_;
   void* stream_ = nullptr;
   bool stream_made_ = false;
   std::vector<DeviceBuffer> inputs_, outputs_;

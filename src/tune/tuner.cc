@@ -8,6 +8,7 @@
 #include <map>
 #include <random>
 
+#include "backend_api/thread_mode.h"
 #include "tune/measure.h"
 
 namespace graft {
@@ -27,6 +28,10 @@ bool AreConstantsCold(const ir::Module& module, const Device& device) {
   return device.cache_bytes() > 0 && bytes > device.cache_bytes();
 }
 
+std::unique_ptr<Executor> MakeExecutor(const Backend& backend, int threads) {
+  return MakeTbbExecutor(backend.uses_executor() ? threads : 1);
+}
+
 class Tuner {
  public:
   Tuner(const ir::Module& module, Backend& backend, const TuneOptions& options, TimingCache& cache,
@@ -36,8 +41,9 @@ class Tuner {
         options_(options),
         cache_(cache),
         report_(report),
-        executor_(MakeTbbExecutor(options.threads)),
+        executor_(backend.device(), MakeExecutor(backend, options.threads)),
         fingerprint_(backend.Fingerprint()),
+        threads_(backend.uses_executor() ? fmt::format(" t{}", options.threads) : ""),
         cold_constants_(AreConstantsCold(module, backend.device())) {}
 
   Result<StepChoice> Choose(const ir::Node& node, std::span<const TuningPoint> points) {
@@ -123,7 +129,7 @@ class Tuner {
   }
 
   std::string Key(const Tactic& tactic, const std::string& problem) const {
-    return fmt::format("{}@{} t{}{} [{}] {}", tactic.name(), tactic.version(), options_.threads,
+    return fmt::format("{}@{}{}{} [{}] {}", tactic.name(), tactic.version(), threads_,
                        cold_constants_ ? " cold" : "", fingerprint_, problem);
   }
 
@@ -167,7 +173,7 @@ class Tuner {
       measure.milliseconds = options_.opt_level <= 2 ? 2 : 2.0 * options_.opt_level;
       GRAFT_ASSIGN_OR_RETURN(
           std::vector<Measurement> measured,
-          MeasureTactics(module_, node, bound, tactics, backend_, *executor_, measure));
+          MeasureTactics(module_, node, bound, tactics, backend_, executor_, measure));
       for (size_t t = 0; t < tactics.size(); ++t) {
         const Measurement& m = measured[t];
         const bool good = m.rejected.empty();
@@ -187,8 +193,9 @@ class Tuner {
   const TuneOptions& options_;
   TimingCache& cache_;
   TuneReport& report_;
-  std::unique_ptr<Executor> executor_;
+  ThreadModeExecutor executor_;
   std::string fingerprint_;
+  std::string threads_;  // in keys; "" where the backend does not run on threads
   bool cold_constants_;
   std::map<std::string, std::vector<double>> decided_;  // this module's problems
 };

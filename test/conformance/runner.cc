@@ -145,7 +145,8 @@ Result<std::vector<Tensor>> RunTactic(const Tactic& tactic, Backend& backend,
   if (!tactic.packing().empty()) {
     GRAFT_ASSIGN_OR_RETURN(packed, tactic.Pack(module, node, executor));
   }
-  GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<BoundStep> step, tactic.Bind(bound, packed.get()));
+  GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<BoundStep> step,
+                         tactic.Bind(bound, packed.get(), ""));
   GRAFT_ASSIGN_OR_RETURN(const Memory workspace,
                          Memory::Of(device, step->workspace_bytes(executor.width())));
   GRAFT_RETURN_IF_ERROR(step->Enqueue({input_pointers, output_pointers, workspace.address()},

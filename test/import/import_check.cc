@@ -19,6 +19,8 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "backend_api/host_device.h"
+#include "backend_api/thread_mode.h"
 #include "backend_api/tolerance.h"
 #include "backends/reference/evaluator.h"
 #include "base/file.h"
@@ -26,7 +28,6 @@
 #include "import/importer.h"
 #include "runtime/backend_table.h"
 #include "runtime/context.h"
-#include "runtime/denormals.h"
 
 namespace graft {
 namespace {
@@ -122,7 +123,8 @@ class Case {
   }
 
   Result<std::vector<Tensor>> RunReference() {
-    ScopedFlushDenormals flush;  // as TensorFlow and engines do
+    const HostDevice device;
+    const ScopedThreadMode mode(device);  // as TensorFlow and engines do
     GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> values,
                            reference::RunModuleKeepingAll(imported_.module, tensors_, &symbols_));
     std::vector<Tensor> outputs;

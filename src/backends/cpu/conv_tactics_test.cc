@@ -61,7 +61,7 @@ TEST(ConvTactics, RunANodeInWindowsOfWiderBuffers) {
     bound.outputs[0].row_stride = 7;
     InlineExecutor executor;
     const auto packed = candidate.tactic->Pack(example.module, node, executor).value();
-    const auto binding = candidate.tactic->Bind(bound, packed.get());
+    const auto binding = candidate.tactic->Bind(bound, packed.get(), "");
     if (!candidate.tactic->Traits(example.module, node).any_shape && !binding.ok()) continue;
     const auto& step = binding.value();
     std::vector<float> y(2 * 4 * 4 * 7, -1.0f);
@@ -118,7 +118,7 @@ TEST(ConvTactics, RunAnyEpilogue) {
     for (const ir::Node* n : {&plain_node, &node}) {
       const auto packed = candidate.tactic->Pack(module, *n, *executor).value();
       const auto step =
-          candidate.tactic->Bind(BindNode(module, *n, {}).value(), packed.get()).value();
+          candidate.tactic->Bind(BindNode(module, *n, {}).value(), packed.get(), "").value();
       AlignedBuffer workspace(step->workspace_bytes(executor->width()));
       std::vector<float>& y = results[n == &node];
       y.resize(2 * 4 * 4 * 5);

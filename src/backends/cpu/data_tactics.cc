@@ -34,8 +34,8 @@ class CopyTactic final : public CpuTactic {
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     return RefuseDType(module, node);
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     Result<Copies> copies = make_copies_(node);
     if (!copies.ok()) return copies.status().WithContext(node.name);
     return MakeStep(CopyOperation(*copies, SizeOf(node.outputs[0].dtype)));
@@ -136,8 +136,8 @@ class SameBytesTactic final : public CpuTactic {
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     return RefuseDType(module, node);
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const BoundValue& x = node.inputs[0];
     const BoundValue& y = node.outputs[0];
     const int64_t count = CountElements(x.dims);
@@ -164,8 +164,8 @@ class PadTactic final : public CpuTactic {
     }
     return RefuseDType(module, node);
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const auto& a = std::get<ir::PadAttributes>(node.attributes);
     const BoundValue& x = node.inputs[0];
     PadProblem problem;
@@ -204,8 +204,8 @@ class GatherTactic final : public CpuTactic {
     }
     return RefuseDType(module, node);
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     GatherProblem problem = make_problem_(node);
     problem.slice_bytes *= static_cast<int64_t>(SizeOf(node.inputs[0].dtype));
     problem.index_dtype = node.inputs[1].dtype;
@@ -246,8 +246,8 @@ class ScatterTactic final : public CpuTactic {
     return Refuse("no {} of {} by indices of {} on the CPU", ir::EnumName(a.kind), Name(dtype),
                   Name(index));
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const auto& a = std::get<ir::ScatterNdAttributes>(node.attributes);
     const Dims& indices = node.inputs[1].dims;
     ScatterProblem problem;
@@ -308,8 +308,8 @@ class IotaTactic final : public CpuTactic {
     if (IotaOperation::FindLoop(dtype)) return std::nullopt;
     return Refuse("no counting in {} on the CPU", Name(dtype));
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     return MakeStep(IotaOperation(node.outputs[0].dtype, node.outputs[0].dims[0]));
   }
 };
@@ -333,8 +333,8 @@ class DimsTactic final : public CpuTactic {
   std::optional<Refusal> Accepts(const ir::Module&, const ir::Node&) const override {
     return std::nullopt;
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const auto& a = std::get<ir::DimsAttributes>(node.attributes);
     const size_t size = SizeOf(a.dtype);
     std::vector<std::byte> bytes;
@@ -377,8 +377,8 @@ class ReadIntegerTactic final : public CpuTactic {
     traits.exact = true;
     return traits;
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const auto& a = std::get<ir::ReadIntegerAttributes>(node.attributes);
     return MakeStep(ReadIntegerOperation(node.inputs[0].dtype, a.element));
   }

@@ -19,8 +19,8 @@ class LrnTactic final : public CpuTactic {
     if (a.bias < 0 || a.alpha < 0) return Refuse("bias {} and alpha {}", a.bias, a.alpha);
     return std::nullopt;
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const auto& a = std::get<ir::LrnAttributes>(node.attributes);
     const BoundValue& x = node.inputs[0];
     LrnProblem problem;

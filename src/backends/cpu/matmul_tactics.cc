@@ -97,8 +97,8 @@ class MatMulTactic final : public Tactic {
     return std::unique_ptr<PackedWeights>(std::move(packed));
   }
 
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights* packed) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,
+                                          std::string_view) const override {
     const auto& attributes = std::get<ir::MatMulAttributes>(node.attributes);
     GRAFT_ASSIGN_OR_RETURN(BoundEpilogue epilogue,
                            BoundEpilogue::Bind(node, attributes.epilogue, 2));

@@ -35,7 +35,7 @@ TEST(MatMulTactics, BroadcastStacks) {
       if (!candidate.tactic->packing().empty()) {
         packed = candidate.tactic->Pack(module, node, executor).value();
       }
-      const auto step = candidate.tactic->Bind(bound, packed.get()).value();
+      const auto step = candidate.tactic->Bind(bound, packed.get(), "").value();
       AlignedBuffer workspace(step->workspace_bytes(1));
       std::vector<float> y(2 * 4 * 3 * 5);
       const void* inputs[] = {a.data(), b.data()};

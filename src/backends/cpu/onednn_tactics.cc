@@ -384,8 +384,8 @@ class OnednnConv final : public OnednnTactic {
     if (attributes.strides.size() > 2) return Refuse("{}: three spatial dimensions", node.name);
     return RefuseEpilogue(module, node, attributes.epilogue, 2);
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights* packed) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,
+                                          std::string_view) const override {
     const ConvProblem p = MakeConvProblem<ir::ConvAttributes>(node);
     const int64_t tap = p.filter.group_inputs() * p.filter.output_channels;
     const FilterStrides strides = {p.filter.output_channels, 1, tap, p.filter.kernel[2] * tap};
@@ -410,8 +410,8 @@ class OnednnMatMul final : public OnednnTactic {
     }
     return RefuseEpilogue(module, node, attributes.epilogue, 2);
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights* packed) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,
+                                          std::string_view) const override {
     const auto& attributes = std::get<ir::MatMulAttributes>(node.attributes);
     const Dims& b = node.inputs[1].dims;
     const FilterStrides strides =

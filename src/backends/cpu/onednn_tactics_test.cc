@@ -20,7 +20,7 @@ std::vector<float> RunTactic(const std::string& tactic_name, const ir::Module& m
   EXPECT_FALSE(refusal) << refusal->reason;
   const BoundNode bound = BindNode(module, node, {}).value();
   const auto packed = tactic->Pack(module, node, executor).value();
-  const auto step = tactic->Bind(bound, packed.get());
+  const auto step = tactic->Bind(bound, packed.get(), "");
   EXPECT_TRUE(step.ok()) << step.status().ToString();
   AlignedBuffer workspace((*step)->workspace_bytes(executor.width()));
   std::vector<float> y(CountElements(bound.outputs[0].dims));

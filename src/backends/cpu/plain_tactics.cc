@@ -67,8 +67,8 @@ class PlainTactic final : public CpuTactic {
       return Refuse("{}: no plain {} of {}", node.name, ir::Name(node.kind()), Name(dtype));
     return RefuseEpilogue(module, node, node.get<typename Op::Attributes>()->epilogue, 2);
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const auto& attributes = std::get<typename Op::Attributes>(node.attributes);
     GRAFT_ASSIGN_OR_RETURN(BoundEpilogue epilogue,
                            BoundEpilogue::Bind(node, attributes.epilogue, 2));

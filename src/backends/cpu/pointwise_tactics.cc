@@ -30,8 +30,8 @@ class PointwiseTactic final : public CpuTactic {
     return traits;
   }
 
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const BoundValue& y = node.outputs[0];
     PointwiseProblem problem;
     problem.program = std::get<ir::PointwiseAttributes>(node.attributes).program;

@@ -26,8 +26,8 @@ class PoolTactic final : public CpuTactic {
     traits.exact = node.get<ir::PoolAttributes>()->kind == ir::PoolKind::kMax;
     return traits;
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const auto& a = std::get<ir::PoolAttributes>(node.attributes);
     const BoundValue& x = node.inputs[0];
     const BoundValue& y = node.outputs[0];

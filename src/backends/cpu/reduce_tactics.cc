@@ -37,8 +37,8 @@ class ReduceTactic final : public CpuTactic {
     if (ReduceOperation::Supports(ReductionOf(a), dtype)) return std::nullopt;
     return Refuse("no {} of {} on the CPU", ir::EnumName(a.kind), Name(dtype));
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const auto& a = std::get<ir::ReduceAttributes>(node.attributes);
     const BoundValue& x = node.inputs[0];
     return MakeStep(node, ReduceOperation::Make({ReductionOf(a), x.dtype, x.dims, a.axes}));
@@ -54,8 +54,8 @@ class ArgReduceTactic final : public CpuTactic {
     if (ArgReduceOperation::Supports(dtype, index)) return std::nullopt;
     return Refuse("no {} indices of extremes of {} on the CPU", Name(index), Name(dtype));
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const auto& a = std::get<ir::ArgReduceAttributes>(node.attributes);
     const BoundValue& x = node.inputs[0];
     const std::span<const int64_t> dims(x.dims);
@@ -78,8 +78,8 @@ class TopKTactic final : public CpuTactic {
     if (TopKOperation::Supports(dtype)) return std::nullopt;
     return Refuse("no top_k of {} on the CPU", Name(dtype));
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const BoundValue& x = node.inputs[0];
     const int64_t rows = CountElements({x.dims.data(), x.dims.size() - 1});
     return MakeStep(

@@ -26,8 +26,8 @@ class ResizeTactic final : public CpuTactic {
     traits.exact = !IsBilinear(*node.get<ir::ResizeAttributes>());
     return traits;
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const auto& a = std::get<ir::ResizeAttributes>(node.attributes);
     const BoundValue& x = node.inputs[0];
     const BoundValue& y = node.outputs[0];
@@ -54,8 +54,8 @@ class FilterTactic final : public CpuTactic {
     if (FilterOperation::Supports(dtype)) return std::nullopt;
     return Refuse("no resizing of {} on the CPU", Name(dtype));
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const auto& a = std::get<ir::ResizeAttributes>(node.attributes);
     const BoundValue& x = node.inputs[0];
     const BoundValue& y = node.outputs[0];
@@ -76,8 +76,8 @@ class CropTactic final : public CpuTactic {
     if (CropOperation::Supports(dtype)) return std::nullopt;
     return Refuse("no crops of {} on the CPU", Name(dtype));
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const auto& a = std::get<ir::CropAndResizeAttributes>(node.attributes);
     const BoundValue& x = node.inputs[0];
     const BoundValue& y = node.outputs[0];

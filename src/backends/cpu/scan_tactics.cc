@@ -13,8 +13,8 @@ class CumulativeTactic final : public CpuTactic {
     if (CumulativeOperation::Supports(dtype)) return std::nullopt;
     return Refuse("no running sums of {} on the CPU", Name(dtype));
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const auto& a = std::get<ir::CumulativeAttributes>(node.attributes);
     const std::span<const int64_t> dims = node.inputs[0].dims;
     const auto axis = static_cast<size_t>(a.axis);

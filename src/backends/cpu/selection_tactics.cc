@@ -21,8 +21,8 @@ class WhereTactic final : public SelectionTactic {
     if (WhereOperation::Supports(dtype)) return std::nullopt;
     return Refuse("no where of {} on the CPU", Name(dtype));
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const BoundValue& x = node.inputs[0];
     return MakeStep(node, WhereOperation::Make({x.dtype, x.dims}));
   }
@@ -36,8 +36,8 @@ class NonMaxSuppressionTactic final : public SelectionTactic {
     if (NonMaxSuppressionOperation::Supports(dtype)) return std::nullopt;
     return Refuse("no non_max_suppression of {} on the CPU", Name(dtype));
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const auto& a = std::get<ir::NonMaxSuppressionAttributes>(node.attributes);
     NonMaxSuppressionProblem problem;
     problem.dtype = node.inputs[1].dtype;
@@ -56,8 +56,8 @@ class CombinedNonMaxSuppressionTactic final : public SelectionTactic {
     if (dtype == DType::kFloat32) return std::nullopt;
     return Refuse("no combined_non_max_suppression of {} on the CPU", Name(dtype));
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const auto& a = std::get<ir::CombinedNonMaxSuppressionAttributes>(node.attributes);
     const Dims& boxes = node.inputs[0].dims;
     CombinedNonMaxSuppressionProblem problem;
@@ -81,8 +81,8 @@ class UniqueTactic final : public SelectionTactic {
     if (UniqueOperation::Supports(dtype, index)) return std::nullopt;
     return Refuse("no {} indices of unique {} on the CPU", Name(index), Name(dtype));
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const BoundValue& x = node.inputs[0];
     return MakeStep(node, UniqueOperation::Make({x.dtype, node.outputs[1].dtype, x.dims[0],
                                                  CountElements(std::span(x.dims).subspan(1))}));

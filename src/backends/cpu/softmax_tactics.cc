@@ -15,8 +15,8 @@ class SoftmaxTactic final : public CpuTactic {
     if (dtype == DType::kFloat32 || dtype == DType::kFloat64) return std::nullopt;
     return Refuse("no softmax of {} on the CPU", Name(dtype));
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     const BoundValue& x = node.inputs[0];
     const BoundValue& y = node.outputs[0];
     SoftmaxProblem problem;

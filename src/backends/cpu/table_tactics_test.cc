@@ -19,7 +19,7 @@ std::vector<Tensor> RunNode(const ir::Module& module, ir::NodeId id, std::string
     GRAFT_CHECK(!refusal, "{}", refusal ? refusal->reason : "");
     Result<BoundNode> bound = BindNode(module, node, {});
     GRAFT_CHECK(bound.ok(), "{}", bound.status().ToString());
-    Result<std::unique_ptr<BoundStep>> step = entry.tactic->Bind(*bound, nullptr);
+    Result<std::unique_ptr<BoundStep>> step = entry.tactic->Bind(*bound, nullptr, "");
     GRAFT_CHECK(step.ok(), "{}", step.status().ToString());
     EXPECT_GE(entry.tactic->Cost(*bound), 0);
     std::vector<const void*> inputs;

@@ -192,9 +192,9 @@ class FakeTactic final : public Tactic {
                                               Executor&) const override {
     return ScrambledWeights::Pack(module, node);
   }
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights* packed) const override {
-    GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<BoundStep> step, reference_.Bind(node, nullptr));
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,
+                                          std::string_view) const override {
+    GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<BoundStep> step, reference_.Bind(node, nullptr, ""));
     return std::unique_ptr<BoundStep>(std::make_unique<FakeStep>(
         std::move(step), node, static_cast<const ScrambledWeights*>(packed)));
   }

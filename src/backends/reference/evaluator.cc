@@ -98,7 +98,7 @@ Result<std::vector<Tensor>> Evaluate(const ir::Module& module, const ir::Node& n
     input_pointers.push_back(inputs[i].raw());
   }
   GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<BoundStep> step,
-                         candidates[0].tactic->Bind(bound, nullptr));
+                         candidates[0].tactic->Bind(bound, nullptr, ""));
   std::vector<Tensor> outputs;
   std::vector<void*> output_pointers;
   for (const BoundValue& v : bound.outputs) {

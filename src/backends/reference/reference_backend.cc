@@ -117,8 +117,8 @@ class ReferenceTactic final : public Tactic {
     return {.strided_inputs = true, .strided_output = true, .exact = true};
   }
 
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node,
-                                          const PackedWeights*) const override {
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
     GRAFT_RETURN_IF_ERROR(VerifyBound(node));
     for (size_t i = 1; i < node.inputs.size(); ++i) {
       if (!node.inputs[i].dense() && !node.inputs[i].in_place)
