@@ -148,7 +148,8 @@ Result<Problem> MakeConv(const std::vector<std::string>& parts) {
   GRAFT_ASSIGN_OR_RETURN(const BoundNode bound,
                          BindNode(problem.module, problem.module.node(problem.node), {}));
   const Dims& y = bound.outputs[0].dims;
-  problem.operations = 2.0 * static_cast<double>(CountElements(y) * w[0] * w[1] * x[3] / groups);
+  const int64_t taps = w[0] * w[1] * (x[3] / groups);
+  problem.operations = 2.0 * static_cast<double>(CountElements(y) * taps);
   return problem;
 }
 

@@ -116,7 +116,7 @@ class Engine {
     return Bindings(graft_engine_output_count(engine_.get()), graft_engine_output);
   }
 
-  nb::dict Run(nb::dict feed) {
+  nb::dict Run(const nb::dict& feed) {
     const int32_t count = graft_engine_input_count(engine_.get());
     std::vector<nb::object> arrays(count);
     std::vector<std::vector<int64_t>> dims(count);
@@ -211,7 +211,7 @@ nb::bytes ToBytes(const graft_bytes* bytes) {
   return nb::bytes(graft_bytes_data(bytes), graft_bytes_size(bytes));
 }
 
-nb::tuple ConvertGraphDef(nb::bytes graph_def, const std::string& options_json) {
+nb::tuple ConvertGraphDef(const nb::bytes& graph_def, const std::string& options_json) {
   graft_bytes *converted = nullptr, *report = nullptr;
   graft_status* status;
   {

@@ -21,7 +21,7 @@ struct Example {
   std::vector<float> weights = RandomFloats(3 * 2 * 6 * 5, 1);
   std::vector<float> bias = RandomFloats(5, 2);
 
-  explicit Example(const std::string& epilogue, ir::Dim batch = 2) {
+  explicit Example(const std::string& epilogue, const ir::Dim& batch = 2) {
     ir::ConvAttributes conv;
     conv.strides = {2, 2};
     conv.dilations = {1, 1};
