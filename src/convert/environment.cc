@@ -29,6 +29,13 @@ std::optional<int> Integer(std::string_view text) {
   return value;
 }
 
+std::optional<bool> Flag(const char* name) {
+  const std::string_view text = Variable(name);
+  if (text == "1" || text == "true") return true;
+  if (text == "0" || text == "false") return false;
+  return std::nullopt;
+}
+
 }  // namespace
 
 Status ApplyEnvironment(ConvertOptions* options) {
@@ -51,6 +58,11 @@ Status ApplyEnvironment(ConvertOptions* options) {
   }
   options->exports.graph_picture = Variable("TF_TRT_EXPORT_GRAPH_VIZ_PATH");
   options->exports.engines_folder = Variable("TF_TRT_EXPORT_TRT_ENGINES_PATH");
+  if (const std::string_view text = Variable("GRAFT_EMBED_WEIGHTS"); !text.empty()) {
+    const std::optional<bool> embed = Flag("GRAFT_EMBED_WEIGHTS");
+    if (!embed) return InvalidArgumentError("GRAFT_EMBED_WEIGHTS '{}': must be 0 or 1", text);
+    options->embed_weights = options->embed_weights || *embed;
+  }
   // The others that TF-TRT knows have nothing to act on here: disable_graph_freezing,
   // disable_logger_filtering.
   const std::set<std::string> features = List(Variable("TF_TRT_EXPERIMENTAL_FEATURES"));

@@ -73,6 +73,17 @@ TEST_F(EnvironmentTest, ADetailedReportIsALevelOrAFile) {
   EXPECT_EQ(Options().exports.csv_report, "/tmp/report.csv");
 }
 
+TEST_F(EnvironmentTest, EmbeddedWeights) {
+  EXPECT_FALSE(Options().embed_weights);
+  Set("GRAFT_EMBED_WEIGHTS", "1");
+  EXPECT_TRUE(Options().embed_weights);
+  Set("GRAFT_EMBED_WEIGHTS", "0");
+  EXPECT_FALSE(Options().embed_weights);
+  Set("GRAFT_EMBED_WEIGHTS", "yes");
+  ConvertOptions options;
+  EXPECT_THAT(ApplyEnvironment(&options).message(), HasSubstr("GRAFT_EMBED_WEIGHTS 'yes'"));
+}
+
 TEST_F(EnvironmentTest, ExperimentalFeatures) {
   Set("TF_TRT_EXPERIMENTAL_FEATURES", "reject_all_fp_cast_ops,disable_graph_freezing");
   EXPECT_TRUE(Options().candidates.deny_float_casts);

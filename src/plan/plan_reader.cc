@@ -168,7 +168,12 @@ class Reader {
                       ir::Value* value) {
     const std::string name(Text(stored.external_name()));
     if (!options_.external_weight)
-      return DataLossError("weight: {} lies outside of the plan and nothing finds it", name);
+      return DataLossError(
+          "weight: {} lies outside of the plan, in the native segment of the graph that the plan "
+          "was "
+          "taken from; convert with --embed-weights or GRAFT_EMBED_WEIGHTS=1 for plans that stand "
+          "alone",
+          name);
     auto fits = [&](const Tensor& tensor) {
       return tensor.dtype() == value->dtype && tensor.elements() == CountElements(dims) &&
              HashBytes(tensor.raw(), tensor.bytes()) == hash;
