@@ -212,25 +212,27 @@ tf::NodeDef MakeEngineNode(const tf::GraphDef& graph, const EngineNode& engine) 
   std::vector<tf::Shape> in_shapes, out_shapes;
   for (const Port& p : ports.inputs) in_types.push_back(p.dtype), in_shapes.push_back(p.shape);
   for (const Port& p : ports.outputs) out_types.push_back(p.dtype), out_shapes.push_back(p.shape);
-  node.attrs = {
-      {"InT", in_types},
-      {"OutT", out_types},
-      {"input_shapes", in_shapes},
-      {"output_shapes", out_shapes},
-      {"serialized_segment", a.serialized_segment},
-      {"segment_func", tf::FuncValue{a.native_segment ? NativeSegmentName(ports.engine) : "", {}}},
-      {"segment_funcdef_name", ""},
-      {"max_cached_engines_count", a.max_cached_engines_count},
-      {"max_batch_size", a.max_batch_size},
-      {"workspace_size_bytes", a.workspace_size_bytes},
-      {"precision_mode", a.precision_mode},
-      {"calibration_data", a.calibration_data},
-      {"use_calibration", a.use_calibration},
-      {"static_engine", a.static_engine},
-      {"profile_strategy", a.profile_strategy},
-      {"use_explicit_precision", false},
-      {"_use_implicit_batch", a.use_implicit_batch},
-      {"_allow_build_at_runtime", a.allow_build_at_runtime}};
+  node.attrs = {{"InT", in_types},
+                {"OutT", out_types},
+                {"input_shapes", in_shapes},
+                {"output_shapes", out_shapes},
+                {"serialized_segment", a.serialized_segment},
+                {"segment_funcdef_name", a.native_segment ? NativeSegmentName(ports.engine) : ""},
+                {"max_cached_engines_count", a.max_cached_engines_count},
+                {"max_batch_size", a.max_batch_size},
+                {"workspace_size_bytes", a.workspace_size_bytes},
+                {"precision_mode", a.precision_mode},
+                {"calibration_data", a.calibration_data},
+                {"use_calibration", a.use_calibration},
+                {"static_engine", a.static_engine},
+                {"profile_strategy", a.profile_strategy},
+                {"use_explicit_precision", false},
+                {"_use_implicit_batch", a.use_implicit_batch},
+                {"_allow_build_at_runtime", a.allow_build_at_runtime}};
+  // Without a native segment there is no attribute: TensorFlow's loaders look up the function that
+  // it names, even if the name is empty.
+  if (a.native_segment)
+    node.attrs["segment_func"] = tf::FuncValue{NativeSegmentName(ports.engine), {}};
   return node;
 }
 
