@@ -164,6 +164,11 @@ GRAFT_EXPORT graft_status* graft_convert_graph_def(const void* graph_def, size_t
                                                    const char* options_json,
                                                    graft_bytes** converted, graft_bytes** report);
 
+/* Does what `graft convert PATH --output OUTPUT` does: a model's files in, a SavedModel (or a
+ * frozen graph, if OUTPUT ends with .pb) out. Gives the JSON report. */
+GRAFT_EXPORT graft_status* graft_convert_model(const char* path, const char* output,
+                                               const char* options_json, graft_bytes** report);
+
 /* Builds the plan of a native segment, a serialised FunctionDef. `arguments` give dtype and dims of
  * each of its arguments (no data): the engine takes any dimensions and is tuned for these. Options
  * as in graft_convert_graph_def. */

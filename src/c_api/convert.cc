@@ -33,6 +33,17 @@ graft_status* graft_convert_graph_def(const void* graph_def, size_t size, const 
   });
 }
 
+graft_status* graft_convert_model(const char* path, const char* output, const char* options_json,
+                                  graft_bytes** report) {
+  *report = nullptr;
+  return graft::Guarded([&]() -> graft::Status {
+    GRAFT_ASSIGN_OR_RETURN(std::string result, graft::convert::ConvertModelFile(
+                                                   path, output, options_json ? options_json : ""));
+    *report = new graft_bytes{std::move(result)};
+    return graft::OkStatus();
+  });
+}
+
 graft_status* graft_build_segment(const void* function_def, size_t size,
                                   const graft_tensor* arguments, int32_t argument_count,
                                   const char* options_json, graft_bytes** plan) {

@@ -8,7 +8,9 @@
 #include "plan/plan_file.h"
 #include "tf/endpoint.h"
 #include "tf/inline.h"
+#include "tf/lift.h"
 #include "tf/opdefs.h"
+#include "tf/prune.h"
 #include "tf/tidy.h"
 
 namespace graft::convert {
@@ -29,6 +31,7 @@ class Options {
     if (!options.json_.is_object()) return InvalidArgumentError("the options are no JSON object");
     return options;
   }
+  bool Has(const char* key) const { return json_.contains(key); }
   void Read(const char* key, bool* value) { ReadIf(key, &Json::is_boolean, value); }
   void Read(const char* key, int* value) { ReadIf(key, &Json::is_number_integer, value); }
   void Read(const char* key, int64_t* value) { ReadIf(key, &Json::is_number_integer, value); }
@@ -104,13 +107,32 @@ std::string WithReports(const ModelReport& report, bool detailed) {
   Json json = Json::parse(ToJson(report));
   json["old_report"] = partition::OldReport(report.convert.left_out);
   json["new_report"] = partition::NewReport(report.convert.left_out, detailed);
-  json["warnings"] = report.convert.warnings;
+  std::vector<std::string> warnings = report.warnings;
+  warnings.insert(warnings.end(), report.convert.warnings.begin(), report.convert.warnings.end());
+  json["warnings"] = std::move(warnings);
   return json.dump();
+}
+
+// The nodes that nothing reads, but checks, which are stripped.
+Result<std::vector<std::string>> UnreadNodes(const tf::GraphDef& graph) {
+  std::set<std::string, std::less<>> read;
+  for (const tf::NodeDef& node : graph.nodes) {
+    for (const std::string& input : node.inputs) {
+      GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(input));
+      read.emplace(ref.node);
+    }
+  }
+  std::vector<std::string> unread;
+  for (const tf::NodeDef& node : graph.nodes) {
+    if (node.op != "Assert" && !read.contains(node.name)) unread.push_back(node.name);
+  }
+  return unread;
 }
 
 struct Request {
   std::vector<importer::GraphInput> inputs;
   std::vector<std::string> outputs;
+  tf::ModelSpec model;  // of ConvertModelFile
   ConvertOptions convert;
   std::string cache_path = TimingCache::DefaultPath();
 };
@@ -124,6 +146,10 @@ Result<Request> ReadRequest(const std::string& options_json) {
   GRAFT_RETURN_IF_ERROR(ApplyEnvironment(&c));
   options.ReadInputs("inputs", &r.inputs);
   options.Read("outputs", &r.outputs);
+  if (options.Has("tags")) r.model.tags.clear();
+  options.Read("tags", &r.model.tags);
+  options.Read("signature", &r.model.signature);
+  options.Read("only-signature", &r.model.only_signature);
   options.Read("deny", &c.candidates.denied_nodes);
   options.Read("deny-ops", &c.candidates.denied_ops);
   options.Read("backend", &c.build.backend);
@@ -150,6 +176,18 @@ Result<Request> ReadRequest(const std::string& options_json) {
   return r;
 }
 
+// What freezing and inlining leave in a graph is tidied as in a model that is read from files, and
+// what `roots` do not need is pruned.
+Status TidyAndPrune(const std::vector<std::string>& roots, tf::GraphDef* graph) {
+  const tf::LiftedNodes lifted = tf::LiftBodies(roots, graph);
+  tf::Tidy(graph);
+  GRAFT_RETURN_IF_ERROR(tf::LowerBodies(lifted, graph));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<bool> needed, tf::Needed(*graph, roots));
+  tf::Prune(needed, graph);
+  tf::DropDanglingColocation(graph);
+  return OkStatus();
+}
+
 }  // namespace
 
 Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
@@ -165,10 +203,23 @@ Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
     GRAFT_ASSIGN_OR_RETURN(const std::vector<tf::Endpoint> inputs, tf::DefaultInputs(graph));
     for (const tf::Endpoint& e : inputs) request.inputs.push_back({e.tensor, e.dtype, e.shape});
   }
+  std::vector<std::string> roots;
   if (request.outputs.empty()) {
     GRAFT_ASSIGN_OR_RETURN(const std::vector<tf::Endpoint> outputs, tf::DefaultOutputs(graph));
     for (const tf::Endpoint& e : outputs) request.outputs.push_back(e.tensor);
+    GRAFT_ASSIGN_OR_RETURN(roots, UnreadNodes(graph));
   }
+  GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph.nodes));
+  for (const std::string& name : request.convert.candidates.denied_nodes) {
+    if (index.Find(name) >= 0) roots.push_back(name);
+  }
+  std::vector<std::string> tensors = request.outputs;
+  for (const importer::GraphInput& input : request.inputs) tensors.push_back(input.tensor);
+  for (const std::string& tensor : tensors) {
+    GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(tensor));
+    roots.emplace_back(ref.node);
+  }
+  GRAFT_RETURN_IF_ERROR(TidyAndPrune(roots, &graph));
   std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
   request.convert.build.cache = cache.get();
   request.convert.model_hash = ToHex(HashBytes(graph_def.view()));
@@ -186,6 +237,23 @@ Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
   GRAFT_ASSIGN_OR_RETURN(bytes.graph_def, tf::SerializeGraphDef(converted.graph));
   bytes.report = WithReports(report, request.convert.detailed_report);
   return bytes;
+}
+
+Result<std::string> ConvertModelFile(const std::string& path, const std::string& output,
+                                     const std::string& options_json) {
+  GRAFT_ASSIGN_OR_RETURN(Request request, ReadRequest(options_json));
+  ModelOptions options;
+  options.model = std::move(request.model);
+  options.model.path = path;
+  for (const importer::GraphInput& input : request.inputs)
+    options.model.inputs.push_back(input.tensor);
+  options.model.outputs = std::move(request.outputs);
+  options.convert = std::move(request.convert);
+  options.output = output;
+  std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
+  options.convert.build.cache = cache.get();
+  GRAFT_ASSIGN_OR_RETURN(const ModelReport report, ConvertModel(options));
+  return WithReports(report, options.convert.detailed_report);
 }
 
 Result<std::string> BuildSegment(const FileBytes& function_def,

@@ -20,7 +20,8 @@ struct ConvertedBytes {
 // Converts a frozen GraphDef. The options are a JSON object; all are optional:
 // - inputs: [{"tensor": "x:0", "dtype": 1, "dims": [-1, 3], "unknown_rank": false}]; none: the
 //   placeholders
-// - outputs: ["y:0"]; none: what nobody reads is kept. Nothing is pruned.
+// - outputs: ["y:0"]; none: the tensors that nobody reads. What neither they nor denied nodes need
+//   is pruned; without outputs every node that nobody reads stays, with what it needs.
 // - deny: node names; deny-ops: op types
 // - backend, threads, opt-level, minimum-segment-size, maximum-engines, graph-number,
 //   embed-weights, timing-cache
@@ -31,6 +32,14 @@ struct ConvertedBytes {
 // kInvalidArgument names an option that is unknown or of the wrong type.
 Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
                                             const std::string& options_json);
+
+// Does what `graft convert PATH --output OUTPUT` does; gives the JSON report as above. Further
+// options:
+// - tags: ["serve"], [] for a graph without tags; signature: "serving_default", which must be
+// there; only-signature: true drops
+//   the others
+Result<std::string> ConvertModelFile(const std::string& path, const std::string& output,
+                                     const std::string& options_json);
 
 // Builds the plan of a native segment, a FunctionDef's bytes. The engine takes any dimensions of
 // the arguments' ranks; `arguments` say those of the first call, to tune for.

@@ -64,6 +64,58 @@ TEST(ConvertBytes, ANativeSegmentBuildsForItsArguments) {
   EXPECT_THAT(none.status().message(), HasSubstr("0 arguments for 1"));
 }
 
+tf::NodeDef Constant(const std::string& name, std::vector<std::string> inputs) {
+  return {
+      .name = name,
+      .op = "Const",
+      .inputs = std::move(inputs),
+      .attrs = {{"dtype", kF32}, {"value", tf::TensorValue(Tensor::Of<float>({4}, {1, 2, 3, 4}))}}};
+}
+
+// As TensorFlow freezes calls of functions that read variables: a NoOp waits for the arguments, and
+// the constants of the body wait for it.
+FileBytes FrozenCalls() {
+  GraphDef graph;
+  graph.versions.producer = tf::kGraphDefVersion;
+  graph.nodes = {{.name = "x",
+                  .op = "Placeholder",
+                  .attrs = {{"dtype", kF32}, {"shape", tf::Shape{.dims = {-1, 4}}}}}};
+  std::string last = "x";
+  for (const std::string layer : {"a", "b", "c"}) {
+    const std::string control = layer + "/input_control_node", weight = layer + "/weight";
+    graph.nodes.push_back({.name = control, .op = "NoOp", .inputs = {"^" + last}});
+    graph.nodes.push_back(Constant(weight, {"^" + control}));
+    graph.nodes.push_back(
+        {.name = layer, .op = "Mul", .inputs = {last, weight}, .attrs = {{"T", kF32}}});
+    last = layer;
+  }
+  graph.nodes.push_back(Constant("unused", {}));
+  graph.nodes.push_back({.name = "y", .op = "Relu", .inputs = {last}, .attrs = {{"T", kF32}}});
+  graph.functions.push_back({.signature = {.name = "nobody_calls"}});
+  return tf::CopyBytes(Get(tf::SerializeGraphDef(graph)));
+}
+
+TEST(ConvertBytes, NodesThatOnlyWaitSplitNoSegment) {
+  const ConvertedBytes converted = Get(ConvertGraphDefBytes(FrozenCalls(), kFast));
+  const GraphDef graph = Get(tf::ParseGraphDef(tf::CopyBytes(converted.graph_def)));
+  EXPECT_EQ(tf::CountOp(graph, "TRTEngineOp"), 1);
+  EXPECT_EQ(tf::CountOp(graph, "NoOp"), 0);
+  EXPECT_THAT(FindNode(graph, "TRTEngineOp_000_000")->inputs, ElementsAre("x"));
+  EXPECT_EQ(graph.functions.size(), 1);  // the native segment
+  EXPECT_THAT(FindNode(graph, "unused"), NotNull());
+}
+
+TEST(ConvertBytes, WhatNamedOutputsDoNotNeedIsPruned) {
+  const std::string options =
+      std::string(kFast, 1) + R"("outputs": ["b"], "deny": ["c"],)" + std::string(kFast).substr(1);
+  const ConvertedBytes converted = Get(ConvertGraphDefBytes(FrozenCalls(), options));
+  const GraphDef graph = Get(tf::ParseGraphDef(tf::CopyBytes(converted.graph_def)));
+  EXPECT_THAT(FindNode(graph, "b"), NotNull());
+  EXPECT_THAT(FindNode(graph, "c"), NotNull());
+  EXPECT_THAT(FindNode(graph, "y"), testing::IsNull());
+  EXPECT_THAT(FindNode(graph, "unused"), testing::IsNull());
+}
+
 TEST(ConvertBytes, OptionsThatAreNotUnderstoodAreNamed) {
   EXPECT_THAT(ErrorOf("[]"), HasSubstr("no JSON object"));
   EXPECT_THAT(ErrorOf("{"), HasSubstr("no JSON object"));

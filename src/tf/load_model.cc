@@ -67,9 +67,7 @@ class Loader {
     GRAFT_RETURN_IF_ERROR(ChooseInputs());
     const LiftedNodes lifted = LiftBodies(SignatureNodes(), &graph);
     GRAFT_RETURN_IF_ERROR(Freeze(objects, lifted));
-    StripDebugOps(&graph);
-    DropIdleControlEdges(&graph);
-    ReadConstantsDirectly(&graph);
+    Tidy(&graph);
     GRAFT_RETURN_IF_ERROR(LowerBodies(lifted, &graph));
     GRAFT_RETURN_IF_ERROR(PruneWhole());
     return Finish();
@@ -108,6 +106,10 @@ class Loader {
     Result<const Signature*> signature = SelectSignature(model_.whole, spec_.signature);
     if (!signature.ok()) return signature.status().WithContext(directory);
     signature_ = **signature;
+    if (spec_.only_signature) {
+      std::erase_if(model_.whole.signatures,
+                    [&](const auto& entry) { return entry.first != spec_.signature; });
+    }
     const std::string prefix = spec_.checkpoint.empty()
                                    ? (fs::path(directory) / "variables" / "variables").string()
                                    : spec_.checkpoint;
@@ -323,15 +325,30 @@ class Loader {
     return OkStatus();
   }
 
+  // Tables, iterators and such.
+  static bool MakesResource(const NodeDef& node) {
+    const OpDef* op = FindOp(node.op);
+    if (op == nullptr || !op->is_stateful || IsVariable(node)) return false;
+    const Result<std::vector<DType>> types = OutputTypes(node, *op);
+    return types.ok() && std::ranges::find(*types, DType::kResource) != types->end();
+  }
+
   // Whether something is left that initialisation must fill: a variable, a table.
   static bool HoldsState(const GraphDef& graph, const std::vector<bool>& needed) {
     for (size_t i = 0; i < graph.nodes.size(); ++i) {
-      const NodeDef& node = graph.nodes[i];
-      const OpDef* op = FindOp(node.op);
-      if (!needed[i] || op == nullptr || !op->is_stateful) continue;
-      if (IsVariable(node)) return true;
-      const Result<std::vector<DType>> types = OutputTypes(node, *op);
-      if (types.ok() && std::ranges::find(*types, DType::kResource) != types->end()) return true;
+      if (needed[i] && (IsVariable(graph.nodes[i]) || MakesResource(graph.nodes[i]))) return true;
+    }
+    return false;
+  }
+
+  // Whether the saver restores something that is left: a variable, a table that was filled by hand.
+  Result<bool> SaverIsNeeded(const MetaGraph& whole, const std::vector<bool>& needed) const {
+    if (!whole.saver || whole.saver->restore_op.empty()) return false;
+    if (!model_.freezing.kept.empty()) return true;
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<bool> restored,
+                           Needed(whole.graph, {NodeOf(whole.saver->restore_op)}));
+    for (size_t i = 0; i < needed.size(); ++i) {
+      if (needed[i] && restored[i] && MakesResource(whole.graph.nodes[i])) return true;
     }
     return false;
   }
@@ -342,7 +359,8 @@ class Loader {
     GRAFT_ASSIGN_OR_RETURN(std::vector<bool> needed, Needed(whole.graph, roots));
     if (!HoldsState(whole.graph, needed)) whole.init_op.clear();
     if (!whole.init_op.empty()) roots.push_back(whole.init_op);
-    if (model_.freezing.kept.empty()) whole.saver.reset();
+    GRAFT_ASSIGN_OR_RETURN(const bool saver_needed, SaverIsNeeded(whole, needed));
+    if (!saver_needed) whole.saver.reset();
     if (whole.saver) {
       for (const std::string* name :
            {&whole.saver->restore_op, &whole.saver->save_tensor, &whole.saver->filename_tensor}) {

@@ -20,6 +20,7 @@ struct ModelSpec {
   // Of a SavedModel.
   std::vector<std::string> tags = {"serve"};
   std::string signature = "serving_default";
+  bool only_signature = false;  // the others are dropped
   // A checkpoint's prefix. Empty: the SavedModel's own, the .meta file's name without .meta.
   std::string checkpoint;
   // Tensor names or signature keys; an input may carry a shape: "a:0[1,224,224,3]", ? or -1 for an

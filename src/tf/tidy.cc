@@ -126,6 +126,21 @@ void ReadConstantsDirectly(GraphDef* graph) {
   }
 }
 
+void DropGradientNames(GraphDef* graph) {
+  constexpr char kGradient[] = "_gradient_op_type";
+  for (NodeDef& node : graph->nodes) node.attrs.erase(kGradient);
+  for (FunctionDef& function : graph->functions) {
+    for (NodeDef& node : function.nodes) node.attrs.erase(kGradient);
+  }
+}
+
+void Tidy(GraphDef* graph) {
+  StripDebugOps(graph);
+  DropIdleControlEdges(graph);
+  ReadConstantsDirectly(graph);
+  DropGradientNames(graph);
+}
+
 void DropDanglingColocation(GraphDef* graph) {
   constexpr std::string_view kPrefix = "loc:@";
   const Result<NodeIndex> index = NodeIndex::Of(graph->nodes);

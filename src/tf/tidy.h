@@ -17,6 +17,14 @@ void DropIdleControlEdges(GraphDef* graph);
 // Lets readers of an Identity of a constant read the constant.
 void ReadConstantsDirectly(GraphDef* graph);
 
+// Drops the names of gradient functions: they are registered in the process that made the model,
+// and TensorFlow refuses to save a function again whose nodes name one that it does not know.
+void DropGradientNames(GraphDef* graph);
+
+// What every way into a conversion does with a graph whose calls are inlined, whose bodies are
+// lifted and whose variables are frozen, before it is pruned: all of the above.
+void Tidy(GraphDef* graph);
+
 // Removes colocation constraints ("loc:@NODE" in _class) with nodes that are not in the graph;
 // TensorFlow would refuse to load it.
 void DropDanglingColocation(GraphDef* graph);

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <optional>
 
 #include "base/file.h"
 #include "command.h"
@@ -13,7 +14,8 @@ namespace {
 
 struct Options {
   convert::ModelOptions model;
-  std::string inputs, outputs, tags, deny;
+  std::string inputs, outputs, deny;
+  std::optional<std::string> tags;
   std::vector<std::string> shapes;
   std::string json;
   std::string cache = TimingCache::DefaultPath();
@@ -87,7 +89,7 @@ Status Run(Options& o) {
   GRAFT_RETURN_IF_ERROR(convert::ApplyEnvironment(&model.convert));
   model.model.inputs = SplitNames(o.inputs);
   model.model.outputs = SplitNames(o.outputs);
-  if (!o.tags.empty()) model.model.tags = SplitNames(o.tags);
+  if (o.tags) model.model.tags = SplitNames(*o.tags);
   for (std::string& name : SplitNames(o.deny))
     model.convert.candidates.denied_nodes.insert(std::move(name));
   for (const std::string& text : o.shapes) {
@@ -123,7 +125,8 @@ Command AddConvert(CLI::App& program) {
   app->add_option("--inputs", o->inputs,
                   "Input tensors, with shapes if wanted: a:0,b:0[1,224,224,3]");
   app->add_option("--outputs", o->outputs, "Output tensors: c:0,d:0");
-  app->add_option("--tag", o->tags, "Tags of the SavedModel's graph (serve)");
+  app->add_option("--tag", o->tags,
+                  "Tags of the SavedModel's graph (serve); \"\" for a graph without tags");
   app->add_option("--signature", o->model.model.signature,
                   "Signature of the SavedModel (serving_default)");
   app->add_option("--checkpoint", o->model.model.checkpoint, "Prefix of the checkpoint of a .meta");

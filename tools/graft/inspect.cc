@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <optional>
 
 #include "command.h"
 #include "ir/stages.h"
@@ -15,7 +16,7 @@ namespace fs = std::filesystem;
 
 struct Options {
   std::string path;
-  std::string tag;
+  std::optional<std::string> tag;
   std::string signature;
   bool ir = false;
 };
@@ -95,7 +96,7 @@ Status InspectEngines(const tf::GraphDef& graph, const std::vector<tf::NodeDef>&
 Status InspectModel(const Options& o) {
   tf::ModelSpec spec;
   spec.path = o.path;
-  if (!o.tag.empty()) spec.tags = {o.tag};
+  if (o.tag) spec.tags = o.tag->empty() ? std::vector<std::string>() : std::vector{*o.tag};
   if (!o.signature.empty()) spec.signature = o.signature;
   GRAFT_ASSIGN_OR_RETURN(const tf::LoadedModel model, tf::LoadModel(spec));
   for (const tf::Endpoint& t : model.inputs) {
@@ -131,7 +132,8 @@ Command AddInspect(CLI::App& program) {
   CLI::App* app =
       program.add_subcommand("inspect", "Show what a model, a converted model or a plan holds");
   app->add_option("PATH", o->path, "A .pb, a SavedModel folder or a plan")->required();
-  app->add_option("--tag", o->tag, "Tag of the SavedModel's graph");
+  app->add_option("--tag", o->tag,
+                  "Tag of the SavedModel's graph (serve); \"\" for a graph without tags");
   app->add_option("--signature", o->signature, "Signature of the SavedModel");
   app->add_flag("--ir", o->ir, "Print a plan's module as text");
   app->footer("Example:\n  graft inspect model.plan");
