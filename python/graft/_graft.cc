@@ -224,6 +224,19 @@ nb::tuple ConvertGraphDef(const nb::bytes& graph_def, const std::string& options
   return nb::make_tuple(ToBytes(converted), ToBytes(report));
 }
 
+nb::bytes ConvertModel(const std::string& path, const std::string& output,
+                       const std::string& options_json) {
+  graft_bytes* report = nullptr;
+  graft_status* status;
+  {
+    nb::gil_scoped_release release;
+    status = graft_convert_model(path.c_str(), output.c_str(), options_json.c_str(), &report);
+  }
+  Check(status);
+  const Owned<graft_bytes> owned(report);
+  return ToBytes(report);
+}
+
 }  // namespace
 
 NB_MODULE(_graft, m) {
@@ -234,5 +247,7 @@ NB_MODULE(_graft, m) {
       .def_prop_ro("inputs", &Engine::Inputs)
       .def_prop_ro("outputs", &Engine::Outputs);
   m.def("convert_graph_def", &ConvertGraphDef, nb::arg("graph_def"), nb::arg("options_json"));
+  m.def("convert_model", &ConvertModel, nb::arg("path"), nb::arg("output"),
+        nb::arg("options_json"));
   m.def("version", [] { return std::string(graft_version()); });
 }

@@ -11,15 +11,18 @@ but arguments that have no meaning here, and those are listed in each class.
 """
 
 import collections
+import functools
 import json
 import logging
+import os
+import pathlib
 import sys
+import tempfile
 
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2
-from tensorflow.python.eager import context, wrap_function
-from tensorflow.python.eager.polymorphic_function import concrete_function
-from tensorflow.python.framework import convert_to_constants
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.eager import context
 from tensorflow.python.util import nest
 
 from graft import _graft, _op_library
@@ -114,21 +117,9 @@ def _engine_options(params):
     }
 
 
-def _convert_graph_def(graph_def, inputs, outputs, denied, options):
-    """Runs the converter. inputs: (tensor name, dtype enum, dims with -1 or None) of each feed. Gives GraphDef and report."""
-    request = dict(options)
-    request["inputs"] = [
-        {"tensor": name, "dtype": int(dtype), "dims": dims, "unknown_rank": dims is None}
-        for name, dtype, dims in inputs
-    ]
-    request["outputs"] = list(outputs)
-    request["deny"] = list(denied)
-    # Deterministic: a plan records the hash of what it was made from.
-    model = graph_def.SerializeToString(deterministic=True)
-    converted, report = _graft.convert_graph_def(model, json.dumps(request))
-    result = graph_pb2.GraphDef()
-    result.ParseFromString(converted)
-    report = json.loads(report)
+def _log_report(text):
+    """Logs a report as TF-TRT did; gives it."""
+    report = json.loads(text)
     _log.warning("%s", report["new_report"])
     _log.info("%s", report["old_report"])
     _log.info("Number of TensorRT candidate segments: %d", report["candidate_segments"])
@@ -142,27 +133,72 @@ def _convert_graph_def(graph_def, inputs, outputs, denied, options):
         )
     for warning in report["warnings"]:
         _log.warning("%s", warning)
-    return result, report
+    return report
 
 
-def _dims(shape):
-    if shape.rank is None:
-        return None
-    return [-1 if d is None else d for d in shape.as_list()]
+def _convert_graph_def(graph_def, denied, options):
+    """Runs the converter on a frozen graph. Gives the converted one and the report."""
+    request = {**options, "deny": list(denied)}
+    # Deterministic: a plan records the hash of what it was made from.
+    model = graph_def.SerializeToString(deterministic=True)
+    converted, report = _graft.convert_graph_def(model, json.dumps(request))
+    result = graph_pb2.GraphDef()
+    result.ParseFromString(converted)
+    return result, _log_report(report)
 
 
-def _placeholders(graph_def):
-    """(tensor name, dtype, dims) of each feed of a GraphDef."""
-    feeds = []
-    for node in graph_def.node:
-        if node.op != "Placeholder":
-            continue
-        shape = node.attr["shape"].shape
-        dims = (
-            None if shape.unknown_rank or "shape" not in node.attr else [d.size for d in shape.dim]
+class _ConvertedModel:
+    """A SavedModel as `graft convert` makes it, in a folder that lives as long as this object."""
+
+    def __init__(self, directory, tags, signature_key, options, **further_options):
+        self._scratch = tempfile.TemporaryDirectory(prefix="graft-")
+        self.folder = pathlib.Path(self._scratch.name) / "model"
+        source = _local(directory, self._scratch.name)
+        request = {**options, **further_options, "tags": list(tags), "signature": signature_key}
+        self.report = _log_report(
+            _graft.convert_model(source, str(self.folder), json.dumps(request))
         )
-        feeds.append((node.name + ":0", node.attr["dtype"].type, dims))
-    return feeds
+        saved_model = saved_model_pb2.SavedModel()
+        saved_model.ParseFromString((self.folder / "saved_model.pb").read_bytes())
+        (meta_graph,) = saved_model.meta_graphs
+        self.graph_def = meta_graph.graph_def
+
+    def save(self, graph_def, directory):
+        """Writes the model with `graph_def` in place of its own graph."""
+        target = os.fspath(directory)
+        if tf.io.gfile.exists(target) and tf.io.gfile.listdir(target):
+            raise AssertionError(f"Export directory already exists, and isn't empty: {target}")
+        saved_model = saved_model_pb2.SavedModel()
+        saved_model.ParseFromString((self.folder / "saved_model.pb").read_bytes())
+        saved_model.meta_graphs[0].graph_def.CopyFrom(graph_def)
+        for file in sorted(self.folder.rglob("*")):
+            if file.is_file() and file.name != "saved_model.pb":
+                copy = os.path.join(target, file.relative_to(self.folder))
+                tf.io.gfile.makedirs(os.path.dirname(copy))
+                tf.io.gfile.copy(str(file), copy, overwrite=True)
+        # Last: what has no saved_model.pb is no model yet.
+        tf.io.gfile.makedirs(target)
+        with tf.io.gfile.GFile(os.path.join(target, "saved_model.pb"), "wb") as file:
+            file.write(saved_model.SerializeToString(deterministic=True))
+
+
+def _local(directory, scratch):
+    """The folder, or a copy of it where only TensorFlow's file systems reach it ("gs://…")."""
+    directory = os.fspath(directory)
+    if "://" not in directory:
+        return directory
+    copy = pathlib.Path(scratch) / "source"
+    for folder, _, files in tf.io.gfile.walk(directory):
+        below = copy / os.path.relpath(folder, directory)
+        below.mkdir(parents=True, exist_ok=True)
+        for name in files:
+            tf.io.gfile.copy(os.path.join(folder, name), str(below / name))
+    return str(copy)
+
+
+def _tags(tags):
+    """What says which graph of a SavedModel is meant; [] means the one without tags."""
+    return [tf.saved_model.SERVING] if tags is None else list(tags)
 
 
 _graph_number = 0
@@ -176,31 +212,96 @@ def _next_graph_number():
     return number
 
 
+# What a positional argument of that name can be.
+_ARGUMENT_TYPES = {
+    "input_saved_model_dir": (str, os.PathLike, type(None)),
+    "session_config": (tf.compat.v1.ConfigProto, type(None)),
+    "max_batch_size": (int, type(None)),
+    "max_workspace_size_bytes": (int,),
+    "precision_mode": (str,),
+    "minimum_segment_size": (int,),
+    "is_dynamic_op": (bool, type(None)),
+    "maximum_cached_engines": (int,),
+    "cached_engine_batches": (list, tuple, type(None)),
+    "use_calibration": (bool,),
+    "use_function_backup": (bool,),
+}
+
+
+def _fits(name, value):
+    if name not in _ARGUMENT_TYPES:
+        return True
+    types = _ARGUMENT_TYPES[name]
+    return isinstance(value, types) and (bool in types or not isinstance(value, bool))
+
+
+def _positional_in_any_order_of(*orders):
+    """Releases of TF-TRT put the same arguments in different orders. Those that a caller passes by position have the names
+    of the first order in which each of them has a type that fits."""
+
+    def decorate(function):
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            fitting = [
+                order
+                for order in orders
+                if len(args) <= len(order) and all(map(_fits, order, args))
+            ]
+            if len(args) > len(max(orders, key=len)):
+                raise TypeError(f"{function.__qualname__}() takes no {len(args)} arguments by position")
+            named = dict(zip(fitting[0] if fitting else max(orders, key=len), args))
+            twice = sorted(set(named) & set(kwargs))
+            if twice:
+                raise TypeError(f"{function.__qualname__}() got multiple values for '{twice[0]}'")
+            return function(**named, **kwargs)
+
+        return call
+
+    return decorate
+
+
+_MODEL = ["input_saved_model_dir", "input_saved_model_tags", "input_saved_model_signature_key"]
+_BUILD = ["max_batch_size", "max_workspace_size_bytes", "precision_mode", "minimum_segment_size"]
+_BUILD += ["is_dynamic_op", "maximum_cached_engines"]
+
+
 class TrtGraphConverter:
     """Converts TF1 SavedModels and frozen graphs.
 
     Accepted without effect, because one engine serves every shape and memory is planned: max_workspace_size_bytes,
     maximum_cached_engines, cached_engine_batches, max_batch_size, session_config.
+
+    Arguments may be passed by position in the order of 2019 (with or without cached_engine_batches) or of 2.x. The engines of
+    a graph that is converted in static mode (is_dynamic_op=False) are plans that stand alone: they hold their weights.
+    GRAFT_EMBED_WEIGHTS=0 has them refer to those in the native segments instead.
     """
 
+    @_positional_in_any_order_of(
+        ["self", *_MODEL, "input_graph_def", "nodes_blacklist", "session_config", *_BUILD]
+        + ["use_calibration", "use_function_backup"],
+        ["self", *_MODEL, "input_graph_def", "nodes_blacklist", "session_config", *_BUILD]
+        + ["cached_engine_batches", "use_calibration", "use_function_backup"],
+        ["self", *_MODEL, "input_graph_def", "nodes_denylist", *_BUILD, "use_calibration"],
+    )
     def __init__(
         self,
         input_saved_model_dir=None,
         input_saved_model_tags=None,
         input_saved_model_signature_key=None,
         input_graph_def=None,
-        nodes_denylist=None,
+        nodes_blacklist=None,
+        session_config=None,
         max_batch_size=1,
         max_workspace_size_bytes=DEFAULT_TRT_MAX_WORKSPACE_SIZE_BYTES,
         precision_mode=TrtPrecisionMode.FP32,
         minimum_segment_size=3,
         is_dynamic_op=False,
         maximum_cached_engines=1,
-        cached_engine_batches=None,
         use_calibration=True,
         use_function_backup=True,
-        nodes_blacklist=None,
-        session_config=None,
+        *,
+        nodes_denylist=None,
+        cached_engine_batches=None,
     ):
         if context.executing_eagerly():
             raise RuntimeError("Please use tf.experimental.tensorrt.Converter in TF 2.0.")
@@ -227,9 +328,7 @@ class TrtGraphConverter:
         )
         del session_config, cached_engine_batches
         self._input_saved_model_dir = input_saved_model_dir
-        self._input_saved_model_tags = input_saved_model_tags or [
-            tf.compat.v1.saved_model.tag_constants.SERVING
-        ]
+        self._input_saved_model_tags = _tags(input_saved_model_tags)
         self._signature_key = (
             input_saved_model_signature_key
             or tf.compat.v1.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
@@ -241,9 +340,12 @@ class TrtGraphConverter:
             "max-batch-size": max_batch_size or 1,
             "static-engine": not is_dynamic_op,
         }
+        # What a script takes out of a static engine is to run without TensorFlow.
+        if "GRAFT_EMBED_WEIGHTS" not in os.environ:
+            self._options["embed-weights"] = not is_dynamic_op
         self._converted = False
         self._converted_graph_def = None
-        self._meta_graph = None
+        self._model = None
         self._report = None
         _op_library.load()
 
@@ -257,43 +359,23 @@ class TrtGraphConverter:
         if self._converted:
             raise AssertionError("convert() was called already")
         self._converted = True
-        if self._input_graph_def is not None:
-            # The outputs are not known: nothing is pruned, and what nobody reads is kept.
-            graph_def, outputs = self._input_graph_def, []
-            feeds = _placeholders(graph_def)
-        else:
-            graph_def, outputs, feeds = self._load_saved_model()
         self._options["graph-number"] = _next_graph_number()
-        self._converted_graph_def, self._report = _convert_graph_def(
-            graph_def, feeds, outputs, self._denied, self._options
-        )
+        if self._input_graph_def is not None:
+            # The outputs are not known: what nobody reads is kept.
+            self._converted_graph_def, self._report = _convert_graph_def(
+                self._input_graph_def, self._denied, self._options
+            )
+        else:
+            self._model = _ConvertedModel(
+                self._input_saved_model_dir,
+                self._input_saved_model_tags,
+                self._signature_key,
+                self._options,
+                deny=self._denied,
+            )
+            self._report = self._model.report
+            self._converted_graph_def = self._model.graph_def
         return self._converted_graph_def
-
-    def _load_saved_model(self):
-        with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
-            meta_graph = tf.compat.v1.saved_model.loader.load(
-                session, self._input_saved_model_tags, self._input_saved_model_dir
-            )
-            if self._signature_key not in meta_graph.signature_def:
-                raise ValueError(
-                    "there is no signature '{}'; the signatures are {}".format(
-                        self._signature_key, sorted(meta_graph.signature_def)
-                    )
-                )
-            inputs, outputs = [], []
-            for signature in meta_graph.signature_def.values():
-                inputs += [t.name for t in signature.inputs.values() if t.name]
-                outputs += [t.name for t in signature.outputs.values() if t.name]
-            kept = {self._node_name(name) for name in inputs + outputs}
-            frozen = tf.compat.v1.graph_util.convert_variables_to_constants(
-                session, graph.as_graph_def(add_shapes=False), sorted(kept)
-            )
-            feeds = []
-            for name in sorted(set(inputs)):
-                tensor = graph.get_tensor_by_name(name)
-                feeds.append((name, tensor.dtype.as_datatype_enum, _dims(tensor.shape)))
-        self._meta_graph = meta_graph
-        return frozen, sorted(set(outputs)), feeds
 
     def calibrate(self, fetch_names, num_runs, feed_dict_fn=None, input_map_fn=None):
         if bool(feed_dict_fn) == bool(input_map_fn):
@@ -306,16 +388,7 @@ class TrtGraphConverter:
             raise AssertionError("convert() must be called before save()")
         if self._input_graph_def is not None:
             raise ValueError("Not able to save to a SavedModel since input is a GraphDef")
-        with tf.Graph().as_default():
-            tf.import_graph_def(self._converted_graph_def, name="")
-            with tf.compat.v1.Session() as session:
-                builder = tf.compat.v1.saved_model.builder.SavedModelBuilder(output_saved_model_dir)
-                builder.add_meta_graph_and_variables(
-                    session,
-                    self._input_saved_model_tags,
-                    signature_def_map=dict(self._meta_graph.signature_def),
-                )
-            builder.save()
+        self._model.save(self._converted_graph_def, output_saved_model_dir)
 
 
 class TrtGraphConverterV2:
@@ -365,7 +438,7 @@ class TrtGraphConverterV2:
         if strategy.lower() == PROFILE_STRATEGY_IMPLICIT_BATCH_MODE_COMPATIBLE.lower():
             _log.warning("ImplicitBatchModeCompatible is deprecated: engines take any batch")
         self._input_saved_model_dir = input_saved_model_dir
-        self._tags = input_saved_model_tags or [tf.saved_model.SERVING]
+        self._tags = _tags(input_saved_model_tags)
         self._signature_key = (
             input_saved_model_signature_key or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
         )
@@ -388,41 +461,22 @@ class TrtGraphConverterV2:
             )
         if self._converted_func is not None:
             raise AssertionError("convert() was called already")
-        model = tf.saved_model.load(self._input_saved_model_dir, self._tags)
-        if self._signature_key not in model.signatures:
-            raise ValueError(
-                "there is no signature '{}'; the signatures are {}".format(
-                    self._signature_key, sorted(model.signatures)
-                )
-            )
-        function = model.signatures[self._signature_key]
-        # While and If stay nodes, so that their bodies are functions, which are converted.
-        frozen = convert_to_constants.convert_variables_to_constants_v2(function, lower_control_flow=False)
-        feeds = [(t.name, t.dtype.as_datatype_enum, _dims(t.shape)) for t in frozen.inputs]
         self._options["graph-number"] = _next_graph_number()
-        graph_def = frozen.graph.as_graph_def()
-        for node in graph_def.node:
-            node.device = ""
-        converted, self._report = _convert_graph_def(
-            graph_def, feeds, [t.name for t in frozen.outputs], [], self._options
+        converted = _ConvertedModel(
+            self._input_saved_model_dir,
+            self._tags,
+            self._signature_key,
+            self._options,
+            **{"only-signature": True},
         )
-        self._converted_graph_def = converted
-        graph = wrap_function.function_from_graph_def(
-            converted, [t.name for t in frozen.inputs], [t.name for t in frozen.outputs]
-        ).graph
-        # The caller passes and gets what the signature says, not a flat list.
-        graph.structured_outputs = nest.pack_sequence_as(
-            function.graph.structured_outputs, graph.structured_outputs
-        )
-        graph.structured_input_signature = function.structured_input_signature
-        rebuilt = concrete_function.ConcreteFunction.from_func_graph(
-            graph, function.function_type, {}
-        )
-        # The flat names that a call without structure and saving go by; TensorFlow has no public way to set them.
-        rebuilt._arg_keywords = function._arg_keywords
-        rebuilt._num_positional_args = function._num_positional_args
-        self._converted_func = rebuilt
-        return rebuilt
+        self._report = converted.report
+        self._converted_graph_def = converted.graph_def
+        self._converted_model = converted
+        model = tf.saved_model.load(str(converted.folder), self._tags)
+        self._converted_func = model.signatures[self._signature_key]
+        # Tables and variables that it uses go with the model.
+        self._converted_func.graft_model = model
+        return self._converted_func
 
     def build(self, input_fn):
         """Runs the converted function on each of input_fn's inputs, so that every shape has been bound before the first request.
@@ -461,18 +515,13 @@ class TrtGraphConverterV2:
         self._converted_func(**kwargs)
 
     def save(self, output_saved_model_dir, save_gpu_specific_engines=True, options=None):
-        """Saves the converted signature. The engines are in the graph: they run on any machine with the backend."""
-        del save_gpu_specific_engines  # engines are portable
+        """Saves the converted signature with all that it needs: variables that are not frozen, tables, assets. The engines are
+        in the graph: they run on any machine with the backend. Every loader of TensorFlow reads the result.
+        """
+        del save_gpu_specific_engines, options  # engines are portable; the form is always the same
         if self._converted_func is None:
             raise RuntimeError("Need to call convert() before save()")
-        root = tf.Module()
-        root.converted = self._converted_func
-        tf.saved_model.save(
-            root,
-            output_saved_model_dir,
-            {self._signature_key: self._converted_func},
-            options=options,
-        )
+        self._converted_model.save(self._converted_graph_def, output_saved_model_dir)
 
     def summary(self, line_length=160, detailed=True, print_fn=print):
         """Prints the engines: inputs, outputs, and what each stands for."""
@@ -559,6 +608,11 @@ def _print_summary(graph_def, report, line_length, detailed, print_fn):
     print_fn(f"[*] % of OPs Converted: {share:.2f}% [{converted}/{total}]")
 
 
+@_positional_in_any_order_of(
+    ["input_graph_def", "outputs", *_BUILD, "cached_engine_batches", *_MODEL]
+    + ["output_saved_model_dir", "session_config"],
+    ["input_graph_def", "outputs", *_BUILD, *_MODEL, "output_saved_model_dir"],
+)
 def create_inference_graph(
     input_graph_def,
     outputs,

@@ -82,6 +82,54 @@ def test_every_old_and_new_argument_is_known():
     assert known == of_1_14 | of_2_21
 
 
+MODEL = (None, ["serve"], "serving_default")
+
+
+@pytest.mark.parametrize(
+    "positional",
+    [
+        ("nodes", tf.compat.v1.ConfigProto(), 8, 1 << 25, "fp32", 2, False, 4, False, True),
+        ("nodes", None, 8, 1 << 25, "fp32", 2, False, 4, False),
+        ("nodes", None, 8, 1 << 25, "fp32", 2, False, 4, [8], False, True),
+        ("nodes", None, 8, 1 << 25, "fp32", 2, False, 4, None, False, True),
+        ("nodes", 8, 1 << 25, "fp32", 2, False, 4, False),
+    ],
+    ids=["guide", "guide, cut", "1.14", "1.14, no batches", "2.21"],
+)
+def test_arguments_by_position_in_the_order_of_every_release(graph_mode, frozen_graph, positional):
+    _, *rest = positional
+    graph = trt.TrtGraphConverter(*MODEL, read_graph(frozen_graph), ["pool"], *rest).convert()
+    assert "pool" in [node.name for node in graph.node]
+    for node in engine_nodes(graph):
+        attributes = [
+            node.attr[name].i
+            for name in ("max_batch_size", "workspace_size_bytes", "max_cached_engines_count")
+        ]
+        assert attributes == [8, 1 << 25, 4]
+    assert len(engine_nodes(graph)) == 2
+
+
+def test_arguments_by_position_are_checked(graph_mode):
+    with pytest.raises(TypeError, match="multiple values for 'nodes_blacklist'"):
+        trt.TrtGraphConverter(*MODEL, tf.compat.v1.GraphDef(), ["a"], nodes_blacklist=["b"])
+    with pytest.raises(TypeError, match="by position"):
+        trt.TrtGraphConverter(*MODEL, tf.compat.v1.GraphDef(), *[None] * 20)
+    with pytest.raises(ValueError, match="Can only specify one of nodes_denylist and"):
+        trt.TrtGraphConverter(*MODEL, tf.compat.v1.GraphDef(), ["a"], nodes_denylist=["b"])
+
+
+def test_create_inference_graph_by_position(graph_mode, v1_saved_model, tmp_path):
+    start = (None, None, 8, 1 << 25, "FP32", 2, False, 4)
+    model = (str(v1_saved_model), ["serve"], "serving_default")
+    for name, arguments in {
+        "1.14": (*start, [8], *model, str(tmp_path / "1.14"), None),
+        "2.21": (*start, *model, str(tmp_path / "2.21")),
+    }.items():
+        (node,) = engine_nodes(trt.create_inference_graph(*arguments))
+        assert node.attr["max_batch_size"].i == 8
+        assert (tmp_path / name / "saved_model.pb").exists()
+
+
 def test_v2_signature_is_that_of_2_21():
     assert list(inspect.signature(trt.TrtGraphConverterV2).parameters) == [
         *("input_saved_model_dir", "input_saved_model_tags", "input_saved_model_signature_key"),
@@ -123,6 +171,7 @@ def test_engine_nodes_have_the_old_names_and_attributes(graph_mode, frozen_graph
     (node,) = engine_nodes(graph)
     assert node.name.startswith("TRTEngineOp_") and len(node.name) == len("TRTEngineOp_000_000")
     assert node.attr["segment_func"].func.name == f"{node.name}_native_segment"
+    assert node.attr["segment_funcdef_name"].s.decode() == f"{node.name}_native_segment"
     assert node.attr["precision_mode"].s == b"FP32"
     assert node.attr["static_engine"].b
     assert node.attr["serialized_segment"].s

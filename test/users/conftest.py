@@ -1,0 +1,27 @@
+"""The situations, converted every way and run, once for all tests; a table of them at the end."""
+
+import os
+import pathlib
+import sys
+
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "python"))
+
+import support  # noqa: E402
+
+support.use_build()
+
+
+def pytest_configure(config):
+    config.user_table = []
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if not config.user_table:
+        return
+    terminalreporter.write_sep("-", "situations: ops, converted, engines, largest error, time to native's")
+    for line in sorted(config.user_table):
+        terminalreporter.write_line(line)

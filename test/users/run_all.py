@@ -1,0 +1,104 @@
+"""Runs situations and what became of them in TensorFlow: run_all.py LOADER FOLDER NAME…, LOADER tf1 or tf2.
+
+Of each variant that there is: FOLDER/NAME/LOADER.pkl holds {variant: {"values": {signature: [{output: array}, …]}, "engine_calls",
+"fallbacks", "reasons", "seconds", "error"}}. Values are those of the first calls, so that stateful models go the same way.
+"""
+
+import json
+import pathlib
+import pickle
+import sys
+import time
+
+import numpy as np
+import tensorflow as tf
+
+import support
+from graft import _op_library
+
+v1 = tf.compat.v1
+
+
+def load_2(folder, tags):
+    model = tf.saved_model.load(str(folder), tags=tags)
+
+    def run(key, feed):
+        tensors = {name: tf.constant(value) for name, value in feed.items()}
+        outputs = model.signatures[key](**tensors)
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    run.model = model
+    return run
+
+
+def load_1(folder, tags):
+    session = v1.Session(graph=tf.Graph())
+    with session.graph.as_default():
+        meta = v1.saved_model.loader.load(session, tags, str(folder))
+
+    def run(key, feed):
+        signature = meta.signature_def[key]
+        fetches = {name: info.name for name, info in signature.outputs.items()}
+        return session.run(
+            fetches, {signature.inputs[name].name: value for name, value in feed.items()}
+        )
+
+    return run
+
+
+def first_calls(load, folder, tags, feeds):
+    result = {"values": {}}
+    try:
+        with support.EngineCalls() as engines:
+            run = load(folder, tags)
+            for key, calls in feeds.items():
+                result["values"][key] = [run(key, feed) for feed in calls]
+        result |= {
+            "engine_calls": engines.calls,
+            "fallbacks": engines.fallbacks,
+            "reasons": sorted(engines.reasons),
+        }
+        return result, run
+    except Exception as error:
+        return result | {"error": f"{type(error).__name__}: {error}"}, None
+
+
+def measure(runs, feeds, budget=0.3):
+    """Best seconds of the first batch, the variants by turns."""
+    key, (feed, *_) = next(iter(feeds.items()))
+    best = dict.fromkeys(runs, np.inf)
+    stop = time.perf_counter() + budget * len(runs)
+    while time.perf_counter() < stop:
+        for variant, run in runs.items():
+            begin = time.perf_counter()
+            run(key, feed)
+            best[variant] = min(best[variant], time.perf_counter() - begin)
+    return best
+
+
+def main():
+    loader, root, names = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3:]
+    load = {"tf1": load_1, "tf2": load_2}[loader]
+    _op_library.load()
+    for name in names:
+        folder = root / name
+        about = json.loads((folder / "about.json").read_text())
+        feeds = pickle.loads((folder / "feeds.pkl").read_bytes())
+        results, runs = {}, {}
+        for path in sorted(folder.iterdir()):
+            if not (path / "saved_model.pb").exists():
+                continue
+            variant = path.name
+            _, _, only = variant.partition("-")
+            wanted = {key: calls for key, calls in feeds.items() if only in ("", key)}
+            results[variant], run = first_calls(load, path, about["tags"], wanted)
+            if run and variant in ("native", "program"):
+                runs[variant] = run
+        if loader == "tf2" and len(runs) == 2:
+            for variant, seconds in measure(runs, feeds).items():
+                results[variant]["seconds"] = seconds
+        (folder / f"{loader}.pkl").write_bytes(pickle.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
