@@ -58,6 +58,14 @@ std::string ProblemString(const BoundNode& node) {
   return text;
 }
 
+void ForgetStrideOfSingleRow(BoundNode* node) {
+  for (std::vector<BoundValue>* values : {&node->inputs, &node->outputs}) {
+    for (BoundValue& v : *values) {
+      if (!v.dims.empty() && CountElements(v.dims) == v.dims.back()) v.row_stride = v.dims.back();
+    }
+  }
+}
+
 bool TakesStrides(const TacticTraits& traits, const BoundNode& node) {
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     const BoundValue& v = node.inputs[i];

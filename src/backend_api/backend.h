@@ -199,6 +199,9 @@ std::string ProblemString(const BoundNode& node);
 Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
                            std::span<const int64_t> symbols);
 
+// One row is dense whatever the distance to the next: the node as an engine binds it to a shape.
+void ForgetStrideOfSingleRow(BoundNode* node);
+
 // Whether a tactic with these traits takes the node's operands and results as they lie: rows may be
 // apart in the first of each only, where the tactic says so.
 bool TakesStrides(const TacticTraits& traits, const BoundNode& node);

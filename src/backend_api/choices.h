@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,10 @@ namespace graft {
 struct TacticChoice {
   std::string name;
   int version = 1;
+  // What Tactic::Prepare gave at each tuning point: "" where there was nothing to prepare, nullopt
+  // where it was kept and cannot be read any more, so that the tactic is not to be used at that
+  // point. Empty: nothing at any point.
+  std::vector<std::optional<std::string>> prepared;
   bool operator==(const TacticChoice&) const = default;
 };
 

@@ -25,15 +25,21 @@ class TestTactic final : public Tactic {
   mutable std::atomic<int> binds{0};
   mutable std::atomic<int> runs{0};
   std::function<void()> on_run = [] {};
+  std::function<bool(const ir::Node&)> accepts = [](const ir::Node&) { return true; };
+  double cost = 1;
+  // With traits.prepares: what Prepare gives begins with this, and Bind wants what it gives.
+  std::string blob = "blob";
+  mutable std::atomic<int> prepares{0};
 
   std::string_view name() const override { return tactic_name; }
   int version() const override { return tactic_version; }
   std::string_view packing() const override { return packing_name; }
-  std::optional<Refusal> Accepts(const ir::Module&, const ir::Node&) const override {
+  std::optional<Refusal> Accepts(const ir::Module&, const ir::Node& node) const override {
+    if (!accepts(node)) return Refuse("{}: not this node", node.name);
     return std::nullopt;
   }
   TacticTraits Traits(const ir::Module&, const ir::Node&) const override { return traits; }
-  double Cost(const BoundNode&) const override { return 1; }
+  double Cost(const BoundNode&) const override { return cost; }
 
   struct Packed final : PackedWeights {
     std::vector<float> values;
@@ -52,10 +58,18 @@ class TestTactic final : public Tactic {
   }
 
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,
-                                          std::string_view) const override {
+                                          std::string_view prepared) const override {
     if (!takes(node)) return UnsupportedError("not this shape");
+    if (traits.prepares && prepared.empty()) return UnsupportedError("nothing prepared");
+    if (traits.prepares && prepared != blob + ProblemString(node))
+      return DataLossError("not what was prepared");
     ++binds;
     return std::unique_ptr<BoundStep>(new Step(*this, node, static_cast<const Packed*>(packed)));
+  }
+
+  Result<std::string> Prepare(const BoundNode& node, const PackedWeights*) const override {
+    ++prepares;
+    return blob + ProblemString(node);
   }
 
  private:
@@ -134,9 +148,10 @@ class TestBackend final : public Backend {
   }
   std::string_view name() const override { return "test"; }
   TestDevice& device() override { return device_; }
-  std::vector<Candidate> Candidates(const ir::Module&, const ir::Node&) const override {
+  std::vector<Candidate> Candidates(const ir::Module& module, const ir::Node& node) const override {
     std::vector<Candidate> candidates;
-    for (const auto& [name, tactic] : tactics_) candidates.push_back({tactic.get(), std::nullopt});
+    for (const auto& [name, tactic] : tactics_)
+      candidates.push_back({tactic.get(), tactic->Accepts(module, node)});
     return candidates;
   }
   const Tactic* FindTactic(std::string_view name) const override {

@@ -27,14 +27,18 @@ struct TableEntry {
 static_assert(sizeof(Header) == 32 && sizeof(TableEntry) == 32);
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "plan files are little-endian");
 
+constexpr std::string_view kUnknown = "unknown";
+
 std::string_view KindName(uint32_t kind) {
   switch (static_cast<SectionKind>(kind)) {
     case SectionKind::kMetadata:
       return "metadata";
     case SectionKind::kWeights:
       return "weights";
+    case SectionKind::kPrepared:
+      return "prepared";
   }
-  return "unknown";
+  return kUnknown;
 }
 
 uint64_t SectionHash(uint32_t kind, std::string_view bytes) {
@@ -144,10 +148,12 @@ Result<std::vector<Section>> ReadContainer(const FileBytes& bytes) {
     end = entry.offset + entry.size;
     const Section section = {static_cast<SectionKind>(entry.kind),
                              file.substr(entry.offset, entry.size)};
-    if (SectionHash(entry.kind, section.bytes) != entry.hash)
+    const bool known = name != kUnknown;
+    if (section.kind != SectionKind::kPrepared &&
+        SectionHash(entry.kind, section.bytes) != entry.hash) {
       return DataLossError("{} section: its hash differs", name);
-    if (section.kind == SectionKind::kMetadata || section.kind == SectionKind::kWeights)
-      sections.push_back(section);
+    }
+    if (known) sections.push_back(section);
   }
   return sections;
 }

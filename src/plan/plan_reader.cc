@@ -1,5 +1,7 @@
 #include <cstring>
+#include <map>
 
+#include "backend_api/backend.h"
 #include "plan/container.h"
 #include "plan/plan_file.h"
 #include "plan/plan_generated.h"
@@ -57,15 +59,16 @@ class Reader {
  private:
   Status ReadSections() {
     GRAFT_ASSIGN_OR_RETURN(const std::vector<Section> sections, ReadContainer(bytes_));
-    const std::string_view* found[] = {nullptr, nullptr};
+    std::map<SectionKind, std::string_view> found;
     for (const Section& section : sections) {
-      const int slot = section.kind == SectionKind::kMetadata ? 0 : 1;
-      if (found[slot]) return DataLossError("section table: a section is there twice");
-      found[slot] = &section.bytes;
+      if (!found.emplace(section.kind, section.bytes).second)
+        return DataLossError("section table: a section is there twice");
     }
-    if (!found[0]) return DataLossError("section table: no metadata section");
-    metadata_ = *found[0];
-    if (found[1]) weights_ = *found[1];
+    if (!found.contains(SectionKind::kMetadata))
+      return DataLossError("section table: no metadata section");
+    metadata_ = found[SectionKind::kMetadata];
+    weights_ = found[SectionKind::kWeights];
+    prepared_ = found[SectionKind::kPrepared];
     return OkStatus();
   }
 
@@ -244,7 +247,11 @@ class Reader {
       StepChoice step;
       for (uint32_t t = 0; t < Size(stored.tactics()); ++t) {
         const plan_fbs::Tactic& tactic = *stored.tactics()->Get(t);
-        step.tactics.push_back({std::string(Text(tactic.name())), tactic.version()});
+        step.tactics.push_back(
+            {std::string(Text(tactic.name())), tactic.version(), ReadPrepared(tactic.prepared())});
+        const size_t prepared = step.tactics.back().prepared.size();
+        if (prepared != 0 && prepared != choices.points.size())
+          return DataLossError("step {}: not as many prepared forms as tuning points", i);
       }
       step.best = Numbers(stored.best());
       if (step.best.size() != choices.points.size())
@@ -258,6 +265,29 @@ class Reader {
     return OkStatus();
   }
 
+  // What is not there as it was written reads as lost: it costs a tactic, not the plan.
+  std::vector<std::optional<std::string>> ReadPrepared(
+      const fb::Vector<fb::Offset<plan_fbs::Prepared>>* entries) const {
+    std::vector<std::optional<std::string>> prepared;
+    for (uint32_t i = 0; i < Size(entries); ++i) {
+      const plan_fbs::Prepared& stored = *entries->Get(i);
+      const Hash128 hash = {stored.hash()->high(), stored.hash()->low()};
+      const uint64_t size = stored.size();
+      if (size == 0) {
+        prepared.emplace_back("");
+        continue;
+      }
+      prepared.emplace_back();
+      if (size > kMaxPreparedBytes || size > prepared_.size() ||
+          stored.offset() > prepared_.size() - size) {
+        continue;
+      }
+      const std::string_view bytes = prepared_.substr(stored.offset(), size);
+      if (HashBytes(bytes) == hash) prepared.back() = bytes;
+    }
+    return prepared;
+  }
+
   void ReadProvenance() {
     if (const plan_fbs::Provenance* p = root_->provenance()) {
       plan_.provenance = {std::string(Text(p->model_hash())), std::string(Text(p->options())),
@@ -269,6 +299,7 @@ class Reader {
   const ReadPlanOptions& options_;
   std::string_view metadata_;
   std::string_view weights_;
+  std::string_view prepared_;
   const plan_fbs::Metadata* root_ = nullptr;
   Plan plan_;
 };

@@ -152,6 +152,40 @@ TEST(PlanFile, RefusesEveryAlteredByteOrIsTheSame) {
   EXPECT_GT(refused, 2000);
 }
 
+// What tactics have prepared: at one tuning point of two, and nothing.
+Plan PreparedPlan() {
+  Plan plan = SmallPlan();
+  plan.choices.steps[0].tactics[1].prepared = {"", "cubin"};
+  plan.choices.steps[1].tactics[0].prepared = {"cubin", "other"};
+  return plan;
+}
+
+TEST(PlanFile, KeepsWhatTacticsPrepared) {
+  const Plan plan = PreparedPlan();
+  const std::string file = *WritePlan(plan);
+  const Result<Plan> read = ReadPlan(Bytes(file));
+  ASSERT_TRUE(read.ok()) << read.status().ToString();
+  EXPECT_EQ(read->choices, plan.choices);
+  EXPECT_EQ(*WritePlan(*read), file);
+  // Equal bytes are there once.
+  EXPECT_EQ(file.find("cubin"), file.rfind("cubin"));
+}
+
+TEST(PlanFile, DamagedPreparedBytesAreLostAndNoMore) {
+  std::string file = *WritePlan(PreparedPlan());
+  file[file.find("cubin")] = 'C';
+  Result<Plan> read = ReadPlan(Bytes(file));
+  ASSERT_TRUE(read.ok()) << read.status().ToString();
+  const StepChoice& step = read->choices.steps[1];
+  EXPECT_EQ(step.tactics[0].prepared[0], std::nullopt);
+  EXPECT_EQ(step.tactics[0].prepared[1], "other");
+  EXPECT_EQ(read->choices.steps[0].tactics[1].prepared[0], "");
+  // They stay lost.
+  const Result<Plan> again = ReadPlan(Bytes(*WritePlan(*read)));
+  ASSERT_TRUE(again.ok()) << again.status().ToString();
+  EXPECT_EQ(again->choices, read->choices);
+}
+
 TEST(PlanFile, RefusesEveryTruncation) {
   const std::string file = *WritePlan(SmallPlan());
   for (size_t size = 0; size < file.size(); ++size) {

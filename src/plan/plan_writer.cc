@@ -26,6 +26,18 @@ Status CheckWhole(const Plan& plan) {
   return OkStatus();
 }
 
+// A section of pieces, of which equal ones are stored once. It refers to their bytes.
+struct Pool : NewSection {
+  explicit Pool(SectionKind kind) : NewSection{kind, {}} {}
+  // The piece's offset.
+  size_t Put(const Hash128& hash, std::string_view bytes) {
+    const auto [entry, added] = offsets.try_emplace(hash, AlignUp(size()));
+    if (added) pieces.push_back({entry->second, bytes});
+    return entry->second;
+  }
+  std::map<Hash128, size_t> offsets;
+};
+
 class Writer {
  public:
   Writer(const Plan& plan, const WritePlanOptions& options) : plan_(plan), options_(options) {}
@@ -61,7 +73,9 @@ class Writer {
                       builder_.CreateVector(steps), provenance));
     const std::string_view metadata(reinterpret_cast<const char*>(builder_.GetBufferPointer()),
                                     builder_.GetSize());
-    const NewSection sections[] = {{SectionKind::kMetadata, {{0, metadata}}}, std::move(weights_)};
+    std::vector<NewSection> sections = {{SectionKind::kMetadata, {{0, metadata}}},
+                                        std::move(weights_)};
+    if (!prepared_.pieces.empty()) sections.push_back(std::move(prepared_));
     return WriteContainer(sections);
   }
 
@@ -114,12 +128,23 @@ class Writer {
       const std::string name = options_.external_name(id);
       if (!name.empty()) return plan_fbs::CreateWeight(builder_, &stored, 0, Put(name));
     }
-    const auto [entry, added] = offsets_.try_emplace(hash, AlignUp(weights_.size()));
-    if (added) {
-      weights_.pieces.push_back(
-          {entry->second, {reinterpret_cast<const char*>(tensor.raw()), tensor.bytes()}});
+    const std::string_view bytes(reinterpret_cast<const char*>(tensor.raw()), tensor.bytes());
+    return plan_fbs::CreateWeight(builder_, &stored, weights_.Put(hash, bytes), 0);
+  }
+
+  // For each tuning point; none when the tactic has prepared nothing.
+  fb::Offset<fb::Vector<fb::Offset<plan_fbs::Prepared>>> PutPrepared(const TacticChoice& tactic) {
+    if (tactic.prepared.empty()) return 0;
+    std::vector<fb::Offset<plan_fbs::Prepared>> entries;
+    for (const std::optional<std::string>& bytes : tactic.prepared) {
+      const Hash128 hash = HashBytes(bytes.value_or(""));
+      const plan_fbs::Hash stored(hash.high, hash.low);
+      const size_t offset = bytes && !bytes->empty() ? prepared_.Put(hash, *bytes) : 0;
+      // What is lost stays lost: no reader takes that size.
+      const size_t size = bytes ? bytes->size() : SIZE_MAX;
+      entries.push_back(plan_fbs::CreatePrepared(builder_, &stored, offset, size));
     }
-    return plan_fbs::CreateWeight(builder_, &stored, entry->second, 0);
+    return builder_.CreateVector(entries);
   }
 
   fb::Offset<plan_fbs::Node> Put(const ir::Node& node) {
@@ -131,7 +156,8 @@ class Writer {
   fb::Offset<plan_fbs::Step> Put(const StepChoice& step) {
     std::vector<fb::Offset<plan_fbs::Tactic>> tactics;
     for (const TacticChoice& tactic : step.tactics)
-      tactics.push_back(plan_fbs::CreateTactic(builder_, Put(tactic.name), tactic.version));
+      tactics.push_back(
+          plan_fbs::CreateTactic(builder_, Put(tactic.name), tactic.version, PutPrepared(tactic)));
     return plan_fbs::CreateStep(builder_, builder_.CreateVector(tactics),
                                 builder_.CreateVector(step.best));
   }
@@ -139,8 +165,8 @@ class Writer {
   const Plan& plan_;
   const WritePlanOptions& options_;
   fb::FlatBufferBuilder builder_;
-  NewSection weights_{SectionKind::kWeights, {}};
-  std::map<Hash128, size_t> offsets_;  // equal weights are stored once
+  Pool weights_{SectionKind::kWeights};
+  Pool prepared_{SectionKind::kPrepared};
 };
 
 }  // namespace

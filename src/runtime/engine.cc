@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/log.h"
 #include "runtime/placement.h"
 
 namespace graft {
@@ -22,15 +23,12 @@ double Distance(std::span<const int64_t> a, std::span<const int64_t> b,
   return sum;
 }
 
-bool Contains(const std::vector<int>& list, int item) {
-  return std::find(list.begin(), list.end(), item) != list.end();
+void AddOnce(std::vector<std::string>& list, const std::string& item) {
+  if (std::find(list.begin(), list.end(), item) == list.end()) list.push_back(item);
 }
 
-// One row is dense whatever the distance to the next.
-void ForgetStrideOfSingleRow(std::vector<BoundValue>& values) {
-  for (BoundValue& v : values) {
-    if (!v.dims.empty() && CountElements(v.dims) == v.dims.back()) v.row_stride = v.dims.back();
-  }
+bool Contains(const std::vector<int>& list, int item) {
+  return std::find(list.begin(), list.end(), item) != list.end();
 }
 
 std::vector<Binding> MakeBindings(const ir::Module& module, const std::vector<ir::ValueId>& values,
@@ -102,7 +100,9 @@ Status Engine::ResolveTactics() {
         continue;
       }
       index[t] = static_cast<int>(step.tactics.size());
-      step.tactics.push_back({tactic, tactic->Traits(module, node)});
+      step.tactics.push_back({tactic, tactic->Traits(module, node), &wanted});
+      if (!std::ranges::all_of(wanted.prepared, [](const auto& p) { return p.has_value(); }))
+        AddOnce(unprepared_tactics_, wanted.name);
       any_shape |= step.tactics.back().traits.any_shape;
     }
     // A node without a step that runs (a reshape of a dense value) needs no tactic.
@@ -111,11 +111,8 @@ Status Engine::ResolveTactics() {
                               node.name, backend_.name(), fmt::join(missing, ", "));
     }
     for (const int best : choice.best) step.best.push_back(index[best]);
-    for (std::string& name : missing) {
-      if (std::find(missing_tactics_.begin(), missing_tactics_.end(), name) ==
-          missing_tactics_.end()) {
-        missing_tactics_.push_back(std::move(name));
-      }
+    for (const std::string& name : missing) {
+      AddOnce(missing_tactics_, name);
     }
   }
   return OkStatus();
@@ -205,7 +202,7 @@ size_t Engine::packed_bytes() const {
   return bytes;
 }
 
-std::vector<int> Engine::TacticOrder(const Step& step, const ShapePlan& plan) const {
+std::vector<Engine::Attempt> Engine::TacticOrder(const Step& step, const ShapePlan& plan) const {
   const std::vector<TuningPoint>& points = plan_.choices.points;
   std::vector<ir::SymbolId> known;  // when the stage begins
   for (ir::SymbolId s = 0; s < static_cast<ir::SymbolId>(plan.symbols.size()); ++s) {
@@ -229,11 +226,19 @@ std::vector<int> Engine::TacticOrder(const Step& step, const ShapePlan& plan) co
   for (int t = 0; t < static_cast<int>(step.tactics.size()); ++t) {
     if (!Contains(order, t)) order.push_back(t);
   }
-  // Code is generated for tuning points only: a new shape must cost next to nothing.
-  if (!exact) {
-    std::erase_if(order, [&](int t) { return step.tactics[t].traits.prepare_cost_ms > 0; });
+  std::vector<Attempt> attempts;
+  for (const int t : order) {
+    const StepTactic& tactic = step.tactics[t];
+    // Code is generated for tuning points only: a new shape must cost next to nothing.
+    if (!exact && tactic.traits.prepare_cost_ms > 0) continue;
+    const auto& prepared = tactic.choice->prepared;
+    if (!exact || prepared.empty()) {
+      attempts.push_back({t, ""});
+    } else if (prepared[nearest]) {
+      attempts.push_back({t, *prepared[nearest]});
+    }
   }
-  return order;
+  return attempts;
 }
 
 Result<const PackedWeights*> Engine::FindPacked(ir::NodeId id, const Tactic& tactic,
@@ -252,19 +257,27 @@ Result<const PackedWeights*> Engine::FindPacked(ir::NodeId id, const Tactic& tac
 
 Result<BoundChoice> Engine::BindStep(ir::NodeId id, const BoundNode& bound, const ShapePlan& plan,
                                      Executor& executor) const {
-  const Step& step = steps_[id];
+  Step& step = steps_[id];
   std::vector<std::string> reasons;
-  for (const int t : TacticOrder(step, plan)) {
-    const auto& [tactic, traits] = step.tactics[t];
+  for (const auto& [t, prepared] : TacticOrder(step, plan)) {
+    const Tactic* const tactic = step.tactics[t].tactic;
+    const TacticTraits& traits = step.tactics[t].traits;
     if (!TakesStrides(traits, bound)) {
       reasons.push_back(fmt::format("{}: rows that are not dense", tactic->name()));
       continue;
     }
     GRAFT_ASSIGN_OR_RETURN(const PackedWeights* packed, FindPacked(id, *tactic, executor));
-    Result<std::unique_ptr<BoundStep>> result = tactic->Bind(bound, packed, "");
+    Result<std::unique_ptr<BoundStep>> result = tactic->Bind(bound, packed, prepared);
     if (result.ok()) return BoundChoice{tactic, &traits, std::move(result).value()};
-    if (result.status().code() != StatusCode::kUnsupported)
+    const StatusCode code = result.status().code();
+    // Bytes that a tactic cannot use may come to light in any way but want of memory.
+    const bool bytes_refused = !prepared.empty() && code != StatusCode::kResourceExhausted;
+    if (code != StatusCode::kUnsupported && !bytes_refused)
       return result.status().WithContext(bound.name);
+    if (bytes_refused && !std::exchange(step.tactics[t].refuses_bytes, true)) {
+      Log(LogLevel::kWarning, "trt_engine", "{}: {} cannot use what it prepared: {}", bound.name,
+          tactic->name(), result.status().message());
+    }
     reasons.push_back(fmt::format("{}: {}", tactic->name(), result.status().message()));
   }
   return UnsupportedError("{}: no tactic of the plan takes {} ({})", bound.name,
@@ -304,8 +317,7 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
     GRAFT_ASSIGN_OR_RETURN(nodes[id], BindNode(module, module.node(id), plan->symbols));
     // Sizes that only agree by the caller's word are known now; kernels trust them.
     GRAFT_RETURN_IF_ERROR(VerifyBound(nodes[id]));
-    ForgetStrideOfSingleRow(nodes[id].inputs);
-    ForgetStrideOfSingleRow(nodes[id].outputs);
+    ForgetStrideOfSingleRow(&nodes[id]);
   }
   GRAFT_ASSIGN_OR_RETURN(Placement placement,
                          Placement::Create(module, stages_, stage, plan->symbols));

@@ -49,6 +49,9 @@ class Engine {
   const std::vector<Binding>& outputs() const { return outputs_; }
   // Tactics that the plan names and this build does not have.
   const std::vector<std::string>& missing_tactics() const { return missing_tactics_; }
+  // Tactics whose prepared bytes the plan has lost at some tuning point, so that they are not used
+  // there.
+  const std::vector<std::string>& unprepared_tactics() const { return unprepared_tactics_; }
   // Where a constant's bytes are, in the backend's memory space; null when only packings hold it.
   const void* constant(ir::ValueId id) const { return constants_[id]; }
   size_t packed_bytes() const;
@@ -65,6 +68,8 @@ class Engine {
   struct StepTactic {
     const Tactic* tactic;
     TacticTraits traits;
+    const TacticChoice* choice;  // the plan's
+    bool refuses_bytes = false;  // which has been logged
   };
   struct Packing {
     std::string_view name;  // Tactic::packing()
@@ -83,8 +88,12 @@ class Engine {
   void DropPackedConstants();
   Status PlaceConstants();
 
-  // Indices in the step's tactics in the order to try them for these symbols.
-  std::vector<int> TacticOrder(const Step& step, const ShapePlan& plan) const;
+  // A tactic of a step to try: its index there, and what it has prepared for these symbols.
+  struct Attempt {
+    int tactic;
+    std::string_view prepared;
+  };
+  std::vector<Attempt> TacticOrder(const Step& step, const ShapePlan& plan) const;
   Result<const PackedWeights*> FindPacked(ir::NodeId node, const Tactic& tactic,
                                           Executor& executor) const;
   Result<BoundChoice> BindStep(ir::NodeId node, const BoundNode& bound, const ShapePlan& plan,
@@ -100,6 +109,7 @@ class Engine {
   std::vector<Binding> inputs_;
   std::vector<Binding> outputs_;
   std::vector<std::string> missing_tactics_;
+  std::vector<std::string> unprepared_tactics_;
   std::vector<const void*> constants_;   // by value
   std::vector<void*> device_constants_;  // those of constants_ that the engine has allocated
 

@@ -144,6 +144,43 @@ TEST(Engine, ChoosesTacticsByRule) {
   EXPECT_EQ(Chosen(*engine, 250), "picky");
 }
 
+// A plan for two tactics, of which "generated" needs what it has prepared for batch 8.
+Plan PreparedPlan(std::optional<std::string> bytes) {
+  Plan plan =
+      MakePlan(AddModule().module, {{"generated", 1}, {"general", 1}}, {{{1}}, {{8}}}, {1, 0});
+  plan.choices.steps[0].tactics[0].prepared = {"", std::move(bytes)};
+  return plan;
+}
+
+TEST(Engine, BindsTacticsByWhatTheyHavePrepared) {
+  TestBackend backend;
+  backend.Add("general");
+  TestTactic& generated = backend.Add("generated");
+  generated.traits = {.any_shape = false, .prepare_cost_ms = 10, .prepares = true};
+  const ir::Module module = AddModule().module;
+  const std::string bytes =
+      *generated.Prepare(*BindNode(module, module.node(0), std::vector<int64_t>{8}), nullptr);
+  const auto engine = MakeEngine(PreparedPlan(bytes), backend);
+  EXPECT_EQ(Chosen(*engine, 8), "generated");
+  EXPECT_EQ(Chosen(*engine, 1), "general");
+  EXPECT_EQ(Chosen(*engine, 7), "general");
+  EXPECT_EQ(generated.prepares, 1);
+  EXPECT_THAT(engine->unprepared_tactics(), ElementsAre());
+}
+
+TEST(Engine, BytesThatATacticCannotUseCostTheTactic) {
+  TestBackend backend;
+  backend.Add("general");
+  TestTactic& generated = backend.Add("generated");
+  generated.traits = {.any_shape = false, .prepare_cost_ms = 10, .prepares = true};
+  const auto refused = MakeEngine(PreparedPlan("another machine's"), backend);
+  EXPECT_EQ(Chosen(*refused, 8), "general");
+  EXPECT_THAT(refused->unprepared_tactics(), ElementsAre());
+  const auto lost = MakeEngine(PreparedPlan(std::nullopt), backend);
+  EXPECT_EQ(Chosen(*lost, 8), "general");
+  EXPECT_THAT(lost->unprepared_tactics(), ElementsAre("generated"));
+}
+
 TEST(Engine, LeavesOutTacticsThatThisBuildLacks) {
   TestBackend backend;
   backend.Add("sum").tactic_version = 2;

@@ -23,6 +23,11 @@ Result<std::shared_ptr<const Engine>> LoadEngine(const FileBytes& bytes,
           "this build lacks tactics of the plan, others run in their place: {}",
           fmt::join((*engine)->missing_tactics(), ", "));
     }
+    if (engine.ok() && !(*engine)->unprepared_tactics().empty()) {
+      Log(LogLevel::kWarning, "trt_engine",
+          "the plan has lost what tactics prepared, others run in their place: {}",
+          fmt::join((*engine)->unprepared_tactics(), ", "));
+    }
     return engine;
   });
 }
