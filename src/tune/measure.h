@@ -19,10 +19,20 @@ struct Measurement {
   double microseconds = 0;  // the least of several rounds
   std::string rejected;     // why the tactic must not be used here; empty: it may
   bool refused = false;     // rejected by the tactic itself: this shape is not for it
+  std::string prepared;     // what the tactic prepared
 };
 
+// Tactic::Prepare, where the traits want it; else "". kUnsupported also when it is too large.
+Result<std::string> PrepareTactic(const Tactic& tactic, const TacticTraits& traits,
+                                  const BoundNode& node, const PackedWeights* packed);
+
+// What a run of the node has in memory, constants and workspaces not counted.
+size_t MeasuredBytes(const BoundNode& node);
+
 // One measurement for each tactic. Each must bind the node or is rejected with the reason. Results
-// are compared with those of the last tactic that takes any shape.
+// are compared with those of the last tactic that takes any shape: those of floats by the op's
+// tolerance, integers exactly. Operands are seeded: floats normally distributed, integers small,
+// indices within range.
 Result<std::vector<Measurement>> MeasureTactics(const ir::Module& module, const ir::Node& node,
                                                 const BoundNode& bound,
                                                 const std::vector<const Tactic*>& tactics,

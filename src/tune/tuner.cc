@@ -1,12 +1,9 @@
 #include "tune/tuner.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <map>
-#include <random>
+#include <set>
 
 #include "backend_api/thread_mode.h"
 #include "tune/measure.h"
@@ -32,6 +29,8 @@ std::unique_ptr<Executor> MakeExecutor(const Backend& backend, int threads) {
   return MakeTbbExecutor(backend.uses_executor() ? threads : 1);
 }
 
+// Measures first and decides then, by what the cache holds: so a build that finds everything there
+// decides as the one that measured it.
 class Tuner {
  public:
   Tuner(const ir::Module& module, Backend& backend, const TuneOptions& options, TimingCache& cache,
@@ -46,81 +45,148 @@ class Tuner {
         threads_(backend.uses_executor() ? fmt::format(" t{}", options.threads) : ""),
         cold_constants_(AreConstantsCold(module, backend.device())) {}
 
-  Result<StepChoice> Choose(const ir::Node& node, std::span<const TuningPoint> points) {
-    std::vector<BoundNode> bound;
+  // A node at a tuning point.
+  struct Contest {
+    BoundNode node;
+    std::string problem;
+    // By tactic, whether its time is wanted. None: the cost model decides.
+    std::vector<bool> timed;
+  };
+  struct Step {
+    const ir::Node* node;
+    std::vector<const Tactic*> tactics;  // that can run the node, in the backend's order
+    std::vector<TacticTraits> traits;
+    std::vector<Contest> points;
+  };
+
+  Result<Step> Describe(const ir::Node& node, std::span<const TuningPoint> points) const {
+    Step step;
+    step.node = &node;
     for (const TuningPoint& point : points) {
       GRAFT_ASSIGN_OR_RETURN(BoundNode at_point, BindNode(module_, node, point.symbols));
-      bound.push_back(std::move(at_point));
+      step.points.push_back({std::move(at_point), "", {}});
     }
-    std::vector<const Tactic*> tactics;
     std::string reasons;
     for (const Candidate& c : backend_.Candidates(module_, node)) {
       if (c.refusal) {
         reasons = c.refusal->reason;
         continue;
       }
-      const TacticTraits traits = c.tactic->Traits(module_, node);
-      if (std::ranges::all_of(bound, [&](const BoundNode& b) { return TakesStrides(traits, b); })) {
-        tactics.push_back(c.tactic);
+      TacticTraits traits = c.tactic->Traits(module_, node);
+      if (std::ranges::all_of(step.points,
+                              [&](const Contest& at) { return TakesStrides(traits, at.node); })) {
+        step.tactics.push_back(c.tactic);
+        step.traits.push_back(std::move(traits));
       } else {
         reasons = fmt::format("{}: rows that are not dense", c.tactic->name());
       }
     }
-    if (tactics.empty()) {
+    if (step.tactics.empty()) {
       return UnsupportedError("{}: {}", node.name,
                               reasons.empty() ? fmt::format("backend {} has no tactic for {}",
                                                             backend_.name(), ir::Name(node.kind()))
                                               : reasons);
     }
-    std::vector<std::vector<double>> times;  // [point][tactic], microseconds
-    for (const BoundNode& at_point : bound) {
-      GRAFT_ASSIGN_OR_RETURN(std::vector<double> row, Times(node, at_point, tactics));
-      times.push_back(std::move(row));
+    for (Contest& contest : step.points) {
+      ForgetStrideOfSingleRow(&contest.node);
+      contest.problem = ProblemString(contest.node);
+      contest.timed = WantedTimes(step, contest.node);
     }
-    return Order(node, tactics, times);
+    return step;
+  }
+
+  // Times what the cache lacks.
+  Status Measure(const Step& step) {
+    for (const Contest& contest : step.points) {
+      if (step.tactics.size() == 1) continue;
+      ++report_.problems;
+      bool missing = false;
+      std::vector<const Tactic*> timed;
+      for (size_t t = 0; t < step.tactics.size(); ++t) {
+        const std::string key = Key(*step.tactics[t], contest.problem);
+        const bool first = counted_.insert(key).second;
+        if (Knows(key, step.traits[t])) {
+          report_.remembered += first;
+        } else if (contest.timed[t]) {
+          missing = true;
+        } else {
+          report_.estimated += first;
+        }
+        if (contest.timed[t]) timed.push_back(step.tactics[t]);
+      }
+      // All of them again, so that they are compared under the same conditions.
+      if (missing) GRAFT_RETURN_IF_ERROR(Measure(*step.node, contest, timed));
+    }
+    return OkStatus();
+  }
+
+  Result<StepChoice> Choose(const Step& step) {
+    std::vector<std::vector<double>> times;  // [point][tactic], microseconds
+    std::vector<int> winners;                // by point
+    std::vector<std::string> prepared;       // by point, of its winner
+    for (const Contest& contest : step.points) {
+      std::vector<double>& row = times.emplace_back(Times(step, contest));
+      Status refused;
+      for (;;) {
+        const int winner = FastestOf(row);
+        if (!std::isfinite(row[winner])) {
+          return refused.ok()
+                     ? UnsupportedError("{}: no tactic gives right results", step.node->name)
+                     : refused;
+        }
+        Result<std::string> bytes = Prepared(step, contest, winner);
+        if (bytes.ok()) {
+          winners.push_back(winner);
+          prepared.push_back(*std::move(bytes));
+          break;
+        }
+        if (bytes.status().code() != StatusCode::kUnsupported) return bytes.status();
+        refused = bytes.status();
+        row[winner] = kNever;
+        cache_.Insert(Key(*step.tactics[winner], contest.problem), {-1});
+      }
+    }
+    return Order(step, times, winners, prepared);
   }
 
  private:
-  // Tactics in order of time at the first point, those that lost everywhere dropped, the any-shape
-  // one kept.
-  Result<StepChoice> Order(const ir::Node& node, const std::vector<const Tactic*>& tactics,
-                           const std::vector<std::vector<double>>& times) {
-    std::vector<int> order;
-    for (size_t t = 0; t < tactics.size(); ++t) {
-      if (std::isfinite(times[0][t])) order.push_back(static_cast<int>(t));
+  static constexpr double kNever = std::numeric_limits<double>::infinity();
+
+  // The earliest of those that are as fast as the fastest.
+  static int FastestOf(const std::vector<double>& times) {
+    const double best = *std::min_element(times.begin(), times.end());
+    for (size_t t = 0; t < times.size(); ++t) {
+      if (times[t] <= best * (1 + kTie)) return static_cast<int>(t);
     }
-    // Timings within the tie count as equal: compare against the fastest, not pairwise, which would
-    // not be an order.
-    std::stable_sort(order.begin(), order.end(),
-                     [&](int a, int b) { return times[0][a] < times[0][b]; });
-    auto winner = [&](const std::vector<double>& row) {
-      const double best = *std::min_element(row.begin(), row.end());
-      for (size_t t = 0; t < row.size(); ++t) {
-        if (row[t] <= best * (1 + kTie)) return static_cast<int>(t);
-      }
-      return 0;
-    };
-    std::vector<int> winners;
-    for (const std::vector<double>& row : times) {
-      if (!std::isfinite(*std::min_element(row.begin(), row.end()))) {
-        return UnsupportedError("{}: no tactic gives right results", node.name);
-      }
-      winners.push_back(winner(row));
-    }
-    std::vector<int> kept = {winners[0]};
+    return 0;
+  }
+
+  // The winners, and the fastest at the first point of those that take any shape.
+  StepChoice Order(const Step& step, const std::vector<std::vector<double>>& times,
+                   const std::vector<int>& winners, const std::vector<std::string>& prepared) {
+    std::vector<int> kept;
     auto keep = [&](int t) {
-      if (std::find(kept.begin(), kept.end(), t) == kept.end()) kept.push_back(t);
+      const auto at = std::find(kept.begin(), kept.end(), t);
+      if (at == kept.end()) kept.push_back(t);
     };
     for (int t : winners) keep(t);
-    for (int t : order) {
-      if (tactics[t]->Traits(module_, node).any_shape) {
-        keep(t);  // the fastest of those that take any shape
-        break;
+    int general = -1;
+    for (int t = 0; t < static_cast<int>(step.tactics.size()); ++t) {
+      if (!step.traits[t].any_shape || !std::isfinite(times[0][t])) continue;
+      if (general < 0 || times[0][t] < times[0][general]) general = t;
+    }
+    if (general >= 0) keep(general);
+    StepChoice choice;
+    for (const int t : kept) {
+      TacticChoice& tactic = choice.tactics.emplace_back();
+      tactic.name = step.tactics[t]->name();
+      tactic.version = step.tactics[t]->version();
+      for (size_t p = 0; p < winners.size(); ++p) {
+        if (winners[p] != t || prepared[p].empty()) continue;
+        tactic.prepared.resize(winners.size(), "");
+        tactic.prepared[p] = prepared[p];
       }
     }
-    StepChoice choice;
-    for (int t : kept)
-      choice.tactics.push_back({std::string(tactics[t]->name()), tactics[t]->version()});
     for (int t : winners) {
       choice.best.push_back(
           static_cast<int>(std::find(kept.begin(), kept.end(), t) - kept.begin()));
@@ -133,59 +199,103 @@ class Tuner {
                        cold_constants_ ? " cold" : "", fingerprint_, problem);
   }
 
-  // One time for each tactic; infinity for those that cannot or must not run here.
-  Result<std::vector<double>> Times(const ir::Node& node, const BoundNode& bound,
-                                    const std::vector<const Tactic*>& tactics) {
-    std::vector<double> times(tactics.size(), std::numeric_limits<double>::infinity());
-    if (tactics.size() == 1) {
-      times[0] = 0;
-      return times;
-    }
-    ++report_.problems;
-    const std::string problem = ProblemString(bound);
-    if (auto known = decided_.find(problem); known != decided_.end()) return known->second;
+  // Whether the cache has all that a measurement gives.
+  bool Knows(const std::string& key, const TacticTraits& traits) const {
+    const std::optional<Timing> timing = cache_.Find(key);
+    return timing && (timing->rejected() || !traits.prepares || cache_.FindPrepared(key));
+  }
+
+  std::vector<bool> WantedTimes(const Step& step, const BoundNode& node) const {
+    const size_t count = step.tactics.size();
     // Sizes that data will say are guesses here, and kernels trust sizes.
-    const bool fits = VerifyBound(bound).ok();
-    std::vector<int> missing;
-    double least_cost = std::numeric_limits<double>::infinity();
+    if (count == 1 || options_.opt_level == 0 || !VerifyBound(node).ok() ||
+        MeasuredBytes(node) > options_.max_bytes) {
+      return std::vector<bool>(count, false);
+    }
+    if (options_.opt_level > 2) return std::vector<bool>(count, true);
+    const std::vector<double> costs = Costs(step, node);
+    const double least = *std::min_element(costs.begin(), costs.end());
+    std::vector<bool> timed(count);
+    size_t baseline = count;
+    for (size_t t = 0; t < count; ++t) {
+      timed[t] = costs[t] <= least * kModelFactor;
+      if (step.traits[t].any_shape) baseline = t;
+    }
+    // By this one's results the others are judged, and some tactic must take any shape.
+    if (baseline < count) timed[baseline] = true;
+    return timed;
+  }
+
+  // Microseconds by the cost model.
+  static std::vector<double> Costs(const Step& step, const BoundNode& node) {
     std::vector<double> costs;
-    for (const Tactic* tactic : tactics) {
-      costs.push_back(tactic->Cost(bound) * 1000);
-      least_cost = std::min(least_cost, costs.back());
-    }
+    for (const Tactic* tactic : step.tactics) costs.push_back(tactic->Cost(node) * 1000);
+    return costs;
+  }
+
+  Status Measure(const ir::Node& node, const Contest& contest,
+                 const std::vector<const Tactic*>& tactics) {
+    MeasureOptions measure;
+    measure.cold_constants = cold_constants_;
+    measure.milliseconds = options_.opt_level <= 2 ? 2 : 2.0 * options_.opt_level;
+    GRAFT_ASSIGN_OR_RETURN(
+        std::vector<Measurement> measured,
+        MeasureTactics(module_, node, contest.node, tactics, backend_, executor_, measure));
     for (size_t t = 0; t < tactics.size(); ++t) {
-      if (std::optional<Timing> timing = cache_.Find(Key(*tactics[t], problem))) {
-        ++report_.remembered;
-        if (!timing->rejected()) times[t] = timing->microseconds;
-      } else if (options_.opt_level == 0 || !fits ||
-                 (options_.opt_level <= 2 && costs[t] > least_cost * kModelFactor)) {
-        ++report_.estimated;
-        times[t] = costs[t];
-        cache_.Insert(Key(*tactics[t], problem), {costs[t], false});
-      } else {
-        missing.push_back(static_cast<int>(t));
+      Measurement& m = measured[t];
+      const bool good = m.rejected.empty();
+      if (!good && !m.refused)
+        report_.rejected.push_back({node.name, std::string(tactics[t]->name()), m.rejected});
+      ++report_.measured;
+      const std::string key = Key(*tactics[t], contest.problem);
+      cache_.Insert(key, {good ? m.microseconds : -1});
+      if (tactics[t]->Traits(module_, node).prepares && good) {
+        ++report_.prepared;
+        cache_.InsertPrepared(key, std::move(m.prepared));
       }
     }
-    if (!missing.empty()) {
-      // All of them again, so that they are compared under the same conditions.
-      MeasureOptions measure;
-      measure.cold_constants = cold_constants_;
-      measure.milliseconds = options_.opt_level <= 2 ? 2 : 2.0 * options_.opt_level;
-      GRAFT_ASSIGN_OR_RETURN(
-          std::vector<Measurement> measured,
-          MeasureTactics(module_, node, bound, tactics, backend_, executor_, measure));
-      for (size_t t = 0; t < tactics.size(); ++t) {
-        const Measurement& m = measured[t];
-        const bool good = m.rejected.empty();
-        if (!good && !m.refused)
-          report_.rejected.push_back({node.name, std::string(tactics[t]->name()), m.rejected});
-        ++report_.measured;
-        times[t] = good ? m.microseconds : std::numeric_limits<double>::infinity();
-        cache_.Insert(Key(*tactics[t], problem), {good ? m.microseconds : -1, true});
-      }
+    return OkStatus();
+  }
+
+  // One time for each tactic, kNever for those that cannot or must not run here. Measurements are
+  // compared with measurements alone, and estimates with estimates.
+  std::vector<double> Times(const Step& step, const Contest& contest) const {
+    const size_t count = step.tactics.size();
+    std::vector<std::optional<Timing>> known(count);
+    bool all_known = count > 1;
+    for (size_t t = 0; t < count; ++t) {
+      known[t] = cache_.Find(Key(*step.tactics[t], contest.problem));
+      all_known = all_known && known[t];
     }
-    decided_[problem] = times;
+    const bool measured = all_known || std::find(contest.timed.begin(), contest.timed.end(),
+                                                 true) != contest.timed.end();
+    std::vector<double> times =
+        measured ? std::vector<double>(count, kNever) : Costs(step, contest.node);
+    for (size_t t = 0; t < count; ++t) {
+      if (!known[t]) continue;
+      if (known[t]->rejected())
+        times[t] = kNever;
+      else if (measured)
+        times[t] = known[t]->microseconds;
+    }
     return times;
+  }
+
+  // What the tactic prepares for the point, remembered or made now.
+  Result<std::string> Prepared(const Step& step, const Contest& contest, int tactic) {
+    if (!step.traits[tactic].prepares) return std::string();
+    const std::string key = Key(*step.tactics[tactic], contest.problem);
+    if (std::optional<std::string> known = cache_.FindPrepared(key)) return *std::move(known);
+    std::unique_ptr<PackedWeights> packed;
+    if (!step.tactics[tactic]->packing().empty()) {
+      GRAFT_ASSIGN_OR_RETURN(packed, step.tactics[tactic]->Pack(module_, *step.node, executor_));
+    }
+    GRAFT_ASSIGN_OR_RETURN(
+        std::string prepared,
+        PrepareTactic(*step.tactics[tactic], step.traits[tactic], contest.node, packed.get()));
+    ++report_.prepared;
+    cache_.InsertPrepared(key, prepared);
+    return prepared;
   }
 
   const ir::Module& module_;
@@ -197,7 +307,7 @@ class Tuner {
   std::string fingerprint_;
   std::string threads_;  // in keys; "" where the backend does not run on threads
   bool cold_constants_;
-  std::map<std::string, std::vector<double>> decided_;  // this module's problems
+  std::set<std::string> counted_;  // keys, in the report
 };
 
 }  // namespace
@@ -209,9 +319,15 @@ Result<Choices> Tune(const ir::Module& module, Backend& backend, std::vector<Tun
   Tuner tuner(module, backend, options, cache, report ? *report : local);
   Choices choices;
   choices.points = std::move(points);
+  std::vector<Tuner::Step> steps;
   for (ir::NodeId id = 0; id < module.node_count(); ++id) {
     if (options.progress) options.progress(id, module.node_count());
-    GRAFT_ASSIGN_OR_RETURN(StepChoice choice, tuner.Choose(module.node(id), choices.points));
+    GRAFT_ASSIGN_OR_RETURN(Tuner::Step step, tuner.Describe(module.node(id), choices.points));
+    GRAFT_RETURN_IF_ERROR(tuner.Measure(step));
+    steps.push_back(std::move(step));
+  }
+  for (const Tuner::Step& step : steps) {
+    GRAFT_ASSIGN_OR_RETURN(StepChoice choice, tuner.Choose(step));
     choices.steps.push_back(std::move(choice));
   }
   return choices;

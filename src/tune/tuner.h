@@ -16,6 +16,9 @@ struct TuneOptions {
   int threads = 1;    // width of the executor that the engine is tuned for
   int opt_level = 3;  // 0: cost model only; 1, 2: short timings of the candidates that the model
                       // likes; 3…5: all, longer
+  // What the operands and results of a node may take for it to be timed; beyond that the cost model
+  // decides.
+  size_t max_bytes = size_t{2} << 30;
   // Called before each node that has to be timed: (nodes done, nodes).
   std::function<void(int, int)> progress;
 };
@@ -31,6 +34,7 @@ struct TuneReport {
   int measured = 0;                      // tactics timed now
   int remembered = 0;                    // found in the cache
   int estimated = 0;                     // by the cost model
+  int prepared = 0;                      // tactics that had to prepare for a point now
   std::vector<RejectedTactic> rejected;  // their results were wrong
 };
 
@@ -39,11 +43,12 @@ struct TuneReport {
 Result<Choices> Tune(const ir::Module& module, Backend& backend, std::vector<TuningPoint> points,
                      const TuneOptions& options, TimingCache& cache, TuneReport* report);
 
-// The binding to tune at when the user gives none: 1 for the outermost dimension of an input; inner
-// unknown dimensions of a rank-4 input 224, of others 128; host values 224; result dims their upper
-// bounds. When the module's shapes do not work out there (a dimension below zero or unequal sizes),
-// smaller powers of two are tried, then other sizes for one symbol after the other. kUnsupported
-// when none works: sizes must be given then.
+// The binding to tune at when the user gives none: 1 for the outermost dimension of an input or of
+// an opaque node's result, and for data that is nothing but an outermost dimension; inner unknown
+// dimensions of rank-4 values 224, of others 128; other data 224; result dims their upper bounds.
+// When the module's shapes do not work out there (a dimension below zero or unequal sizes), smaller
+// powers of two are tried, then other sizes for one symbol after the other. kUnsupported when none
+// works: sizes must be given then.
 Result<TuningPoint> DefaultTuningPoint(const ir::Module& module);
 
 // The binding in which the module's inputs have these dimensions (in the module's order; entries of

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "backend_api/test_backend.h"
+#include "tune/measure.h"
 
 namespace graft {
 namespace {
@@ -29,8 +30,15 @@ class TunerTest : public ::testing::Test {
     add.program = ParsePointwise("2:r2=add.f32(r0,r1)").value();
     ASSERT_TRUE(module_.AddNode(add, {x, y}, "sum").ok());
   }
-  Result<Choices> Run(TuneReport* report = nullptr) {
-    return Tune(module_, backend_, {TuningPoint{}}, TuneOptions{}, *cache_, report);
+  Result<Choices> Run(TuneReport* report = nullptr, int opt_level = 3) {
+    TuneOptions options;
+    options.opt_level = opt_level;
+    return Tune(module_, backend_, {TuningPoint{}}, options, *cache_, report);
+  }
+  // As another process would find the cache.
+  void Reopen() {
+    ASSERT_TRUE(cache_->Flush().ok());
+    cache_ = TimingCache::Open(path_);
   }
   std::string Timings() {
     EXPECT_TRUE(cache_->Flush().ok());
@@ -66,6 +74,213 @@ TEST_F(TunerTest, OneDisturbedRunDoesNotLose) {
   const Result<Choices> choices = Run();
   ASSERT_TRUE(choices.ok()) << choices.status().ToString();
   EXPECT_EQ(choices->steps[0].tactics[0].name, "test.second");
+}
+
+TEST_F(TunerTest, AnEstimateNeverStandsInForAMeasurement) {
+  first_.on_run = [] { Wait(1); };
+  second_.cost = 2;  // the model is wrong
+  TuneReport report;
+  Result<Choices> choices = Run(&report, 0);
+  ASSERT_TRUE(choices.ok()) << choices.status().ToString();
+  EXPECT_EQ(choices->steps[0].tactics[0].name, "test.first");
+  EXPECT_EQ(report.estimated, 2);
+  EXPECT_EQ(report.measured, 0);
+  Reopen();
+  report = {};
+  choices = Run(&report);
+  ASSERT_TRUE(choices.ok()) << choices.status().ToString();
+  EXPECT_EQ(choices->steps[0].tactics[0].name, "test.second");
+  EXPECT_EQ(report.measured, 2);
+  Reopen();
+  // Measurements are better than estimates at every level.
+  report = {};
+  choices = Run(&report, 0);
+  EXPECT_EQ(choices->steps[0].tactics[0].name, "test.second");
+  EXPECT_EQ(report.remembered, 2);
+  EXPECT_EQ(report.measured, 0);
+}
+
+// At level 1 a tactic that the model puts far behind is not timed, and its estimate, which is less
+// than what the other takes, wins nothing.
+TEST_F(TunerTest, EstimatesAreNotComparedWithMeasurements) {
+  first_.cost = 1e-6;
+  first_.on_run = [] { Wait(1); };
+  second_.cost = 1e-5;
+  second_.traits.any_shape = false;
+  TuneReport report;
+  const Result<Choices> choices = Run(&report, 1);
+  ASSERT_TRUE(choices.ok()) << choices.status().ToString();
+  EXPECT_EQ(choices->steps[0].tactics[0].name, "test.first");
+  EXPECT_EQ(second_.runs, 0);
+  EXPECT_EQ(report.measured, 1);
+}
+
+TEST_F(TunerTest, WhatDoesNotFitInMemoryIsNotTimed) {
+  TuneOptions options;
+  options.max_bytes = 7999;  // an operand and the result
+  TuneReport report;
+  ASSERT_TRUE(Tune(module_, backend_, {TuningPoint{}}, options, *cache_, &report).ok());
+  EXPECT_EQ(report.estimated, 2);
+  EXPECT_EQ(first_.runs + second_.runs, 0);
+  options.max_bytes = 8000;
+  ASSERT_TRUE(Tune(module_, backend_, {TuningPoint{}}, options, *cache_, &report).ok());
+  EXPECT_EQ(report.measured, 2);
+}
+
+// Two nodes of one problem, of which the second has a tactic less: the times of the first go by
+// name, not by place.
+TEST_F(TunerTest, EqualProblemsMayHaveDifferentCandidates) {
+  const ir::Node sum = module_.node(0);
+  ASSERT_TRUE(module_.AddNode(sum.attributes, sum.inputs, "other").ok());
+  TestTactic& third = backend_.Add("test.third");
+  first_.accepts = [](const ir::Node& node) { return node.name == "sum"; };
+  second_.on_run = [] { Wait(1); };
+  third.on_run = [] { Wait(2); };
+  const Result<Choices> choices = Run();
+  ASSERT_TRUE(choices.ok()) << choices.status().ToString();
+  EXPECT_EQ(choices->steps[0].tactics[0].name, "test.first");
+  EXPECT_EQ(choices->steps[1].tactics[0].name, "test.second");
+  Reopen();
+  TuneReport report;
+  const Result<Choices> again = Run(&report);
+  EXPECT_EQ(report.measured, 0);
+  EXPECT_EQ(*again, *choices);
+}
+
+TEST_F(TunerTest, KeepsWhatTheWinnerPrepared) {
+  first_.on_run = [] { Wait(1); };
+  second_.traits.prepares = true;
+  second_.traits.any_shape = false;
+  const Result<Choices> choices = Run();
+  ASSERT_TRUE(choices.ok()) << choices.status().ToString();
+  const TacticChoice& winner = choices->steps[0].tactics[0];
+  EXPECT_EQ(winner.name, "test.second");
+  ASSERT_EQ(winner.prepared.size(), 1u);
+  EXPECT_TRUE(winner.prepared[0]->starts_with("blob"));
+  EXPECT_TRUE(choices->steps[0].tactics[1].prepared.empty());
+  EXPECT_EQ(second_.prepares, 1);
+
+  Reopen();
+  TuneReport report;
+  const Result<Choices> again = Run(&report);
+  ASSERT_TRUE(again.ok()) << again.status().ToString();
+  EXPECT_EQ(*again, *choices);
+  EXPECT_EQ(second_.prepares, 1);
+  EXPECT_EQ(report.prepared + report.measured, 0);
+
+  // Without its bytes a timing is of no use.
+  std::filesystem::remove_all(path_ + ".prepared");
+  ASSERT_TRUE(Run(&report).ok());
+  EXPECT_EQ(report.measured, 2);
+  EXPECT_EQ(second_.prepares, 2);
+}
+
+TEST_F(TunerTest, PreparesWithoutTiming) {
+  second_.traits.prepares = true;
+  second_.cost = 0.5;
+  const Result<Choices> choices = Run(nullptr, 0);
+  ASSERT_TRUE(choices.ok()) << choices.status().ToString();
+  EXPECT_EQ(choices->steps[0].tactics[0].name, "test.second");
+  EXPECT_TRUE(choices->steps[0].tactics[0].prepared.at(0)->starts_with("blob"));
+}
+
+// A tactic that hands on its operand, or gives zeros: a comparison of zeros would not tell.
+class CopyTactic final : public Tactic {
+ public:
+  CopyTactic(std::string name, bool wrong) : name_(std::move(name)), wrong_(wrong) {}
+  std::string_view name() const override { return name_; }
+  std::optional<Refusal> Accepts(const ir::Module&, const ir::Node&) const override {
+    return std::nullopt;
+  }
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override { return {}; }
+  double Cost(const BoundNode&) const override { return 1; }
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view) const override {
+    return std::unique_ptr<BoundStep>(
+        new Step(CountElements(node.inputs[0].dims) * SizeOf(node.inputs[0].dtype), wrong_));
+  }
+
+ private:
+  struct Step final : BoundStep {
+    Step(size_t b, bool w) : bytes(b), wrong(w) {}
+    size_t bytes;
+    bool wrong;
+    Status Enqueue(const StepPointers& p, const Queue&) const override {
+      if (wrong)
+        std::memset(p.outputs[0], 0, bytes);
+      else
+        std::memcpy(p.outputs[0], p.inputs[0], bytes);
+      return OkStatus();
+    }
+  };
+  std::string name_;
+  bool wrong_;
+};
+
+class MeasureTest : public ::testing::TestWithParam<DType> {};
+
+TEST_P(MeasureTest, AWrongTacticIsRejected) {
+  ir::Module module;
+  const ir::ValueId x = module.AddInput("x", GetParam(), {33});
+  const Result<ir::NodeId> node = module.AddNode(ir::TransposeAttributes{{0}}, {x}, "copy");
+  ASSERT_TRUE(node.ok()) << node.status().ToString();
+  const BoundNode bound = *BindNode(module, module.node(*node), {});
+  const CopyTactic wrong("wrong", true), right("right", false);
+  TestBackend backend;
+  InlineExecutor executor;
+  MeasureOptions options;
+  options.milliseconds = 0.01;
+  const auto measured = MeasureTactics(module, module.node(*node), bound, {&right, &wrong, &right},
+                                       backend, executor, options);
+  ASSERT_TRUE(measured.ok()) << measured.status().ToString();
+  EXPECT_EQ((*measured)[0].rejected, "");
+  EXPECT_NE((*measured)[1].rejected, "") << Name(GetParam());
+  EXPECT_FALSE((*measured)[1].refused);
+}
+
+INSTANTIATE_TEST_SUITE_P(DTypes, MeasureTest,
+                         ::testing::Values(DType::kFloat32, DType::kFloat64, DType::kFloat16,
+                                           DType::kBFloat16, DType::kInt8, DType::kInt16,
+                                           DType::kInt32, DType::kInt64, DType::kUint8,
+                                           DType::kUint16, DType::kUint32, DType::kUint64,
+                                           DType::kBool),
+                         [](const auto& info) { return std::string(Name(info.param)); });
+
+// Data that may be anything is not what an index may be.
+TEST(SeededData, IndicesAreInRange) {
+  ir::Module module;
+  const ir::ValueId x = module.AddInput("x", DType::kFloat32, {3, 5});
+  const ir::ValueId i = module.AddInput("i", DType::kInt32, {40});
+  ir::GatherAttributes gather;
+  const Result<ir::NodeId> node = module.AddNode(gather, {x, i}, "gather");
+  ASSERT_TRUE(node.ok()) << node.status().ToString();
+  struct Check final : Tactic {
+    std::string_view name() const override { return "check"; }
+    std::optional<Refusal> Accepts(const ir::Module&, const ir::Node&) const override {
+      return std::nullopt;
+    }
+    TacticTraits Traits(const ir::Module&, const ir::Node&) const override { return {}; }
+    double Cost(const BoundNode&) const override { return 1; }
+    struct Step final : BoundStep {
+      Status Enqueue(const StepPointers& p, const Queue&) const override {
+        const std::span indices(static_cast<const int32_t*>(p.inputs[1]), 40);
+        const auto [least, most] = std::ranges::minmax(indices);
+        if (least != 0 || most != 2) return InternalError("{} … {}", least, most);
+        return OkStatus();
+      }
+    };
+    Result<std::unique_ptr<BoundStep>> Bind(const BoundNode&, const PackedWeights*,
+                                            std::string_view) const override {
+      return std::unique_ptr<BoundStep>(new Step);
+    }
+  } check;
+  TestBackend backend;
+  InlineExecutor executor;
+  const auto measured =
+      MeasureTactics(module, module.node(*node), *BindNode(module, module.node(*node), {}),
+                     {&check}, backend, executor, {});
+  ASSERT_TRUE(measured.ok()) << measured.status().ToString();
+  EXPECT_EQ((*measured)[0].rejected, "");
 }
 
 TEST_F(TunerTest, ConstantsThatNoCacheHoldsAreMeasuredCold) {

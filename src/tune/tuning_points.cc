@@ -58,27 +58,56 @@ Status Repair(const ir::Module& module, const ir::Stages& stages, TuningPoint& p
 // In the order in which they are tried.
 constexpr int64_t kSizes[] = {224, 256, 128, 64, 32, 16, 8, 4, 2, 1};
 
-int64_t DefaultSize(const ir::Module& module, const ir::Symbol& symbol, int64_t inner) {
-  if (symbol.kind == ir::Symbol::Kind::kInputDim && symbol.axis == 0) return 1;
-  if (symbol.kind == ir::Symbol::Kind::kInputDim &&
-      module.value(module.inputs[symbol.input]).shape.size() != 4) {
-    return std::min<int64_t>(inner, 128);
+// The value that a size is a dimension of; null for data.
+const ir::Value* ValueOf(const ir::Module& module, const ir::Symbol& symbol) {
+  if (symbol.kind == ir::Symbol::Kind::kInputDim) return &module.value(module.inputs[symbol.input]);
+  if (symbol.kind != ir::Symbol::Kind::kResultDim) return nullptr;
+  const std::vector<ir::ValueId>& results = module.node(symbol.input).outputs;
+  const auto result = static_cast<size_t>(symbol.result);
+  return result < results.size() ? &module.value(results[result]) : nullptr;
+}
+
+// By symbol, whether it says how many there are of something, as a batch size does: the outermost
+// dimension of an input or result, or data that is the outermost dimension of values and no other.
+std::vector<bool> FindCounts(const ir::Module& module) {
+  std::vector<bool> counts(module.symbols.size(), false), inner(module.symbols.size(), false);
+  for (ir::ValueId v = 0; v < module.value_count(); ++v) {
+    const ir::Shape& shape = module.value(v).shape;
+    if (shape.size() < 2) continue;
+    for (size_t axis = 0; axis < shape.size(); ++axis) {
+      shape[axis].VisitSymbols([&](ir::SymbolId s) {
+        if (axis == 0 && shape[0] == ir::Dim::Symbol(s))
+          counts[s] = true;
+        else
+          inner[s] = true;
+      });
+    }
   }
-  return inner;
+  for (size_t s = 0; s < counts.size(); ++s) {
+    const ir::Symbol& symbol = module.symbols[s];
+    counts[s] = symbol.is_size() ? symbol.axis == 0 : counts[s] && !inner[s];
+  }
+  return counts;
+}
+
+// Sizes to begin with: 1 for counts, `inner` for others, less where no image is likely.
+std::vector<int64_t> DefaultSizes(const ir::Module& module, int64_t inner) {
+  const std::vector<bool> counts = FindCounts(module);
+  std::vector<int64_t> sizes;
+  for (size_t s = 0; s < module.symbols.size(); ++s) {
+    const ir::Value* const value = ValueOf(module, module.symbols[s]);
+    const bool image = value == nullptr || value->shape.size() == 4;
+    sizes.push_back(counts[s] ? 1 : image ? inner : std::min<int64_t>(inner, 128));
+  }
+  return sizes;
 }
 
 }  // namespace
 
 Result<TuningPoint> DefaultTuningPoint(const ir::Module& module) {
   GRAFT_ASSIGN_OR_RETURN(const ir::Stages stages, ir::FindStages(module));
-  auto defaults = [&](int64_t inner) {
-    TuningPoint point;
-    for (const ir::Symbol& symbol : module.symbols)
-      point.symbols.push_back(DefaultSize(module, symbol, inner));
-    return point;
-  };
   for (const int64_t inner : kSizes) {
-    TuningPoint point = defaults(inner);
+    TuningPoint point{DefaultSizes(module, inner)};
     if (CheckPoint(module, stages, point).ok()) return point;
   }
   Status status;
@@ -98,9 +127,7 @@ Result<TuningPoint> TuningPointFor(const ir::Module& module, const std::vector<D
                                 module.inputs.size());
   }
   GRAFT_ASSIGN_OR_RETURN(const ir::Stages stages, ir::FindStages(module));
-  TuningPoint point{std::vector<int64_t>(module.symbols.size(), kSizes[0])};
-  for (size_t s = 0; s < module.symbols.size(); ++s)
-    point.symbols[s] = DefaultSize(module, module.symbols[s], kSizes[0]);
+  TuningPoint point{DefaultSizes(module, kSizes[0])};
   for (size_t s = 0; s < module.symbols.size(); ++s) {
     const ir::Symbol& symbol = module.symbols[s];
     if (symbol.kind != ir::Symbol::Kind::kInputDim) continue;
@@ -128,8 +155,9 @@ Result<TuningPoint> TuningPointFor(const ir::Module& module, const std::vector<D
   // Sizes that are data are still to be chosen.
   Status status;
   for (const int64_t size : kSizes) {
+    const std::vector<int64_t> sizes = DefaultSizes(module, size);
     for (size_t s = 0; s < module.symbols.size(); ++s) {
-      if (!module.symbols[s].is_size()) point.symbols[s] = size;
+      if (!module.symbols[s].is_size()) point.symbols[s] = sizes[s];
     }
     status = CheckPoint(module, stages, point);
     if (status.ok()) return point;
