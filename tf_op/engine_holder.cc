@@ -57,8 +57,10 @@ class SegmentConstants {
     }
     // The engine holds a reference of its own; what it does not take goes with this object.
     auto* reference = new Tensor(constant.tensor);
-    weight->tensor = {constant.tensor.dtype(), static_cast<int32_t>(constant.dims.size()),
-                      constant.dims.data(), reference->tensor_data().data()};
+    weight->dtype = constant.tensor.dtype();
+    weight->rank = static_cast<int32_t>(constant.dims.size());
+    weight->dims = constant.dims.data();
+    weight->data = reference->tensor_data().data();
     weight->release = [](void* state) { delete static_cast<Tensor*>(state); };
     weight->release_state = reference;
     return 0;
@@ -105,8 +107,11 @@ class InputTensors {
     for (int i = 0; i < context->num_inputs(); ++i) {
       const Tensor& input = context->input(i);
       for (const auto& d : input.shape()) dims_[i].push_back(d.size);
-      tensors_[i] = {input.dtype(), static_cast<int32_t>(dims_[i].size()), dims_[i].data(),
-                     input.tensor_data().data()};
+      tensors_[i] = GRAFT_TENSOR_INIT;
+      tensors_[i].dtype = input.dtype();
+      tensors_[i].rank = static_cast<int32_t>(dims_[i].size());
+      tensors_[i].dims = dims_[i].data();
+      tensors_[i].data = input.tensor_data().data();
     }
   }
   InputTensors(const InputTensors&) = delete;
@@ -123,23 +128,23 @@ struct Outputs {
   OpKernelContext* context;
   absl::Status status;
   // graft_allocate_output_fn
-  static void* Allocate(void* self, int32_t output, int32_t dtype, const int64_t* dims,
-                        int32_t rank, size_t) {
+  static void Allocate(void* self, const graft_output_request* request,
+                       graft_output_memory* memory) {
     auto* outputs = static_cast<Outputs*>(self);
-    if (dtype != outputs->context->expected_output_dtype(output)) {
+    if (request->dtype != outputs->context->expected_output_dtype(request->output)) {
       outputs->status =
           absl::InternalError("the engine's result has another dtype than the node's");
-      return nullptr;
+      return;
     }
     tensorflow::TensorShape shape;
-    for (int32_t i = 0; i < rank; ++i) shape.AddDim(dims[i]);
+    for (int32_t i = 0; i < request->rank; ++i) shape.AddDim(request->dims[i]);
     Tensor* tensor = nullptr;
-    outputs->status = outputs->context->allocate_output(output, shape, &tensor);
-    if (!outputs->status.ok()) return nullptr;
+    outputs->status = outputs->context->allocate_output(request->output, shape, &tensor);
+    if (!outputs->status.ok()) return;
     // An empty tensor may have no buffer; any address will do for no bytes.
     static char nothing;
     void* data = tensorflow::DMAHelper::base(tensor);
-    return data != nullptr ? data : &nothing;
+    memory->data = data != nullptr ? data : &nothing;
   }
 };
 

@@ -2,8 +2,10 @@
  *
  * Conventions. A function that can fail returns a graft_status*: NULL is success, anything else is
  * freed with graft_status_free. Objects are freed with their own function, which takes NULL too.
- * Strings and arrays that a getter returns live as long as the object. No function throws. Option
- * structs begin with their size, so they can grow: initialise them with their GRAFT_..._INIT.
+ * Strings and arrays that a getter returns live as long as the object. No function throws. Structs
+ * that cross the border begin with their size, so they can grow: whoever makes one initialises it
+ * with its GRAFT_..._INIT, and fields beyond its size keep their default. The structs of an array
+ * have one size.
  * Types are TensorFlow's DataType numbers. */
 #ifndef GRAFT_C_API_H_
 #define GRAFT_C_API_H_
@@ -61,17 +63,29 @@ GRAFT_EXPORT void graft_bytes_free(graft_bytes* bytes);
 
 /* ---- Engines --------------------------------------------------------------------------------- */
 
+/* Where memory is. The device is the engine's; for an engine on the CPU both are the same. */
+typedef enum graft_space { GRAFT_SPACE_HOST = 0, GRAFT_SPACE_DEVICE = 1 } graft_space;
+
 typedef struct graft_tensor {
+  size_t struct_size;
   int32_t dtype;
   int32_t rank;
   const int64_t* dims;
   const void* data;
+  int32_t space; /* graft_space */
 } graft_tensor;
+#define GRAFT_TENSOR_INIT \
+  { sizeof(graft_tensor), 0, 0, NULL, NULL, GRAFT_SPACE_HOST }
 
-/* A constant that lives outside of a plan. The engine calls release(release_state) once when it
- * needs the data no more, which may be as soon as it has packed it. */
+/* A constant that lives outside of a plan, in host memory; made by the library, filled in by the
+ * caller. The engine calls release(release_state) once when it needs the data no more, which may be
+ * as soon as it has packed it. */
 typedef struct graft_weight {
-  graft_tensor tensor;
+  size_t struct_size;
+  int32_t dtype;
+  int32_t rank;
+  const int64_t* dims;
+  const void* data;
   void (*release)(void* release_state);
   void* release_state;
 } graft_weight;
@@ -91,11 +105,13 @@ typedef struct graft_engine_options {
   graft_weight_at_fn weight_at; /* NULL: by name alone */
   void* find_weight_state;
   int32_t threads; /* that pack weights while loading; 0: one for each processor */
+  int32_t device;  /* which one of the plan's kind, from 0 */
 } graft_engine_options;
 #define GRAFT_ENGINE_OPTIONS_INIT \
-  { sizeof(graft_engine_options), 1, 0, NULL, NULL, NULL, 0 }
+  { sizeof(graft_engine_options), 1, 0, NULL, NULL, NULL, 0, 0 }
 
-/* An engine is shared by threads; equal plans loaded in one process are one engine. */
+/* An engine is shared by threads; equal plans loaded in one process for one device are one engine.
+ */
 typedef struct graft_engine graft_engine;
 GRAFT_EXPORT graft_status* graft_engine_load(const char* path, const graft_engine_options* options,
                                              graft_engine** engine);
@@ -136,9 +152,16 @@ typedef struct graft_context_options {
   int32_t threads; /* of Graft's own pool, the caller's included; 0: one for each processor */
   graft_schedule_fn schedule; /* not NULL: work goes to this pool, `threads` at a time */
   void* schedule_state;
+  /* Both or none. The memory that a context works in: on the engine's device, 64-byte aligned, in
+   * order with the stream (NULL on the CPU): it may be used by work queued after it was given, and
+   * is given back after the work queued before. NULL: there is none. */
+  void* (*allocate)(void* allocator_state, size_t bytes, void* stream);
+  void (*deallocate)(void* allocator_state, void* memory, void* stream);
+  void* allocator_state;
+  int32_t memory_per_run; /* not 0: all of it is given back at the end of every run */
 } graft_context_options;
 #define GRAFT_CONTEXT_OPTIONS_INIT \
-  { sizeof(graft_context_options), 0, NULL, NULL }
+  { sizeof(graft_context_options), 0, NULL, NULL, NULL, NULL, NULL, 0 }
 
 /* One caller's execution state; not for two threads at a time. Keeps its engine alive. */
 typedef struct graft_context graft_context;
@@ -147,14 +170,39 @@ GRAFT_EXPORT graft_status* graft_context_create(const graft_engine* engine,
                                                 graft_context** context);
 GRAFT_EXPORT void graft_context_free(graft_context* context);
 
-/* Gives `bytes` of memory for an output whose dimensions are known now; NULL: there is none. */
-typedef void* (*graft_allocate_output_fn)(void* state, int32_t output, int32_t dtype,
-                                          const int64_t* dims, int32_t rank, size_t bytes);
+/* An output whose dimensions are known now. Made by the library. */
+typedef struct graft_output_request {
+  size_t struct_size;
+  int32_t output;
+  int32_t dtype;
+  const int64_t* dims;
+  int32_t rank;
+  int32_t space; /* graft_space where the engine writes it without a copy */
+  size_t bytes;
+} graft_output_request;
+/* The caller's memory for it. Made by the library, filled in by the caller. */
+typedef struct graft_output_memory {
+  size_t struct_size;
+  void* data;    /* NULL, as it comes: there is none */
+  int32_t space; /* graft_space; it comes as host */
+} graft_output_memory;
+typedef void (*graft_allocate_output_fn)(void* state, const graft_output_request* request,
+                                         graft_output_memory* memory);
 /* Inputs in the engine's order. Each output is allocated once, when its dimensions are known:
- * before the first step runs, or later where they depend on the data. */
+ * before the first step runs, or later where they depend on the data. What is not in the space that
+ * the engine works in is copied. The outputs are there when it returns. */
 GRAFT_EXPORT graft_status* graft_context_run(graft_context* context, const graft_tensor* inputs,
                                              int32_t input_count, graft_allocate_output_fn allocate,
                                              void* state);
+/* As graft_context_run, but returns when the work is queued on the caller's stream (CUDA: a
+ * CUstream; NULL: one of the context's own). Inputs and outputs belong to the run until the stream
+ * has done the work; what is freed of context and engine meanwhile waits. The stream outlives the
+ * work. An engine whose shapes depend on data waits inside. A failure of queued work is the status
+ * of a later call of this context. On the CPU the work is done when it returns. */
+GRAFT_EXPORT graft_status* graft_context_enqueue(graft_context* context, const graft_tensor* inputs,
+                                                 int32_t input_count,
+                                                 graft_allocate_output_fn allocate, void* state,
+                                                 void* stream);
 
 /* ---- Conversion ------------------------------------------------------------------------------ */
 

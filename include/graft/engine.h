@@ -93,6 +93,7 @@ struct InputView {
   int dtype = 0;
   std::vector<int64_t> dims;
   const void* data = nullptr;
+  graft_space space = GRAFT_SPACE_HOST;
 };
 
 struct OutputTensor {
@@ -122,22 +123,25 @@ class Context {
   Result<std::vector<OutputTensor>> Run(const std::vector<InputView>& inputs) {
     std::vector<graft_tensor> tensors;
     for (const InputView& input : inputs) {
-      tensors.push_back(
-          {input.dtype, static_cast<int32_t>(input.dims.size()), input.dims.data(), input.data});
+      tensors.push_back({sizeof(graft_tensor), input.dtype, static_cast<int32_t>(input.dims.size()),
+                         input.dims.data(), input.data, input.space});
     }
     std::vector<OutputTensor> outputs;
-    const auto allocate = [](void* state, int32_t, int32_t dtype, const int64_t* dims, int32_t rank,
-                             size_t bytes) -> void* {
+    const auto allocate = [](void* state, const graft_output_request* request,
+                             graft_output_memory* memory) {
       auto* list = static_cast<std::vector<OutputTensor>*>(state);
-      list->push_back(
-          {dtype, std::vector<int64_t>(dims, dims + rank), std::vector<std::byte>(bytes)});
-      return list->back().bytes.data();
+      list->push_back({request->dtype,
+                       std::vector<int64_t>(request->dims, request->dims + request->rank),
+                       std::vector<std::byte>(request->bytes)});
+      memory->data = list->back().bytes.data();
     };
     Status status(graft_context_run(context_.get(), tensors.data(),
                                     static_cast<int32_t>(tensors.size()), allocate, &outputs));
     if (!status.ok()) return status;
     return outputs;
   }
+
+  graft_context* get() const { return context_.get(); }
 
  private:
   explicit Context(graft_context* context) : context_(context, graft_context_free) {}

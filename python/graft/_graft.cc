@@ -136,8 +136,11 @@ class Engine {
       for (nb::handle d : nb::tuple(numpy_.attr("shape")(value)))
         dims[i].push_back(nb::cast<int64_t>(d));
       arrays[i] = std::move(array);
-      inputs[i] = {graft_engine_input(engine_.get(), i)->dtype,
-                   static_cast<int32_t>(dims[i].size()), dims[i].data(), DataOf(arrays[i])};
+      inputs[i] = GRAFT_TENSOR_INIT;
+      inputs[i].dtype = graft_engine_input(engine_.get(), i)->dtype;
+      inputs[i].rank = static_cast<int32_t>(dims[i].size());
+      inputs[i].dims = dims[i].data();
+      inputs[i].data = DataOf(arrays[i]);
     }
     for (int32_t i = 0; i < count; ++i) {
       if (!arrays[i].is_valid()) {
@@ -173,16 +176,16 @@ class Engine {
   };
 
   // graft_allocate_output_fn
-  static void* Allocate(void* state, int32_t output, int32_t dtype, const int64_t* dims,
-                        int32_t rank, size_t) {
+  static void Allocate(void* state, const graft_output_request* request,
+                       graft_output_memory* memory) {
     auto* sink = static_cast<Sink*>(state);
     nb::gil_scoped_acquire acquire;
     try {
-      sink->arrays[output] = NewArray(sink->engine->numpy_, dtype, dims, rank);
-      return DataOf(sink->arrays[output]);
+      nb::object& array = sink->arrays[request->output];
+      array = NewArray(sink->engine->numpy_, request->dtype, request->dims, request->rank);
+      memory->data = DataOf(array);
     } catch (const std::exception& e) {
       sink->error = e.what();
-      return nullptr;
     }
   }
 

@@ -29,6 +29,22 @@ Result<double> Device::Time(void* stream, FunctionRef<Status()> enqueue, int rep
   return std::chrono::duration<double, std::micro>(Clock::now() - start).count() / repetitions;
 }
 
+Status Device::BeginRecording(void*) { return UnsupportedError("this device records nothing"); }
+Status Device::MarkPart(void*) { return UnsupportedError("this device records nothing"); }
+Result<std::unique_ptr<Recording>> Device::EndRecording(void*) {
+  return UnsupportedError("this device records nothing");
+}
+
+Status CopyBytes(Device& device, void* target, MemorySpace target_space, const void* source,
+                 MemorySpace source_space, size_t bytes, void* stream) {
+  return device.Copy({.target = target,
+                      .target_space = target_space,
+                      .source = source,
+                      .source_space = source_space,
+                      .row_bytes = bytes},
+                     stream);
+}
+
 std::optional<Refusal> Backend::SupportsAsIs(const ir::Module& module, const ir::Node& node) const {
   std::vector<Candidate> candidates = Candidates(module, node);
   std::string reasons;
@@ -46,7 +62,7 @@ std::string ProblemString(const BoundNode& node) {
   std::string text = ir::AttributesToString(node.attributes);
   auto append = [&](const BoundValue& v) {
     text += fmt::format(" {}", Describe(v.dtype, v.dims));
-    if (v.in_place)
+    if (v.in_result)
       text += ":in_place";
     else if (!v.dense())
       text += fmt::format(":ld{}", v.row_stride);
@@ -69,7 +85,7 @@ void ForgetStrideOfSingleRow(BoundNode* node) {
 bool TakesStrides(const TacticTraits& traits, const BoundNode& node) {
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     const BoundValue& v = node.inputs[i];
-    if (!v.dense() && !v.in_place && (i > 0 || !traits.strided_inputs)) return false;
+    if (!v.dense() && !v.in_result && (i > 0 || !traits.strided_inputs)) return false;
   }
   for (size_t i = 0; i < node.outputs.size(); ++i) {
     if (!node.outputs[i].dense() && (i > 0 || !traits.strided_output)) return false;
@@ -130,7 +146,7 @@ Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
   if (node.kind() == ir::OpKind::kConcat) {
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       const std::optional<ir::View>& view = module.value(node.inputs[i]).view;
-      bound.inputs[i].in_place = view && view->base == node.outputs[0];
+      bound.inputs[i].in_result = view && view->base == node.outputs[0];
     }
   }
   return bound;

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "base/memory_space.h"
 #include "base/status.h"
 #include "base/tensor.h"
 #include "ir/module.h"
@@ -37,9 +38,8 @@ struct BoundValue {
   Dims dims;
   int64_t row_stride = 1;
   const Tensor* constant = nullptr;  // the bytes, where the value is a constant
-  // An operand of a concatenation that was written where the result wants it: nothing is to be
-  // done.
-  bool in_place = false;
+  // An operand of a concatenation that was written into the result: nothing is left to be done.
+  bool in_result = false;
 
   bool dense() const {
     return dims.empty() || row_stride == dims.back() || CountElements(dims) == 0;
@@ -94,7 +94,7 @@ struct TacticTraits {
   bool strided_output = false;  // writes output 0 with any row_stride
   bool in_place = false;        // output 0 may share input 0's buffer exactly
   bool any_shape = true;        // Bind succeeds for every shape that the node can have
-  bool capture_safe = true;     // may be recorded into a device graph
+  bool capture_safe = true;     // Enqueue only queues work: it may be recorded (Device::records)
   bool exact = false;           // same bits as the reference
   // Of Prepare, or of Bind where that generates code. Such tactics are bound at tuning points only.
   double prepare_cost_ms = 0;
@@ -134,19 +134,94 @@ class Tactic {
   virtual double Cost(const BoundNode& node) const = 0;
 };
 
-// Memory and queues of a device. CPU backends use HostDevice.
+// Bytes to copy: `rows` runs of `row_bytes`, whose beginnings lie a stride apart on either side.
+struct CopyRegion {
+  void* target = nullptr;
+  MemorySpace target_space = MemorySpace::kHost;
+  size_t target_stride = 0;  // in bytes, as source_stride; neither counts with a single row
+  const void* source = nullptr;
+  MemorySpace source_space = MemorySpace::kHost;
+  size_t source_stride = 0;
+  size_t row_bytes = 0;
+  int64_t rows = 1;
+};
+
+// The queue work of a step sequence, kept to be queued again as one piece. Its parts are what was
+// queued after each MarkPart, numbered from 0.
+class Recording {
+ public:
+  // The stream has done what was launched of it before.
+  virtual ~Recording() = default;
+  // Queues all of it.
+  virtual Status Launch(void* stream) = 0;
+  // Puts what `enqueue` queues on the stream in place of one part, for the launches that follow; it
+  // is not run. It must be the same work at other addresses. kUnsupported: this recording cannot be
+  // changed so, and a new one is to be made.
+  virtual Status Update(int part, void* stream, FunctionRef<Status()> enqueue) = 0;
+};
+
+// Memory and queues of a device. A device of the CPU does its work within the call (HostDevice);
+// another one queues it on a stream. Whatever takes a stream is queued on it, in order; where the
+// stream may be null, that means: done when the call returns.
+//
+// A failure of queued work belongs to its stream and shows in whichever status asks about that
+// stream next; the process goes on.
 class Device {
  public:
   virtual ~Device() = default;
-  virtual Result<void*> Allocate(size_t bytes) = 0;  // 64-byte aligned
-  virtual void Free(void* memory) = 0;
-  virtual Result<void*> CreateStream() = 0;
-  virtual void DestroyStream(void* stream) = 0;
-  virtual Status CopyToDevice(void* target, const void* source, size_t bytes, void* stream) = 0;
-  virtual Status CopyToHost(void* target, const void* source, size_t bytes, void* stream) = 0;
-  virtual Status Synchronize(void* stream) = 0;
-  // True when the host reads and writes device memory directly: no copies at the engine's border.
+
+  // Which one of its kind this is, from 0.
+  virtual int ordinal() const { return 0; }
+  // Whether the host reads and writes device memory directly. Then both spaces are one.
   virtual bool host_accessible() const = 0;
+
+  // ---- Memory, 64-byte aligned
+  virtual Result<void*> Allocate(size_t bytes) = 0;
+  virtual void Free(void* memory) = 0;  // null: nothing happens
+  // In order with a stream: for work queued after the call, and given back after the work queued
+  // before it. As the caller sees it, both happen at once. A device that has no such memory waits.
+  virtual Result<void*> AllocateAsync(size_t bytes, void* stream) {
+    return static_cast<void>(stream), Allocate(bytes);
+  }
+  virtual Status FreeAsync(void* memory, void* stream) {
+    Status done = Synchronize(stream);
+    Free(memory);
+    return done;
+  }
+
+  // ---- Streams
+  // Null: the device works within each call.
+  virtual Result<void*> CreateStream() = 0;
+  virtual void DestroyStream(void* stream) = 0;  // when its work is done
+  // Host memory on either side must stay as it is until the copy is done.
+  virtual Status Copy(const CopyRegion& region, void* stream) = 0;
+  virtual Status Synchronize(void* stream) = 0;
+
+  // ---- Events: a place in a stream's work. For devices that have streams.
+  virtual Result<void*> CreateEvent() { return nullptr; }
+  virtual void DestroyEvent(void* event) { static_cast<void>(event); }
+  // The event stands for all work that is on the stream now, and for no other any more.
+  virtual Status Record(void* event, void* stream) {
+    return static_cast<void>(event), static_cast<void>(stream), OkStatus();
+  }
+  // Work queued on the stream after this waits for the event; the caller does not.
+  virtual Status Wait(void* stream, void* event) {
+    return static_cast<void>(event), static_cast<void>(stream), OkStatus();
+  }
+  // Whether that work is done; an error when it has failed.
+  virtual Result<bool> Done(void* event) { return static_cast<void>(event), true; }
+  virtual Status SynchronizeEvent(void* event) { return static_cast<void>(event), OkStatus(); }
+
+  // ---- Recording: between Begin and End, work queued on the stream is kept and not run. Nothing
+  // may be allocated, freed, waited for or copied from and to the host meanwhile.
+  virtual bool records() const { return false; }
+  virtual Status BeginRecording(void* stream);
+  // Begins the next part: what one step queues.
+  virtual Status MarkPart(void* stream);
+  // Also after a step has failed: the stream works again afterwards.
+  virtual Result<std::unique_ptr<Recording>> EndRecording(void* stream);
+
+  // ---- For timing
   // Constants beyond this size are read from memory at every run, not from a cache near the
   // processor. 0: not known.
   virtual size_t cache_bytes() const { return 0; }
@@ -161,6 +236,10 @@ class Device {
   virtual uint32_t SetThreadMode() const { return 0; }
   virtual void RestoreThreadMode(uint32_t previous) const { static_cast<void>(previous); }
 };
+
+// One run of bytes.
+Status CopyBytes(Device& device, void* target, MemorySpace target_space, const void* source,
+                 MemorySpace source_space, size_t bytes, void* stream);
 
 struct Candidate {
   const Tactic* tactic;

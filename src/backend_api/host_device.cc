@@ -20,13 +20,14 @@ Result<void*> HostDevice::Allocate(size_t bytes) {
 
 void HostDevice::Free(void* memory) { std::free(memory); }
 
-Status HostDevice::CopyToDevice(void* target, const void* source, size_t bytes, void*) {
-  std::memcpy(target, source, bytes);
-  return OkStatus();
-}
-
-Status HostDevice::CopyToHost(void* target, const void* source, size_t bytes, void*) {
-  std::memcpy(target, source, bytes);
+Status HostDevice::Copy(const CopyRegion& region, void*) {
+  auto* target = static_cast<std::byte*>(region.target);
+  const auto* source = static_cast<const std::byte*>(region.source);
+  if (region.row_bytes == 0) return OkStatus();
+  for (int64_t row = 0; row < region.rows; ++row) {
+    std::memcpy(target + row * region.target_stride, source + row * region.source_stride,
+                region.row_bytes);
+  }
   return OkStatus();
 }
 

@@ -11,8 +11,7 @@ class HostDevice : public Device {
   void Free(void* memory) override;
   Result<void*> CreateStream() override { return nullptr; }
   void DestroyStream(void*) override {}
-  Status CopyToDevice(void* target, const void* source, size_t bytes, void* stream) override;
-  Status CopyToHost(void* target, const void* source, size_t bytes, void* stream) override;
+  Status Copy(const CopyRegion& region, void* stream) override;
   Status Synchronize(void*) override { return OkStatus(); }
   bool host_accessible() const override { return true; }
   size_t cache_bytes() const override;  // of the second level, which a core has for itself

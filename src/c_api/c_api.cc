@@ -13,25 +13,18 @@ namespace {
 static_assert(static_cast<int>(StatusCode::kInternal) == GRAFT_INTERNAL,
               "graft_code follows StatusCode");
 
-// Options as far as the caller's version of the struct goes; the rest keeps its default.
-template <class T>
-T ReadOptions(const T* options, T defaults) {
-  if (options) std::memcpy(&defaults, options, std::min(options->struct_size, sizeof(T)));
-  return defaults;
-}
-
 // A tensor over a caller's memory, which is released with its last reference.
 Result<Tensor> Take(const graft_weight& weight) {
   std::shared_ptr<void> owner(weight.release_state, [release = weight.release](void* state) {
     if (release) release(state);
   });
-  const auto dtype = static_cast<DType>(weight.tensor.dtype);
-  const std::span<const int64_t> dims(weight.tensor.dims, static_cast<size_t>(weight.tensor.rank));
+  const auto dtype = static_cast<DType>(weight.dtype);
+  const std::span<const int64_t> dims(weight.dims, static_cast<size_t>(weight.rank));
   if (SizeOf(dtype) == 0 || CountElements(dims) < 0)
     return InvalidArgumentError("a weight is {}", Describe(dtype, dims));
   return Tensor(dtype, Dims(dims.begin(), dims.end()),
-                std::shared_ptr<const std::byte>(
-                    std::move(owner), static_cast<const std::byte*>(weight.tensor.data)));
+                std::shared_ptr<const std::byte>(std::move(owner),
+                                                 static_cast<const std::byte*>(weight.data)));
 }
 
 std::vector<graft_binding> MakeBindings(const std::vector<Binding>& bindings,
@@ -59,17 +52,20 @@ graft_status* Load(const graft_engine_options* c_options, graft_engine** engine,
     const std::unique_ptr<Executor> executor = MakeTbbExecutor(given.threads);
     LoadOptions options;
     options.map = given.map_file != 0;
+    options.device = given.device;
     options.engine.executor = executor.get();
     options.plan.check_all_weights = given.check_all_weights != 0;
     if (given.find_weight) {
       options.plan.external_weight = [&](const std::string& name, auto fits) -> Result<Tensor> {
-        graft_weight weight = {};
+        const graft_weight empty = {.struct_size = sizeof(graft_weight)};
+        graft_weight weight = empty;
         if (given.find_weight(given.find_weight_state, name.c_str(), &weight) == 0) {
           GRAFT_ASSIGN_OR_RETURN(Tensor tensor, Take(weight));
           if (fits(tensor)) return tensor;
         }
-        for (int32_t i = 0;
-             given.weight_at && given.weight_at(given.find_weight_state, i, &weight) == 0; ++i) {
+        for (int32_t i = 0; given.weight_at; ++i) {
+          weight = empty;
+          if (given.weight_at(given.find_weight_state, i, &weight) != 0) break;
           Result<Tensor> tensor = Take(weight);
           if (tensor.ok() && fits(*tensor)) return tensor;
         }
@@ -88,6 +84,45 @@ graft_status* Load(const graft_engine_options* c_options, graft_engine** engine,
 
 const graft_binding* At(const std::vector<graft_binding>& bindings, int32_t index) {
   return index >= 0 && static_cast<size_t>(index) < bindings.size() ? &bindings[index] : nullptr;
+}
+
+Result<MemorySpace> SpaceOf(int32_t space) {
+  if (space == GRAFT_SPACE_HOST) return MemorySpace::kHost;
+  if (space == GRAFT_SPACE_DEVICE) return MemorySpace::kDevice;
+  return InvalidArgumentError("there is no memory space {}", space);
+}
+
+// Calls run(allocator) with the caller's inputs in context->inputs.
+template <class F>
+graft_status* WithArguments(graft_context* context, const graft_tensor* inputs, int32_t count,
+                            graft_allocate_output_fn allocate, void* state, F&& run) {
+  return Guarded([&]() -> Status {
+    context->inputs.clear();
+    for (int32_t i = 0; i < count; ++i) {
+      GRAFT_ASSIGN_OR_RETURN(const graft_tensor given, TensorAt(inputs, i));
+      GRAFT_ASSIGN_OR_RETURN(const MemorySpace space, SpaceOf(given.space));
+      context->inputs.push_back({static_cast<DType>(given.dtype),
+                                 {given.dims, static_cast<size_t>(given.rank)},
+                                 given.data,
+                                 space});
+    }
+    return run([&](const OutputRequest& wanted) -> Result<OutputMemory> {
+      const graft_output_request request = {
+          sizeof(graft_output_request),
+          wanted.output,
+          static_cast<int32_t>(wanted.dtype),
+          wanted.dims.data(),
+          static_cast<int32_t>(wanted.dims.size()),
+          wanted.space == MemorySpace::kDevice ? GRAFT_SPACE_DEVICE : GRAFT_SPACE_HOST,
+          wanted.bytes};
+      graft_output_memory memory = {sizeof(graft_output_memory), nullptr, GRAFT_SPACE_HOST};
+      allocate(state, &request, &memory);
+      if (!memory.data && wanted.bytes > 0)
+        return ResourceExhaustedError("no memory for output {}", wanted.output);
+      GRAFT_ASSIGN_OR_RETURN(const MemorySpace space, SpaceOf(memory.space));
+      return OutputMemory{memory.data, space};
+    });
+  });
 }
 
 }  // namespace
@@ -195,6 +230,13 @@ graft_status* graft_context_create(const graft_engine* engine,
       options.executor = graft::MakeTbbExecutor(given.threads);
     }
     auto handle = std::make_unique<graft_context>();
+    if ((given.allocate == nullptr) != (given.deallocate == nullptr))
+      return graft::InvalidArgumentError("one of allocate and deallocate is given alone");
+    if (given.allocate) {
+      handle->allocator = std::make_unique<graft::CallerAllocator>(given);
+      options.allocator = handle->allocator.get();
+    }
+    options.arena_per_run = given.memory_per_run != 0;
     GRAFT_ASSIGN_OR_RETURN(handle->context,
                            graft::Context::Create(engine->engine, std::move(options)));
     *context = handle.release();
@@ -207,24 +249,19 @@ void graft_context_free(graft_context* context) { delete context; }
 graft_status* graft_context_run(graft_context* context, const graft_tensor* inputs,
                                 int32_t input_count, graft_allocate_output_fn allocate,
                                 void* state) {
-  return Guarded([&]() -> Status {
-    context->inputs.clear();
-    for (int32_t i = 0; i < input_count; ++i) {
-      context->inputs.push_back({static_cast<graft::DType>(inputs[i].dtype),
-                                 {inputs[i].dims, static_cast<size_t>(inputs[i].rank)},
-                                 inputs[i].data});
-    }
-    return context->context->Run(
-        context->inputs,
-        [&](int output, graft::DType dtype, std::span<const int64_t> dims,
-            size_t bytes) -> Result<void*> {
-          void* memory = allocate(state, output, static_cast<int32_t>(dtype), dims.data(),
-                                  static_cast<int32_t>(dims.size()), bytes);
-          if (!memory && bytes > 0)
-            return graft::ResourceExhaustedError("no memory for output {}", output);
-          return memory;
-        });
-  });
+  return graft::WithArguments(context, inputs, input_count, allocate, state,
+                              [&](graft::OutputAllocator outputs) {
+                                return context->context->Run(context->inputs, outputs);
+                              });
+}
+
+graft_status* graft_context_enqueue(graft_context* context, const graft_tensor* inputs,
+                                    int32_t input_count, graft_allocate_output_fn allocate,
+                                    void* state, void* stream) {
+  return graft::WithArguments(context, inputs, input_count, allocate, state,
+                              [&](graft::OutputAllocator outputs) {
+                                return context->context->Enqueue(context->inputs, outputs, stream);
+                              });
 }
 
 }  // extern "C"

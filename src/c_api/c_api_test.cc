@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <thread>
 
 #include "graft/engine.h"
@@ -66,18 +67,103 @@ TEST(CApi, RunsOnTheCallersPool) {
   ASSERT_EQ(graft_context_create(engine->get(), &options, &context), nullptr);
   const float x[] = {1, 2};
   const int64_t dims[] = {1, 2};
-  const graft_tensor input = {1, 2, dims, x};
+  graft_tensor input = GRAFT_TENSOR_INIT;
+  input.dtype = 1;
+  input.rank = 2;
+  input.dims = dims;
+  input.data = x;
   float y[3] = {};
-  const auto allocate = [](void* state, int32_t, int32_t, const int64_t*, int32_t, size_t) {
-    return state;
+  const auto allocate = [](void* state, const graft_output_request* request,
+                           graft_output_memory* memory) {
+    EXPECT_EQ(request->space, GRAFT_SPACE_HOST);
+    EXPECT_EQ(request->bytes, 12u);
+    memory->data = state;
   };
   EXPECT_EQ(graft_context_run(context, &input, 1, allocate, y), nullptr);
   EXPECT_THAT(y, ElementsAre(10, 14, 18));
-  const auto refuse = [](void*, int32_t, int32_t, const int64_t*, int32_t, size_t) -> void* {
-    return nullptr;
-  };
+  const auto refuse = [](void*, const graft_output_request*, graft_output_memory*) {};
   const Status status(graft_context_run(context, &input, 1, refuse, nullptr));
   EXPECT_EQ(status.code(), GRAFT_RESOURCE_EXHAUSTED);
+  // The work is done when it returns, whatever the stream.
+  std::fill(std::begin(y), std::end(y), 0.0f);
+  EXPECT_EQ(graft_context_enqueue(context, &input, 1, allocate, y, nullptr), nullptr);
+  EXPECT_THAT(y, ElementsAre(10, 14, 18));
+  graft_context_free(context);
+}
+
+TEST(CApi, ReadsStructsOfTheCallersSize) {
+  const Result<Engine> engine = Engine::Load(kPlan);
+  ASSERT_TRUE(engine.ok());
+  Result<Context> made = Context::Create(*engine, 1);
+  ASSERT_TRUE(made.ok());
+  graft_context* context = made->get();
+  struct Larger {
+    graft_tensor tensor;
+    char later[24];
+  };
+  const float x[] = {1, 2};
+  const int64_t dims[] = {1, 2};
+  Larger input = {GRAFT_TENSOR_INIT, {}};
+  input.tensor.struct_size = sizeof(Larger);
+  input.tensor.dtype = 1;
+  input.tensor.rank = 2;
+  input.tensor.dims = dims;
+  input.tensor.data = x;
+  float y[3] = {};
+  const auto allocate = [](void* state, const graft_output_request*, graft_output_memory* memory) {
+    memory->data = state;
+  };
+  EXPECT_EQ(graft_context_run(context, &input.tensor, 1, allocate, y), nullptr);
+  EXPECT_THAT(y, ElementsAre(10, 14, 18));
+  input.tensor.space = 7;
+  EXPECT_EQ(Status(graft_context_run(context, &input.tensor, 1, allocate, y)).code(),
+            GRAFT_INVALID_ARGUMENT);
+  input.tensor.struct_size = 0;
+  EXPECT_EQ(Status(graft_context_run(context, &input.tensor, 1, allocate, y)).code(),
+            GRAFT_INVALID_ARGUMENT);
+}
+
+TEST(CApi, WorksInTheCallersMemory) {
+  const Result<Engine> engine = Engine::Load(kPlan);
+  ASSERT_TRUE(engine.ok());
+  struct Pool {
+    int living = 0;
+    int given = 0;
+  } pool;
+  graft_context_options options = GRAFT_CONTEXT_OPTIONS_INIT;
+  options.threads = 1;
+  options.memory_per_run = 1;
+  options.allocator_state = &pool;
+  options.allocate = [](void* state, size_t bytes, void*) {
+    ++static_cast<Pool*>(state)->living;
+    ++static_cast<Pool*>(state)->given;
+    return std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+  };
+  graft_context* context = nullptr;
+  EXPECT_EQ(Status(graft_context_create(engine->get(), &options, &context)).code(),
+            GRAFT_INVALID_ARGUMENT);
+  options.deallocate = [](void* state, void* memory, void*) {
+    --static_cast<Pool*>(state)->living;
+    std::free(memory);
+  };
+  ASSERT_EQ(graft_context_create(engine->get(), &options, &context), nullptr);
+  graft_tensor input = GRAFT_TENSOR_INIT;
+  const float x[] = {1, 2};
+  const int64_t dims[] = {1, 2};
+  input.dtype = 1;
+  input.rank = 2;
+  input.dims = dims;
+  input.data = x;
+  float y[3] = {};
+  const auto allocate = [](void* state, const graft_output_request*, graft_output_memory* memory) {
+    memory->data = state;
+  };
+  for (int i = 1; i < 3; ++i) {
+    EXPECT_EQ(graft_context_run(context, &input, 1, allocate, y), nullptr);
+    EXPECT_THAT(y, ElementsAre(10, 14, 18));
+    EXPECT_EQ(pool.given, i);
+    EXPECT_EQ(pool.living, 0);
+  }
   graft_context_free(context);
 }
 

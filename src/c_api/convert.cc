@@ -52,9 +52,10 @@ graft_status* graft_build_segment(const void* function_def, size_t size,
     GRAFT_ASSIGN_OR_RETURN(const graft::FileBytes bytes, graft::Copy(function_def, size));
     std::vector<graft::importer::GraphInput> inputs;
     for (int32_t i = 0; i < argument_count; ++i) {
+      GRAFT_ASSIGN_OR_RETURN(const graft_tensor argument, graft::TensorAt(arguments, i));
       graft::importer::GraphInput input;
-      input.dtype = static_cast<graft::DType>(arguments[i].dtype);
-      input.shape.dims.assign(arguments[i].dims, arguments[i].dims + arguments[i].rank);
+      input.dtype = static_cast<graft::DType>(argument.dtype);
+      input.shape.dims.assign(argument.dims, argument.dims + argument.rank);
       inputs.push_back(std::move(input));
     }
     GRAFT_ASSIGN_OR_RETURN(

@@ -1,6 +1,9 @@
 // What the C API's opaque types are, and how a failure leaves it.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <string>
@@ -26,12 +29,50 @@ struct graft_engine {
   std::vector<graft_binding> outputs;
 };
 
+namespace graft {
+
+// The functions of graft_context_options.
+class CallerAllocator final : public ArenaAllocator {
+ public:
+  explicit CallerAllocator(const graft_context_options& options) : options_(options) {}
+  Result<void*> Allocate(size_t bytes, void* stream) override {
+    void* memory = options_.allocate(options_.allocator_state, bytes, stream);
+    if (!memory) return ResourceExhaustedError("the caller has no memory for {} bytes", bytes);
+    return memory;
+  }
+  void Free(void* memory, void* stream) override {
+    options_.deallocate(options_.allocator_state, memory, stream);
+  }
+
+ private:
+  graft_context_options options_;
+};
+
+}  // namespace graft
+
 struct graft_context {
+  std::unique_ptr<graft::ArenaAllocator> allocator;  // outlives the context
   std::unique_ptr<graft::Context> context;
   std::vector<graft::TensorView> inputs;  // kept, so that a call allocates nothing
 };
 
 namespace graft {
+
+// A struct as far as the caller's version of it goes; the rest keeps its default.
+template <class T>
+T ReadOptions(const T* options, T defaults) {
+  if (options) std::memcpy(&defaults, options, std::min(options->struct_size, sizeof(T)));
+  return defaults;
+}
+
+// Of an array whose elements have the caller's size.
+inline Result<graft_tensor> TensorAt(const graft_tensor* tensors, int32_t index) {
+  const size_t size = tensors->struct_size;
+  if (size < offsetof(graft_tensor, space))
+    return InvalidArgumentError("graft_tensor: struct_size is {}", size);
+  const auto* at = reinterpret_cast<const std::byte*>(tensors) + size * static_cast<size_t>(index);
+  return ReadOptions<graft_tensor>(reinterpret_cast<const graft_tensor*>(at), GRAFT_TENSOR_INIT);
+}
 
 inline graft_status* ToC(Status status) {
   return status.ok() ? nullptr : new graft_status{std::move(status)};

@@ -223,7 +223,6 @@ TEST(Importer, ShapesFromHostValues) {
   ASSERT_TRUE(imported.ok()) << imported.status().message();
   const ir::Module& module = imported->module;
   EXPECT_EQ(module.symbols[1].kind, ir::Symbol::Kind::kHostValue);
-  EXPECT_EQ(module.value(module.inputs[1]).space, ir::MemorySpace::kHost);
   // 4x6 elements as [3, -1] and as [3, 8].
   for (const int64_t last : {-1, 8}) {
     const int64_t symbols[] = {4, 3, last};

@@ -33,7 +33,6 @@ bool BindHostValues(ir::Module* module, ir::ValueId id) {
       contents.push_back(ir::Dim::Symbol(module->AddSymbol(std::move(symbol))));
     }
     value.contents = std::move(contents);
-    value.space = ir::MemorySpace::kHost;
     return true;
   }
   return false;

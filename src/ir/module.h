@@ -73,11 +73,6 @@ struct View {
   Dim offset;
 };
 
-enum class MemorySpace : uint8_t {
-  kDevice,
-  kHost
-};  // kDevice is the backend's own; for CPU backends both are host memory
-
 struct Value {
   std::string name;  // the TensorFlow tensor, "conv1/Relu:0", or made from it
   DType dtype = DType::kInvalid;
@@ -89,7 +84,6 @@ struct Value {
       contents;  // small integer values known as expressions (row-major)
   float low = -std::numeric_limits<float>::infinity();  // bounds of the elements, where known
   float high = std::numeric_limits<float>::infinity();
-  MemorySpace space = MemorySpace::kDevice;
   std::optional<View> view;
 
   NodeId producer = -1;  // -1: a module input or a constant

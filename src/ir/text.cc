@@ -124,7 +124,6 @@ class Writer {
     if (with_contents && v.contents) text_ += fmt::format(" contents={}", ToString(*v.contents));
     if (v.low != -kInfinity || v.high != kInfinity)
       text_ += fmt::format(" range=[{},{}]", v.low, v.high);
-    if (v.space == MemorySpace::kHost) text_ += " host";
     if (v.view) {
       GRAFT_ASSIGN_OR_RETURN(const std::string base, Label(v.view->base));
       text_ += fmt::format(" view={} {} {}", base, v.view->axis, v.view->offset.ToString());
@@ -264,7 +263,6 @@ class Parser {
       GRAFT_RETURN_IF_ERROR(in_.Number(&v.high));
       GRAFT_RETURN_IF_ERROR(in_.Expect("]"));
     }
-    if (in_.Take(" host")) v.space = MemorySpace::kHost;
     if (in_.Take(" view=")) {
       View view;
       GRAFT_ASSIGN_OR_RETURN(view.base, ReadLabel());
@@ -305,7 +303,6 @@ class Parser {
     Value& value = module_.value(module_.AddConstant(std::move(read.name), std::move(tensor)));
     value.low = read.low;
     value.high = read.high;
-    value.space = read.space;
     return in_.Expect("\n");
   }
 
@@ -394,7 +391,6 @@ class Parser {
       inferred.name = std::move(read.name);
       inferred.low = read.low;
       inferred.high = read.high;
-      inferred.space = read.space;
     }
     return id;
   }

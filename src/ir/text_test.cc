@@ -22,7 +22,6 @@ Module Example() {
   const ValueId x = m.AddInput("x", DType::kFloat32, {s0, 8, 8, 3});
   const ValueId size = m.AddInput("size", DType::kInt32, {2});
   m.value(size).contents = {{16, s1}};
-  m.value(size).space = MemorySpace::kHost;
   std::vector<float> weights(3 * 3 * 3 * 4);
   for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<float>(i) / 7;
   const ValueId w = m.AddConstant("w", Tensor::Of<float>({3, 3, 3, 4}, weights));

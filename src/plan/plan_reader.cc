@@ -135,9 +135,6 @@ class Reader {
     }
     value->low = stored.low();
     value->high = stored.high();
-    if (stored.space() > static_cast<uint8_t>(ir::MemorySpace::kHost))
-      return DataLossError("memory space {}", stored.space());
-    value->space = static_cast<ir::MemorySpace>(stored.space());
     if (const plan_fbs::View* view = stored.view()) {
       GRAFT_ASSIGN_OR_RETURN(ir::Dim offset, ReadDim(Text(view->offset())));
       value->view = ir::View{view->base(), view->axis(), std::move(offset)};

@@ -111,8 +111,7 @@ class Writer {
                           : 0;
     return plan_fbs::CreateValue(builder_, Put(value.name), static_cast<uint8_t>(value.dtype),
                                  value.has_shape, Put(value.shape), weight, contents, value.low,
-                                 value.high, static_cast<uint8_t>(value.space), view,
-                                 value.producer, value.result);
+                                 value.high, view, value.producer, value.result);
   }
 
   Result<fb::Offset<plan_fbs::Weight>> PutWeight(ir::ValueId id) {

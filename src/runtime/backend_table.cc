@@ -9,21 +9,30 @@
 namespace graft {
 namespace {
 
+// A kind of backend and how to get the one over a device of it.
 struct Row {
   std::string_view name;
-  Backend& (*backend)();
+  Result<Backend*> (*find)(int device);
 };
+
+// For kinds that have one device.
+template <Backend& (*kBackend)()>
+Result<Backend*> Only(int device) {
+  if (device == 0) return &kBackend();
+  return InvalidArgumentError("{} has no device {}", kBackend().name(), device);
+}
+
 constexpr Row kBackends[] = {
-    {"cpu", CpuBackend},
-    {"reference", ReferenceBackend},
-    {"fake_device", FakeDeviceBackend},
+    {"cpu", Only<CpuBackend>},
+    {"reference", Only<ReferenceBackend>},
+    {"fake_device", Only<FakeDeviceBackend>},
 };
 
 }  // namespace
 
-Result<Backend*> FindBackend(std::string_view name) {
+Result<Backend*> FindBackend(std::string_view name, int device) {
   for (const Row& row : kBackends) {
-    if (row.name == name) return &row.backend();
+    if (row.name == name) return row.find(device);
   }
   return InvalidArgumentError("no backend is called {}: there is {}", name,
                               fmt::join(BackendNames(), ", "));

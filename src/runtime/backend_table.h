@@ -8,8 +8,8 @@
 
 namespace graft {
 
-// kNotFound lists what there is.
-Result<Backend*> FindBackend(std::string_view name);
+// The backend over one device of its kind. The error lists what there is.
+Result<Backend*> FindBackend(std::string_view name, int device = 0);
 std::vector<std::string_view> BackendNames();
 
 }  // namespace graft

@@ -10,11 +10,19 @@
 namespace graft {
 namespace {
 
+// Of each stage, with their addresses and recordings.
+constexpr size_t kPreparedPlans = 8;
+
 class DeviceAllocator final : public ArenaAllocator {
  public:
   explicit DeviceAllocator(Device& device) : device_(device) {}
-  Result<void*> Allocate(size_t bytes) override { return device_.Allocate(bytes); }
-  void Free(void* memory) override { device_.Free(memory); }
+  Result<void*> Allocate(size_t bytes, void* stream) override {
+    return device_.AllocateAsync(bytes, stream);
+  }
+  // A failure of the stream's work is the status of whatever asks next.
+  void Free(void* memory, void* stream) override {
+    static_cast<void>(device_.FreeAsync(memory, stream));
+  }
 
  private:
   Device& device_;
@@ -34,13 +42,18 @@ int64_t Now() {
 }  // namespace
 
 Context::Context(std::shared_ptr<const Engine> engine, ContextOptions options)
-    : engine_(std::move(engine)), options_(std::move(options)) {
+    : engine_(std::move(engine)),
+      device_(engine_->backend().device()),
+      options_(std::move(options)) {
   if (!options_.executor) options_.executor = std::make_shared<InlineExecutor>();
-  executor_ = std::make_unique<ThreadModeExecutor>(engine_->backend().device(), options_.executor);
-  device_allocator_ = std::make_unique<DeviceAllocator>(engine_->backend().device());
+  executor_ = std::make_unique<ThreadModeExecutor>(device_, options_.executor);
+  device_allocator_ = std::make_unique<DeviceAllocator>(device_);
   if (!options_.allocator) options_.allocator = device_allocator_.get();
   input_pointers_.resize(engine_->inputs().size());
+  input_copies_.resize(engine_->inputs().size());
   output_pointers_.resize(engine_->outputs().size());
+  output_copies_.resize(engine_->outputs().size());
+  outputs_.resize(engine_->outputs().size());
   stages_.resize(engine_->stages().count);
   if (stages_.size() > 1) {
     kept_.resize(engine_->module().value_count());
@@ -56,22 +69,32 @@ Context::Context(std::shared_ptr<const Engine> engine, ContextOptions options)
 Result<std::unique_ptr<Context>> Context::Create(std::shared_ptr<const Engine> engine,
                                                  ContextOptions options) {
   std::unique_ptr<Context> context(new Context(std::move(engine), std::move(options)));
-  GRAFT_ASSIGN_OR_RETURN(context->stream_, context->engine_->backend().device().CreateStream());
+  GRAFT_ASSIGN_OR_RETURN(context->own_stream_, context->device_.CreateStream());
+  context->stream_ = context->own_stream_;
   return context;
 }
 
 Context::~Context() {
-  Device& device = engine_->backend().device();
+  for (const Flight& flight : in_flight_) static_cast<void>(device_.SynchronizeEvent(flight.event));
   // Work of a run that failed half-way may still be under way in the arena.
-  static_cast<void>(device.Synchronize(stream_));
+  static_cast<void>(device_.Synchronize(own_stream_));
+  in_flight_.insert(in_flight_.end(), idle_.begin(), idle_.end());
+  for (const Flight& flight : in_flight_) device_.DestroyEvent(flight.event);
+  stages_.clear();
+  stages_.resize(engine_->stages().count);
+  stream_ = own_stream_;
   FreeAll();
-  if (stream_) device.DestroyStream(stream_);
+  if (own_stream_) {
+    static_cast<void>(device_.Synchronize(own_stream_));
+    device_.DestroyStream(own_stream_);
+  }
 }
 
 bool Context::SameShape(std::span<const TensorView> inputs) const {
   const ir::Module& module = engine_->module();
-  const ShapePlan* plan = stages_[0].plan.get();
-  if (!plan || inputs.size() != plan->input_dims.size()) return false;
+  if (!stages_[0].current) return false;
+  const ShapePlan* plan = stages_[0].current->plan.get();
+  if (inputs.size() != plan->input_dims.size()) return false;
   for (size_t i = 0; i < inputs.size(); ++i) {
     // Without data it may not be what it seems: Bind looks closer.
     if (inputs[i].data == nullptr || inputs[i].dtype != engine_->inputs()[i].dtype ||
@@ -82,15 +105,18 @@ bool Context::SameShape(std::span<const TensorView> inputs) const {
   }
   for (const int32_t s : host_symbols_) {
     const ir::Symbol& symbol = module.symbols[s];
-    if (ReadHostValue(inputs[symbol.input], symbol.axis) != symbols_[s]) return false;
+    const TensorView& input = inputs[symbol.input];
+    if (Staged(MemorySpace::kHost) && input.space != MemorySpace::kHost) return false;
+    if (ReadHostValue(input, symbol.axis) != symbols_[s]) return false;
   }
   return true;
 }
 
 Status Context::Bind(std::span<const TensorView> inputs) {
   if (SameShape(inputs)) return OkStatus();
-  stages_[0].plan = nullptr;
-  GRAFT_RETURN_IF_ERROR(BindSymbols(engine_->module(), inputs, &symbols_));
+  stages_[0].current = nullptr;
+  GRAFT_RETURN_IF_ERROR(
+      BindSymbols(engine_->module(), inputs, device_.host_accessible(), &symbols_));
   GRAFT_RETURN_IF_ERROR(BindStage(0));
   if (profiling_) StartProfile();
   return OkStatus();
@@ -99,38 +125,117 @@ Status Context::Bind(std::span<const TensorView> inputs) {
 // The stage's shape plan for the symbols that are known now.
 Status Context::BindStage(int index) {
   Stage& stage = stages_[index];
-  if (stage.plan && engine_->IsPlanOf(*stage.plan, symbols_)) return OkStatus();
-  stage.plan = nullptr;
-  GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<const ShapePlan> plan,
-                         engine_->FindShapePlan(symbols_, *executor_, index));
-  stage.plan = std::move(plan);
-  stage.placed = false;
+  if (stage.current && engine_->IsPlanOf(*stage.current->plan, symbols_)) return OkStatus();
+  stage.current = nullptr;
+  auto& prepared = stage.prepared;
+  const auto found = std::find_if(prepared.begin(), prepared.end(), [&](const auto& p) {
+    return engine_->IsPlanOf(*p->plan, symbols_);
+  });
+  if (found != prepared.end()) {
+    std::rotate(prepared.begin(), found, found + 1);
+  } else {
+    auto made = std::make_shared<Prepared>();
+    GRAFT_ASSIGN_OR_RETURN(made->plan, engine_->FindShapePlan(symbols_, *executor_, index));
+    if (prepared.size() == kPreparedPlans) {
+      Retire(std::move(prepared.back()));
+      prepared.pop_back();
+    }
+    prepared.insert(prepared.begin(), std::move(made));
+  }
+  stage.current = prepared.front().get();
   return OkStatus();
+}
+
+// Takes what ran to its end out of the flights. When one has failed, all are waited for.
+Status Context::Land(void* stream) {
+  Status status;
+  size_t done = 0;
+  for (; done < in_flight_.size(); ++done) {
+    if (!status.ok()) {
+      static_cast<void>(device_.SynchronizeEvent(in_flight_[done].event));
+      continue;
+    }
+    const Result<bool> landed = device_.Done(in_flight_[done].event);
+    if (landed.ok() && !*landed) break;
+    if (!landed.ok()) status = landed.status().WithContext("an earlier run");
+  }
+  for (size_t i = 0; i < done; ++i) {
+    in_flight_[i].holds.clear();
+    idle_.push_back(std::move(in_flight_[i]));
+  }
+  in_flight_.erase(in_flight_.begin(), in_flight_.begin() + static_cast<ptrdiff_t>(done));
+  // The failure has been told; the stream is to go on.
+  if (!status.ok() && stream == stream_) static_cast<void>(device_.Synchronize(stream));
+  return status;
+}
+
+Status Context::Follow(void* stream) {
+  if (!in_flight_.empty()) {
+    GRAFT_RETURN_IF_ERROR(Land(stream));
+    if (!in_flight_.empty() && stream != stream_)
+      GRAFT_RETURN_IF_ERROR(device_.Wait(stream, in_flight_.back().event));
+  }
+  stream_ = stream;
+  return OkStatus();
+}
+
+// The run that was queued is under way from now on.
+Status Context::TakeOff(void* stream) {
+  if (idle_.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(void* const event, device_.CreateEvent());
+    idle_.push_back({event, {}});
+  }
+  GRAFT_RETURN_IF_ERROR(device_.Record(idle_.back().event, stream));
+  in_flight_.push_back(std::move(idle_.back()));
+  idle_.pop_back();
+  return OkStatus();
+}
+
+// Destroys what no run uses any more, now or when the last one that is under way has landed.
+void Context::Retire(std::shared_ptr<const void> object) {
+  if (!in_flight_.empty()) in_flight_.back().holds.push_back(std::move(object));
+}
+
+// Whether steps cannot use memory of this space.
+bool Context::Staged(MemorySpace space) const {
+  return space == MemorySpace::kHost && !device_.host_accessible();
 }
 
 Status Context::Grow(Memory* memory, size_t bytes) {
   if (bytes <= memory->bytes) return OkStatus();
   Free(memory);
-  GRAFT_ASSIGN_OR_RETURN(void* address, options_.allocator->Allocate(bytes));
+  GRAFT_ASSIGN_OR_RETURN(void* address, options_.allocator->Allocate(bytes, stream_));
   *memory = {static_cast<std::byte*>(address), bytes};
   return OkStatus();
 }
 
 void Context::Free(Memory* memory) {
-  if (memory->address) options_.allocator->Free(memory->address);
+  if (memory->address) options_.allocator->Free(memory->address, stream_);
   *memory = {};
 }
 
 void Context::FreeAll() {
+  Displace();
   Free(&arena_);
-  for (Memory& memory : kept_) Free(&memory);
-  for (Stage& stage : stages_) stage.placed = false;
+  for (std::vector<Memory>* each : {&kept_, &input_copies_, &output_copies_}) {
+    for (Memory& memory : *each) Free(&memory);
+  }
 }
 
-// No stage's work is under way: what is in the arena is needed no more.
+// The arena goes: what has its addresses is made again.
+void Context::Displace() {
+  for (Stage& stage : stages_) {
+    for (const auto& prepared : stage.prepared) {
+      prepared->placed = prepared->ran = false;
+      if (prepared->recording) Retire(std::move(prepared->recording));
+    }
+  }
+}
+
+// No stage's work needs what is in the arena any more, or it is queued before.
 Status Context::Reserve(const ShapePlan& plan) {
   if (plan.arena_bytes > arena_.bytes) {
-    for (Stage& stage : stages_) stage.placed = false;
+    Displace();
     GRAFT_RETURN_IF_ERROR(Grow(&arena_, plan.arena_bytes));
   }
   for (const ShapePlan::KeptValue& kept : plan.kept)
@@ -138,19 +243,41 @@ Status Context::Reserve(const ShapePlan& plan) {
   return OkStatus();
 }
 
-void Context::PlacePointers(Stage* stage) {
-  const std::vector<Location>& locations = stage->plan->pointers;
-  if (!stage->placed) {
-    stage->pointers.resize(locations.size());
-    stage->outside_pointers.clear();
-    for (size_t i = 0; i < locations.size(); ++i) {
-      stage->pointers[i] = Address(locations[i]);
-      if (IsOutside(locations[i])) stage->outside_pointers.push_back(static_cast<int32_t>(i));
-    }
-    stage->placed = true;
+// Copies the inputs that steps cannot read where they are.
+Status Context::PlaceInputs(std::span<const TensorView> inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    input_pointers_[i] = inputs[i].data;
+    if (!Staged(inputs[i].space) || !engine_->ReadsInput(i)) continue;
+    const size_t bytes =
+        static_cast<size_t>(CountElements(inputs[i].dims)) * SizeOf(inputs[i].dtype);
+    if (bytes == 0) continue;
+    GRAFT_RETURN_IF_ERROR(Grow(&input_copies_[i], bytes));
+    input_pointers_[i] = input_copies_[i].address;
+    GRAFT_RETURN_IF_ERROR(CopyBytes(device_, input_copies_[i].address, MemorySpace::kDevice,
+                                    inputs[i].data, MemorySpace::kHost, bytes, stream_));
+  }
+  return OkStatus();
+}
+
+void Context::PlacePointers(Prepared* prepared) {
+  const ShapePlan& plan = *prepared->plan;
+  const std::vector<Location>& locations = plan.pointers;
+  if (prepared->placed) {
+    for (const OutsidePointer& p : prepared->outside)
+      prepared->pointers[p.pointer] = Address(locations[p.pointer]);
     return;
   }
-  for (const int32_t p : stage->outside_pointers) stage->pointers[p] = Address(locations[p]);
+  prepared->pointers.resize(locations.size());
+  prepared->outside.clear();
+  for (size_t s = 0; s < plan.steps.size(); ++s) {
+    const ShapePlan::Step& step = plan.steps[s];
+    const int32_t end = step.first_pointer + step.inputs + step.outputs + 1;
+    for (int32_t p = step.first_pointer; p < end; ++p) {
+      prepared->pointers[p] = Address(locations[p]);
+      if (IsOutside(locations[p])) prepared->outside.push_back({p, static_cast<int32_t>(s)});
+    }
+  }
+  prepared->placed = true;
 }
 
 void* Context::Address(const Location& location) const {
@@ -180,78 +307,160 @@ void* Context::Address(const Location& location) const {
 }
 
 Status Context::Run(std::span<const TensorView> inputs, OutputAllocator allocate) {
-  GRAFT_RETURN_IF_ERROR(Bind(inputs));
-  for (size_t i = 0; i < inputs.size(); ++i) input_pointers_[i] = inputs[i].data;
-  const ScopedThreadMode mode(engine_->backend().device());
-  const Status status = RunStages(allocate);
-  // Whatever happened, nothing may touch the caller's memory afterwards.
-  const Status synchronized = engine_->backend().device().Synchronize(stream_);
-  if (options_.arena_per_run) FreeAll();
-  profiled_runs_ += profiling_ && status.ok();
-  return status.ok() ? synchronized : status;
+  GRAFT_RETURN_IF_ERROR(Start(inputs, allocate, own_stream_));
+  return device_.Synchronize(own_stream_);
 }
 
-Status Context::RunStages(OutputAllocator allocate) {
+Status Context::Enqueue(std::span<const TensorView> inputs, OutputAllocator allocate,
+                        void* stream) {
+  if (stream == nullptr) stream = own_stream_;
+  GRAFT_RETURN_IF_ERROR(Start(inputs, allocate, stream));
+  return stream ? TakeOff(stream) : OkStatus();
+}
+
+Status Context::Start(std::span<const TensorView> inputs, OutputAllocator allocate, void* stream) {
+  GRAFT_RETURN_IF_ERROR(Follow(stream));
+  GRAFT_RETURN_IF_ERROR(Bind(inputs));
+  const ScopedThreadMode mode(device_);
+  Status status = RunStages(inputs, allocate);
+  // Nothing may touch the caller's memory after a failure.
+  if (!status.ok()) static_cast<void>(device_.Synchronize(stream));
+  if (options_.arena_per_run) FreeAll();
+  profiled_runs_ += profiling_ && status.ok();
+  return status;
+}
+
+Status Context::RunStages(std::span<const TensorView> inputs, OutputAllocator allocate) {
+  GRAFT_RETURN_IF_ERROR(PlaceInputs(inputs));
   for (size_t i = 0; i < stages_.size(); ++i) {
     if (i > 0) GRAFT_RETURN_IF_ERROR(BindStage(static_cast<int>(i)));
-    Stage& stage = stages_[i];
-    GRAFT_RETURN_IF_ERROR(Reserve(*stage.plan));
-    GRAFT_RETURN_IF_ERROR(AllocateOutputs(*stage.plan, allocate));
-    PlacePointers(&stage);
-    GRAFT_RETURN_IF_ERROR(Execute(stage));
-    if (!stage.plan->counts.empty()) GRAFT_RETURN_IF_ERROR(ReadCounts(*stage.plan));
+    Prepared* const prepared = stages_[i].current;
+    const ShapePlan& plan = *prepared->plan;
+    GRAFT_RETURN_IF_ERROR(Reserve(plan));
+    GRAFT_RETURN_IF_ERROR(AllocateOutputs(plan, allocate));
+    PlacePointers(prepared);
+    GRAFT_RETURN_IF_ERROR(Execute(prepared));
+    GRAFT_RETURN_IF_ERROR(CopyOutputs(plan));
+    if (!plan.counts.empty()) GRAFT_RETURN_IF_ERROR(ReadCounts(plan));
   }
   return OkStatus();
 }
 
 Status Context::AllocateOutputs(const ShapePlan& plan, OutputAllocator allocate) {
+  const MemorySpace space = device_.host_accessible() ? MemorySpace::kHost : MemorySpace::kDevice;
   for (const ShapePlan::Output& output : plan.outputs) {
+    const int32_t i = output.index;
     GRAFT_ASSIGN_OR_RETURN(
-        output_pointers_[output.index],
-        allocate(output.index, engine_->outputs()[output.index].dtype, output.dims, output.bytes));
+        outputs_[i], allocate({i, engine_->outputs()[i].dtype, output.dims, output.bytes, space}));
+    output_pointers_[i] = outputs_[i].data;
+    if (!output.direct || output.bytes == 0 || !Staged(outputs_[i].space)) continue;
+    GRAFT_RETURN_IF_ERROR(Grow(&output_copies_[i], output.bytes));
+    output_pointers_[i] = output_copies_[i].address;
   }
   return OkStatus();
 }
 
-Status Context::Execute(const Stage& stage) {
-  Device& device = engine_->backend().device();
-  for (const ShapePlan::Transfer& t : stage.plan->uploads) {
-    GRAFT_RETURN_IF_ERROR(
-        device.CopyToDevice(Address(t.ours), input_pointers_[t.index], t.row_bytes, stream_));
+Status Context::EnqueueStep(const Prepared& prepared, size_t index) {
+  const ShapePlan::Step& step = prepared.plan->steps[index];
+  void* const* pointers = prepared.pointers.data() + step.first_pointer;
+  const StepPointers operands = {{pointers, static_cast<size_t>(step.inputs)},
+                                 {pointers + step.inputs, static_cast<size_t>(step.outputs)},
+                                 pointers[step.inputs + step.outputs]};
+  Status status = step.step->Enqueue(operands, {executor_.get(), stream_});
+  return status.ok() ? status : status.WithContext(engine_->module().node(step.node).name);
+}
+
+Status Context::Execute(Prepared* prepared) {
+  const ShapePlan& plan = *prepared->plan;
+  const bool records = options_.record && !options_.arena_per_run && !profiling_ &&
+                       plan.capture_safe && !plan.steps.empty() && device_.records();
+  if (records && prepared->ran) {
+    if (prepared->recording) GRAFT_RETURN_IF_ERROR(UpdateRecording(prepared));
+    if (!prepared->recording) GRAFT_RETURN_IF_ERROR(Record(prepared));
+    return prepared->recording->Launch(stream_);
   }
-  const Queue queue = {executor_.get(), stream_};
-  for (const ShapePlan::Step& step : stage.plan->steps) {
-    void* const* pointers = stage.pointers.data() + step.first_pointer;
-    const StepPointers operands = {{pointers, static_cast<size_t>(step.inputs)},
-                                   {pointers + step.inputs, static_cast<size_t>(step.outputs)},
-                                   pointers[step.inputs + step.outputs]};
+  for (size_t s = 0; s < plan.steps.size(); ++s) {
     const int64_t start = profiling_ ? Now() : 0;
-    if (Status status = step.step->Enqueue(operands, queue); !status.ok())
-      return status.WithContext(engine_->module().node(step.node).name);
-    if (profiling_) {
-      GRAFT_RETURN_IF_ERROR(device.Synchronize(stream_));
-      step_ns_[step.node] += Now() - start;
-    }
+    GRAFT_RETURN_IF_ERROR(EnqueueStep(*prepared, s));
+    if (!profiling_) continue;
+    GRAFT_RETURN_IF_ERROR(device_.Synchronize(stream_));
+    step_ns_[plan.steps[s].node] += Now() - start;
   }
-  for (const ShapePlan::Transfer& t : stage.plan->downloads) {
-    const auto* source = static_cast<const std::byte*>(Address(t.ours));
-    auto* target = static_cast<std::byte*>(output_pointers_[t.index]);
-    for (int64_t row = 0; row < t.rows; ++row) {
-      GRAFT_RETURN_IF_ERROR(device.CopyToHost(target + row * t.row_bytes,
-                                              source + row * t.row_stride, t.row_bytes, stream_));
+  prepared->ran = true;
+  return OkStatus();
+}
+
+Status Context::Record(Prepared* prepared) {
+  GRAFT_RETURN_IF_ERROR(device_.BeginRecording(stream_));
+  Status status;
+  for (size_t s = 0; s < prepared->plan->steps.size() && status.ok(); ++s) {
+    status = device_.MarkPart(stream_);
+    if (status.ok()) status = EnqueueStep(*prepared, s);
+  }
+  Result<std::unique_ptr<Recording>> recording = device_.EndRecording(stream_);
+  GRAFT_RETURN_IF_ERROR(status);
+  if (!recording.ok()) return recording.status();
+  prepared->recording = std::move(recording).value();
+  prepared->recorded = prepared->pointers;
+  return OkStatus();
+}
+
+// Gives the steps of the recording whose pointers have changed the new ones. One that cannot be
+// changed goes.
+Status Context::UpdateRecording(Prepared* prepared) {
+  const std::vector<OutsidePointer>& outside = prepared->outside;
+  for (size_t i = 0; i < outside.size();) {
+    const int32_t step = outside[i].step;
+    bool changed = false;
+    size_t end = i;
+    for (; end < outside.size() && outside[end].step == step; ++end) {
+      const int32_t p = outside[end].pointer;
+      changed |= prepared->recorded[p] != prepared->pointers[p];
     }
+    if (changed) {
+      const Status status = prepared->recording->Update(
+          step, stream_, [&] { return EnqueueStep(*prepared, static_cast<size_t>(step)); });
+      if (!status.ok()) Retire(std::move(prepared->recording));
+      if (status.code() == StatusCode::kUnsupported) return OkStatus();
+      GRAFT_RETURN_IF_ERROR(status);
+      for (size_t k = i; k < end; ++k)
+        prepared->recorded[outside[k].pointer] = prepared->pointers[outside[k].pointer];
+    }
+    i = end;
+  }
+  return OkStatus();
+}
+
+Status Context::CopyOutputs(const ShapePlan& plan) {
+  for (const ShapePlan::Output& output : plan.outputs) {
+    const int32_t i = output.index;
+    if (output_pointers_[i] == outputs_[i].data || output.bytes == 0) continue;
+    GRAFT_RETURN_IF_ERROR(CopyBytes(device_, outputs_[i].data, outputs_[i].space,
+                                    output_pointers_[i], MemorySpace::kDevice, output.bytes,
+                                    stream_));
+  }
+  for (const ShapePlan::OutputCopy& copy : plan.output_copies) {
+    GRAFT_RETURN_IF_ERROR(device_.Copy({.target = outputs_[copy.index].data,
+                                        .target_space = outputs_[copy.index].space,
+                                        .target_stride = copy.row_bytes,
+                                        .source = Address(copy.source),
+                                        .source_space = MemorySpace::kDevice,
+                                        .source_stride = copy.row_stride,
+                                        .row_bytes = copy.row_bytes,
+                                        .rows = copy.rows},
+                                       stream_));
   }
   return OkStatus();
 }
 
 // Waits for the stage's work and binds what it found out.
 Status Context::ReadCounts(const ShapePlan& plan) {
-  Device& device = engine_->backend().device();
   for (const ShapePlan::Count& count : plan.counts) {
-    GRAFT_RETURN_IF_ERROR(device.CopyToHost(&counts_[count.symbol], Address(count.location),
-                                            sizeof(int64_t), stream_));
+    GRAFT_RETURN_IF_ERROR(CopyBytes(device_, &counts_[count.symbol], MemorySpace::kHost,
+                                    Address(count.location), MemorySpace::kDevice, sizeof(int64_t),
+                                    stream_));
   }
-  GRAFT_RETURN_IF_ERROR(device.Synchronize(stream_));
+  GRAFT_RETURN_IF_ERROR(device_.Synchronize(stream_));
   for (const ShapePlan::Count& count : plan.counts) {
     const int64_t found = counts_[count.symbol];
     if (found < count.least || found > count.most) {
@@ -268,8 +477,8 @@ Status Context::Run(std::span<const TensorView> inputs, std::span<void* const> o
     return InvalidArgumentError("{} outputs are given, the engine has {}", outputs.size(),
                                 output_pointers_.size());
   }
-  return Run(inputs, [&](int output, DType, std::span<const int64_t>, size_t) -> Result<void*> {
-    return outputs[output];
+  return Run(inputs, [&](const OutputRequest& request) -> Result<OutputMemory> {
+    return OutputMemory{outputs[request.output]};
   });
 }
 
@@ -277,11 +486,11 @@ Result<std::vector<Tensor>> Context::Run(std::span<const Tensor> inputs) {
   std::vector<TensorView> views;
   for (const Tensor& tensor : inputs) views.push_back(ViewOf(tensor));
   std::vector<Tensor> outputs(output_pointers_.size());
-  const auto allocate = [&](int output, DType dtype, std::span<const int64_t> dims,
-                            size_t) -> Result<void*> {
-    GRAFT_ASSIGN_OR_RETURN(outputs[output],
-                           Tensor::Allocate(dtype, Dims(dims.begin(), dims.end())));
-    return outputs[output].mutable_raw();
+  const auto allocate = [&](const OutputRequest& request) -> Result<OutputMemory> {
+    Tensor& tensor = outputs[request.output];
+    GRAFT_ASSIGN_OR_RETURN(
+        tensor, Tensor::Allocate(request.dtype, Dims(request.dims.begin(), request.dims.end())));
+    return OutputMemory{tensor.mutable_raw()};
   };
   GRAFT_RETURN_IF_ERROR(Run(views, allocate));
   return outputs;
@@ -289,7 +498,7 @@ Result<std::vector<Tensor>> Context::Run(std::span<const Tensor> inputs) {
 
 int Context::steps() const {
   size_t steps = 0;
-  for (const Stage& stage : stages_) steps += stage.plan ? stage.plan->steps.size() : 0;
+  for (const Stage& stage : stages_) steps += stage.current ? stage.current->plan->steps.size() : 0;
   return static_cast<int>(steps);
 }
 
@@ -304,12 +513,13 @@ Result<std::vector<StepProfile>> Context::Profile() const {
   const ir::Module& module = engine_->module();
   std::vector<StepProfile> profile;
   for (const Stage& stage : stages_) {
-    if (!stage.plan) continue;
-    for (const ShapePlan::Step& step : stage.plan->steps) {
+    if (!stage.current) continue;
+    const ShapePlan& plan = *stage.current->plan;
+    for (const ShapePlan::Step& step : plan.steps) {
       const ir::Node& node = module.node(step.node);
-      GRAFT_ASSIGN_OR_RETURN(const BoundNode bound, BindNode(module, node, stage.plan->symbols));
+      GRAFT_ASSIGN_OR_RETURN(const BoundNode bound, BindNode(module, node, plan.symbols));
       profile.push_back({step.node, node.name, std::string(ir::Name(node.kind())),
-                         std::string(stage.plan->choices[step.choice].tactic->name()),
+                         std::string(plan.choices[step.choice].tactic->name()),
                          ProblemString(bound), Flops(bound), profiled_runs_,
                          static_cast<double>(step_ns_[step.node]) * 1e-6});
     }

@@ -1,5 +1,5 @@
 // One caller's execution state over a shared engine: its memory, where its work runs, and the last
-// shape plan of each stage. Used by one thread at a time.
+// shape plans of each stage. Used by one thread at a time.
 #pragma once
 
 #include <memory>
@@ -14,23 +14,37 @@
 
 namespace graft {
 
-// Where a context's memory comes from, in the backend's memory space; 64-byte aligned.
+// Where a context's memory comes from: the backend's memory space, 64-byte aligned, in order with
+// the stream (Device::AllocateAsync). A stream is null on devices without.
 class ArenaAllocator {
  public:
   virtual ~ArenaAllocator() = default;
-  virtual Result<void*> Allocate(size_t bytes) = 0;
-  virtual void Free(void* memory) = 0;
+  virtual Result<void*> Allocate(size_t bytes, void* stream) = 0;
+  virtual void Free(void* memory, void* stream) = 0;
 };
 
 struct ContextOptions {
   std::shared_ptr<Executor> executor;   // required for CPU backends' parallelism; null: inline
   ArenaAllocator* allocator = nullptr;  // outlives the context; null: the backend's device
   bool arena_per_run = false;           // memory is given back at the end of every run
+  // Stages are recorded and replayed where device and tactics can (not with arena_per_run).
+  bool record = true;
 };
 
-// Gives the memory for an output whose dimensions are known now: `bytes` of host memory.
-using OutputAllocator = FunctionRef<Result<void*>(int output, DType dtype,
-                                                  std::span<const int64_t> dims, size_t bytes)>;
+// An output whose dimensions are known now.
+struct OutputRequest {
+  int output;
+  DType dtype;
+  std::span<const int64_t> dims;
+  size_t bytes;
+  MemorySpace space;  // where the engine writes it without a copy
+};
+// The caller's memory for it, in whichever space.
+struct OutputMemory {
+  void* data = nullptr;
+  MemorySpace space = MemorySpace::kHost;
+};
+using OutputAllocator = FunctionRef<Result<OutputMemory>(const OutputRequest&)>;
 
 struct StepProfile {
   ir::NodeId node = -1;
@@ -47,6 +61,7 @@ class Context {
  public:
   static Result<std::unique_ptr<Context>> Create(std::shared_ptr<const Engine> engine,
                                                  ContextOptions options = {});
+  // Waits for what is under way.
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -55,21 +70,33 @@ class Context {
 
   // Runs the engine: inputs in the engine's order, outputs to the memory that `allocate` gives,
   // called once for each output as soon as its dimensions are known: before the first step, or,
-  // where they are results themselves, when those are there. The outputs hold their values when it
-  // returns. After the first run of a shape it allocates nothing, takes no lock and looks nothing
-  // up.
+  // where they are results themselves, when those are there. Inputs and outputs are copied where
+  // they are in another memory space than the engine's steps work in. The outputs hold their values
+  // when it returns. After the first run of a shape it allocates nothing, takes no lock and looks
+  // nothing up.
   Status Run(std::span<const TensorView> inputs, OutputAllocator allocate);
-  // Into memory of the right size (see Bind).
+  // Into host memory of the right size.
   Status Run(std::span<const TensorView> inputs, std::span<void* const> outputs);
   // With outputs in tensors of their own.
   Result<std::vector<Tensor>> Run(std::span<const Tensor> inputs);
+
+  // As Run, but returns when the work is queued on the caller's stream (null: the context's own):
+  // inputs are read and outputs written in that stream's order, and the memory of both is the
+  // run's until the stream has done it. An engine with several stages waits inside for what its
+  // shapes depend on. Successive runs may use different streams; each begins when the one before
+  // is done. The stream outlives the work queued on it. What a run needs of the engine and of this
+  // context is kept until it is done.
+  //
+  // When it fails nothing is under way any more. A failure of queued work is the status of a later
+  // call.
+  Status Enqueue(std::span<const TensorView> inputs, OutputAllocator allocate, void* stream);
 
   // Steps of the last run.
   int steps() const;
   size_t arena_bytes() const { return arena_.bytes; }
 
   // Times every step of the runs that follow, for the shape of the inputs then. A profiled run
-  // waits for the device after each step.
+  // waits for the device after each step, and replays nothing.
   void StartProfile();
   Result<std::vector<StepProfile>> Profile() const;
 
@@ -78,43 +105,85 @@ class Context {
     std::byte* address = nullptr;
     size_t bytes = 0;
   };
+  // A pointer that changes between runs: of an input, an output or a kept value.
+  struct OutsidePointer {
+    int32_t pointer;
+    int32_t step;
+  };
+  // A shape plan with the addresses that it has in this context.
+  struct Prepared {
+    std::shared_ptr<const ShapePlan> plan;
+    std::vector<void*> pointers;          // by ShapePlan::pointers
+    std::vector<OutsidePointer> outside;  // the others are those of the arena as it is
+    bool placed = false;                  // in the arena that the context has now
+    bool ran = false;                     // since it was placed
+    std::shared_ptr<Recording> recording;
+    std::vector<void*> recorded;  // the pointers that it has
+  };
   struct Stage {
-    std::shared_ptr<const ShapePlan> plan;  // null while no shape is bound
-    std::vector<void*> pointers;            // by ShapePlan::pointers
-    std::vector<int32_t> outside_pointers;  // of those, the ones that change between runs
-    bool placed = false;                    // the others are those of the arena as it is
+    // Most recent first.
+    std::vector<std::shared_ptr<Prepared>> prepared;
+    Prepared* current = nullptr;  // null while no shape is bound
+  };
+  // A run that was queued and not waited for.
+  struct Flight {
+    void* event = nullptr;
+    std::vector<std::shared_ptr<const void>> holds;  // dropped since, and still used by it
   };
 
   Context(std::shared_ptr<const Engine> engine, ContextOptions options);
   bool SameShape(std::span<const TensorView> inputs) const;
   Status Bind(std::span<const TensorView> inputs);
   Status BindStage(int stage);
+
+  // What is queued from now on comes after the runs before; forgets those that are done.
+  Status Follow(void* stream);
+  Status Land(void* stream);
+  Status TakeOff(void* stream);
+  void Retire(std::shared_ptr<const void> object);
+
+  Status Start(std::span<const TensorView> inputs, OutputAllocator allocate, void* stream);
+  Status RunStages(std::span<const TensorView> inputs, OutputAllocator allocate);
+  bool Staged(MemorySpace space) const;
   Status Reserve(const ShapePlan& plan);
   Status Grow(Memory* memory, size_t bytes);
   void Free(Memory* memory);
   void FreeAll();
-  void PlacePointers(Stage* stage);
+  void Displace();
+  Status PlaceInputs(std::span<const TensorView> inputs);
   Status AllocateOutputs(const ShapePlan& plan, OutputAllocator allocate);
-  Status RunStages(OutputAllocator allocate);
-  Status Execute(const Stage& stage);
+  void PlacePointers(Prepared* prepared);
+  Status Execute(Prepared* prepared);
+  Status EnqueueStep(const Prepared& prepared, size_t step);
+  Status Record(Prepared* prepared);
+  Status UpdateRecording(Prepared* prepared);
+  Status CopyOutputs(const ShapePlan& plan);
   Status ReadCounts(const ShapePlan& plan);
   void* Address(const Location& location) const;
 
   std::shared_ptr<const Engine> engine_;
+  Device& device_;
   ContextOptions options_;
   std::unique_ptr<Executor> executor_;  // options_.executor in the device's mode
   std::unique_ptr<ArenaAllocator> device_allocator_;
-  void* stream_ = nullptr;
+  void* own_stream_ = nullptr;
+  void* stream_ = nullptr;             // of the run that is being queued, or of the last one
   std::vector<int32_t> host_symbols_;  // the symbols that are host values
 
   std::vector<Stage> stages_;
   std::vector<int64_t> symbols_;
-  std::vector<int64_t> counts_;  // by symbol, as the device gives them
-  Memory arena_;                 // for every stage in turn
-  std::vector<Memory> kept_;     // by value; empty for engines of one stage
+  std::vector<int64_t> counts_;        // by symbol, as the device gives them
+  Memory arena_;                       // for every stage in turn
+  std::vector<Memory> kept_;           // by value; empty for engines of one stage
+  std::vector<Memory> input_copies_;   // on the device, of inputs that the caller has elsewhere
+  std::vector<Memory> output_copies_;  // likewise
 
-  std::vector<const void*> input_pointers_;
+  std::vector<const void*> input_pointers_;  // where steps read and write
   std::vector<void*> output_pointers_;
+  std::vector<OutputMemory> outputs_;  // the caller's
+
+  std::vector<Flight> in_flight_;  // oldest first
+  std::vector<Flight> idle_;       // to be used again
 
   bool profiling_ = false;
   std::vector<int64_t> step_ns_;  // by node

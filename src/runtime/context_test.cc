@@ -225,10 +225,10 @@ void FailEveryAllocation(const ir::Module& module) {
   Backend& backend = FakeDeviceBackend();
   std::minstd_rand random(1);
   const std::vector<Tensor> inputs = {RandomTensor({2, 4}, random)};
-  const size_t before = FakeDeviceMemory().living_allocations();
+  const size_t before = TheFakeDevice().memory().living_allocations();
   int failures = 0;
   for (int count = 0; count < 40; ++count) {
-    FakeDeviceMemory().FailAllocationAfter(count);
+    TheFakeDevice().memory().FailAllocationAfter(count);
     const auto engine = Engine::Create(PlanFor(module, backend), backend);
     Status status = engine.status();
     if (engine.ok()) {
@@ -244,9 +244,9 @@ void FailEveryAllocation(const ir::Module& module) {
       ++failures;
     }
   }
-  FakeDeviceMemory().FailAllocationAfter(-1);
+  TheFakeDevice().memory().FailAllocationAfter(-1);
   EXPECT_GT(failures, 2);
-  EXPECT_EQ(FakeDeviceMemory().living_allocations(), before);
+  EXPECT_EQ(TheFakeDevice().memory().living_allocations(), before);
 }
 
 TEST(Context, SurvivesEveryFailingAllocation) {
@@ -273,8 +273,8 @@ TEST(Context, NeitherAllocatesNorStartsThreadsInSteadyState) {
   const Tensor x = RandomTensor({4, 4}, random);
   const Tensor y = RandomTensor({2, 4}, random);
   std::vector<std::vector<std::byte>> memory(4, std::vector<std::byte>(4096));
-  const auto allocate = [&](int output, DType, std::span<const int64_t>, size_t) -> Result<void*> {
-    return memory[output].data();
+  const auto allocate = [&](const OutputRequest& request) -> Result<OutputMemory> {
+    return OutputMemory{memory[request.output].data()};
   };
   const auto run = [&](const Tensor& input) {
     const TensorView views[] = {ViewOf(input)};
@@ -303,10 +303,9 @@ TEST(Context, AllocatesNothingForNumbersOfResultsThatItHasSeen) {
   const auto context = MakeContext(MakeEngine(b.module, **FindBackend("cpu")));
   std::vector<float> memory[2] = {std::vector<float>(100), std::vector<float>(100)};
   int64_t rows[2];
-  const auto allocate = [&](int output, DType, std::span<const int64_t> dims,
-                            size_t) -> Result<void*> {
-    rows[output] = dims[0];
-    return memory[output].data();
+  const auto allocate = [&](const OutputRequest& request) -> Result<OutputMemory> {
+    rows[request.output] = request.dims[0];
+    return OutputMemory{memory[request.output].data()};
   };
   const Tensor few = Tensor::Of<float>({1, 4}, {0, 1, 0, 2});
   const Tensor many = Tensor::Of<float>({2, 4}, {1, 2, 3, 0, 4, 5, 6, 7});

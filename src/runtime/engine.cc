@@ -66,6 +66,7 @@ Result<std::shared_ptr<const Engine>> Engine::Create(Plan plan, Backend& backend
   GRAFT_ASSIGN_OR_RETURN(engine->stages_, ir::FindStages(engine->module()));
   engine->shape_plans_.resize(engine->stages_.count);
   GRAFT_RETURN_IF_ERROR(CheckWeights(engine->plan_));
+  engine->FindInputsRead();
   GRAFT_RETURN_IF_ERROR(engine->ResolveTactics());
   GRAFT_RETURN_IF_ERROR(engine->PackFirstPoint(executor));
   engine->DropPackedConstants();
@@ -80,6 +81,16 @@ Status Engine::CheckPlan() const {
                                 module.node_count());
   }
   return OkStatus();
+}
+
+void Engine::FindInputsRead() {
+  const ir::Module& module = plan_.module;
+  std::vector<bool> read(module.value_count(), false);
+  for (const ir::ValueId v : module.outputs) read[v] = true;
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    for (const ir::ValueId v : module.node(id).inputs) read[v] = true;
+  }
+  for (const ir::ValueId v : module.inputs) inputs_read_.push_back(read[v]);
 }
 
 Status Engine::ResolveTactics() {
@@ -187,7 +198,8 @@ Status Engine::PlaceConstants() {
     }
     GRAFT_ASSIGN_OR_RETURN(void* memory, device.Allocate(constant->bytes()));
     device_constants_.push_back(memory);
-    GRAFT_RETURN_IF_ERROR(device.CopyToDevice(memory, constant->raw(), constant->bytes(), nullptr));
+    GRAFT_RETURN_IF_ERROR(CopyBytes(device, memory, MemorySpace::kDevice, constant->raw(),
+                                    MemorySpace::kHost, constant->bytes(), nullptr));
     constants_[id] = memory;
   }
   return OkStatus();
@@ -333,7 +345,7 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
                            static_cast<int32_t>(node.outputs.size())});
     plan->choices.push_back(std::move(choice));
   }
-  placement.LayOut(memory, backend_.device().host_accessible());
+  placement.LayOut(memory);
 
   for (ShapePlan::Step& step : plan->steps) {
     const ir::Node& node = module.node(step.node);
@@ -344,8 +356,8 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
   }
   plan->arena_bytes = placement.arena_bytes();
   plan->kept = placement.kept();
-  plan->uploads = placement.uploads();
-  plan->downloads = placement.downloads();
+  plan->output_copies = placement.output_copies();
+  for (const BoundChoice& choice : plan->choices) plan->capture_safe &= choice.traits->capture_safe;
   for (const ir::ValueId v : module.inputs) plan->input_dims.push_back(placement.dims(v));
   for (size_t i = 0; i < module.outputs.size(); ++i) {
     if (!placement.Delivers(i)) continue;
@@ -353,7 +365,8 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
     const Dims& dims = placement.dims(v);
     plan->outputs.push_back(
         {static_cast<int32_t>(i), dims,
-         static_cast<size_t>(CountElements(dims)) * SizeOf(module.value(v).dtype)});
+         static_cast<size_t>(CountElements(dims)) * SizeOf(module.value(v).dtype),
+         placement.value(v) == Location{Location::Base::kOutput, static_cast<int32_t>(i), 0}});
   }
   for (const ir::SymbolId s : stages_.results) {
     if (stages_.symbol[s] != stage + 1) continue;

@@ -47,6 +47,9 @@ class Engine {
   Backend& backend() const { return backend_; }
   const std::vector<Binding>& inputs() const { return inputs_; }
   const std::vector<Binding>& outputs() const { return outputs_; }
+  // Whether a step or an output takes the input's elements; else only its shape counts, or what it
+  // says of shapes.
+  bool ReadsInput(size_t input) const { return inputs_read_[input]; }
   // Tactics that the plan names and this build does not have.
   const std::vector<std::string>& missing_tactics() const { return missing_tactics_; }
   // Tactics whose prepared bytes the plan has lost at some tuning point, so that they are not used
@@ -83,6 +86,7 @@ class Engine {
 
   Engine(Plan plan, Backend& backend, const EngineOptions& options);
   Status CheckPlan() const;
+  void FindInputsRead();
   Status ResolveTactics();
   Status PackFirstPoint(Executor& executor);
   void DropPackedConstants();
@@ -108,6 +112,7 @@ class Engine {
   size_t shape_plan_limit_;
   std::vector<Binding> inputs_;
   std::vector<Binding> outputs_;
+  std::vector<bool> inputs_read_;
   std::vector<std::string> missing_tactics_;
   std::vector<std::string> unprepared_tactics_;
   std::vector<const void*> constants_;   // by value

@@ -9,7 +9,7 @@ EngineRegistry& EngineRegistry::Global() {
 }
 
 Result<std::shared_ptr<const Engine>> EngineRegistry::FindOrCreate(
-    const Hash128& content, std::string_view backend,
+    const Hash128& content, std::string_view device,
     FunctionRef<Result<std::shared_ptr<const Engine>>()> make) {
   std::shared_ptr<Entry> entry;
   {
@@ -18,7 +18,7 @@ Result<std::shared_ptr<const Engine>> EngineRegistry::FindOrCreate(
     std::erase_if(entries_, [](const auto& item) {
       return item.second.use_count() == 1 && item.second->engine.expired();
     });
-    std::shared_ptr<Entry>& slot = entries_[{content, std::string(backend)}];
+    std::shared_ptr<Entry>& slot = entries_[{content, std::string(device)}];
     if (!slot) slot = std::make_shared<Entry>();
     entry = slot;
   }

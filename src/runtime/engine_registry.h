@@ -16,10 +16,11 @@ class EngineRegistry {
  public:
   static EngineRegistry& Global();
 
-  // The living engine with this content on this backend, or the one that `make` gives. Of callers
+  // The living engine with this content on this device ("cuda:0"), or the one that `make` gives. Of
+  // callers
   // that ask for the same engine at the same time one makes it and the others wait.
   Result<std::shared_ptr<const Engine>> FindOrCreate(
-      const Hash128& content, std::string_view backend,
+      const Hash128& content, std::string_view device,
       FunctionRef<Result<std::shared_ptr<const Engine>>()> make);
   // Engines that somebody holds.
   int size() const;

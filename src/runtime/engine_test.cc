@@ -241,7 +241,7 @@ TEST(Engine, ReshapesWithoutAStep) {
   EXPECT_EQ(sum.runs, 1);
   InlineExecutor executor;
   const auto plan = engine->FindShapePlan({}, executor);
-  EXPECT_TRUE((*plan)->downloads.empty());
+  EXPECT_TRUE((*plan)->output_copies.empty());
   EXPECT_EQ((*plan)->arena_bytes, 0u);
 }
 

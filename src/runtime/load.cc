@@ -11,11 +11,12 @@ namespace graft {
 Result<std::shared_ptr<const Engine>> LoadEngine(const FileBytes& bytes,
                                                  const LoadOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(Plan plan, ReadPlan(bytes, options.plan));
-  const Result<Backend*> found = FindBackend(plan.backend);
+  const Result<Backend*> found = FindBackend(plan.backend, options.device);
   if (!found.ok()) return NotFoundError("the plan's backend: {}", found.status().message());
   Backend* const backend = *found;
   const Hash128 content = plan.content;
-  return EngineRegistry::Global().FindOrCreate(content, backend->name(), [&] {
+  const std::string device = fmt::format("{}:{}", backend->name(), backend->device().ordinal());
+  return EngineRegistry::Global().FindOrCreate(content, device, [&] {
     Result<std::shared_ptr<const Engine>> engine =
         Engine::Create(std::move(plan), *backend, options.engine);
     if (engine.ok() && !(*engine)->missing_tactics().empty()) {

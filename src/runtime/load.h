@@ -14,9 +14,11 @@ struct LoadOptions {
   ReadPlanOptions plan;
   EngineOptions engine;
   bool map = true;  // false: the file is copied, for files that others may write to
+  int device = 0;   // which one of the plan's kind
 };
 
-// Equal plans loaded at the same time in one process are one engine (engine_registry.h).
+// Equal plans loaded at the same time in one process for one device are one engine
+// (engine_registry.h).
 Result<std::shared_ptr<const Engine>> LoadEngine(const std::string& path,
                                                  const LoadOptions& options = {});
 Result<std::shared_ptr<const Engine>> LoadEngine(const FileBytes& bytes,

@@ -168,7 +168,7 @@ void Placement::FindKept() {
   for (size_t i = 0; i < module_->outputs.size(); ++i) keep(module_->outputs[i], DeliveryStage(i));
 }
 
-ShapePlan::Transfer Placement::MakeTransfer(int32_t index, ir::ValueId id) const {
+ShapePlan::OutputCopy Placement::MakeOutputCopy(int32_t index, ir::ValueId id) const {
   const Storage& s = storage_[id];
   const size_t size = SizeOf(module_->value(id).dtype);
   if (Dense(id)) return {index, value(id), 1, s.bytes, s.bytes};
@@ -178,7 +178,7 @@ ShapePlan::Transfer Placement::MakeTransfer(int32_t index, ir::ValueId id) const
 }
 
 // Decides the roots that are not in the arena, or are there for the border's sake.
-void Placement::PlaceBorder(bool host_accessible) {
+void Placement::PlaceBorder() {
   using Base = Location::Base;
   for (ir::ValueId id = 0; id < module_->value_count(); ++id) {
     Storage& s = storage_[id];
@@ -187,10 +187,9 @@ void Placement::PlaceBorder(bool host_accessible) {
   }
   for (size_t i = 0; i < module_->inputs.size(); ++i) {
     Storage& s = storage_[module_->inputs[i]];
-    if (host_accessible) s.location = {Base::kInput, static_cast<int32_t>(i), 0};
+    s.location = {Base::kInput, static_cast<int32_t>(i), 0};
     s.first = 0;
   }
-  if (!host_accessible) return;
   for (size_t i = 0; i < module_->outputs.size(); ++i) {
     const ir::ValueId output = module_->outputs[i];
     if (!IsKnown(output)) continue;
@@ -223,10 +222,10 @@ void Placement::ShareInPlace(ir::NodeId id) {
   b.parent = from;
 }
 
-void Placement::LayOut(std::span<const StepMemory> steps, bool host_accessible) {
+void Placement::LayOut(std::span<const StepMemory> steps) {
   FindLifetimes();
   FindKept();
-  PlaceBorder(host_accessible);
+  PlaceBorder();
   const auto runs = [&](ir::NodeId id) { return stages_->node[id] == stage_ && !skips_[id]; };
   for (ir::NodeId id = 0; id < module_->node_count(); ++id) {
     if (runs(id) && steps[id].in_place) ShareInPlace(id);
@@ -257,17 +256,12 @@ void Placement::LayOut(std::span<const StepMemory> steps, bool host_accessible) 
   for (size_t i = 0; i < places.size(); ++i)
     *places[i] = {Location::Base::kArena, 0, plan.offsets[i]};
 
-  for (size_t i = 0; i < module_->inputs.size(); ++i) {
-    const Storage& s = storage_[module_->inputs[i]];
-    if (!host_accessible && stage_ == 0 && (s.last >= 0 || s.kept) && s.bytes > 0)
-      uploads_.push_back(MakeTransfer(static_cast<int32_t>(i), module_->inputs[i]));
-  }
   for (size_t i = 0; i < module_->outputs.size(); ++i) {
     if (!Delivers(i)) continue;
     const Location location = value(module_->outputs[i]);
     const bool there = location == Location{Location::Base::kOutput, static_cast<int32_t>(i), 0};
     if (!there && storage_[module_->outputs[i]].bytes > 0)
-      downloads_.push_back(MakeTransfer(static_cast<int32_t>(i), module_->outputs[i]));
+      output_copies_.push_back(MakeOutputCopy(static_cast<int32_t>(i), module_->outputs[i]));
   }
 }
 

@@ -29,17 +29,16 @@ class Placement {
     bool in_place = false;  // output 0 may share input 0's buffer
     size_t workspace_bytes = 0;
   };
-  // Lays out the arena. With `host_accessible` memory the steps read and write the caller's inputs
-  // and outputs where they are; otherwise these have a place in the arena and a transfer.
+  // Lays out the arena. Steps read inputs and write outputs where the context has them, outside of
+  // the arena; an output that cannot be written so is copied.
   // `steps` has one entry for each node; those of the stage count.
-  void LayOut(std::span<const StepMemory> steps, bool host_accessible);
+  void LayOut(std::span<const StepMemory> steps);
 
   // After LayOut.
   Location value(ir::ValueId id) const;
   Location workspace(ir::NodeId node) const { return workspaces_[node]; }
   size_t arena_bytes() const { return arena_bytes_; }
-  const std::vector<ShapePlan::Transfer>& uploads() const { return uploads_; }
-  const std::vector<ShapePlan::Transfer>& downloads() const { return downloads_; }
+  const std::vector<ShapePlan::OutputCopy>& output_copies() const { return output_copies_; }
   const Dims& dims(ir::ValueId id) const { return storage_[id].dims; }
   const std::vector<ShapePlan::KeptValue>& kept() const { return kept_; }
   // Whether the dimensions of the engine's output are known when this stage begins and not earlier.
@@ -76,9 +75,9 @@ class Placement {
   bool WholeRoot(ir::ValueId id) const;
   void FindLifetimes();
   void FindKept();
-  void PlaceBorder(bool host_accessible);
+  void PlaceBorder();
   void ShareInPlace(ir::NodeId node);
-  ShapePlan::Transfer MakeTransfer(int32_t index, ir::ValueId id) const;
+  ShapePlan::OutputCopy MakeOutputCopy(int32_t index, ir::ValueId id) const;
 
   const ir::Module* module_;
   const ir::Stages* stages_;
@@ -88,8 +87,7 @@ class Placement {
   std::vector<Location> workspaces_;
   size_t arena_bytes_ = 0;
   std::vector<ShapePlan::KeptValue> kept_;
-  std::vector<ShapePlan::Transfer> uploads_;
-  std::vector<ShapePlan::Transfer> downloads_;
+  std::vector<ShapePlan::OutputCopy> output_copies_;
 };
 
 }  // namespace graft

@@ -20,8 +20,8 @@ struct Location {
     kArena,     // the context's arena, during one stage
     kKept,      // memory of its own for value `index` (a ValueId), which later stages read
     kConstant,  // constant `index` (a ValueId) of the engine
-    kInput,     // the caller's input `index`
-    kOutput,    // the caller's output `index`
+    kInput,     // input `index`: the caller's memory, or the context's copy on the device
+    kOutput,    // output `index`, likewise
   };
   Base base = Base::kNone;
   int32_t index = 0;
@@ -45,11 +45,11 @@ struct ShapePlan {
     int32_t inputs;
     int32_t outputs;
   };
-  // Bytes to move at the border: rows of `row_bytes`, `row_stride` bytes apart on our side, dense
-  // on the caller's.
-  struct Transfer {
-    int32_t index;  // of the engine's input or output
-    Location ours;
+  // An output that no step writes where the caller wants it: rows of `row_bytes` in the device's
+  // memory, `row_stride` bytes apart, to be dense at the caller's.
+  struct OutputCopy {
+    int32_t index;  // of the engine's output
+    Location source;
     int64_t rows;
     size_t row_bytes;
     size_t row_stride;
@@ -60,6 +60,7 @@ struct ShapePlan {
     int32_t index;
     Dims dims;
     size_t bytes;
+    bool direct;  // steps write it through Location::Base::kOutput; else an OutputCopy does
   };
   struct KeptValue {
     ir::ValueId value;
@@ -85,10 +86,10 @@ struct ShapePlan {
   std::vector<KeptValue> kept;  // written in this stage
   std::vector<Step> steps;
   std::vector<Location> pointers;
-  std::vector<Transfer> uploads;    // inputs to copy before the first step
-  std::vector<Transfer> downloads;  // outputs to copy after the last
-  std::vector<Count> counts;        // to read after that
+  std::vector<OutputCopy> output_copies;  // after the last step
+  std::vector<Count> counts;              // to read after that
   std::vector<BoundChoice> choices;
+  bool capture_safe = true;  // all of its steps are
 };
 
 }  // namespace graft

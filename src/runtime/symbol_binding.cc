@@ -43,7 +43,7 @@ int64_t ReadHostValue(const TensorView& input, int32_t index) {
 }
 
 Status BindSymbols(const ir::Module& module, std::span<const TensorView> inputs,
-                   std::vector<int64_t>* symbols) {
+                   bool device_readable, std::vector<int64_t>* symbols) {
   GRAFT_RETURN_IF_ERROR(CheckForm(module, inputs));
   symbols->resize(module.symbols.size());
   for (size_t s = 0; s < module.symbols.size(); ++s) {
@@ -60,6 +60,10 @@ Status BindSymbols(const ir::Module& module, std::span<const TensorView> inputs,
         return InvalidArgumentError("input {}: element {} is a shape, and it has {} elements",
                                     module.input_names[symbol.input], symbol.axis,
                                     CountElements(input.dims));
+      }
+      if (input.space != MemorySpace::kHost && !device_readable) {
+        return InvalidArgumentError("input {}: its elements are shapes, so it is to be host memory",
+                                    module.input_names[symbol.input]);
       }
       (*symbols)[s] = ReadHostValue(input, symbol.axis);
     }

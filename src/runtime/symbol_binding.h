@@ -12,9 +12,9 @@ namespace graft {
 
 // Checks number, dtypes and dimensions of the inputs; of their data only host values are read.
 // `symbols` has one entry for each symbol afterwards, -1 for result dims. kInvalidArgument names
-// the input.
+// the input. `device_readable`: the host can read the device's memory.
 Status BindSymbols(const ir::Module& module, std::span<const TensorView> inputs,
-                   std::vector<int64_t>* symbols);
+                   bool device_readable, std::vector<int64_t>* symbols);
 
 // Element `index` of a small int32 or int64 input.
 int64_t ReadHostValue(const TensorView& input, int32_t index);

@@ -131,12 +131,13 @@ class Bench {
       }
       GRAFT_ASSIGN_OR_RETURN(DeviceBuffer buffer, DeviceBuffer::Of(device_, BufferBytes(v)));
       if (v.constant) {
-        GRAFT_RETURN_IF_ERROR(
-            device_.CopyToDevice(buffer.get(), v.constant->raw(), v.constant->bytes(), stream_));
+        GRAFT_RETURN_IF_ERROR(CopyBytes(device_, buffer.get(), MemorySpace::kDevice,
+                                        v.constant->raw(), MemorySpace::kHost, v.constant->bytes(),
+                                        stream_));
       } else {
         const std::vector<std::byte> data = SeededData(bound_, i);
-        GRAFT_RETURN_IF_ERROR(
-            device_.CopyToDevice(buffer.get(), data.data(), data.size(), stream_));
+        GRAFT_RETURN_IF_ERROR(CopyBytes(device_, buffer.get(), MemorySpace::kDevice, data.data(),
+                                        MemorySpace::kHost, data.size(), stream_));
       }
       GRAFT_RETURN_IF_ERROR(device_.Synchronize(stream_));
       input_pointers_.push_back(buffer.get());
@@ -233,8 +234,8 @@ class Bench {
   Status SpoilOutputs() {
     for (size_t i = 0; i < outputs_.size(); ++i) {
       const std::vector<std::byte> pattern(BufferBytes(bound_.outputs[i]), std::byte{0x55});
-      GRAFT_RETURN_IF_ERROR(
-          device_.CopyToDevice(outputs_[i].get(), pattern.data(), pattern.size(), stream_));
+      GRAFT_RETURN_IF_ERROR(CopyBytes(device_, outputs_[i].get(), MemorySpace::kDevice,
+                                      pattern.data(), MemorySpace::kHost, pattern.size(), stream_));
       GRAFT_RETURN_IF_ERROR(device_.Synchronize(stream_));
     }
     return OkStatus();
@@ -244,8 +245,8 @@ class Bench {
     std::vector<std::vector<std::byte>> results;
     for (size_t i = 0; i < outputs_.size(); ++i) {
       std::vector<std::byte>& bytes = results.emplace_back(BufferBytes(bound_.outputs[i]));
-      GRAFT_RETURN_IF_ERROR(
-          device_.CopyToHost(bytes.data(), outputs_[i].get(), bytes.size(), stream_));
+      GRAFT_RETURN_IF_ERROR(CopyBytes(device_, bytes.data(), MemorySpace::kHost, outputs_[i].get(),
+                                      MemorySpace::kDevice, bytes.size(), stream_));
       GRAFT_RETURN_IF_ERROR(device_.Synchronize(stream_));
     }
     return results;

@@ -111,8 +111,9 @@ Result<std::vector<Tensor>> RunTactic(const Tactic& tactic, Backend& backend,
   auto upload = [&](const Image& image) -> Result<void*> {
     GRAFT_ASSIGN_OR_RETURN(Memory m, Memory::Of(device, image.bytes.size()));
     memory.push_back(std::move(m));
-    GRAFT_RETURN_IF_ERROR(device.CopyToDevice(memory.back().address(), image.bytes.data(),
-                                              image.bytes.size(), stream.get()));
+    GRAFT_RETURN_IF_ERROR(CopyBytes(device, memory.back().address(), MemorySpace::kDevice,
+                                    image.bytes.data(), MemorySpace::kHost, image.bytes.size(),
+                                    stream.get()));
     GRAFT_RETURN_IF_ERROR(device.Synchronize(stream.get()));
     return memory.back().address();
   };
@@ -155,8 +156,9 @@ Result<std::vector<Tensor>> RunTactic(const Tactic& tactic, Backend& backend,
 
   std::vector<Tensor> results;
   for (size_t i = 0; i < images.size(); ++i) {
-    GRAFT_RETURN_IF_ERROR(device.CopyToHost(images[i].bytes.data(), output_pointers[i],
-                                            images[i].bytes.size(), stream.get()));
+    GRAFT_RETURN_IF_ERROR(CopyBytes(device, images[i].bytes.data(), MemorySpace::kHost,
+                                    output_pointers[i], MemorySpace::kDevice,
+                                    images[i].bytes.size(), stream.get()));
     GRAFT_RETURN_IF_ERROR(device.Synchronize(stream.get()));
     if (!images[i].Intact()) return InternalError("bytes outside the rows of result {} changed", i);
     results.push_back(images[i].Collect());

@@ -64,7 +64,7 @@ Result<Copies> ConcatOperandCopies(const BoundNode& node) {
       return InvalidArgumentError("operand {} is {} in a concatenation along axis {} to {}", i,
                                   Describe(x.dtype, x.dims), axis, Describe(y.dtype, y.dims));
     }
-    if (!x.in_place) {
+    if (!x.in_result) {
       copies.push_back(ConcatCopy(static_cast<int>(i), x.dims, x.row_stride, axis, position, y.dims,
                                   y.row_stride));
     }

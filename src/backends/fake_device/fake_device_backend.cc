@@ -5,56 +5,19 @@
 #include <map>
 #include <mutex>
 
-#include "backends/fake_device/fake_queue.h"
 #include "backends/reference/reference_backend.h"
 #include "base/aligned_buffer.h"
 
 namespace graft {
 namespace {
 
+using fake_device::FakeDevice;
 using fake_device::Memory;
 using fake_device::WorkQueue;
 
 constexpr std::string_view kOwnPrefix = "fake_device.";
 constexpr std::string_view kReferencePrefix = "reference.";
 constexpr std::byte kScramble{0x5a};
-
-class FakeDevice final : public Device {
- public:
-  Memory& memory() { return memory_; }
-
-  Result<void*> Allocate(size_t bytes) override { return memory_.Allocate(bytes); }
-  void Free(void* address) override { memory_.Free(address); }
-  Result<void*> CreateStream() override { return static_cast<void*>(new WorkQueue); }
-  void DestroyStream(void* stream) override { delete static_cast<WorkQueue*>(stream); }
-  Status CopyToDevice(void* target, const void* source, size_t bytes, void* stream) override {
-    return Do(stream, [=, this]() -> Status {
-      GRAFT_ASSIGN_OR_RETURN(std::byte * to, memory_.Translate(target, bytes));
-      std::memcpy(to, source, bytes);
-      return OkStatus();
-    });
-  }
-  Status CopyToHost(void* target, const void* source, size_t bytes, void* stream) override {
-    return Do(stream, [=, this]() -> Status {
-      GRAFT_ASSIGN_OR_RETURN(std::byte * from, memory_.Translate(source, bytes));
-      std::memcpy(target, from, bytes);
-      return OkStatus();
-    });
-  }
-  Status Synchronize(void* stream) override {
-    return stream ? static_cast<WorkQueue*>(stream)->Synchronize() : OkStatus();
-  }
-  bool host_accessible() const override { return false; }
-
- private:
-  static Status Do(void* stream, std::function<Status()> work) {
-    if (stream == nullptr) return work();
-    static_cast<WorkQueue*>(stream)->Push(std::move(work));
-    return OkStatus();
-  }
-
-  Memory memory_;
-};
 
 FakeDevice& TheDevice() {
   static FakeDevice device;
@@ -82,8 +45,9 @@ class ScrambledWeights final : public PackedWeights {
         scrambled[packed->offsets_[i] + b] = static_cast<char>(constant->raw()[b] ^ kScramble);
     }
     GRAFT_ASSIGN_OR_RETURN(packed->memory_, TheDevice().Allocate(packed->bytes_));
-    GRAFT_RETURN_IF_ERROR(
-        TheDevice().CopyToDevice(packed->memory_, scrambled.data(), scrambled.size(), nullptr));
+    GRAFT_RETURN_IF_ERROR(CopyBytes(TheDevice(), packed->memory_, MemorySpace::kDevice,
+                                    scrambled.data(), MemorySpace::kHost, scrambled.size(),
+                                    nullptr));
     return std::unique_ptr<PackedWeights>(std::move(packed));
   }
 
@@ -129,13 +93,12 @@ class FakeStep final : public BoundStep {
 
   Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
     if (queue.stream == nullptr) return InvalidArgumentError("fake device: no queue");
-    static_cast<WorkQueue*>(queue.stream)
+    return static_cast<WorkQueue*>(queue.stream)
         ->Push([this, workspace = pointers.workspace,
                 in = std::vector<const void*>(pointers.inputs.begin(), pointers.inputs.end()),
                 out = std::vector<void*>(pointers.outputs.begin(), pointers.outputs.end())] {
           return Run(in, out, workspace);
         });
-    return OkStatus();
   }
 
  private:
@@ -242,6 +205,6 @@ Backend& FakeDeviceBackend() {
   return backend;
 }
 
-fake_device::Memory& FakeDeviceMemory() { return TheDevice().memory(); }
+fake_device::FakeDevice& TheFakeDevice() { return TheDevice(); }
 
 }  // namespace graft

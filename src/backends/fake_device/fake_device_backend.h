@@ -4,12 +4,12 @@
 #pragma once
 
 #include "backend_api/backend.h"
-#include "backends/fake_device/fake_memory.h"
+#include "backends/fake_device/fake_device.h"
 
 namespace graft {
 
 Backend& FakeDeviceBackend();
-// Of that backend, for tests of failing allocations.
-fake_device::Memory& FakeDeviceMemory();
+// Of that backend, for its memory and its counts.
+fake_device::FakeDevice& TheFakeDevice();
 
 }  // namespace graft

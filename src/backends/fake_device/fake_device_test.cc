@@ -42,11 +42,12 @@ TEST(WorkQueue, WorksInOrderAndStopsAtAFailure) {
   fake_device::WorkQueue queue;
   std::vector<int> seen;
   for (int i = 0; i < 100; ++i) {
-    queue.Push([&seen, i]() -> Status {
+    const auto work = [&seen, i]() -> Status {
       if (i == 50) return InternalError("step 50");
       seen.push_back(i);
       return OkStatus();
-    });
+    };
+    EXPECT_TRUE(queue.Push(work).ok());
   }
   EXPECT_EQ(queue.Synchronize().message(), "step 50");
   ASSERT_EQ(seen.size(), 50u);

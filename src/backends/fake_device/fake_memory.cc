@@ -79,6 +79,11 @@ Result<std::byte*> Memory::Translate(const void* address, size_t bytes) const {
                               fmt::ptr(address));
 }
 
+bool Memory::Owns(const void* address) const {
+  const auto* byte = static_cast<const std::byte*>(address);
+  return byte >= device_ && byte < device_ + kWindow;
+}
+
 size_t Memory::living_allocations() const {
   std::lock_guard lock(mutex_);
   return allocations_.size();

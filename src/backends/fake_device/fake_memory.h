@@ -26,6 +26,8 @@ class Memory {
   // Where the bytes of a device address really are; kInvalidArgument unless all `bytes` lie in one
   // living allocation.
   Result<std::byte*> Translate(const void* address, size_t bytes) const;
+  // Whether the address is one of the device's, living or not.
+  bool Owns(const void* address) const;
   size_t living_allocations() const;
 
  private:

@@ -121,7 +121,7 @@ class ReferenceTactic final : public Tactic {
                                           std::string_view) const override {
     GRAFT_RETURN_IF_ERROR(VerifyBound(node));
     for (size_t i = 1; i < node.inputs.size(); ++i) {
-      if (!node.inputs[i].dense() && !node.inputs[i].in_place)
+      if (!node.inputs[i].dense() && !node.inputs[i].in_result)
         return UnsupportedError("{}: operand {} is not dense", node.name, i);
     }
     return std::unique_ptr<BoundStep>(
