@@ -1,19 +1,25 @@
 #include "engine_holder.h"
 
+#include <algorithm>
 #include <map>
 #include <thread>
 
-#include "engine_resource.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "environment.h"
 #include "log.h"
 #include "tensorflow/core/common_runtime/dma_helper.h"
 #include "tensorflow/core/framework/device_base.h"
 #include "tensorflow/core/framework/function.h"
 #include "tensorflow/core/framework/node_def_util.h"
+#include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/resource_mgr.h"
 #include "tensorflow/core/framework/tensor.h"
 #include "tensorflow/core/lib/core/threadpool.h"
 #include "tensorflow/core/lib/io/path.h"
+#include "tensorflow/core/lib/strings/proto_serialization.h"
+#include "tensorflow/core/platform/hash.h"
 
 namespace graft_tf {
 namespace {
@@ -83,20 +89,30 @@ void Schedule(void* pool, void (*closure)(void*), void* argument) {
       [closure, argument] { closure(argument); });
 }
 
-// SerializeTRTResource writes what was built here; the resource's name is the last part of the
-// node's.
-absl::Status KeepForSaving(OpKernelContext* context, const std::string& node,
-                           const std::string& plan) {
-  const std::string name(tensorflow::io::Basename(node));
-  EngineResource* resource = nullptr;
-  TF_RETURN_IF_ERROR(context->resource_manager()->LookupOrCreate<EngineResource>(
-      std::string(kEngineContainer), name, &resource, [](EngineResource** created) {
-        *created = new EngineResource;
-        return absl::OkStatus();
-      }));
-  resource->AddEngine(plan);
-  resource->Unref();
-  return absl::OkStatus();
+// Says what a native segment computes, whatever it is called: TensorFlow's loaders rename
+// functions, strip default attributes and add private ones.
+std::string SegmentKey(const tensorflow::FunctionDef& function) {
+  std::vector<std::string> nodes;
+  for (const tensorflow::NodeDef& original : function.node_def()) {
+    tensorflow::NodeDef node = original;
+    const tensorflow::OpDef* op = nullptr;
+    if (tensorflow::OpRegistry::Global()->LookUpOpDef(node.op(), &op).ok())
+      tensorflow::AddDefaultsToNodeDef(*op, &node);
+    node.clear_device();
+    node.clear_experimental_debug_info();
+    for (const auto& [name, value] : original.attr()) {
+      if (absl::StartsWith(name, "_")) node.mutable_attr()->erase(name);
+    }
+    nodes.push_back(absl::StrCat(tensorflow::DeterministicProtoHash64(node)));
+  }
+  for (const auto& [name, edge] : function.ret()) nodes.push_back(absl::StrCat(name, "=", edge));
+  std::sort(nodes.begin(), nodes.end());
+  return absl::StrCat(absl::Hex(tensorflow::Hash64(absl::StrJoin(nodes, ";")), absl::kZeroPad16));
+}
+
+// What the node's engines are saved under: the last part of its name.
+std::string ResourceName(const std::string& node) {
+  return std::string(tensorflow::io::Basename(node));
 }
 
 // The op's inputs as the C API takes them. No allocation for the usual numbers and ranks.
@@ -172,22 +188,27 @@ absl::Status EngineHolder::Build(OpKernelContext* context, const tensorflow::Fun
   return absl::OkStatus();
 }
 
-absl::Status EngineHolder::Make(OpKernelContext* context) {
-  const tensorflow::FunctionDef* function = native_->Find(context);
-  std::string built;
-  const std::string* plan = &spec_.serialized_segment;
-  if (plan->empty()) {
-    if (!spec_.allow_build) {
-      return absl::FailedPreconditionError(
-          "Found no engine in cache matching input shapes. Not building a new engine because "
-          "allow_build_at_runtime=False");
-    }
-    if (function == nullptr)
-      return absl::NotFoundError("there is neither an engine nor a native segment to build one of");
-    TF_RETURN_IF_ERROR(Build(context, *function, &built));
-    TF_RETURN_IF_ERROR(KeepForSaving(context, spec_.node, built));
-    plan = &built;
-  }
+EngineHolder::~EngineHolder() {
+  // The plan waits to be saved as long as its model lives.
+  if (kept_in_ != nullptr) kept_in_->Remove(segment_);
+}
+
+// SerializeTRTResource writes what was built here.
+absl::Status EngineHolder::KeepForSaving(OpKernelContext* context, std::string plan) {
+  EngineResource* resource = nullptr;
+  TF_RETURN_IF_ERROR(context->resource_manager()->LookupOrCreate<EngineResource>(
+      std::string(kEngineContainer), ResourceName(spec_.node), &resource,
+      [](EngineResource** created) {
+        *created = new EngineResource;
+        return absl::OkStatus();
+      }));
+  kept_in_.reset(resource);
+  kept_in_->Add({segment_, std::move(plan)});
+  return absl::OkStatus();
+}
+
+absl::Status EngineHolder::Load(OpKernelContext* context, const std::string& plan,
+                                const tensorflow::FunctionDef* function) {
   SegmentConstants constants(function);
   graft_engine_options options = GRAFT_ENGINE_OPTIONS_INIT;
   options.check_all_weights = 1;
@@ -195,27 +216,66 @@ absl::Status EngineHolder::Make(OpKernelContext* context) {
   options.weight_at = &SegmentConstants::At;
   options.find_weight_state = &constants;
   options.threads = 1;  // no threads of ours inside TensorFlow
-  graft_engine* engine = nullptr;
-  absl::Status loaded =
-      ToAbsl(graft_engine_from_bytes(plan->data(), plan->size(), &options, &engine));
-  if (!loaded.ok() && built.empty() && spec_.allow_build && function != nullptr) {
-    // Weights that TensorFlow folded away, a plan of another version: the native segment still says
-    // what to compute.
-    LOG(WARNING) << spec_.node << ": the saved engine does not load (" << loaded.message()
-                 << "); building it from the native segment";
-    TF_RETURN_IF_ERROR(Build(context, *function, &built));
-    loaded = ToAbsl(graft_engine_from_bytes(built.data(), built.size(), &options, &engine));
-  }
-  TF_RETURN_IF_ERROR(loaded);
-  GRAFT_TF_VLOG(1) << (built.empty() ? "Loaded" : "Built") << " the engine of " << spec_.node;
-  engine_.reset(engine);
-  if (graft_engine_input_count(engine) != context->num_inputs() ||
-      graft_engine_output_count(engine) != context->num_outputs()) {
-    engine_.reset();
+  graft_engine* raw = nullptr;
+  TF_RETURN_IF_ERROR(ToAbsl(graft_engine_from_bytes(plan.data(), plan.size(), &options, &raw)));
+  Owned<graft_engine> engine(raw);
+  if (graft_engine_input_count(raw) != context->num_inputs() ||
+      graft_engine_output_count(raw) != context->num_outputs()) {
     return absl::InvalidArgumentError(
         "the engine has another number of inputs or outputs than the node");
   }
+  engine_ = std::move(engine);
   return absl::OkStatus();
+}
+
+// An engine out of the saved model's assets; NotFound when there is none.
+absl::Status EngineHolder::LoadSaved(OpKernelContext* context,
+                                     const tensorflow::FunctionDef* function) {
+  EngineResource* found = nullptr;
+  TF_RETURN_IF_ERROR(context->resource_manager()->Lookup(std::string(kEngineContainer),
+                                                         ResourceName(spec_.node), &found));
+  const tensorflow::core::RefCountPtr<EngineResource> resource(found);
+  absl::Status status = absl::NotFoundError("the saved model has no engine for the node");
+  for (const SavedEngine& saved : resource->EnginesFor(segment_)) {
+    status = Load(context, saved.plan, function);
+    if (status.ok()) return status;
+    LOG(WARNING) << spec_.node << ": the engine in the saved model's assets does not load ("
+                 << status.message() << ")";
+  }
+  return status;
+}
+
+absl::Status EngineHolder::Make(OpKernelContext* context) {
+  const tensorflow::FunctionDef* function = native_->Find(context);
+  if (!spec_.serialized_segment.empty()) {
+    const absl::Status status = Load(context, spec_.serialized_segment, function);
+    if (status.ok()) {
+      GRAFT_TF_VLOG(1) << "Loaded the engine of " << spec_.node;
+      return status;
+    }
+    if (!spec_.allow_build || function == nullptr) return status;
+    // Weights that TensorFlow folded away, a plan of another version: the native segment still says
+    // what to compute.
+    LOG(WARNING) << spec_.node << ": the saved engine does not load (" << status.message()
+                 << "); building it from the native segment";
+  }
+  if (function != nullptr) segment_ = SegmentKey(*function);
+  if (LoadSaved(context, function).ok()) {
+    GRAFT_TF_VLOG(1) << "Loaded the engine of " << spec_.node << " from the saved model's assets";
+    return absl::OkStatus();
+  }
+  if (!spec_.allow_build) {
+    return absl::FailedPreconditionError(
+        "Found no engine in cache matching input shapes. Not building a new engine because "
+        "allow_build_at_runtime=False");
+  }
+  if (function == nullptr)
+    return absl::NotFoundError("there is neither an engine nor a native segment to build one of");
+  std::string plan;
+  TF_RETURN_IF_ERROR(Build(context, *function, &plan));
+  TF_RETURN_IF_ERROR(Load(context, plan, function));
+  GRAFT_TF_VLOG(1) << "Built the engine of " << spec_.node;
+  return KeepForSaving(context, std::move(plan));
 }
 
 absl::StatusOr<Owned<graft_context>> EngineHolder::TakeContext(OpKernelContext* context) {
@@ -228,6 +288,7 @@ absl::StatusOr<Owned<graft_context>> EngineHolder::TakeContext(OpKernelContext* 
       }
       made_ = true;
       make_status_ = Make(context);
+      spec_.serialized_segment = std::string();
     }
     TF_RETURN_IF_ERROR(make_status_);
     if (!idle_.empty()) {
@@ -247,6 +308,13 @@ absl::StatusOr<Owned<graft_context>> EngineHolder::TakeContext(OpKernelContext* 
   return Owned<graft_context>(created);
 }
 
+// As many wait as the device has threads that could run them; what a burst of calls needed beyond
+// that goes.
+void EngineHolder::GiveBack(Owned<graft_context> context, size_t most_idle) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (idle_.size() < most_idle) idle_.push_back(std::move(context));
+}
+
 absl::Status EngineHolder::Run(OpKernelContext* context) {
   absl::StatusOr<Owned<graft_context>> taken = TakeContext(context);
   TF_RETURN_IF_ERROR(taken.status());
@@ -254,10 +322,8 @@ absl::Status EngineHolder::Run(OpKernelContext* context) {
   Outputs outputs{context, absl::OkStatus()};
   const absl::Status status = ToAbsl(
       graft_context_run(taken->get(), inputs.data(), inputs.size(), &Outputs::Allocate, &outputs));
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    idle_.push_back(*std::move(taken));
-  }
+  const int threads = context->device()->tensorflow_cpu_worker_threads()->num_threads;
+  GiveBack(*std::move(taken), static_cast<size_t>(std::max(threads, 1)));
   return outputs.status.ok() ? status : outputs.status;
 }
 

@@ -1,5 +1,7 @@
 #include "engine_resource.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
@@ -11,19 +13,27 @@ namespace {
 using google::protobuf::internal::WireFormatLite;
 
 constexpr int kSerializedEngineField = 2;
+constexpr int kSegmentField = 15;
 
 }  // namespace
 
 absl::Status EngineResource::AddRecord(absl::string_view record) {
   google::protobuf::io::CodedInputStream input(reinterpret_cast<const uint8_t*>(record.data()),
                                                static_cast<int>(record.size()));
-  std::string engine;
+  SavedEngine engine;
   while (const uint32_t tag = input.ReadTag()) {
-    bool good;
+    std::string* field = nullptr;
     if (tag == WireFormatLite::MakeTag(kSerializedEngineField,
                                        WireFormatLite::WIRETYPE_LENGTH_DELIMITED)) {
+      field = &engine.plan;
+    } else if (tag ==
+               WireFormatLite::MakeTag(kSegmentField, WireFormatLite::WIRETYPE_LENGTH_DELIMITED)) {
+      field = &engine.segment;
+    }
+    bool good;
+    if (field != nullptr) {
       uint32_t size;
-      good = input.ReadVarint32(&size) && input.ReadString(&engine, static_cast<int>(size));
+      good = input.ReadVarint32(&size) && input.ReadString(field, static_cast<int>(size));
     } else {
       good = WireFormatLite::SkipField(&input, tag);
     }
@@ -31,36 +41,61 @@ absl::Status EngineResource::AddRecord(absl::string_view record) {
   }
   if (!input.ConsumedEntireMessage())
     return absl::DataLossError("a record of the engine file is damaged");
-  if (!engine.empty()) AddEngine(std::move(engine));
+  if (!engine.plan.empty()) Add(std::move(engine));
   return absl::OkStatus();
 }
 
-void EngineResource::AddEngine(std::string plan) {
+void EngineResource::Add(SavedEngine engine) {
   std::lock_guard<std::mutex> lock(mutex_);
-  engines_.push_back(std::move(plan));
+  if (!engine.segment.empty()) {
+    for (SavedEngine& known : engines_) {
+      if (known.segment != engine.segment) continue;
+      known = std::move(engine);
+      return;
+    }
+  }
+  engines_.push_back(std::move(engine));
+}
+
+void EngineResource::Remove(const std::string& segment) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  engines_.erase(std::remove_if(engines_.begin(), engines_.end(),
+                                [&](const SavedEngine& e) { return e.segment == segment; }),
+                 engines_.end());
 }
 
 std::vector<std::string> EngineResource::Records() const {
+  std::lock_guard<std::mutex> lock(mutex_);
   std::vector<std::string> records;
-  for (const std::string& engine : Engines()) {
+  for (const SavedEngine& engine : engines_) {
     std::string record;
     {
       google::protobuf::io::StringOutputStream stream(&record);
       google::protobuf::io::CodedOutputStream output(&stream);
-      WireFormatLite::WriteBytes(kSerializedEngineField, engine, &output);
+      WireFormatLite::WriteBytes(kSerializedEngineField, engine.plan, &output);
+      if (!engine.segment.empty())
+        WireFormatLite::WriteBytes(kSegmentField, engine.segment, &output);
     }
     records.push_back(std::move(record));
   }
   return records;
 }
 
-std::vector<std::string> EngineResource::Engines() const {
+std::vector<SavedEngine> EngineResource::EnginesFor(const std::string& segment) const {
   std::lock_guard<std::mutex> lock(mutex_);
-  return engines_;
+  std::vector<SavedEngine> found;
+  for (const bool exact : {true, false}) {
+    for (const SavedEngine& engine : engines_) {
+      if (exact ? engine.segment == segment : engine.segment.empty() && !segment.empty())
+        found.push_back(engine);
+    }
+  }
+  return found;
 }
 
 std::string EngineResource::DebugString() const {
-  return absl::StrCat("engines of one node: ", Engines().size());
+  std::lock_guard<std::mutex> lock(mutex_);
+  return absl::StrCat("engines of the nodes of one name: ", engines_.size());
 }
 
 }  // namespace graft_tf

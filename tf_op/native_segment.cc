@@ -15,22 +15,21 @@ const tensorflow::FunctionDef* NativeSegment::Find(OpKernelContext* context) con
   return library->GetFunctionLibraryDefinition()->Find(function_.name());
 }
 
-absl::Status NativeSegment::Instantiate(FunctionLibraryRuntime* library,
-                                        FunctionLibraryRuntime::Handle* handle) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (library == library_ && handle_ != tensorflow::kInvalidHandle) {
-    *handle = handle_;
-    return absl::OkStatus();
-  }
+namespace {
+
+// At every run: the library knows what it has instantiated, and a handle that is kept here would
+// need to know which library it is of. A kernel may be called under another library than before
+// (another session's, a function's copy), which may lie where one that is gone has lain.
+absl::Status Instantiate(const tensorflow::NameAttrList& function, FunctionLibraryRuntime* library,
+                         FunctionLibraryRuntime::Handle* handle) {
   FunctionLibraryRuntime::InstantiateOptions options;
   options.target = library->device()->name();
   options.is_multi_device_function = false;
-  TF_RETURN_IF_ERROR(library->Instantiate(
-      function_.name(), tensorflow::AttrSlice(&function_.attr()), options, handle));
-  library_ = library;
-  handle_ = *handle;
-  return absl::OkStatus();
+  return library->Instantiate(function.name(), tensorflow::AttrSlice(&function.attr()), options,
+                              handle);
 }
+
+}  // namespace
 
 void NativeSegment::Run(OpKernelContext* context, tensorflow::AsyncOpKernel::DoneCallback done) {
   FunctionLibraryRuntime* library = context->function_library();
@@ -39,7 +38,7 @@ void NativeSegment::Run(OpKernelContext* context, tensorflow::AsyncOpKernel::Don
       absl::InternalError("the native segment cannot run: the context has no function library"),
       done);
   FunctionLibraryRuntime::Handle handle;
-  OP_REQUIRES_OK_ASYNC(context, Instantiate(library, &handle), done);
+  OP_REQUIRES_OK_ASYNC(context, Instantiate(function_, library, &handle), done);
   FunctionLibraryRuntime::Options options(context->step_id());
   options.rendezvous = context->rendezvous();
   options.cancellation_manager = context->cancellation_manager();

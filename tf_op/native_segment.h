@@ -1,7 +1,6 @@
 // The TensorFlow function that an engine node falls back to.
 #pragma once
 
-#include <mutex>
 #include <string>
 
 #include "tensorflow/core/framework/function.h"
@@ -22,15 +21,7 @@ class NativeSegment {
   void Run(tensorflow::OpKernelContext* context, tensorflow::AsyncOpKernel::DoneCallback done);
 
  private:
-  absl::Status Instantiate(tensorflow::FunctionLibraryRuntime* library,
-                           tensorflow::FunctionLibraryRuntime::Handle* handle);
-
-  tensorflow::NameAttrList function_;
-  std::mutex mutex_;
-  // A kernel may be called under another library than before (another session's, a function's
-  // copy).
-  tensorflow::FunctionLibraryRuntime* library_ = nullptr;
-  tensorflow::FunctionLibraryRuntime::Handle handle_ = tensorflow::kInvalidHandle;
+  const tensorflow::NameAttrList function_;
 };
 
 }  // namespace graft_tf

@@ -5,10 +5,12 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace nb = nanobind;
@@ -85,6 +87,44 @@ void* DataOf(nb::handle array) {
   return reinterpret_cast<void*>(nb::cast<uintptr_t>(array.attr("ctypes").attr("data")));
 }
 
+// Contexts of an engine, one for each caller that runs it at the moment; those that nobody uses
+// wait for the next.
+class ContextPool {
+ public:
+  void Open(graft_engine* engine, int threads) {
+    engine_ = engine;
+    threads_ = threads;
+  }
+  graft_status* Take(Owned<graft_context>* context) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!idle_.empty()) {
+        *context = std::move(idle_.back());
+        idle_.pop_back();
+        return nullptr;
+      }
+    }
+    graft_context_options options = GRAFT_CONTEXT_OPTIONS_INIT;
+    options.threads = threads_;
+    graft_context* created = nullptr;
+    graft_status* status = graft_context_create(engine_, &options, &created);
+    context->reset(created);
+    return status;
+  }
+  void GiveBack(Owned<graft_context> context) {
+    // As many as could run at a time; what a burst of callers needed beyond that goes.
+    const size_t most = std::max(std::thread::hardware_concurrency(), 1u);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (idle_.size() < most) idle_.push_back(std::move(context));
+  }
+
+ private:
+  graft_engine* engine_ = nullptr;
+  int threads_ = 0;
+  std::mutex mutex_;  // guards idle_
+  std::vector<Owned<graft_context>> idle_;
+};
+
 class Engine {
  public:
   Engine(const std::string& path, int threads) : numpy_(nb::module_::import_("numpy")) {
@@ -98,11 +138,10 @@ class Engine {
     }
     Check(status);
     engine_.reset(engine);
-    graft_context_options context_options = GRAFT_CONTEXT_OPTIONS_INIT;
-    context_options.threads = threads;
-    graft_context* context = nullptr;
-    Check(graft_context_create(engine, &context_options, &context));
-    context_.reset(context);
+    contexts_.Open(engine, threads);
+    Owned<graft_context> first;  // an engine that nothing can run is no engine
+    Check(contexts_.Take(&first));
+    contexts_.GiveBack(std::move(first));
     for (int32_t i = 0; i < graft_engine_input_count(engine); ++i) {
       const graft_binding* b = graft_engine_input(engine, i);
       input_dtypes_.push_back(NumpyDType(numpy_, b->dtype));
@@ -153,8 +192,12 @@ class Engine {
     graft_status* status;
     {
       nb::gil_scoped_release release;
-      const std::lock_guard<std::mutex> lock(mutex_);  // one context: callers take turns
-      status = graft_context_run(context_.get(), inputs.data(), count, &Engine::Allocate, &sink);
+      Owned<graft_context> context;
+      status = contexts_.Take(&context);
+      if (status == nullptr) {
+        status = graft_context_run(context.get(), inputs.data(), count, &Engine::Allocate, &sink);
+        contexts_.GiveBack(std::move(context));
+      }
     }
     if (!sink.error.empty()) {
       graft_status_free(status);
@@ -204,9 +247,8 @@ class Engine {
   }
 
   nb::module_ numpy_;
-  std::mutex mutex_;
   Owned<graft_engine> engine_;
-  Owned<graft_context> context_;
+  ContextPool contexts_;  // after the engine, so that they go before it
   std::vector<nb::object> input_dtypes_;
 };
 
@@ -253,4 +295,6 @@ NB_MODULE(_graft, m) {
   m.def("convert_model", &ConvertModel, nb::arg("path"), nb::arg("output"),
         nb::arg("options_json"));
   m.def("version", [] { return std::string(graft_version()); });
+  // That the op library is compiled against; "" where there is none.
+  m.attr("tensorflow_version") = GRAFT_TENSORFLOW_VERSION;
 }

@@ -5,6 +5,8 @@ import json
 import os
 import threading
 
+from graft import _graft
+
 _lock = threading.Lock()
 _library = None
 
@@ -14,6 +16,18 @@ def _path():
     return os.path.join(folder, "libgraft_tf_op.so")
 
 
+def _check_version(found, built):
+    """An op library works with the TensorFlow that it was compiled against: symbols and the layout of objects change from
+    release to release. Patches of a release keep them."""
+    if not built:
+        raise ImportError("this build of Graft has no op library: there was no TensorFlow when it was built")
+    if found.split(".")[:2] != built.split(".")[:2]:
+        raise ImportError(
+            f"this build of Graft works with TensorFlow {built}, and TensorFlow {found} is installed; "
+            f"install tensorflow-cpu=={built}, or build Graft where TensorFlow {found} is"
+        )
+
+
 def load():
     """Registers TRTEngineOp and its companions. Loading twice would abort the process, so it happens once."""
     global _library
@@ -21,6 +35,7 @@ def load():
         if _library is None:
             import tensorflow as tf
 
+            _check_version(tf.__version__, _graft.tensorflow_version)
             tf.load_op_library(_path())
             _library = ctypes.CDLL(_path())
             _library.graft_tf_statistics.restype = ctypes.c_int64

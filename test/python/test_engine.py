@@ -96,6 +96,44 @@ def test_threads_share_an_engine(engine):
         assert np.array_equal(one, other)
 
 
+def test_callers_do_not_wait_for_each_other(tmp_path):
+    """A call that takes long leaves the engine to others."""
+    import threading
+    import time
+
+    import tensorflow as tf
+
+    import graft
+
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 512, 512], name="x")
+        tf.matmul(tf.matmul(x, x), x, name="y")
+    (tmp_path / "m.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    support.convert(tmp_path / "m.pb", "--plan", tmp_path / "m.plan")
+    engine = graft.Engine(str(tmp_path / "m.plan"), threads=1)
+    long, short = np.ones((60, 512, 512), np.float32), np.ones((1, 512, 512), np.float32)
+    engine.run({"x": long}), engine.run({"x": short})
+    begin = time.perf_counter()
+    engine.run({"x": long})
+    alone = time.perf_counter() - begin
+    started = threading.Event()
+
+    def work():
+        started.set()
+        engine.run({"x": long})
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    started.wait()
+    finished_meanwhile = 0
+    for _ in range(3):
+        time.sleep(alone / 50)
+        engine.run({"x": short})
+        finished_meanwhile += thread.is_alive()
+    thread.join()
+    assert finished_meanwhile > 0
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_number_of_threads_does_not_change_results(plan, engine, threads):
     import graft

@@ -12,6 +12,7 @@ import support
 from support import EngineCalls, assert_close
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 from graft import _op_library
 
 v1 = tf.compat.v1
@@ -234,22 +235,117 @@ def test_building_at_run_time_can_be_forbidden(converted):
     )
 
 
-def test_a_built_engine_goes_into_a_file_and_back(converted, tmp_path):
-    graph = changed(converted, "kept", serialized_segment=string(b""))
-    file = str(tmp_path / "engines")
+def serialize_engines(graph, name, file):
+    """The operation that writes what was built for nodes of that name."""
+    with graph.as_default():
+        return graph.create_op(
+            "SerializeTRTResource",
+            [tf.constant(name), tf.constant(str(file))],
+            [],
+            attrs={"save_gpu_specific_engines": v1.AttrValue(b=True)},
+        )
+
+
+def initialize_engines(graph, name, file):
+    """The operation that reads such a file, as a saved model does when it is loaded."""
+    with graph.as_default():
+        handle = graph.create_op(
+            "CreateTRTResourceHandle", [], [tf.resource], attrs={"resource_name": string(name.encode())}
+        )
+        return graph.create_op(
+            "InitializeTRTResource", [handle.outputs[0], tf.constant(str(file))], []
+        )
+
+
+def records(file):
+    return list(v1.io.tf_record_iterator(str(file)))
+
+
+def build_and_save(graph, file):
     with Session(graph) as session:
         session.run(small_models.images(1))
-        with session._graph.as_default():
-            name = engine_node(graph).name
-            operation = session._graph.create_op(
-                "SerializeTRTResource",
-                [tf.constant(name), tf.constant(file)],
-                [],
-                attrs={"save_gpu_specific_engines": v1.AttrValue(b=True)},
-            )
-        session._session.run(operation)
-    (record,) = tf.compat.v1.io.tf_record_iterator(file)
+        name = engine_node(graph).name
+        session._session.run(serialize_engines(session._graph, name, file))
+    return records(file)
+
+
+def test_a_built_engine_goes_into_a_file_and_back(converted, tmp_path):
+    file = tmp_path / "engines"
+    (record,) = build_and_save(changed(converted, "kept", serialized_segment=string(b"")), file)
     assert len(record) > 100
+    graph = changed(converted, "kept", serialized_segment=string(b""), **NO_BUILD)
+    with EngineCalls() as engines, Session(graph) as session:
+        session._session.run(initialize_engines(session._graph, engine_node(graph).name, file))
+        assert_close(session.run(small_models.images(2)), expected(2))
+    assert (engines.calls, engines.fallbacks) == (1, 0)
+
+
+def scaled(graph, factor):
+    """The same graph, the weights of its native segment multiplied."""
+    copy = v1.GraphDef()
+    copy.CopyFrom(graph)
+    for function in copy.library.function:
+        for node in function.node_def:
+            if node.op == "Const" and node.attr["dtype"].type == 1:
+                value = tf.make_ndarray(node.attr["value"].tensor) * np.float32(factor)
+                node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+    return copy
+
+
+def test_models_with_nodes_of_one_name_do_not_mix_their_engines(converted, tmp_path):
+    """TensorFlow finds saved engines by the last part of the node's name, which models share."""
+    empty = {"serialized_segment": string(b"")}
+    models = [changed(scaled(converted, f), "shared", **empty) for f in (1.0, 2.0)]
+    found = [build_and_save(m, tmp_path / f"engines{i}") for i, m in enumerate(models)]
+    with tf.io.TFRecordWriter(str(tmp_path / "both")) as writer:
+        for (record,) in found:
+            writer.write(record)
+    image = small_models.images(2)
+    for model in models:
+        with Session(model) as session:
+            reference = session.run(image)
+        graph = changed(model, "again", **NO_BUILD)
+        with EngineCalls() as engines, Session(graph) as session:
+            name = engine_node(graph).name
+            session._session.run(initialize_engines(session._graph, name, tmp_path / "both"))
+            assert_close(session.run(image), reference)
+        assert (engines.calls, engines.fallbacks) == (1, 0)
+    assert found[0] != found[1]
+
+
+LIFETIME = """
+import ctypes, gc, pathlib, sys
+import tensorflow as tf
+import graft
+graft.load_op_library()
+folder, file = pathlib.Path(sys.argv[1]), sys.argv[2]
+library = ctypes.CDLL(str(pathlib.Path(graft.__file__).parent / "libgraft.so"))
+for _ in range(3):
+    model = tf.saved_model.load(str(folder))
+    model.signatures["serving_default"](image=tf.zeros((2, 16, 16, 3)))
+    assert library.graft_engine_registry_size() == 1
+    model = None
+    tf.compat.v1.reset_default_graph()
+    gc.collect()
+    assert library.graft_engine_registry_size() == 0
+(node,) = graft.engine_statistics().values()
+assert (node["engine_calls"], node["fallbacks"]) == (3, 0), node
+(name,) = graft.engine_statistics()
+ops = tf.load_op_library(str(pathlib.Path(graft.__file__).parent / "libgraft_tf_op.so"))
+ops.serialize_trt_resource(resource_name=name, filename=file, save_gpu_specific_engines=True)
+assert list(tf.compat.v1.io.tf_record_iterator(file)) == []
+"""
+
+
+def test_an_engine_that_was_built_goes_with_its_model(v2_saved_model, tmp_path):
+    folder = tmp_path / "model"
+    support.convert(v2_saved_model, "--output", folder)
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    for node in saved.meta_graphs[0].graph_def.node:
+        if node.op == "TRTEngineOp":
+            node.attr["serialized_segment"].s = b""
+    (folder / "saved_model.pb").write_bytes(saved.SerializeToString())
+    support.run_python("-c", LIFETIME, folder, tmp_path / "engines")
 
 
 # ---- threads and processes
