@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "backends/reference/evaluator.h"
@@ -43,16 +44,35 @@ Status DumpSegment(const std::string& engine, const tf::GraphDef& segment) {
   return WriteFileAtomically(engine + ".pb", bytes);
 }
 
+// Nodes of the graph that stand for bodies of While, If and Case (tf/lift.h).
+struct Bodies {
+  std::set<std::string, std::less<>> scaffold;  // their arguments and results
+  std::set<std::string, std::less<>> roots;     // their results
+  std::vector<std::pair<std::string, std::string>> owners;  // node, root of one of its bodies
+
+  // Whether the node is one of a body: ROOT/…, or the root.
+  bool Contain(std::string_view name) const {
+    for (size_t slash = name.find('/'); slash != name.npos; slash = name.find('/', slash + 1)) {
+      if (roots.contains(name.substr(0, slash))) return true;
+    }
+    return roots.contains(name);
+  }
+};
+
+Result<std::string> NodeOf(const std::string& tensor) {
+  GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(tensor));
+  return std::string(ref.node);
+}
+
 class Converter {
  public:
   Converter(const tf::GraphDef& graph, const std::vector<importer::GraphInput>& inputs,
-            const std::vector<std::string>& outputs, const ConvertOptions& options,
-            std::set<std::string> scaffold)
+            const std::vector<std::string>& outputs, ConvertOptions options, Bodies bodies)
       : graph_(graph),
         inputs_(inputs),
         outputs_(outputs),
-        options_(options),
-        scaffold_(std::move(scaffold)) {}
+        options_(std::move(options)),
+        bodies_(std::move(bodies)) {}
 
   Result<ConvertedGraph> Run() {
     ConvertedGraph converted;
@@ -69,6 +89,11 @@ class Converter {
     {
       StageTimer timer(&report_->seconds.partition);
       GRAFT_ASSIGN_OR_RETURN(wired_, partition::WiredGraph::Of(graph_));
+      GRAFT_RETURN_IF_ERROR(FindGroups());
+      for (const importer::GraphInput& input : inputs_) {
+        GRAFT_ASSIGN_OR_RETURN(std::string node, NodeOf(input.tensor));
+        options_.candidates.denied_nodes.insert(std::move(node));
+      }
       GRAFT_ASSIGN_OR_RETURN(candidates_, partition::FindCandidates(*wired_, imported_, *backend,
                                                                     options_.candidates));
       clusters_ = partition::Cluster(candidates_.nodes, candidates_.order, options_.cluster);
@@ -93,7 +118,7 @@ class Converter {
       StageTimer timer(&report_->seconds.partition);
       GRAFT_ASSIGN_OR_RETURN(converted.graph, partition::Encapsulate(*wired_, engines, outputs_));
     }
-    Count(engines);
+    Count(engines, converted.graph);
     report_->engine_nodes = static_cast<int>(engines.size());
     report_->nodes_before = static_cast<int>(graph_.nodes.size());
     report_->nodes_after = static_cast<int>(converted.graph.nodes.size());
@@ -103,6 +128,25 @@ class Converter {
   }
 
  private:
+  Status FindGroups() {
+    std::vector<partition::EntryPoint> entries = options_.entries;
+    if (entries.empty()) {
+      partition::EntryPoint& all = entries.emplace_back();
+      for (const importer::GraphInput& input : inputs_) {
+        GRAFT_ASSIGN_OR_RETURN(all.inputs.emplace_back(), NodeOf(input.tensor));
+      }
+      for (const std::string& output : outputs_) {
+        GRAFT_ASSIGN_OR_RETURN(all.outputs.emplace_back(), NodeOf(output));
+      }
+    }
+    std::vector<std::pair<int, int>> also;
+    for (const auto& [node, root] : bodies_.owners)
+      also.emplace_back(wired_->index().Find(node), wired_->index().Find(root));
+    GRAFT_ASSIGN_OR_RETURN(options_.candidates.groups,
+                           partition::GroupByEntryPoint(*wired_, entries, also));
+    return OkStatus();
+  }
+
   // "TRTEngineOp_000_", with the first number from the given one that no node has yet: a graph that
   // was converted before keeps its engines.
   std::string EnginePrefix() const {
@@ -284,40 +328,60 @@ class Converter {
       Log(LogLevel::kInfo, "convert_graph", "{}: waits for {}", ports.engine, graph_.nodes[v].name);
   }
 
-  void Count(const std::vector<EngineNode>& engines) {
+  // Why a node is outside of engines.
+  std::string ReasonOf(size_t v) const {
+    if (!candidates_.reasons[v].empty()) return candidates_.reasons[v];
+    if (candidates_.nodes[v].copied)
+      return "constants alone decide it, and nodes outside of engines read it";
+    return dropped_[v];
+  }
+
+  void Count(const std::vector<EngineNode>& engines, const tf::GraphDef& result) {
+    std::unordered_map<std::string_view, std::string_view> left;  // name → op
+    for (const tf::NodeDef& node : result.nodes) {
+      if (node.op != "TRTEngineOp" && node.op != "Const") left.emplace(node.name, node.op);
+    }
     std::vector<bool> converted(graph_.nodes.size(), false);
     for (const EngineNode& e : engines) {
       for (int v : e.ports.nodes) converted[v] = true;
+      // What constants decide may be needed outside as well.
+      for (int v : e.ports.constants) converted[v] = !left.contains(graph_.nodes[v].name);
     }
     std::set<std::string, std::less<>> fetched;
     for (const std::string& output : outputs_) {
-      if (Result<tf::TensorRef> ref = tf::ParseTensorName(output); ref.ok())
-        fetched.emplace(ref->node);
+      if (Result<std::string> node = NodeOf(output); node.ok()) fetched.insert(*std::move(node));
     }
     for (size_t v = 0; v < graph_.nodes.size(); ++v) {
       const tf::NodeDef& node = graph_.nodes[v];
-      if (candidates_.nodes[v].copied || scaffold_.contains(node.name)) continue;
-      const bool counts = node.op != "Const" && node.op != "Placeholder" &&
-                          node.op != "PlaceholderWithDefault" && node.op != "NoOp" &&
+      // What no entry point needs saves and restores variables.
+      const bool needed = options_.candidates.groups[v] != 0;
+      if (node.op == "Const" || bodies_.scaffold.contains(node.name) || !needed) continue;
+      const bool counts = node.op != "Placeholder" && node.op != "PlaceholderWithDefault" &&
+                          node.op != "NoOp" &&
                           !(node.op == "Identity" && fetched.contains(node.name));
+      const bool in_function = bodies_.Contain(node.name);
       report_->total_ops += counts;
+      report_->function_ops += counts && in_function;
+      std::string reason = ReasonOf(v);
       if (converted[v]) {
         report_->converted_ops += counts;
-        continue;
+        report_->converted_function_ops += counts && in_function;
+      } else if (counts) {
+        report_->unconverted.push_back({node.op, node.name, reason, in_function});
       }
-      // TF-TRT does not count the nodes of segments that were dropped.
-      const bool dropped = candidates_.reasons[v].empty();
-      const std::string& reason = dropped ? dropped_[v] : candidates_.reasons[v];
-      if (!dropped) report_->left_out.push_back({node.op, node.name, reason});
-      if (counts) report_->unconverted.push_back({node.op, node.name, reason});
+      const auto found = left.find(node.name);
+      if (in_function || found == left.end()) continue;
+      // The name of a fetched member is an Identity's now.
+      if (converted[v]) reason = std::string(partition::kExcluded);
+      report_->left_out.push_back({std::string(found->second), node.name, std::move(reason)});
     }
   }
 
   const tf::GraphDef& graph_;
   const std::vector<importer::GraphInput>& inputs_;
   const std::vector<std::string>& outputs_;
-  const ConvertOptions& options_;
-  const std::set<std::string> scaffold_;  // nodes that stand for arguments and results of bodies
+  ConvertOptions options_;
+  const Bodies bodies_;
   ConvertReport* report_ = nullptr;
   importer::ImportedGraph imported_;
   std::optional<partition::WiredGraph> wired_;
@@ -353,31 +417,37 @@ Result<ConvertedGraph> ConvertWithBodies(const tf::GraphDef& graph,
                                          const std::vector<std::string>& outputs,
                                          ConvertOptions options) {
   std::vector<std::string> kept;
-  for (const importer::GraphInput& input : inputs) kept.push_back(input.tensor);
-  kept.insert(kept.end(), outputs.begin(), outputs.end());
-  for (std::string& tensor : kept) {
-    GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(tensor));
-    tensor = std::string(ref.node);
+  for (const importer::GraphInput& input : inputs) {
+    GRAFT_ASSIGN_OR_RETURN(kept.emplace_back(), NodeOf(input.tensor));
+  }
+  for (const std::string& output : outputs) {
+    GRAFT_ASSIGN_OR_RETURN(kept.emplace_back(), NodeOf(output));
   }
   tf::GraphDef lifted_graph = graph;
   const tf::LiftedNodes lifted = tf::LiftBodies(kept, &lifted_graph);
   GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(lifted_graph.nodes));
-  std::set<std::string> scaffold;
+  Bodies bodies;
   for (const std::string& argument : tf::Arguments(lifted)) {
     const tf::NodeDef& node = lifted_graph.nodes[static_cast<size_t>(index.Find(argument))];
     GRAFT_ASSIGN_OR_RETURN(const DType dtype, node.Attr<DType>("dtype"));
     GRAFT_ASSIGN_OR_RETURN(const tf::Shape shape, node.Attr<tf::Shape>("shape"));
     inputs.push_back({argument, dtype, shape});
     for (std::vector<Dims>& point : options.points) point.push_back(shape.dims);
-    scaffold.insert(argument);
+    bodies.scaffold.insert(argument);
   }
-  for (std::string& root : tf::Roots(lifted)) scaffold.insert(std::move(root));
+  for (const tf::LiftedNode& node : lifted) {
+    for (const tf::LiftedBody& body : node.bodies) {
+      bodies.scaffold.insert(body.root);
+      bodies.roots.insert(body.root);
+      bodies.owners.emplace_back(node.name, body.root);
+    }
+  }
   options.imported = nullptr;
-  options.candidates.denied_nodes.insert(scaffold.begin(), scaffold.end());
+  options.candidates.denied_nodes.insert(bodies.scaffold.begin(), bodies.scaffold.end());
   KeepConditions(lifted, lifted_graph, &options.candidates);
   GRAFT_ASSIGN_OR_RETURN(
       ConvertedGraph converted,
-      Converter(lifted_graph, inputs, outputs, options, std::move(scaffold)).Run());
+      Converter(lifted_graph, inputs, outputs, std::move(options), std::move(bodies)).Run());
   GRAFT_RETURN_IF_ERROR(tf::LowerBodies(lifted, &converted.graph));
   converted.report.nodes_before = static_cast<int>(graph.nodes.size());
   converted.report.nodes_after = static_cast<int>(converted.graph.nodes.size());

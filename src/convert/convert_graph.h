@@ -9,6 +9,7 @@
 #include "convert/exports.h"
 #include "partition/candidates.h"
 #include "partition/encapsulate.h"
+#include "partition/entry_points.h"
 #include "partition/report.h"
 
 namespace graft::convert {
@@ -25,6 +26,9 @@ struct ConvertOptions {
   std::string options_text;
   bool detailed_report = false;  // TF-TRT's report tells the reasons too
   Exports exports;
+  // How the graph is run; none: one way, with all inputs and outputs. Only nodes that the same
+  // entry points need share an engine.
+  std::vector<partition::EntryPoint> entries;
   int graph_number = 0;  // the first number in engine names; the next one that is free is taken
   // Dimensions of the graph's inputs to tune at; one entry an input, -1 unknown.
   std::vector<std::vector<Dims>> points;
@@ -44,15 +48,21 @@ struct EngineSummary {
 struct ConvertReport {
   int nodes_before = 0;  // of the main graph
   int nodes_after = 0;
-  int total_ops = 0;      // without Const, Placeholder, NoOp and fetched Identities
+  // What the entry points need, without Const, Placeholder, NoOp and fetched Identities; bodies of
+  // While, If and Case included.
+  int total_ops = 0;
   int converted_ops = 0;  // of those, inside engines
+  // Those of both that are in such bodies: functions of the converted graph.
+  int function_ops = 0;
+  int converted_function_ops = 0;
   int candidate_segments = 0;
   int engine_nodes = 0;                // made of those segments
   std::vector<EngineSummary> engines;  // of those nodes, where they were built
-  std::vector<partition::LeftOut>
-      left_out;  // every native node but constants, as TF-TRT's reports count
-  std::vector<partition::LeftOut>
-      unconverted;  // total_ops that are not converted, with the reasons of dropped segments
+  // What the entry points need of the converted main graph but engines and constants: the nodes
+  // that a loop over it finds. TF-TRT's reports are made of these.
+  std::vector<partition::LeftOut> left_out;
+  // Those of total_ops that are not converted.
+  std::vector<partition::LeftOut> unconverted;
   std::vector<std::string> warnings;
   StageTimes seconds;
 };
@@ -62,7 +72,8 @@ struct ConvertedGraph {
   ConvertReport report;
 };
 
-// `outputs` are the fetched tensors. The input graph is not changed.
+// `outputs` are the fetched tensors of all entry points. The input graph is not changed. The nodes
+// of `inputs` stay outside of engines: they are fed.
 Result<ConvertedGraph> ConvertGraph(const tf::GraphDef& graph,
                                     const std::vector<importer::GraphInput>& inputs,
                                     const std::vector<std::string>& outputs,

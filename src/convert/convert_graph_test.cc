@@ -179,9 +179,65 @@ TEST_F(ConvertGraphTest, SmallSegmentsStayNativeAndAreReported) {
   EXPECT_THAT(converted.graph.nodes, SizeIs(3));
   ASSERT_THAT(converted.report.unconverted, SizeIs(2));
   EXPECT_THAT(converted.report.unconverted[0].reason, HasSubstr("minimum_segment_size (3)"));
-  // As in TF-TRT, such nodes are in no list of unsupported ops.
-  EXPECT_THAT(converted.report.left_out,
-              testing::Not(Contains(Field(&partition::LeftOut::name, "a"))));
+  EXPECT_THAT(converted.report.left_out, Contains(Field(&partition::LeftOut::name, "a")));
+}
+
+TEST_F(ConvertGraphTest, EntryPointsShareWhatBothNeed) {
+  options_.entries = {{{"x"}, {"y"}}, {{"x", "label"}, {"loss"}}};
+  GraphDef graph;
+  graph.versions.producer = tf::kGraphDefVersion;
+  graph.nodes = {Input("x"),
+                 Input("label"),
+                 Node("a", "Neg", {"x"}),
+                 Node("b", "Exp", {"a"}),
+                 Node("y", "Relu", {"b"}),
+                 Node("c", "Mul", {"b", "label"}),
+                 Node("loss", "Sqrt", {"c"})};
+  tf::AddDefaultAttrs(&graph);
+  const ConvertedGraph converted =
+      Get(ConvertGraph(graph, {{"x", kF32, {.dims = {-1, 4}}}, {"label", kF32, {.dims = {-1, 4}}}},
+                       {"y", "loss"}, options_));
+  EXPECT_EQ(CountOp(converted.graph, "TRTEngineOp"), 3);
+  const NodeDef* shared = FindNode(converted.graph, "TRTEngineOp_000_000");
+  EXPECT_THAT(shared->inputs, ElementsAre("x"));
+  EXPECT_EQ(converted.report.converted_ops, 5);
+}
+
+TEST_F(ConvertGraphTest, AFedNodeStaysOutside) {
+  // Someone feeds the middle of the graph.
+  GraphDef graph;
+  graph.versions.producer = tf::kGraphDefVersion;
+  graph.nodes = {Input("x"), Node("a", "Neg", {"x"}), Node("fed", "Exp", {"a"}),
+                 Node("y", "Relu", {"fed"})};
+  tf::AddDefaultAttrs(&graph);
+  const tf::Shape shape = {.dims = {-1, 4}};
+  const ConvertedGraph converted =
+      Get(ConvertGraph(graph, {{"x", kF32, shape}, {"fed", kF32, shape}}, {"y"}, options_));
+  EXPECT_EQ(FindNode(converted.graph, "fed")->op, "Exp");
+}
+
+TEST_F(ConvertGraphTest, WeightsThatConstantsDecideEnterNoEngineAsData) {
+  const ConvertedGraph converted = Convert(
+      {Input("x"), Const("c", {4}), Node("w", "Neg", {"c"}), Node("a", "Mul", {"x", "w"}),
+       Refused("u", "a"), Node("b", "Mul", {"u", "w"}), Node("y", "Exp", {"b"})},
+      {"y"});
+  EXPECT_EQ(CountOp(converted.graph, "TRTEngineOp"), 2);
+  EXPECT_THAT(FindNode(converted.graph, "TRTEngineOp_000_001")->inputs, ElementsAre("u"));
+  EXPECT_EQ(converted.report.converted_ops, 4);
+}
+
+TEST_F(ConvertGraphTest, TheReportListsWhatTheGraphHolds) {
+  const ConvertedGraph converted =
+      Convert({Input("x"), Node("a", "Neg", {"x"}), Node("b", "Exp", {"a"}), Refused("u", "b"),
+               Node("y", "Identity", {"b"})},
+              {"y", "b", "u"});
+  std::multiset<std::string> listed, present;
+  for (const partition::LeftOut& node : converted.report.left_out) listed.insert(node.op);
+  for (const NodeDef& node : converted.graph.nodes) {
+    if (node.op != "TRTEngineOp" && node.op != "Const") present.insert(node.op);
+  }
+  EXPECT_EQ(listed, present);
+  EXPECT_THAT(listed, ElementsAre("Identity", "Identity", "Placeholder", "Unique"));
 }
 
 TEST_F(ConvertGraphTest, IdentitiesAloneMakeNoEngine) {

@@ -54,6 +54,17 @@ importer::GraphInput ToGraphInput(const tf::Endpoint& endpoint) {
   return {endpoint.tensor, endpoint.dtype, endpoint.shape};
 }
 
+partition::EntryPoint EntryPointOf(const tf::Signature& signature) {
+  partition::EntryPoint entry;
+  for (const auto& [from, to] : {std::pair(&signature.inputs, &entry.inputs),
+                                 std::pair(&signature.outputs, &entry.outputs)}) {
+    for (const auto& [name, info] : *from) {
+      if (!info.name.empty()) to->push_back(info.name.substr(0, info.name.find(':')));
+    }
+  }
+  return entry;
+}
+
 class ModelConverter {
  public:
   explicit ModelConverter(const ModelOptions& options)
@@ -161,6 +172,7 @@ class ModelConverter {
           add_input(tf::CanonicalTensor(info.name), info.dtype, info.shape);
         for (const auto& [name, info] : signature.outputs)
           add_output(tf::CanonicalTensor(info.name));
+        convert_.entries.push_back(EntryPointOf(signature));
       }
     }
     // The plan is made of the same, unless a tensor has several names there.
@@ -224,6 +236,8 @@ std::string ToJson(const ModelReport& report) {
       {"engines", r.engine_nodes},
       {"total_ops", r.total_ops},
       {"converted_ops", r.converted_ops},
+      {"function_ops", r.function_ops},
+      {"converted_function_ops", r.converted_function_ops},
       {"unconverted", nlohmann::ordered_json::array()},
       {"seconds",
        {{"read", s.read},
@@ -239,6 +253,7 @@ std::string ToJson(const ModelReport& report) {
   if (report.plan_bytes > 0) json["plan"] = Tactics(report.plan_tune);
   for (const partition::LeftOut& node : r.unconverted) {
     json["unconverted"].push_back({{"op", node.op}, {"name", node.name}, {"reason", node.reason}});
+    if (node.in_function) json["unconverted"].back()["in_function"] = true;
   }
   for (const EngineSummary& e : r.engines) {
     json["engine_list"].push_back({{"name", e.name},

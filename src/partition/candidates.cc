@@ -1,14 +1,13 @@
 #include "partition/candidates.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "import/graph_order.h"
 
 namespace graft::partition {
 namespace {
 
-// The texts that users of TF-TRT know.
-constexpr std::string_view kExcluded =
-    "excluded by segmenter option. Most likely an input or output node.";
 constexpr std::string_view kDeniedOp = "Denylisted with the env var TF_TRT_OP_DENYLIST";
 constexpr std::string_view kDeniedCast =
     "Casts between floats are rejected by TF_TRT_EXPERIMENTAL_FEATURES=reject_all_fp_cast_ops";
@@ -17,6 +16,33 @@ bool IsFloatCast(const tf::NodeDef& node) {
   if (node.op != "Cast") return false;
   const Result<DType> from = node.Attr<DType>("SrcT"), to = node.Attr<DType>("DstT");
   return from.ok() && to.ok() && IsFloating(*from) && IsFloating(*to);
+}
+
+// What upstream leaves out of a segment's size.
+constexpr std::string_view kWeightless[] = {"Identity", "Snapshot", "StopGradient"};
+
+// Marks as copied what constants alone decide, where a candidate that is none of these reads it.
+// The rest of it stays as it is: a graph of constants alone is a segment without inputs.
+void CopyConstantComputations(Candidates* found) {
+  const size_t n = found->nodes.size();
+  std::vector<bool> constant(n, false), copied(n, false);
+  for (int v : found->order) {
+    const ClusterNode& node = found->nodes[v];
+    constant[v] = node.copied || (node.candidate && node.controls.empty() && !node.inputs.empty() &&
+                                  std::ranges::all_of(node.inputs, [&](int p) -> bool {
+                                    return constant[p];
+                                  }));
+  }
+  for (auto v = found->order.rbegin(); v != found->order.rend(); ++v) {
+    const ClusterNode& node = found->nodes[*v];
+    if (!copied[*v] && (constant[*v] || !node.candidate)) continue;
+    for (int p : node.inputs) copied[p] = copied[p] || constant[p];
+  }
+  for (size_t v = 0; v < n; ++v) {
+    if (!copied[v]) continue;
+    found->nodes[v].copied = true;
+    found->nodes[v].candidate = false;
+  }
 }
 
 // Every result of the node can live in an engine's buffers.
@@ -59,6 +85,7 @@ Result<Candidates> FindCandidates(const WiredGraph& wired, const importer::Impor
     const importer::NodeReport& report = imported.nodes[v];
     std::string& reason = found.reasons[v];
     cluster.name = node.name;
+    if (!options.groups.empty()) cluster.group = options.groups[v];
     if (report.decision == importer::Decision::kNotNeeded && node.op == "Const") {
       cluster.copied = true;
       continue;
@@ -84,7 +111,7 @@ Result<Candidates> FindCandidates(const WiredGraph& wired, const importer::Impor
       reason = backend_reasons[v];
     } else {
       cluster.candidate = true;
-      cluster.weightless = report.decision == importer::Decision::kNotNeeded;
+      cluster.weightless = std::ranges::find(kWeightless, node.op) != std::end(kWeightless);
     }
     if (cluster.candidate) {
       GRAFT_VLOG(2, "segment", "Accepted as a TF-TRT candidate, (Op type: {}), (Op name: {})",
@@ -94,6 +121,7 @@ Result<Candidates> FindCandidates(const WiredGraph& wired, const importer::Impor
                  node.op, node.name, reason);
     }
   }
+  CopyConstantComputations(&found);
   return found;
 }
 

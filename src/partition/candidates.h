@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backend_api/backend.h"
@@ -14,6 +15,10 @@
 
 namespace graft::partition {
 
+// The text that users of TF-TRT know.
+inline constexpr std::string_view kExcluded =
+    "excluded by segmenter option. Most likely an input or output node.";
+
 struct CandidateOptions {
   std::set<std::string> denied_nodes;                            // by name: never converted
   std::map<std::string, std::string, std::less<>> native_nodes;  // the same, each with its reason
@@ -22,16 +27,19 @@ struct CandidateOptions {
   // what happens then.
   std::set<std::string> faked_ops;
   bool deny_float_casts = false;  // from one floating dtype to another
+  std::vector<int> groups;        // of the nodes (cluster.h); empty: one group
 };
 
 struct Candidates {
   std::vector<ClusterNode> nodes;  // for each node of the graph
   std::vector<int> order;          // topological
-  std::vector<std::string>
-      reasons;  // why a node is no candidate; empty for candidates and constants
+  // Why a node is no candidate; empty for candidates and for what is copied (constants).
+  std::vector<std::string> reasons;
 };
 
-// `imported` is the wired graph's import.
+// `imported` is the wired graph's import. What constants alone decide (a filter that is reshaped, a
+// table that is computed) counts as a constant where a segment reads it: passed from one segment to
+// another, it would be data to the second.
 Result<Candidates> FindCandidates(const WiredGraph& wired, const importer::ImportedGraph& imported,
                                   const Backend& backend, const CandidateOptions& options);
 

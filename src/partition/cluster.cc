@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "base/log.h"
@@ -51,7 +52,7 @@ class Clusterer {
     for (int v : order_) {
       if (!graph_[v].candidate) continue;
       for (int p : graph_[v].inputs) {
-        if (!Ignored(p, v) && graph_[p].candidate && level[p] == level[v]) Join(p, v);
+        if (!Ignored(p, v) && MayJoin(p, v) && level[p] == level[v]) Join(p, v);
       }
     }
   }
@@ -78,6 +79,10 @@ class Clusterer {
     return graph_[from].copied || position_[from] >= position_[to];
   }
 
+  bool MayJoin(int a, int b) const {
+    return graph_[a].candidate && graph_[b].candidate && graph_[a].group == graph_[b].group;
+  }
+
   void Join(int a, int b) {
     if (sets_.Find(a) == sets_.Find(b)) return;
     GRAFT_VLOG(3, "segment", "Merged {} into the segment of {}", graph_[b].name, graph_[a].name);
@@ -96,7 +101,7 @@ class Clusterer {
         const int from = sets_.Find(p);
         if (from == to) return;
         successors[from].push_back(to);
-        if (data && graph_[p].candidate && graph_[v].candidate) joints.push_back({from, to});
+        if (data && MayJoin(p, v)) joints.push_back({from, to});
       };
       for (int p : graph_[v].inputs) edge(p, true);
       for (int p : graph_[v].controls) edge(p, false);
@@ -150,6 +155,22 @@ class Clusterer {
 
 }  // namespace
 
+namespace {
+
+int SizeOf(const std::vector<ClusterNode>& graph, const std::vector<int>& nodes) {
+  int size = 0;
+  std::set<int> constants;
+  for (int v : nodes) {
+    size += !graph[v].weightless;
+    for (int p : graph[v].inputs) {
+      if (graph[p].copied) constants.insert(p);
+    }
+  }
+  return size == 0 ? 0 : size + static_cast<int>(constants.size());
+}
+
+}  // namespace
+
 Clusters Cluster(const std::vector<ClusterNode>& graph, const std::vector<int>& order,
                  const ClusterOptions& options) {
   Clusterer clusterer(graph, order);
@@ -158,8 +179,7 @@ Clusters Cluster(const std::vector<ClusterNode>& graph, const std::vector<int>& 
   Clusters clusters;
   for (std::vector<int>& nodes : clusterer.Members()) {
     Segment segment;
-    segment.size = static_cast<int>(
-        std::count_if(nodes.begin(), nodes.end(), [&](int v) { return !graph[v].weightless; }));
+    segment.size = SizeOf(graph, nodes);
     segment.nodes = std::move(nodes);
     const bool large = segment.size > 0 && segment.size >= options.minimum_segment_size;
     (large ? clusters.segments : clusters.too_small).push_back(std::move(segment));

@@ -6,6 +6,10 @@
 // returns only to a higher level, so contracting all of them makes no cycle. Levels are careful
 // rather than greedy, so neighbouring clusters are then merged wherever no other path joins them.
 // Control edges order nodes but never join them: they count as leaving.
+//
+// Nodes of different groups never share a segment. Along a path of candidates a group that was left
+// does not come back (groups are sets of readers, which only shrink), so parting clusters by group
+// makes no cycle either.
 #pragma once
 
 #include <string_view>
@@ -17,9 +21,10 @@ namespace graft::partition {
 
 struct ClusterNode {
   bool candidate = false;
-  bool copied =
-      false;  // a constant: copied into every segment that reads it; never a member, never an edge
+  // A constant: copied into every segment that reads it; never a member, never an edge.
+  bool copied = false;
   bool weightless = false;    // Identity and the like: does not count for the minimum size
+  int group = 0;              // only nodes of one group share a segment
   std::vector<int> inputs;    // producers of data inputs, by index; may repeat
   std::vector<int> controls;  // control dependencies
   std::string_view name;      // for the log
@@ -32,7 +37,8 @@ struct ClusterOptions {
 
 struct Segment {
   std::vector<int> nodes;  // in topological order
-  int size = 0;            // of the nodes that count
+  // Members that count, and constants that they read, as TF-TRT counts; 0 where no member counts.
+  int size = 0;
 };
 
 // Each list in topological order of the segments' first nodes.

@@ -54,6 +54,28 @@ TEST(Cluster, MergesAcrossLevelsWhereNoOtherPathJoins) {
   EXPECT_THAT(Segments(graph), ElementsAre(ElementsAre(1, 4, 5), ElementsAre(2)));
 }
 
+TEST(Cluster, NodesOfDifferentGroupsStayApart) {
+  // 1 is for both of two entry points, 2 and 3 for the one, 4 for the other.
+  std::vector<ClusterNode> graph = {No({}), Yes({0}), Yes({1}), Yes({1, 2}), Yes({1})};
+  const int groups[] = {0, 1, 2, 2, 3};
+  for (size_t v = 0; v < graph.size(); ++v) graph[v].group = groups[v];
+  EXPECT_THAT(Segments(graph), ElementsAre(ElementsAre(1), ElementsAre(2, 3), ElementsAre(4)));
+}
+
+TEST(Cluster, ConstantsCountForTheMinimum) {
+  // As in TF-TRT: a node and the two constants that it reads, one of them twice, are three.
+  const ClusterNode constant = {.copied = true};
+  const std::vector<ClusterNode> graph = {No({}), constant, constant, Yes({0, 1, 2, 1})};
+  EXPECT_THAT(Segments(graph, 3), ElementsAre(ElementsAre(3)));
+  EXPECT_THAT(Segments(graph, 4), IsEmpty());
+}
+
+TEST(Cluster, NothingButWeightlessNodesIsNoSegment) {
+  std::vector<ClusterNode> graph = {{.copied = true}, Yes({0}), Yes({1})};
+  graph[1].weightless = graph[2].weightless = true;
+  EXPECT_THAT(Segments(graph), IsEmpty());
+}
+
 TEST(Cluster, ControlEdgesOrderButDoNotJoin) {
   EXPECT_THAT(Segments({No({}), Yes({0}), Yes({0}, {1})}),
               ElementsAre(ElementsAre(1), ElementsAre(2)));

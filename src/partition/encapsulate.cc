@@ -6,6 +6,7 @@
 
 #include "ir/binding_names.h"
 #include "tf/opdefs.h"
+#include "tf/tidy.h"
 
 namespace graft::partition {
 namespace {
@@ -47,6 +48,64 @@ tf::NodeDef Bare(const tf::NodeDef& node) {
   copy.device.clear();
   std::erase_if(copy.attrs, [](const auto& attr) { return attr.first == "_class"; });
   return copy;
+}
+
+// Adds a copied node, after what it is computed of, unless it is there.
+void AddConstant(const WiredGraph& wired, int node, std::set<int>* known, std::vector<int>* list) {
+  if (known->contains(node)) return;
+  std::vector<std::pair<int, size_t>> stack = {{node, 0}};
+  known->insert(node);
+  while (!stack.empty()) {
+    auto& [v, next] = stack.back();
+    if (next == wired.inputs(v).size()) {
+      list->push_back(v);
+      stack.pop_back();
+      continue;
+    }
+    const Edge& e = wired.inputs(v)[next++];
+    if (e.output != tf::TensorRef::kControl && known->insert(e.node).second)
+      stack.emplace_back(e.node, 0);
+  }
+}
+
+// Removes from each engine's control inputs those that its other inputs wait for. A Merge waits for
+// one of its inputs only.
+Status DropImpliedControls(tf::GraphDef* graph) {
+  GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph->nodes));
+  for (tf::NodeDef& engine : graph->nodes) {
+    if (engine.op != "TRTEngineOp" || engine.inputs.empty() || engine.inputs.back()[0] != '^')
+      continue;
+    std::vector<bool> waits(graph->nodes.size(), false);  // for these the engine waits anyway
+    std::vector<int> pending;
+    auto wait_for_inputs = [&](const tf::NodeDef& node, bool also_controls) -> Status {
+      for (const std::string& input : node.inputs) {
+        GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(input));
+        const int source = index.Find(ref.node);
+        if (source < 0 || waits[source] || (ref.is_control() && !also_controls)) continue;
+        waits[source] = true;
+        pending.push_back(source);
+      }
+      return OkStatus();
+    };
+    GRAFT_RETURN_IF_ERROR(wait_for_inputs(engine, false));
+    for (const std::string& input : engine.inputs) {
+      if (input[0] == '^') pending.push_back(index.Find(std::string_view(input).substr(1)));
+    }
+    while (!pending.empty()) {
+      const int v = pending.back();
+      pending.pop_back();
+      if (v < 0) continue;
+      const tf::NodeDef& node = graph->nodes[v];
+      if (node.op != "Merge" && node.op != "RefMerge")
+        GRAFT_RETURN_IF_ERROR(wait_for_inputs(node, true));
+    }
+    std::erase_if(engine.inputs, [&](const std::string& input) {
+      if (input[0] != '^') return false;
+      const int source = index.Find(std::string_view(input).substr(1));
+      return source >= 0 && waits[source];
+    });
+  }
+  return OkStatus();
 }
 
 }  // namespace
@@ -91,7 +150,7 @@ Result<std::vector<SegmentPorts>> FindPorts(const WiredGraph& wired,
         if (segment_of[e.node] == segment_of[v]) continue;
         const bool control = e.output == tf::TensorRef::kControl;
         if (copied[e.node]) {
-          if (!control && constants.insert(e.node).second) ports.constants.push_back(e.node);
+          if (!control) AddConstant(wired, e.node, &constants, &ports.constants);
         } else if (control) {
           if (controls.insert(e.node).second) ports.control_inputs.push_back(e.node);
         } else if (known.insert({e.node, e.output}).second) {
@@ -287,13 +346,21 @@ Result<tf::GraphDef> Encapsulate(const WiredGraph& wired, const std::vector<Engi
     fetched.insert(v);
     read_outside[v] = true;
   }
-  for (int v = 0; v < n; ++v) {
-    if (engine_of[v] >= 0) continue;
-    for (const auto& e : wired.inputs(v)) read_outside[e.node] = true;
-  }
   std::vector<bool> copied(n, false);
   for (const EngineNode& engine : engines) {
     for (int c : engine.ports.constants) copied[c] = true;
+  }
+  std::vector<int> outside;
+  for (int v = 0; v < n; ++v) {
+    if (engine_of[v] < 0 && (!copied[v] || read_outside[v])) outside.push_back(v);
+  }
+  while (!outside.empty()) {
+    const int v = outside.back();
+    outside.pop_back();
+    for (const auto& e : wired.inputs(v)) {
+      if (copied[e.node] && !read_outside[e.node]) outside.push_back(e.node);
+      read_outside[e.node] = true;
+    }
   }
 
   tf::GraphDef converted;
@@ -338,6 +405,9 @@ Result<tf::GraphDef> Encapsulate(const WiredGraph& wired, const std::vector<Engi
       converted.nodes.push_back(StandIn(graph.nodes[v], inputs, types));
     }
   }
+  GRAFT_RETURN_IF_ERROR(DropImpliedControls(&converted));
+  // Who was to share a member's place has lost it.
+  tf::DropDanglingColocation(&converted);
   return converted;
 }
 

@@ -48,7 +48,8 @@ struct Port {
 struct SegmentPorts {
   std::string engine;               // name of the engine node
   std::vector<int> nodes;           // members, in topological order
-  std::vector<int> constants;       // read by members; copied into the segment
+  std::vector<int> constants;       // copied into the segment: what members read of them and what
+                                    // those are computed of, in topological order
   std::vector<Port> inputs;         // one for each distinct tensor, in order of discovery
   std::vector<Port> outputs;        // those that nodes outside read or the user fetches
   std::vector<int> control_inputs;  // nodes outside that members wait for
@@ -101,7 +102,8 @@ struct EngineNode {
 
 // The graph with each segment's members replaced by its engine node, and the native functions
 // added. Fetched members stay reachable under their names by an Identity (or IdentityN) in their
-// place. Constants that only members read go.
+// place. Constants that only members read go. An engine waits for the control inputs of its members
+// but for those that its other inputs wait for already.
 Result<tf::GraphDef> Encapsulate(const WiredGraph& wired, const std::vector<EngineNode>& engines,
                                  const std::vector<std::string>& fetches);
 

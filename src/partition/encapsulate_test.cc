@@ -50,6 +50,7 @@ struct Fixture {
   GraphDef graph;
   std::vector<std::vector<std::string>> segments;
   std::vector<std::string> fetches;
+  std::set<std::string> copied = {};  // beside constants
 
   int Index(const std::string& name) const {
     for (size_t i = 0; i < graph.nodes.size(); ++i) {
@@ -67,13 +68,14 @@ struct Fixture {
       members.emplace_back();
       for (const std::string& name : names) members.back().push_back(Index(name));
     }
-    std::vector<bool> copied;
-    for (const NodeDef& node : graph.nodes) copied.push_back(node.op == "Const");
+    std::vector<bool> is_copied;
+    for (const NodeDef& node : graph.nodes)
+      is_copied.push_back(node.op == "Const" || copied.contains(node.name));
     auto info = [](int node, int output) -> Result<Port> {
       return Port{node, output, kF32, {.dims = {-1, 4}}};
     };
     GRAFT_ASSIGN_OR_RETURN(const WiredGraph wired, WiredGraph::Of(graph));
-    return FindPorts(wired, members, copied, fetches, engines, info);
+    return FindPorts(wired, members, is_copied, fetches, engines, info);
   }
   std::vector<SegmentPorts> Ports() const { return Get(TryPorts()); }
 
@@ -205,6 +207,53 @@ TEST(Encapsulate, ControlEdgesAcrossTheBorderAreKept) {
   EXPECT_THAT(native->nodes[1].inputs, ElementsAre("a:activations:0", "^a"));
 }
 
+TEST(Encapsulate, AnEngineWaitsOnlyForWhatItsInputsDoNotWaitFor) {
+  const Fixture f{
+      {{Input("x"), Node("first", "Unique", {"x"}), Node("second", "Unique", {"x", "^first"}),
+        Node("third", "Unique", {"second"}), Node("other", "Unique", {"x"}),
+        Node("a", "Relu", {"third", "^first", "^second", "^third", "^other"}),
+        Node("y", "Unique", {"a"})}},
+      {{"a"}},
+      {"y"}};
+  EXPECT_THAT(FindNode(f.Convert(), "engine_0")->inputs, ElementsAre("third", "^other"));
+}
+
+TEST(Encapsulate, AMergeWaitsForOneOfItsInputsOnly) {
+  const Fixture f{
+      {{Input("x"), Node("first", "Unique", {"x"}), Node("second", "Unique", {"x"}),
+        Node("merge", "Merge", {"first", "second"}), Node("a", "Relu", {"merge", "^first"}),
+        Node("y", "Unique", {"a"})}},
+      {{"a"}},
+      {"y"}};
+  EXPECT_THAT(FindNode(f.Convert(), "engine_0")->inputs, ElementsAre("merge", "^first"));
+}
+
+TEST(Encapsulate, ColocationWithAMemberIsDropped) {
+  Fixture f{{{Input("x"), Node("a", "Relu", {"x"}), Node("y", "Unique", {"a"})}}, {{"a"}}, {"y"}};
+  f.graph.nodes[2].attrs["_class"] = std::vector<std::string>{"loc:@a", "loc:@x"};
+  EXPECT_EQ(Get(FindNode(f.Convert(), "y")->AttrList<std::string>("_class")),
+            std::vector<std::string>{"loc:@x"});
+}
+
+TEST(Encapsulate, WhatConstantsDecideIsCopiedWithThem) {
+  Fixture f{{{Input("x"), Const("c"), Node("w", "Neg", {"c"}), Const("d"), Node("v", "Neg", {"d"}),
+              Node("a", "Add", {"x", "w"}), Node("n", "Unique", {"a"}),
+              Node("b", "Add", {"n", "w"}), Node("e", "Add", {"b", "v"}),
+              Node("y", "Unique", {"e", "v"})}},
+            {{"a"}, {"b", "e"}},
+            {"y"}};
+  f.copied = {"w", "v"};
+  const GraphDef converted = f.Convert();
+  EXPECT_THAT(FindNode(converted, "w"), IsNull());
+  EXPECT_THAT(FindNode(converted, "c"), IsNull());
+  EXPECT_THAT(FindNode(converted, "v")->inputs, ElementsAre("d"));
+  EXPECT_THAT(FindNode(converted, "engine_1")->inputs, ElementsAre("n"));
+  const tf::FunctionDef* native = converted.FindFunction("engine_1_native_segment");
+  ASSERT_THAT(native, NotNull());
+  EXPECT_EQ(native->nodes[0].name, "c");
+  EXPECT_THAT(native->nodes[1].inputs, ElementsAre("c:output:0"));
+}
+
 TEST(Encapsulate, EnginesFeedEachOther) {
   const Fixture f{{{Input("x"), Node("a", "Relu", {"x"}), Node("n", "Unique", {"a"}),
                     Node("b", "Add", {"n", "a", "^a"}), Node("y", "Unique", {"b"})}},
@@ -212,7 +261,7 @@ TEST(Encapsulate, EnginesFeedEachOther) {
                   {"y"}};
   const GraphDef converted = f.Convert();
   EXPECT_THAT(FindNode(converted, "n")->inputs, ElementsAre("engine_0"));
-  EXPECT_THAT(FindNode(converted, "engine_1")->inputs, ElementsAre("n", "engine_0", "^engine_0"));
+  EXPECT_THAT(FindNode(converted, "engine_1")->inputs, ElementsAre("n", "engine_0"));
 }
 
 TEST(Encapsulate, TheEngineNodeSaysWhatItIs) {

@@ -12,6 +12,7 @@ struct LeftOut {
   std::string op;
   std::string name;
   std::string reason;
+  bool in_function = false;  // of a body of While, If or Case
 };
 
 // The sentence of the 2019 API: "There are N ops of M different types in the graph that are not
