@@ -131,6 +131,8 @@ def _log_report(text):
             engine["nodes"],
             engine["name"],
         )
+    for op, count in report["removed_checks"].items():
+        _log.info("%d %s removed (GRAFT_KEEP_ASSERTS=1 keeps Assert and CheckNumerics)", count, op)
     for warning in report["warnings"]:
         _log.warning("%s", warning)
     return report
@@ -199,17 +201,6 @@ def _local(directory, scratch):
 def _tags(tags):
     """What says which graph of a SavedModel is meant; [] means the one without tags."""
     return [tf.saved_model.SERVING] if tags is None else list(tags)
-
-
-_graph_number = 0
-
-
-def _next_graph_number():
-    """Engines are numbered over the process: TRTEngineOp_<graph>_<segment>."""
-    global _graph_number
-    number = _graph_number
-    _graph_number += 1
-    return number
 
 
 # What a positional argument of that name can be.
@@ -359,7 +350,6 @@ class TrtGraphConverter:
         if self._converted:
             raise AssertionError("convert() was called already")
         self._converted = True
-        self._options["graph-number"] = _next_graph_number()
         if self._input_graph_def is not None:
             # The outputs are not known: what nobody reads is kept.
             self._converted_graph_def, self._report = _convert_graph_def(
@@ -461,7 +451,6 @@ class TrtGraphConverterV2:
             )
         if self._converted_func is not None:
             raise AssertionError("convert() was called already")
-        self._options["graph-number"] = _next_graph_number()
         converted = _ConvertedModel(
             self._input_saved_model_dir,
             self._tags,

@@ -113,8 +113,8 @@ std::string WithReports(const ModelReport& report, bool detailed) {
   return json.dump();
 }
 
-// The nodes that nothing reads, but checks, which are stripped.
-Result<std::vector<std::string>> UnreadNodes(const tf::GraphDef& graph) {
+// The nodes that nothing reads, but checks that are stripped.
+Result<std::vector<std::string>> UnreadNodes(const tf::GraphDef& graph, bool keep_asserts) {
   std::set<std::string, std::less<>> read;
   for (const tf::NodeDef& node : graph.nodes) {
     for (const std::string& input : node.inputs) {
@@ -124,7 +124,8 @@ Result<std::vector<std::string>> UnreadNodes(const tf::GraphDef& graph) {
   }
   std::vector<std::string> unread;
   for (const tf::NodeDef& node : graph.nodes) {
-    if (node.op != "Assert" && !read.contains(node.name)) unread.push_back(node.name);
+    if ((keep_asserts || node.op != "Assert") && !read.contains(node.name))
+      unread.push_back(node.name);
   }
   return unread;
 }
@@ -157,6 +158,7 @@ Result<Request> ReadRequest(const std::string& options_json) {
   options.Read("opt-level", &c.build.opt_level);
   options.Read("minimum-segment-size", &c.cluster.minimum_segment_size);
   options.Read("maximum-engines", &c.cluster.maximum_segments);
+  options.Read("keep-asserts", &c.tidy.keep_asserts);
   options.Read("graph-number", &c.graph_number);
   options.Read("embed-weights", &c.embed_weights);
   options.Read("timing-cache", &r.cache_path);
@@ -178,14 +180,15 @@ Result<Request> ReadRequest(const std::string& options_json) {
 
 // What freezing and inlining leave in a graph is tidied as in a model that is read from files, and
 // what `roots` do not need is pruned.
-Status TidyAndPrune(const std::vector<std::string>& roots, tf::GraphDef* graph) {
+Result<tf::TidyReport> TidyAndPrune(const std::vector<std::string>& roots,
+                                    const tf::TidyOptions& options, tf::GraphDef* graph) {
   const tf::LiftedNodes lifted = tf::LiftBodies(roots, graph);
-  tf::Tidy(graph);
+  tf::TidyReport report = tf::Tidy(options, lifted, graph);
   GRAFT_RETURN_IF_ERROR(tf::LowerBodies(lifted, graph));
   GRAFT_ASSIGN_OR_RETURN(const std::vector<bool> needed, tf::Needed(*graph, roots));
   tf::Prune(needed, graph);
   tf::DropDanglingColocation(graph);
-  return OkStatus();
+  return report;
 }
 
 }  // namespace
@@ -207,7 +210,7 @@ Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
   if (request.outputs.empty()) {
     GRAFT_ASSIGN_OR_RETURN(const std::vector<tf::Endpoint> outputs, tf::DefaultOutputs(graph));
     for (const tf::Endpoint& e : outputs) request.outputs.push_back(e.tensor);
-    GRAFT_ASSIGN_OR_RETURN(roots, UnreadNodes(graph));
+    GRAFT_ASSIGN_OR_RETURN(roots, UnreadNodes(graph, request.convert.tidy.keep_asserts));
   }
   GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph.nodes));
   for (const std::string& name : request.convert.candidates.denied_nodes) {
@@ -219,7 +222,7 @@ Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
     GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(tensor));
     roots.emplace_back(ref.node);
   }
-  GRAFT_RETURN_IF_ERROR(TidyAndPrune(roots, &graph));
+  GRAFT_ASSIGN_OR_RETURN(tf::TidyReport tidying, TidyAndPrune(roots, request.convert.tidy, &graph));
   std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
   request.convert.build.cache = cache.get();
   request.convert.model_hash = ToHex(HashBytes(graph_def.view()));
@@ -227,6 +230,7 @@ Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
                          ConvertGraph(graph, request.inputs, request.outputs, request.convert));
   ModelReport report;
   report.convert = std::move(converted.report);
+  report.convert.removed_checks = std::move(tidying.removed);
   for (const tf::KeptCall& call : kept) {
     report.convert.warnings.push_back(
         fmt::format("{}: the call of {} stays: {}", call.node, call.function, call.reason));

@@ -24,6 +24,7 @@ struct ConvertedBytes {
 //   is pruned; without outputs every node that nobody reads stays, with what it needs.
 // - deny: node names; deny-ops: op types
 // - backend, threads, opt-level, minimum-segment-size, maximum-engines, graph-number,
+//   keep-asserts,
 //   embed-weights, timing-cache
 // - precision-mode, max-workspace-size-bytes, maximum-cached-engines, max-batch-size,
 //   profile-strategy, use-calibration, static-engine, allow-build-at-runtime: go into the engine

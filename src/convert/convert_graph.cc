@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "backends/reference/evaluator.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "plan/plan_file.h"
 #include "runtime/backend_table.h"
@@ -46,8 +47,8 @@ Status DumpSegment(const std::string& engine, const tf::GraphDef& segment) {
 
 // Nodes of the graph that stand for bodies of While, If and Case (tf/lift.h).
 struct Bodies {
-  std::set<std::string, std::less<>> scaffold;  // their arguments and results
-  std::set<std::string, std::less<>> roots;     // their results
+  std::set<std::string, std::less<>> scaffold;              // their arguments and results
+  std::set<std::string, std::less<>> roots;                 // their results
   std::vector<std::pair<std::string, std::string>> owners;  // node, root of one of its bodies
 
   // Whether the node is one of a body: ROOT/…, or the root.
@@ -93,6 +94,10 @@ class Converter {
       for (const importer::GraphInput& input : inputs_) {
         GRAFT_ASSIGN_OR_RETURN(std::string node, NodeOf(input.tensor));
         options_.candidates.denied_nodes.insert(std::move(node));
+      }
+      for (const tf::NodeDef& node : graph_.nodes) {
+        if (options_.tidy.keep_asserts && node.op == "CheckNumerics")
+          options_.candidates.native_nodes[node.name] = "it is a check, and checks are kept";
       }
       GRAFT_ASSIGN_OR_RETURN(candidates_, partition::FindCandidates(*wired_, imported_, *backend,
                                                                     options_.candidates));
@@ -147,10 +152,23 @@ class Converter {
     return OkStatus();
   }
 
-  // "TRTEngineOp_000_", with the first number from the given one that no node has yet: a graph that
-  // was converted before keeps its engines.
+  // A number for the graph, of what decides its engines and their native segments.
+  int ContentNumber() const {
+    constexpr uint64_t kNumbers = 1'000'000'000;
+    std::string content = fmt::format("{} {} {}\n", options_.model_hash, options_.options_text,
+                                      options_.attributes.precision_mode);
+    for (const Segment& segment : clusters_.segments) {
+      for (int v : segment.nodes) content += graph_.nodes[v].name + "\n";
+      content += "\n";
+    }
+    return static_cast<int>(HashBytes(content).low % kNumbers);
+  }
+
+  // "TRTEngineOp_<graph>_", with the first number that no node has yet: a graph that was converted
+  // before keeps its engines.
   std::string EnginePrefix() const {
-    for (int number = options_.graph_number;; ++number) {
+    for (int number = options_.graph_number < 0 ? ContentNumber() : options_.graph_number;;
+         ++number) {
       std::string prefix = fmt::format("TRTEngineOp_{:03}_", number);
       const bool taken =
           std::any_of(graph_.nodes.begin(), graph_.nodes.end(),
@@ -292,6 +310,10 @@ class Converter {
   // Why nodes of segments that do not become engines stay native.
   void ExplainDropped() {
     dropped_.resize(graph_.nodes.size());
+    idle_.resize(graph_.nodes.size(), false);
+    for (const Segment& segment : clusters_.too_small) {
+      for (int v : segment.nodes) idle_[v] = segment.size == 0;
+    }
     auto explain = [&](const std::vector<Segment>& segments, const std::string& reason) {
       for (const Segment& segment : segments) {
         for (int v : segment.nodes) dropped_[v] = reason;
@@ -353,11 +375,11 @@ class Converter {
     }
     for (size_t v = 0; v < graph_.nodes.size(); ++v) {
       const tf::NodeDef& node = graph_.nodes[v];
-      // What no entry point needs saves and restores variables.
-      const bool needed = options_.candidates.groups[v] != 0;
+      // What no entry point needs saves and restores variables. Who named none wants all.
+      const bool needed = options_.entries.empty() || options_.candidates.groups[v] != 0;
       if (node.op == "Const" || bodies_.scaffold.contains(node.name) || !needed) continue;
-      const bool counts = node.op != "Placeholder" && node.op != "PlaceholderWithDefault" &&
-                          node.op != "NoOp" &&
+      const bool counts = !idle_[v] && node.op != "Placeholder" &&
+                          node.op != "PlaceholderWithDefault" && node.op != "NoOp" &&
                           !(node.op == "Identity" && fetched.contains(node.name));
       const bool in_function = bodies_.Contain(node.name);
       report_->total_ops += counts;
@@ -388,6 +410,7 @@ class Converter {
   Candidates candidates_;
   partition::Clusters clusters_;
   std::vector<std::string> dropped_;   // for nodes of dropped segments, why
+  std::vector<bool> idle_;             // nodes of segments that compute nothing: Identities alone
   bool bound_ = false;                 // bindings_ is what it will be
   std::vector<TuningPoint> bindings_;  // of imported_'s symbols
 };

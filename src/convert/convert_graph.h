@@ -2,6 +2,7 @@
 // engines out.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "partition/encapsulate.h"
 #include "partition/entry_points.h"
 #include "partition/report.h"
+#include "tf/tidy.h"
 
 namespace graft::convert {
 
@@ -29,7 +31,11 @@ struct ConvertOptions {
   // How the graph is run; none: one way, with all inputs and outputs. Only nodes that the same
   // entry points need share an engine.
   std::vector<partition::EntryPoint> entries;
-  int graph_number = 0;  // the first number in engine names; the next one that is free is taken
+  // The first number in engine names, or the next one that is free; -1: made of what the engines
+  // are made of, so that engines of different models can be in one graph, and in one process, where
+  // TensorFlow knows functions by name.
+  int graph_number = -1;
+  tf::TidyOptions tidy;  // of the graph before it is converted, by whoever reads it
   // Dimensions of the graph's inputs to tune at; one entry an input, -1 unknown.
   std::vector<std::vector<Dims>> points;
   // The graph with its inputs and outputs, where the caller has imported it already.
@@ -63,6 +69,7 @@ struct ConvertReport {
   std::vector<partition::LeftOut> left_out;
   // Those of total_ops that are not converted.
   std::vector<partition::LeftOut> unconverted;
+  std::map<std::string, int> removed_checks;  // by op (tf/tidy.h)
   std::vector<std::string> warnings;
   StageTimes seconds;
 };

@@ -64,6 +64,7 @@ class ConvertGraphTest : public testing::Test {
     options_.build.opt_level = 0;
     options_.build.cache = &cache_;
     options_.cluster.minimum_segment_size = 1;
+    options_.graph_number = 0;
   }
 
   ConvertedGraph Convert(std::vector<NodeDef> nodes, std::vector<std::string> outputs,
@@ -217,10 +218,10 @@ TEST_F(ConvertGraphTest, AFedNodeStaysOutside) {
 }
 
 TEST_F(ConvertGraphTest, WeightsThatConstantsDecideEnterNoEngineAsData) {
-  const ConvertedGraph converted = Convert(
-      {Input("x"), Const("c", {4}), Node("w", "Neg", {"c"}), Node("a", "Mul", {"x", "w"}),
-       Refused("u", "a"), Node("b", "Mul", {"u", "w"}), Node("y", "Exp", {"b"})},
-      {"y"});
+  const ConvertedGraph converted =
+      Convert({Input("x"), Const("c", {4}), Node("w", "Neg", {"c"}), Node("a", "Mul", {"x", "w"}),
+               Refused("u", "a"), Node("b", "Mul", {"u", "w"}), Node("y", "Exp", {"b"})},
+              {"y"});
   EXPECT_EQ(CountOp(converted.graph, "TRTEngineOp"), 2);
   EXPECT_THAT(FindNode(converted.graph, "TRTEngineOp_000_001")->inputs, ElementsAre("u"));
   EXPECT_EQ(converted.report.converted_ops, 4);
@@ -240,11 +241,25 @@ TEST_F(ConvertGraphTest, TheReportListsWhatTheGraphHolds) {
   EXPECT_THAT(listed, ElementsAre("Identity", "Identity", "Placeholder", "Unique"));
 }
 
+TEST_F(ConvertGraphTest, EnginesOfDifferentModelsHaveDifferentNames) {
+  options_.graph_number = -1;
+  auto name = [&](const std::string& model, const std::string& op) {
+    options_.model_hash = model;
+    const ConvertedGraph converted = Convert({Input("x"), Node("y", op, {"x"})}, {"y"});
+    return converted.report.engines[0].name;
+  };
+  EXPECT_EQ(name("a", "Neg"), name("a", "Neg"));
+  EXPECT_NE(name("a", "Neg"), name("b", "Neg"));
+  EXPECT_TRUE(name("a", "Neg").starts_with("TRTEngineOp_"));
+  EXPECT_TRUE(name("a", "Neg").ends_with("_000"));
+}
+
 TEST_F(ConvertGraphTest, IdentitiesAloneMakeNoEngine) {
   const ConvertedGraph converted =
       Convert({Input("x"), Node("a", "Identity", {"x"}), Node("y", "Identity", {"a"})}, {"y"});
   EXPECT_EQ(CountOp(converted.graph, "TRTEngineOp"), 0);
   EXPECT_THAT(converted.graph.nodes, SizeIs(3));
+  EXPECT_EQ(converted.report.total_ops, 0);
 }
 
 TEST_F(ConvertGraphTest, ASegmentThatCannotBeBuiltIsNoEngine) {

@@ -58,8 +58,9 @@ partition::EntryPoint EntryPointOf(const tf::Signature& signature) {
   partition::EntryPoint entry;
   for (const auto& [from, to] : {std::pair(&signature.inputs, &entry.inputs),
                                  std::pair(&signature.outputs, &entry.outputs)}) {
-    for (const auto& [name, info] : *from) {
-      if (!info.name.empty()) to->push_back(info.name.substr(0, info.name.find(':')));
+    for (const auto& [key, info] : *from) {
+      for (const tf::Endpoint& e : tf::EndpointsOf(key, info))
+        to->push_back(e.tensor.substr(0, e.tensor.find(':')));
     }
   }
   return entry;
@@ -74,11 +75,14 @@ class ModelConverter {
     double read_seconds = 0;
     {
       StageTimer timer(&read_seconds);
-      GRAFT_ASSIGN_OR_RETURN(model_, tf::LoadModel(options_.model));
+      tf::ModelSpec spec = options_.model;
+      spec.tidy = convert_.tidy;
+      GRAFT_ASSIGN_OR_RETURN(model_, tf::LoadModel(spec));
     }
     for (const tf::KeptVariable& variable : model_.freezing.kept)
       report_.warnings.push_back(
           fmt::format("variable {} is not frozen: {}", variable.node, variable.reason));
+    for (const std::string& warning : model_.warnings) report_.warnings.push_back(warning);
     convert_.model_hash = ToHex(model_.content_hash);
     GRAFT_ASSIGN_OR_RETURN(points_, Points(model_.inputs, options_.shapes));
     const bool plan = !options_.plan.empty();
@@ -168,10 +172,13 @@ class ModelConverter {
     const tf::GraphDef& graph = whole ? model_.whole.graph : model_.graph;
     if (whole) {
       for (const auto& [key, signature] : model_.whole.signatures) {
-        for (const auto& [name, info] : signature.inputs)
-          add_input(tf::CanonicalTensor(info.name), info.dtype, info.shape);
-        for (const auto& [name, info] : signature.outputs)
-          add_output(tf::CanonicalTensor(info.name));
+        for (const auto& [name, info] : signature.inputs) {
+          for (const tf::Endpoint& e : tf::EndpointsOf(name, info))
+            add_input(e.tensor, e.dtype, e.shape);
+        }
+        for (const auto& [name, info] : signature.outputs) {
+          for (const tf::Endpoint& e : tf::EndpointsOf(name, info)) add_output(e.tensor);
+        }
         convert_.entries.push_back(EntryPointOf(signature));
       }
     }
@@ -187,6 +194,7 @@ class ModelConverter {
     GRAFT_ASSIGN_OR_RETURN(ConvertedGraph converted,
                            ConvertGraph(graph, inputs, outputs, convert_));
     report_.convert = std::move(converted.report);
+    report_.convert.removed_checks = model_.tidying.removed;
     StageTimer timer(&report_.convert.seconds.write);
     if (whole) {
       tf::MetaGraph meta = model_.whole;
@@ -238,6 +246,7 @@ std::string ToJson(const ModelReport& report) {
       {"converted_ops", r.converted_ops},
       {"function_ops", r.function_ops},
       {"converted_function_ops", r.converted_function_ops},
+      {"removed_checks", nlohmann::ordered_json::object()},
       {"unconverted", nlohmann::ordered_json::array()},
       {"seconds",
        {{"read", s.read},
@@ -251,6 +260,7 @@ std::string ToJson(const ModelReport& report) {
       {"plan_bytes", report.plan_bytes},
   };
   if (report.plan_bytes > 0) json["plan"] = Tactics(report.plan_tune);
+  for (const auto& [op, count] : r.removed_checks) json["removed_checks"][op] = count;
   for (const partition::LeftOut& node : r.unconverted) {
     json["unconverted"].push_back({{"op", node.op}, {"name", node.name}, {"reason", node.reason}});
     if (node.in_function) json["unconverted"].back()["in_function"] = true;

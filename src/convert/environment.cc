@@ -58,10 +58,14 @@ Status ApplyEnvironment(ConvertOptions* options) {
   }
   options->exports.graph_picture = Variable("TF_TRT_EXPORT_GRAPH_VIZ_PATH");
   options->exports.engines_folder = Variable("TF_TRT_EXPORT_TRT_ENGINES_PATH");
-  if (const std::string_view text = Variable("GRAFT_EMBED_WEIGHTS"); !text.empty()) {
-    const std::optional<bool> embed = Flag("GRAFT_EMBED_WEIGHTS");
-    if (!embed) return InvalidArgumentError("GRAFT_EMBED_WEIGHTS '{}': must be 0 or 1", text);
-    options->embed_weights = options->embed_weights || *embed;
+  for (const auto& [name, option] :
+       {std::pair("GRAFT_EMBED_WEIGHTS", &options->embed_weights),
+        std::pair("GRAFT_KEEP_ASSERTS", &options->tidy.keep_asserts)}) {
+    const std::string_view text = Variable(name);
+    if (text.empty()) continue;
+    const std::optional<bool> flag = Flag(name);
+    if (!flag) return InvalidArgumentError("{} '{}': must be 0 or 1", name, text);
+    *option = *option || *flag;
   }
   // The others that TF-TRT knows have nothing to act on here: disable_graph_freezing,
   // disable_logger_filtering.

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "import/graph_order.h"
+#include "tf/opdefs.h"
 
 namespace graft::partition {
 namespace {
@@ -23,15 +24,16 @@ constexpr std::string_view kWeightless[] = {"Identity", "Snapshot", "StopGradien
 
 // Marks as copied what constants alone decide, where a candidate that is none of these reads it.
 // The rest of it stays as it is: a graph of constants alone is a segment without inputs.
-void CopyConstantComputations(Candidates* found) {
+void CopyConstantComputations(const tf::GraphDef& graph, Candidates* found) {
   const size_t n = found->nodes.size();
   std::vector<bool> constant(n, false), copied(n, false);
   for (int v : found->order) {
     const ClusterNode& node = found->nodes[v];
-    constant[v] = node.copied || (node.candidate && node.controls.empty() && !node.inputs.empty() &&
-                                  std::ranges::all_of(node.inputs, [&](int p) -> bool {
-                                    return constant[p];
-                                  }));
+    const tf::OpDef* op = tf::FindOp(graph.nodes[v].op);
+    const bool computes = node.candidate && op != nullptr && !op->is_stateful;
+    constant[v] = node.copied ||
+                  (computes && node.controls.empty() && !node.inputs.empty() &&
+                   std::ranges::all_of(node.inputs, [&](int p) -> bool { return constant[p]; }));
   }
   for (auto v = found->order.rbegin(); v != found->order.rend(); ++v) {
     const ClusterNode& node = found->nodes[*v];
@@ -121,7 +123,7 @@ Result<Candidates> FindCandidates(const WiredGraph& wired, const importer::Impor
                  node.op, node.name, reason);
     }
   }
-  CopyConstantComputations(&found);
+  CopyConstantComputations(graph, &found);
   return found;
 }
 

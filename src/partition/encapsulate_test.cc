@@ -219,12 +219,11 @@ TEST(Encapsulate, AnEngineWaitsOnlyForWhatItsInputsDoNotWaitFor) {
 }
 
 TEST(Encapsulate, AMergeWaitsForOneOfItsInputsOnly) {
-  const Fixture f{
-      {{Input("x"), Node("first", "Unique", {"x"}), Node("second", "Unique", {"x"}),
-        Node("merge", "Merge", {"first", "second"}), Node("a", "Relu", {"merge", "^first"}),
-        Node("y", "Unique", {"a"})}},
-      {{"a"}},
-      {"y"}};
+  const Fixture f{{{Input("x"), Node("first", "Unique", {"x"}), Node("second", "Unique", {"x"}),
+                    Node("merge", "Merge", {"first", "second"}),
+                    Node("a", "Relu", {"merge", "^first"}), Node("y", "Unique", {"a"})}},
+                  {{"a"}},
+                  {"y"}};
   EXPECT_THAT(FindNode(f.Convert(), "engine_0")->inputs, ElementsAre("merge", "^first"));
 }
 
@@ -236,12 +235,12 @@ TEST(Encapsulate, ColocationWithAMemberIsDropped) {
 }
 
 TEST(Encapsulate, WhatConstantsDecideIsCopiedWithThem) {
-  Fixture f{{{Input("x"), Const("c"), Node("w", "Neg", {"c"}), Const("d"), Node("v", "Neg", {"d"}),
-              Node("a", "Add", {"x", "w"}), Node("n", "Unique", {"a"}),
-              Node("b", "Add", {"n", "w"}), Node("e", "Add", {"b", "v"}),
-              Node("y", "Unique", {"e", "v"})}},
-            {{"a"}, {"b", "e"}},
-            {"y"}};
+  Fixture f{
+      {{Input("x"), Const("c"), Node("w", "Neg", {"c"}), Const("d"), Node("v", "Neg", {"d"}),
+        Node("a", "Add", {"x", "w"}), Node("n", "Unique", {"a"}), Node("b", "Add", {"n", "w"}),
+        Node("e", "Add", {"b", "v"}), Node("y", "Unique", {"e", "v"})}},
+      {{"a"}, {"b", "e"}},
+      {"y"}};
   f.copied = {"w", "v"};
   const GraphDef converted = f.Convert();
   EXPECT_THAT(FindNode(converted, "w"), IsNull());

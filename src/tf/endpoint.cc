@@ -46,6 +46,16 @@ Result<Endpoint> FindEndpoint(const GraphDef& graph, const std::string& tensor) 
   return EndpointOf(*node, ref->index);
 }
 
+std::vector<Endpoint> EndpointsOf(const std::string& key, const TensorInfo& info) {
+  if (!info.name.empty()) return {{key, CanonicalTensor(info.name), info.dtype, info.shape}};
+  std::vector<Endpoint> endpoints;
+  for (const TensorInfo::Part& part : info.parts) {
+    endpoints.push_back({fmt::format("{}/{}", key, part.label), CanonicalTensor(part.name),
+                         part.dtype, part.shape});
+  }
+  return endpoints;
+}
+
 Result<std::vector<Endpoint>> DefaultInputs(const GraphDef& graph) {
   std::vector<Endpoint> inputs;
   for (const NodeDef& node : graph.nodes) {

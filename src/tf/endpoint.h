@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tf/graph_def.h"
+#include "tf/saved_model.h"
 
 namespace graft::tf {
 
@@ -18,6 +19,10 @@ struct Endpoint {
 
 // The tensor with what its node's own attributes tell of it. kInvalidArgument when there is none.
 Result<Endpoint> FindEndpoint(const GraphDef& graph, const std::string& tensor);
+
+// The tensors that a signature's input or output consists of: one under its key, or, of a sparse or
+// composite tensor, its parts, as KEY/LABEL.
+std::vector<Endpoint> EndpointsOf(const std::string& key, const TensorInfo& info);
 
 // Every placeholder.
 Result<std::vector<Endpoint>> DefaultInputs(const GraphDef& graph);

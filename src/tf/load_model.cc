@@ -4,13 +4,14 @@
 #include <charconv>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <unordered_set>
 
 #include "base/split.h"
 #include "tf/lift.h"
 #include "tf/opdefs.h"
 #include "tf/prune.h"
-#include "tf/tidy.h"
+#include "tf/share_signatures.h"
 #include "tf/variable_keys.h"
 
 namespace graft::tf {
@@ -67,8 +68,11 @@ class Loader {
     GRAFT_RETURN_IF_ERROR(ChooseInputs());
     const LiftedNodes lifted = LiftBodies(SignatureNodes(), &graph);
     GRAFT_RETURN_IF_ERROR(Freeze(objects, lifted));
-    Tidy(&graph);
+    model_.tidying = Tidy(spec_.tidy, lifted, &graph);
     GRAFT_RETURN_IF_ERROR(LowerBodies(lifted, &graph));
+    // Tensors that the user names are to mean themselves.
+    if (spec_.inputs.empty() && spec_.outputs.empty())
+      GRAFT_RETURN_IF_ERROR(ShareSignatures(spec_.signature, &model_.whole));
     GRAFT_RETURN_IF_ERROR(PruneWhole());
     return Finish();
   }
@@ -93,6 +97,12 @@ class Loader {
           "open('graph.pb', 'wb').write(text_format.Parse(open('{}').read(), "
           "GraphDef()).SerializeToString())\"",
           spec_.path, spec_.path);
+    }
+    if (path.extension() == ".keras" || path.extension() == ".h5") {
+      return UnsupportedError(
+          "{}: Keras's own files are not read; export a SavedModel with: python -c \"import keras; "
+          "keras.saving.load_model('{}').export('{}')\"",
+          spec_.path, spec_.path, path.stem().string());
     }
     return InvalidArgumentError("{}: a model is a .pb file, a .meta file or a SavedModel directory",
                                 spec_.path);
@@ -163,20 +173,32 @@ class Loader {
 
   // ---- inputs and outputs
 
-  Result<Endpoint> SignatureEndpoint(const std::string& key, const TensorInfo& info) const {
-    if (info.name.empty()) {
-      return UnsupportedError("signature '{}': '{}' is a sparse or composite tensor",
+  // Appends the signature's endpoints under `key`.
+  Status AddEndpoints(const std::string& key, const TensorInfo& info,
+                      std::vector<Endpoint>* endpoints) const {
+    std::vector<Endpoint> found = EndpointsOf(key, info);
+    if (found.empty()) {
+      return UnsupportedError("signature '{}': '{}' is no tensor, nor made of tensors",
                               spec_.signature, key);
     }
-    return Endpoint{key, CanonicalTensor(info.name), info.dtype, info.shape};
+    std::ranges::move(found, std::back_inserter(*endpoints));
+    return OkStatus();
   }
 
   // The endpoint that `name` means: a signature's, by key or tensor name, or a tensor of the graph.
   Result<Endpoint> Find(const std::string& name,
                         const std::map<std::string, TensorInfo, std::less<>>& signature) const {
     for (const auto& [key, info] : signature) {
-      if (key == name || CanonicalTensor(info.name) == CanonicalTensor(name))
-        return SignatureEndpoint(key, info);
+      std::vector<std::string> keys;
+      for (Endpoint& endpoint : EndpointsOf(key, info)) {
+        if (endpoint.key == name || endpoint.tensor == CanonicalTensor(name))
+          return std::move(endpoint);
+        keys.push_back(endpoint.key);
+      }
+      if (key == name) {
+        return InvalidArgumentError("'{}' is a sparse or composite tensor: name {}", name,
+                                    fmt::join(keys, ", "));
+      }
     }
     Result<Endpoint> endpoint = FindEndpoint(model_.whole.graph, CanonicalTensor(name));
     if (!endpoint.ok()) return endpoint.status().WithContext(spec_.path);
@@ -191,10 +213,8 @@ class Loader {
       model_.outputs.push_back(std::move(endpoint));
     }
     if (!model_.outputs.empty()) return OkStatus();
-    for (const auto& [key, info] : signature_.outputs) {
-      GRAFT_ASSIGN_OR_RETURN(Endpoint endpoint, SignatureEndpoint(key, info));
-      model_.outputs.push_back(std::move(endpoint));
-    }
+    for (const auto& [key, info] : signature_.outputs)
+      GRAFT_RETURN_IF_ERROR(AddEndpoints(key, info, &model_.outputs));
     if (model_.outputs.empty()) {
       GRAFT_ASSIGN_OR_RETURN(model_.outputs, DefaultOutputs(model_.whole.graph));
     }
@@ -204,10 +224,8 @@ class Loader {
   }
 
   Status ChooseInputs() {
-    for (const auto& [key, info] : signature_.inputs) {
-      GRAFT_ASSIGN_OR_RETURN(Endpoint endpoint, SignatureEndpoint(key, info));
-      model_.inputs.push_back(std::move(endpoint));
-    }
+    for (const auto& [key, info] : signature_.inputs)
+      GRAFT_RETURN_IF_ERROR(AddEndpoints(key, info, &model_.inputs));
     for (const std::string& text : spec_.inputs) {
       GRAFT_ASSIGN_OR_RETURN(const Named named, ParseNamed(text));
       GRAFT_ASSIGN_OR_RETURN(Endpoint endpoint, Find(named.name, signature_.inputs));
@@ -287,7 +305,7 @@ class Loader {
     for (const auto& [key, signature] : model_.whole.signatures) {
       for (const auto* infos : {&signature.inputs, &signature.outputs}) {
         for (const auto& [name, info] : *infos) {
-          if (!info.name.empty()) nodes.push_back(NodeOf(info.name));
+          for (const Endpoint& e : EndpointsOf(name, info)) nodes.push_back(NodeOf(e.tensor));
         }
       }
     }
@@ -322,6 +340,33 @@ class Loader {
                            MergeKeys(std::move(restored), objects, *checkpoint_));
     GRAFT_ASSIGN_OR_RETURN(model_.freezing,
                            FreezeVariables(keys, *checkpoint_, live, &whole.graph));
+    return WarnOfEmptyVariables(keys);
+  }
+
+  // Variables that stay, and to which neither the checkpoint nor the initialisation gives a value.
+  Status WarnOfEmptyVariables(const VariableKeys& keys) {
+    const MetaGraph& whole = model_.whole;
+    if (model_.freezing.kept.empty()) return OkStatus();
+    GRAFT_ASSIGN_OR_RETURN(const NodeIndex index, NodeIndex::Of(whole.graph.nodes));
+    std::set<std::string> assigned;
+    if (!whole.init_op.empty()) {
+      GRAFT_ASSIGN_OR_RETURN(const std::vector<bool> run, Needed(whole.graph, {whole.init_op}));
+      for (size_t i = 0; i < run.size(); ++i) {
+        const NodeDef& node = whole.graph.nodes[i];
+        if (run[i] && node.op.find("Assign") != std::string::npos && !node.inputs.empty())
+          assigned.insert(VariableBehind(whole.graph, index, node.inputs[0]));
+      }
+    }
+    for (const KeptVariable& kept : model_.freezing.kept) {
+      const auto key = keys.find(kept.node);
+      const bool restored =
+          whole.saver && checkpoint_->Contains(key == keys.end() ? kept.node : key->second.key);
+      if (restored || assigned.contains(kept.node)) continue;
+      model_.warnings.push_back(fmt::format(
+          "variable {} stays, and has no value in the checkpoint nor from the initialisation: a "
+          "session of TensorFlow 1 finds it uninitialized",
+          kept.node));
+    }
     return OkStatus();
   }
 
@@ -409,7 +454,10 @@ class Loader {
         for (const Endpoint& e : *from) {
           const std::string tensor =
               e.tensor.find(':') == std::string::npos ? e.tensor + ":0" : e.tensor;
-          (*to)[e.key] = {.name = tensor, .dtype = e.dtype, .shape = e.shape};
+          TensorInfo& info = (*to)[e.key];
+          info.name = tensor;
+          info.dtype = e.dtype;
+          info.shape = e.shape;
         }
       }
     }

@@ -11,6 +11,7 @@
 #include "tf/graph_def.h"
 #include "tf/inline.h"
 #include "tf/saved_model.h"
+#include "tf/tidy.h"
 
 namespace graft::tf {
 
@@ -23,6 +24,7 @@ struct ModelSpec {
   bool only_signature = false;  // the others are dropped
   // A checkpoint's prefix. Empty: the SavedModel's own, the .meta file's name without .meta.
   std::string checkpoint;
+  TidyOptions tidy;
   // Tensor names or signature keys; an input may carry a shape: "a:0[1,224,224,3]", ? or -1 for an
   // unknown dimension. Empty: the signature's; of a frozen graph, its placeholders, and the nodes
   // that nothing reads.
@@ -44,6 +46,8 @@ struct LoadedModel {
   MetaGraph whole;
   std::vector<KeptCall> kept_calls;
   FreezeReport freezing;
+  TidyReport tidying;
+  std::vector<std::string> warnings;
   // Of the model file and the checkpoint index (which holds the checksums of all tensors).
   Hash128 content_hash;
 };

@@ -26,15 +26,53 @@ constexpr std::string_view kInitSignature = "__saved_model_init_op";
 constexpr std::string_view kInitCollections[] = {"saved_model_main_op", "legacy_init_op"};
 constexpr std::string_view kAssetCollection = "saved_model_assets";
 
-Result<TensorInfo> ParseTensorInfo(std::string_view wire) {
+// Composite tensors of composite tensors: RaggedTensors of RaggedTensors and the like.
+constexpr int kMaxCompositeDepth = 16;
+
+Status ParseTensorParts(std::string_view wire, int depth, TensorInfo* info);
+
+Result<TensorInfo> ParseTensorInfo(std::string_view wire, int depth = 0) {
   TensorInfo info;
   int64_t dtype = 0;
   info.shape = Shape::Unknown();
   GRAFT_RETURN_IF_ERROR(ReadFields(
-      wire, nullptr, Field(1, &info.name), Field(2, &dtype),
+      wire, &info.other, Field(1, &info.name), Field(2, &dtype),
       Field(3, [&](std::string_view part) { return Store(ParseShape(part), &info.shape); })));
   GRAFT_ASSIGN_OR_RETURN(info.dtype, ParseDTypeNumber(dtype));
+  GRAFT_RETURN_IF_ERROR(ParseTensorParts(info.other, depth, &info));
   return info;
+}
+
+// The tensors of coo_sparse and composite_tensor; those of nested ones in order.
+Status ParseTensorParts(std::string_view wire, int depth, TensorInfo* info) {
+  if (depth > kMaxCompositeDepth)
+    return DataLossError("composite tensors nest deeper than {}", kMaxCompositeDepth);
+  std::string values, indices, dense_shape;
+  const auto parse_sparse = [&](std::string_view part) {
+    return ReadFields(part, nullptr, Field(1, &values), Field(2, &indices), Field(3, &dense_shape));
+  };
+  const auto parse_component = [&](std::string_view part) -> Status {
+    GRAFT_ASSIGN_OR_RETURN(TensorInfo component, ParseTensorInfo(part, depth + 1));
+    if (!component.name.empty()) {
+      component.parts = {{"", std::move(component.name), component.dtype, component.shape}};
+    }
+    for (TensorInfo::Part& found : component.parts) {
+      found.label = std::to_string(info->parts.size());
+      info->parts.push_back(std::move(found));
+    }
+    return OkStatus();
+  };
+  GRAFT_RETURN_IF_ERROR(
+      ReadFields(wire, nullptr, Field(4, parse_sparse), Field(5, [&](std::string_view part) {
+                   return ReadFields(part, nullptr, Field(2, parse_component));
+                 })));
+  if (values.empty()) return OkStatus();
+  const int64_t rank = info->shape.unknown_rank ? -1 : std::ssize(info->shape.dims);
+  info->parts.push_back({"indices", std::move(indices), DType::kInt64, {.dims = {-1, rank}}});
+  info->parts.push_back({"values", std::move(values), info->dtype, {.dims = {-1}}});
+  info->parts.push_back({"dense_shape", std::move(dense_shape), DType::kInt64, {.dims = {rank}}});
+  std::erase_if(info->parts, [](const TensorInfo::Part& part) { return part.name.empty(); });
+  return OkStatus();
 }
 
 Status ParseTensorEntry(std::string_view wire, std::map<std::string, TensorInfo, std::less<>>* to) {
@@ -207,6 +245,14 @@ Result<MetaGraph> ParseMetaGraphPart(const FileBytes& bytes) {
 
 // ---- writing
 
+TensorInfo OneTensor(std::string name, DType dtype, Shape shape) {
+  TensorInfo info;
+  info.name = std::move(name);
+  info.dtype = dtype;
+  info.shape = std::move(shape);
+  return info;
+}
+
 std::string EncodedTensorInfo(const TensorInfo& info) {
   std::string out, shape;
   protozero::pbf_writer w(out);
@@ -214,6 +260,7 @@ std::string EncodedTensorInfo(const TensorInfo& info) {
   if (info.dtype != DType::kInvalid) w.add_enum(2, static_cast<int32_t>(info.dtype));
   AppendShape(info.shape, &shape);
   WriteMessage(&w, 3, shape);
+  WriteEncoded(&out, info.other);
   return out;
 }
 
@@ -255,16 +302,15 @@ Result<std::string> EncodedSavedModel(const MetaGraph& meta) {
   }
   std::map<std::string, Signature, std::less<>> signatures = meta.signatures;
   if (!meta.init_op.empty()) {
-    signatures[std::string(kInitSignature)].outputs[std::string(kInitSignature)] = {
-        .name = meta.init_op, .dtype = DType::kInvalid, .shape = Shape::Unknown()};
+    signatures[std::string(kInitSignature)].outputs[std::string(kInitSignature)] =
+        OneTensor(meta.init_op, DType::kInvalid, Shape::Unknown());
   }
   for (const auto& [key, signature] : signatures)
     WriteEntry(&w, 5, key, EncodedSignature(signature));
   for (const AssetFile& asset : meta.assets) {
     std::string message;
     protozero::pbf_writer a(message);
-    WriteMessage(&a, 1,
-                 EncodedTensorInfo({.name = asset.tensor, .dtype = DType::kString, .shape = {}}));
+    WriteMessage(&a, 1, EncodedTensorInfo(OneTensor(asset.tensor, DType::kString, {})));
     WriteString(&a, 2, asset.filename);
     WriteMessage(&w, 6, message);
   }
@@ -426,6 +472,12 @@ Status WriteSavedModel(const MetaGraph& meta, const std::string& source,
     const fs::path to = made.path() / "assets" / asset.filename;
     if (fs::exists(to, error)) continue;  // two tensors may name one file
     GRAFT_RETURN_IF_ERROR(CopyFile(fs::path(source) / "assets" / asset.filename, to));
+  }
+  // What users put beside the assets: warm-up requests of TensorFlow Serving, ….
+  if (const fs::path extra = fs::path(source) / "assets.extra";
+      !source.empty() && fs::is_directory(extra, error)) {
+    fs::copy(extra, made.path() / "assets.extra", fs::copy_options::recursive, error);
+    if (error) return FileError(extra, error);
   }
   if (meta.saver) {
     fs::copy(fs::path(source) / "variables", made.path() / "variables", error);

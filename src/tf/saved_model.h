@@ -16,6 +16,16 @@ struct TensorInfo {
   std::string name;  // of a tensor of the main graph; empty for sparse and composite tensors
   DType dtype = DType::kInvalid;
   Shape shape;
+  // What a sparse tensor ("indices", "values", "dense_shape") or another composite one ("0", "1",
+  // …) consists of.
+  struct Part {
+    std::string label;
+    std::string name;
+    DType dtype = DType::kInvalid;
+    Shape shape;
+  };
+  std::vector<Part> parts;
+  std::string other;  // the encoded fields that say so
 };
 
 struct Signature {

@@ -1,78 +1,99 @@
 #include "tf/tidy.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "tf/opdefs.h"
 
 namespace graft::tf {
 namespace {
 
-constexpr std::string_view kControlFlow[] = {
-    "Switch", "RefSwitch", "Merge",         "RefMerge",         "Enter",    "RefEnter",
-    "Exit",   "RefExit",   "NextIteration", "RefNextIteration", "LoopCond", "ControlTrigger"};
+constexpr std::string_view kEnter[] = {"Enter", "RefEnter"};
+constexpr std::string_view kExit[] = {"Exit", "RefExit"};
+constexpr std::string_view kBranch[] = {"Switch", "RefSwitch", "_SwitchN"};
+constexpr std::string_view kMerge[] = {"Merge", "RefMerge"};
+constexpr std::string_view kNext[] = {"NextIteration", "RefNextIteration"};
 
-bool IsPure(const NodeDef& node) {
-  const OpDef* op = FindOp(node.op);
-  return op != nullptr && !op->is_stateful &&
-         std::ranges::find(kControlFlow, node.op) == std::end(kControlFlow);
+template <size_t n>
+bool Is(const NodeDef& node, const std::string_view (&ops)[n]) {
+  return std::ranges::find(ops, node.op) != std::end(ops);
 }
 
-// For each node whether it, and all that it needs, is pure. In a cycle none is.
-std::vector<bool> PureCones(const GraphDef& graph, const NodeIndex& index) {
-  enum class State : uint8_t { kNew, kOpen, kPure, kImpure };
-  std::vector<State> states(graph.nodes.size(), State::kNew);
-  struct Frame {
-    size_t node;
-    size_t next_input = 0;
-  };
-  std::vector<Frame> stack;
-  for (size_t root = 0; root < graph.nodes.size(); ++root) {
-    if (states[root] != State::kNew) continue;
-    stack.push_back({root});
-    while (!stack.empty()) {
-      Frame& frame = stack.back();
-      const size_t at = frame.node;
-      const NodeDef& node = graph.nodes[at];
-      if (states[at] == State::kNew) states[at] = IsPure(node) ? State::kOpen : State::kImpure;
-      if (states[at] == State::kImpure || frame.next_input == node.inputs.size()) {
-        if (states[at] == State::kOpen) states[at] = State::kPure;
-        stack.pop_back();
-        continue;
-      }
-      const Result<TensorRef> ref = ParseTensorName(node.inputs[frame.next_input]);
+// Which nodes nobody needs to wait for: neither they nor what they need has side effects, and they
+// run exactly once. A whole loop of TensorFlow 1 is a computation like any other; what runs inside
+// of one, and what a Switch outside of loops decides, may run often or not at all, and a control
+// edge from it says so to others.
+std::vector<bool> IdleSources(const GraphDef& graph, const NodeIndex& index) {
+  const size_t n = graph.nodes.size();
+  std::vector<std::vector<int>> readers(n);
+  std::vector<int> waiting(n, 0);  // inputs not seen yet, those that close loops left out
+  std::vector<bool> busy(n, false);
+  for (size_t v = 0; v < n; ++v) {
+    const NodeDef& node = graph.nodes[v];
+    for (const std::string& input : node.inputs) {
+      const Result<TensorRef> ref = ParseTensorName(input);
       const int source = ref.ok() ? index.Find(ref->node) : -1;
       if (source < 0) {
-        states[at] = State::kImpure;
+        busy[v] = true;
         continue;
       }
-      switch (states[static_cast<size_t>(source)]) {
-        case State::kNew:
-          stack.push_back({static_cast<size_t>(source)});
-          break;
-        case State::kPure:
-          ++frame.next_input;
-          break;
-        case State::kOpen:
-        case State::kImpure:
-          states[at] = State::kImpure;
-          break;
-      }
+      readers[static_cast<size_t>(source)].push_back(static_cast<int>(v));
+      waiting[v] += !(Is(node, kMerge) && Is(graph.nodes[static_cast<size_t>(source)], kNext));
     }
   }
-  std::vector<bool> pure;
-  for (State state : states) pure.push_back(state == State::kPure);
-  return pure;
+  // How many loops enclose each node.
+  std::vector<int> depth(n, -1), ready;
+  for (size_t v = 0; v < n; ++v) {
+    if (waiting[v] == 0) ready.push_back(static_cast<int>(v));
+  }
+  std::vector<int> inherited(n, 0);
+  while (!ready.empty()) {
+    const auto v = static_cast<size_t>(ready.back());
+    ready.pop_back();
+    const NodeDef& node = graph.nodes[v];
+    depth[v] = std::max(0, inherited[v] + Is(node, kEnter) - Is(node, kExit));
+    for (int r : readers[v]) {
+      const NodeDef& reader = graph.nodes[static_cast<size_t>(r)];
+      if (Is(reader, kMerge) && Is(node, kNext)) continue;
+      inherited[static_cast<size_t>(r)] = std::max(inherited[static_cast<size_t>(r)], depth[v]);
+      if (--waiting[static_cast<size_t>(r)] == 0) ready.push_back(r);
+    }
+  }
+  std::vector<int> pending;
+  for (size_t v = 0; v < n; ++v) {
+    const NodeDef& node = graph.nodes[v];
+    const OpDef* op = FindOp(node.op);
+    busy[v] = busy[v] || op == nullptr || op->is_stateful || depth[v] < 0 ||
+              node.op == "ControlTrigger" || (Is(node, kBranch) && depth[v] == 0);
+    if (busy[v]) pending.push_back(static_cast<int>(v));
+  }
+  while (!pending.empty()) {
+    const int v = pending.back();
+    pending.pop_back();
+    for (int r : readers[static_cast<size_t>(v)]) {
+      if (busy[static_cast<size_t>(r)]) continue;
+      busy[static_cast<size_t>(r)] = true;
+      pending.push_back(r);
+    }
+  }
+  std::vector<bool> idle(n);
+  for (size_t v = 0; v < n; ++v) idle[v] = !busy[v] && depth[v] == 0;
+  return idle;
 }
 
 }  // namespace
 
-void StripDebugOps(GraphDef* graph) {
+std::map<std::string, int> StripDebugOps(const TidyOptions& options, GraphDef* graph) {
+  std::map<std::string, int> removed;
   for (NodeDef& node : graph->nodes) {
+    const bool check = node.op == "Assert" || node.op == "CheckNumerics";
+    if (check ? options.keep_asserts : node.op != "Print") continue;
+    ++removed[node.op];
     if (node.op == "Assert") {
       std::erase_if(node.inputs, [](const std::string& input) { return !input.starts_with('^'); });
       node.op = "NoOp";
       node.attrs.clear();
-    } else if ((node.op == "CheckNumerics" || node.op == "Print") && !node.inputs.empty()) {
+    } else if (!node.inputs.empty()) {
       // Print's further operands are what it prints.
       std::vector<std::string> kept;
       for (size_t i = 0; i < node.inputs.size(); ++i) {
@@ -83,17 +104,53 @@ void StripDebugOps(GraphDef* graph) {
       std::erase_if(node.attrs, [](const auto& attr) { return attr.first != "T"; });
     }
   }
+  return removed;
+}
+
+void MakeStateless(const LiftedNodes& lifted, GraphDef* graph) {
+  const Result<NodeIndex> index = NodeIndex::Of(graph->nodes);
+  if (!index.ok()) return;
+  // Whether all that the root needs within its island is stateless.
+  auto is_stateless = [&](const std::string& root) {
+    std::vector<std::string_view> pending = {root};
+    std::unordered_set<std::string_view> seen = {root};
+    while (!pending.empty()) {
+      const int v = index->Find(pending.back());
+      pending.pop_back();
+      if (v < 0) return false;
+      const NodeDef& node = graph->nodes[static_cast<size_t>(v)];
+      const OpDef* op = FindOp(node.op);
+      if (op == nullptr || op->is_stateful) return false;
+      for (const std::string& input : node.inputs) {
+        const Result<TensorRef> ref = ParseTensorName(input);
+        if (!ref.ok()) return false;
+        const bool inside = ref->node.starts_with(root) && ref->node.substr(root.size())[0] == '/';
+        if (inside && seen.insert(ref->node).second) pending.push_back(ref->node);
+      }
+    }
+    return true;
+  };
+  // What lies inside of a body comes before it.
+  for (auto node = lifted.rbegin(); node != lifted.rend(); ++node) {
+    const int v = index->Find(node->name);
+    if (v < 0) continue;
+    std::string& op = graph->nodes[static_cast<size_t>(v)].op;
+    const std::string stateless = "Stateless" + op;
+    const bool all = std::ranges::all_of(
+        node->bodies, [&](const LiftedBody& body) { return is_stateless(body.root); });
+    if (FindOp(stateless) != nullptr && all) op = stateless;
+  }
 }
 
 void DropIdleControlEdges(GraphDef* graph) {
   const Result<NodeIndex> index = NodeIndex::Of(graph->nodes);
   if (!index.ok()) return;
-  const std::vector<bool> pure = PureCones(*graph, *index);
+  const std::vector<bool> idle = IdleSources(*graph, *index);
   for (NodeDef& node : graph->nodes) {
     std::erase_if(node.inputs, [&](const std::string& input) {
       if (!input.starts_with('^')) return false;
       const int source = index->Find(std::string_view(input).substr(1));
-      return source >= 0 && pure[static_cast<size_t>(source)];
+      return source >= 0 && idle[static_cast<size_t>(source)];
     });
   }
 }
@@ -134,11 +191,14 @@ void DropGradientNames(GraphDef* graph) {
   }
 }
 
-void Tidy(GraphDef* graph) {
-  StripDebugOps(graph);
+TidyReport Tidy(const TidyOptions& options, const LiftedNodes& lifted, GraphDef* graph) {
+  TidyReport report;
+  report.removed = StripDebugOps(options, graph);
+  MakeStateless(lifted, graph);
   DropIdleControlEdges(graph);
   ReadConstantsDirectly(graph);
   DropGradientNames(graph);
+  return report;
 }
 
 void DropDanglingColocation(GraphDef* graph) {

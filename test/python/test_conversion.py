@@ -70,39 +70,134 @@ def save_v1(folder, signatures, **arguments):
 # ---- signatures
 
 
-def test_an_engine_serves_only_signatures_that_need_all_of_it(graph_mode, tmp_path):
+def same_results(model, converted, feeds):
+    for key, inputs in feeds.items():
+        support.assert_close(
+            signature_results(converted, key, **inputs), signature_results(model, key, **inputs)
+        )
+
+
+def test_an_engine_serves_only_signatures_that_need_all_of_it(tmp_path):
     """serving_default and eval share their layers; eval has a loss over labels besides."""
-    x = v1.placeholder(tf.float32, [None, 16], name="x")
-    label = v1.placeholder(tf.float32, [None, 4], name="label")
-    hidden = tf.nn.relu(tf.matmul(x, weights(16, 16)) + weights(16))
-    logits = tf.tanh(tf.matmul(hidden, weights(16, 4)) + weights(4))
-    scores = tf.nn.softmax(logits * 2.0)
-    loss = tf.reduce_mean(tf.square(logits - label) * 0.5, axis=1)
-    save_v1(
-        tmp_path / "model",
-        {"serving_default": ({"x": x}, {"scores": scores}), "eval": ({"x": x, "label": label}, {"loss": loss})},
-    )
+    with tf.Graph().as_default():
+        x = v1.placeholder(tf.float32, [None, 16], name="x")
+        label = v1.placeholder(tf.float32, [None, 4], name="label")
+        hidden = tf.nn.relu(tf.matmul(x, weights(16, 16)) + weights(16))
+        logits = tf.tanh(tf.matmul(hidden, weights(16, 4)) + weights(4))
+        scores = tf.nn.softmax(logits * 2.0)
+        loss = tf.reduce_mean(tf.square(logits - label) * 0.5, axis=1)
+        save_v1(
+            tmp_path / "model",
+            {
+                "serving_default": ({"x": x}, {"scores": scores}),
+                "eval": ({"x": x, "label": label}, {"loss": loss}),
+            },
+        )
     report = support.convert(tmp_path / "model", "--output", tmp_path / "converted")
     assert report["converted_ops"] == report["total_ops"]
-    labels = weights(5, 4)
-    for key, inputs in {"serving_default": {"x": X}, "eval": {"x": X, "label": labels}}.items():
-        support.assert_close(
-            signature_results(tmp_path / "converted", key, **inputs), signature_results(tmp_path / "model", key, **inputs)
+    feeds = {"serving_default": {"x": X}, "eval": {"x": X, "label": weights(5, 4)}}
+    same_results(tmp_path / "model", tmp_path / "converted", feeds)
+
+
+def test_a_signature_may_feed_the_middle_of_another(tmp_path):
+    with tf.Graph().as_default():
+        x = v1.placeholder(tf.float32, [None, 16], name="x")
+        middle = tf.nn.relu(tf.matmul(x, weights(16, 16)) + weights(16))
+        y = tf.tanh(tf.matmul(middle, weights(16, 4)) + weights(4)) * 2.0
+        save_v1(
+            tmp_path / "model",
+            {"serving_default": ({"x": x}, {"y": y}), "from_middle": ({"middle": middle}, {"y": y})},
         )
-
-
-def test_a_signature_may_feed_the_middle_of_another(graph_mode, tmp_path):
-    x = v1.placeholder(tf.float32, [None, 16], name="x")
-    middle = tf.nn.relu(tf.matmul(x, weights(16, 16)) + weights(16))
-    y = tf.tanh(tf.matmul(middle, weights(16, 4)) + weights(4)) * 2.0
-    save_v1(
-        tmp_path / "model", {"serving_default": ({"x": x}, {"y": y}), "from_middle": ({"middle": middle}, {"y": y})}
-    )
     support.convert(tmp_path / "model", "--output", tmp_path / "converted")
-    for key, inputs in {"serving_default": {"x": X}, "from_middle": {"middle": X}}.items():
-        support.assert_close(
-            signature_results(tmp_path / "converted", key, **inputs), signature_results(tmp_path / "model", key, **inputs)
+    feeds = {"serving_default": {"x": X}, "from_middle": {"middle": X}}
+    same_results(tmp_path / "model", tmp_path / "converted", feeds)
+
+
+class Exported(tf.Module):
+    """Two signatures over one function, as Keras 3 exports have, and one over another with the same weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = tf.Variable(weights(16, 80))
+        self.v = tf.Variable(weights(80, 64))
+
+    @tf.function
+    def layers(self, x):
+        return tf.nn.relu(tf.matmul(tf.nn.relu(tf.matmul(x, self.w) + 1.0), self.v) + 1.0)
+
+    def export(self, folder):
+        spec = tf.TensorSpec([None, 16], tf.float32, "x")
+        serve = tf.function(lambda x: {"y": self.layers(x)})
+        default = tf.function(lambda x: {"y": self.layers(x)})
+        features = tf.function(lambda x: {"y": tf.reduce_mean(self.layers(x), axis=1) * 2.0})
+        signatures = {"serve": serve, "serving_default": default, "features": features}
+        tf.saved_model.save(
+            self,
+            str(folder),
+            {key: function.get_concrete_function(spec) for key, function in signatures.items()},
         )
+        return folder
+
+
+def test_equal_signatures_share_everything(tmp_path):
+    """serve and serving_default of a Keras 3 export."""
+    model = Exported().export(tmp_path / "model")
+    support.convert(model, "--output", tmp_path / "converted")
+    graph = main_graph(tmp_path / "converted")
+    assert len(engines(graph)) == 2  # the layers of all three, and what only features has
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    weighty = [node for node in nodes if node.op == "Const" and node.attr["value"].tensor.ByteSize() > 4096]
+    assert len(weighty) == 2  # w and v, once each
+    same_results(model, tmp_path / "converted", {key: {"x": X} for key in ("serve", "serving_default", "features")})
+
+
+def sparse_model(folder):
+    """A signature of a SparseTensor beside one of tensors."""
+    with tf.Graph().as_default():
+        x = v1.placeholder(tf.float32, [None, 16], name="x")
+        sparse = v1.sparse_placeholder(tf.float32, [None, 16], name="sparse")
+        w = tf.constant(weights(16, 8))
+        y = tf.nn.relu(tf.matmul(x, w) + 1.0) * 2.0
+        z = tf.nn.relu(tf.sparse.sparse_dense_matmul(sparse, w) + 1.0) * 2.0
+        save_v1(
+            folder,
+            {"serving_default": ({"x": x}, {"y": y}), "sparse": ({"x": sparse}, {"z": z})},
+        )
+    return folder
+
+
+@pytest.mark.parametrize("chosen", ["serving_default", "sparse"])
+def test_sparse_signatures_stay_whole(tmp_path, chosen):
+    model = sparse_model(tmp_path / "model")
+    support.convert(model, "--signature", chosen, "--output", tmp_path / "converted")
+    same_results(model, tmp_path / "converted", {"serving_default": {"x": X}})
+    x = tf.sparse.from_dense(X * (X > 1))
+    results = []
+    for folder in (model, tmp_path / "converted"):
+        function = tf.saved_model.load(str(folder)).signatures["sparse"]
+        # As TensorFlow 2 loads such signatures, their parts are arguments of their own.
+        names = sorted(function.structured_input_signature[1])
+        parts = {"indices": x.indices, "values": x.values, "shape": x.dense_shape}
+        feeds = {name: next(part for end, part in parts.items() if name.endswith(end)) for name in names}
+        results.append({name: value.numpy() for name, value in function(**feeds).items()})
+    support.assert_close(results[1], results[0])
+    shown = support.graft("inspect", model, "--signature", "sparse")
+    assert all(f"inputs['x/{part}']" in shown for part in ("indices", "values", "dense_shape"))
+
+
+def test_assets_extra_goes_along(tmp_path):
+    model = Exported().export(tmp_path / "model")
+    (model / "assets.extra" / "deep").mkdir(parents=True)
+    (model / "assets.extra" / "deep" / "warmup").write_text("requests")
+    support.convert(model, "--output", tmp_path / "converted")
+    assert (tmp_path / "converted" / "assets.extra" / "deep" / "warmup").read_text() == "requests"
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+def test_keras_files_are_refused_with_the_way_out(tmp_path, name):
+    (tmp_path / name).write_bytes(b"whatever")
+    text = support.graft("convert", tmp_path / name, expect=support.BAD_INPUT)
+    assert "keras.saving.load_model" in text and ".export('model')" in text
 
 
 # ---- what stays beside engines
@@ -146,16 +241,140 @@ def test_weights_that_two_engines_share_are_data_of_neither(graph_mode, tmp_path
     x = v1.placeholder(tf.float32, [None, 16], name="x")
     w = tf.reshape(tf.constant(weights(2, 8, 16)) * 2.0, [16, 16], name="w")
     first = tf.nn.relu(tf.matmul(x, w) + 1.0)
-    with tf.control_dependencies([tf.strings.as_string(first)]):
-        between = tf.raw_ops.RandomUniform(shape=[16], dtype=tf.float32, seed=1)
-    second = tf.tanh(tf.matmul(first + between * 0.0, w) + 1.0, name="y")
+    middle = tf.sqrt(first, name="middle")
+    second = tf.tanh(tf.matmul(middle, w) + 1.0, name="y")
     path = tmp_path / "model.pb"
     path.write_bytes(second.graph.as_graph_def().SerializeToString())
-    support.convert(path, "--outputs", "y:0", "--output", tmp_path / "converted.pb")
+    support.convert(path, "--outputs", "y:0", "--deny", "middle", "--output", tmp_path / "converted.pb")
     converted = v1.GraphDef.FromString((tmp_path / "converted.pb").read_bytes())
-    inputs = [list(node.input) for node in engines(converted)]
-    assert inputs[0] == ["x"] and len(inputs) == 2
-    assert "w" not in inputs[1] and len(inputs[1]) == 2
+    assert sorted(list(node.input) for node in engines(converted)) == [["middle"], ["x"]]
+    assert not any(node.name == "w" for node in converted.node)
+
+
+# ---- several models
+
+
+def frozen(folder, seed, wide=16):
+    """x → y, with other weights for each seed."""
+    own = np.random.default_rng(seed)
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [None, 16], name="x")
+        w = own.standard_normal((16, wide)).astype(np.float32)
+        tf.nn.relu(tf.matmul(x, w) + 1.0, name="y")
+    path = folder / f"{seed}_{wide}.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+def test_two_converted_graphs_can_be_one(tmp_path):
+    """Functions are known by name: engines of different models have different names, and counts of their own."""
+    import graft
+
+    converted, expected = [], []
+    for seed in (1, 2):
+        path = frozen(tmp_path, seed)
+        support.convert(path, "--outputs", "y:0", "--output", tmp_path / f"{seed}_converted.pb")
+        for file, list_ in ((path, expected), (tmp_path / f"{seed}_converted.pb", converted)):
+            list_.append(v1.GraphDef.FromString(file.read_bytes()))
+    names = [engines(graph)[0].name for graph in converted]
+    assert names[0] != names[1]
+    for graph, name in zip(converted, names):
+        assert [f.signature.name for f in graph.library.function] == [f"{name}_native_segment"]
+    results = []
+    for graphs in (converted, expected):
+        with tf.Graph().as_default(), v1.Session() as session:
+            tf.import_graph_def(graphs[0], name="a")
+            tf.import_graph_def(graphs[1], name="b")
+            results.append(session.run({"a": "a/y:0", "b": "b/y:0"}, {"a/x:0": X, "b/x:0": X}))
+    support.assert_close(*results)
+    counts = graft.engine_statistics()
+    for name in names:
+        (own,) = [count for key, count in counts.items() if key.endswith(name)]
+        assert own["engine_calls"] == 1 and not own["fallbacks"]
+
+
+# ---- checks
+
+
+def checked_graph():
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [None, 16], name="x")
+        x = tf.debugging.check_numerics(x, "x")
+        with tf.control_dependencies([tf.raw_ops.Assert(condition=tf.reduce_all(x > -1e6), data=[x])]):
+            y = tf.nn.relu(tf.matmul(x, weights(16, 16)) + 1.0)
+        tf.tanh(y, name="y")
+    return graph.as_graph_def()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_checks_go_alike_on_every_way(tmp_path, graph_mode, monkeypatch, kept):
+    path = tmp_path / "model.pb"
+    path.write_bytes(checked_graph().SerializeToString())
+    flags = ["--keep-asserts"] if kept else []
+    report = support.convert(path, "--outputs", "y:0", "--output", tmp_path / "converted.pb", *flags)
+    by_program = v1.GraphDef.FromString((tmp_path / "converted.pb").read_bytes())
+    if kept:
+        monkeypatch.setenv("GRAFT_KEEP_ASSERTS", "1")
+    by_python = trt.TrtGraphConverter(input_graph_def=checked_graph()).convert()
+    for graph in (by_program, by_python):
+        ops = collections.Counter(node.op for node in graph.node)
+        assert (ops["Assert"], ops["CheckNumerics"]) == ((1, 1) if kept else (0, 0))
+    assert report["removed_checks"] == ({} if kept else {"Assert": 1, "CheckNumerics": 1})
+
+
+def test_assertions_of_tensorflow_2_leave_no_branch_behind(tmp_path):
+    """tf.debugging.assert_… is an If around an Assert: what waited for it waits for nothing."""
+
+    class Checked(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, 16], tf.float32, "x")])
+        def serve(self, x):
+            y = tf.nn.relu(tf.matmul(x, tf.constant(weights(16, 16))) + 1.0)
+            tf.debugging.assert_less(tf.reduce_max(y), 1e6)
+            return {"y": tf.tanh(tf.matmul(y, tf.constant(weights(16, 16))) + 1.0)}
+
+    module = Checked()
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.serve)
+    report = support.convert(tmp_path / "model", "--output", tmp_path / "converted")
+    assert report["unconverted"] == [] and report["engines"] == 1
+    assert report["removed_checks"] == {"Assert": 1}
+    same_results(tmp_path / "model", tmp_path / "converted", {"serving_default": {"x": X}})
+
+
+# ---- variables that stay
+
+
+def counting(folder, initialized):
+    """A counter is written, so it stays a variable."""
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [None, 16], name="x")
+        count = v1.get_variable("count", initializer=tf.constant(0.0), use_resource=True)
+        y = tf.nn.relu(tf.matmul(x, weights(16, 16)) + 1.0) * 2.0
+        with tf.control_dependencies([count.assign_add(1.0)]):
+            y = tf.identity(y)
+        if initialized:
+            save_v1(folder, {"serving_default": ({"x": x}, {"y": y})})
+    if not initialized:
+        path = folder.with_suffix(".pb")
+        path.write_bytes(graph.as_graph_def().SerializeToString())
+        return path, ["--outputs", y.name]
+    return folder, []
+
+
+def test_a_saver_counts_for_no_total(tmp_path):
+    model, _ = counting(tmp_path / "model", True)
+    report = support.convert(model, "--output", tmp_path / "converted")
+    native = collections.Counter(left["op"] for left in report["unconverted"])
+    assert native == {"AssignAddVariableOp": 1, "VarHandleOp": 1}
+    assert report["total_ops"] == report["converted_ops"] + 2
+    text = support.graft("convert", model, "--opt-level", 0)
+    assert "finds it uninitialized" not in text
+    same_results(model, tmp_path / "converted", {"serving_default": {"x": X}})
+
+
+def test_a_kept_variable_without_a_value_is_warned_of(tmp_path):
+    model, arguments = counting(tmp_path / "model", False)
+    text = support.graft("convert", model, "--opt-level", 0, *arguments)
+    assert "variable count stays" in text and "finds it uninitialized" in text
 
 
 # ---- reports

@@ -3,6 +3,7 @@
 import inspect
 import logging
 import pathlib
+import re
 import sys
 
 import numpy as np
@@ -169,7 +170,7 @@ def test_denied_nodes_may_be_tensors_or_their_names(graph_mode, frozen_graph):
 def test_engine_nodes_have_the_old_names_and_attributes(graph_mode, frozen_graph):
     graph = convert_v1(input_graph_def=read_graph(frozen_graph))
     (node,) = engine_nodes(graph)
-    assert node.name.startswith("TRTEngineOp_") and len(node.name) == len("TRTEngineOp_000_000")
+    assert re.fullmatch(r"TRTEngineOp_\d{3,}_000", node.name)
     assert node.attr["segment_func"].func.name == f"{node.name}_native_segment"
     assert node.attr["segment_funcdef_name"].s.decode() == f"{node.name}_native_segment"
     assert node.attr["precision_mode"].s == b"FP32"
@@ -180,13 +181,13 @@ def test_engine_nodes_have_the_old_names_and_attributes(graph_mode, frozen_graph
     assert [one.name.lower() for one in function.signature.input_arg] == ["tensorrtinputph_0"]
 
 
-def test_graphs_are_numbered_over_the_process(graph_mode, frozen_graph):
+def test_graphs_are_numbered_by_their_content(graph_mode, frozen_graph):
     names = []
-    for _ in range(2):
-        (node,) = engine_nodes(convert_v1(input_graph_def=read_graph(frozen_graph)))
-        names.append(node.name)
-    first, second = (int(name.split("_")[1]) for name in names)
-    assert second == first + 1
+    for denied in ([], [], ["relu1"]):
+        graph = convert_v1(input_graph_def=read_graph(frozen_graph), nodes_denylist=denied)
+        names.append({node.name for node in engine_nodes(graph)})
+    assert names[0] == names[1]
+    assert not names[0] & names[2]
 
 
 def test_segment_size_of_v1(graph_mode, frozen_graph):
@@ -295,15 +296,15 @@ def test_reports_in_both_forms(graph_mode, frozen_graph, caplog):
     with caplog.at_level(logging.INFO):
         convert_v1(input_graph_def=read_graph(frozen_graph), nodes_denylist=["pool"])
     assert (
-        "There are 2 ops of 2 different types in the graph that are not converted to TensorRT: "
-        "MaxPool, Placeholder, (For more information see "
+        "There are 3 ops of 3 different types in the graph that are not converted to TensorRT: "
+        "Identity, MaxPool, Placeholder, (For more information see "
         "https://docs.nvidia.com/deeplearning/dgx/tf-trt-user-guide/index.html#supported-ops)."
     ) in caplog.text
     assert "#" * 80 in caplog.text
     assert "TensorRT unsupported/non-converted OP Report:" in caplog.text
     assert "\t- MaxPool -> 1x" in caplog.text
-    assert "- Total nonconverted OPs: 2" in caplog.text
-    assert "- Total nonconverted OP Types: 2" in caplog.text
+    assert "- Total nonconverted OPs: 3" in caplog.text
+    assert "- Total nonconverted OP Types: 3" in caplog.text
     assert "Number of TensorRT candidate segments: 2" in caplog.text
     assert "Replaced segment 0 consisting of" in caplog.text
 

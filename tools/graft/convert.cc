@@ -45,6 +45,12 @@ void PrintReport(const convert::ModelReport& report, const Options& o) {
   std::printf("%d of %d ops converted, in %d engine%s; %d nodes before, %d after\n",
               r.converted_ops, r.total_ops, r.engine_nodes, r.engine_nodes == 1 ? "" : "s",
               r.nodes_before, r.nodes_after);
+  if (r.function_ops > 0) {
+    std::printf("  of these in bodies of loops and branches: %d of %d\n", r.converted_function_ops,
+                r.function_ops);
+  }
+  for (const auto& [op, count] : r.removed_checks)
+    std::printf("  %d %s removed (--keep-asserts)\n", count, op.c_str());
   for (const convert::EngineSummary& e : r.engines) {
     std::printf("  %s: %d nodes, %d inputs, %d outputs, %.1f MB\n", e.name.c_str(), e.nodes,
                 e.inputs, e.outputs, static_cast<double>(e.plan_bytes) / 1e6);
@@ -144,6 +150,8 @@ Command AddConvert(CLI::App& program) {
   app->add_option("--backend", build.backend, "cpu, reference or fake_device");
   app->add_flag("--embed-weights", o->model.convert.embed_weights,
                 "Engines hold all weights themselves");
+  app->add_flag("--keep-asserts", o->model.convert.tidy.keep_asserts,
+                "Assert and CheckNumerics stay, as ops of TensorFlow");
   app->add_option("--dump", build.dump_directory, "Folder for the module after each pass");
   app->add_option("--disable-pass", build.disabled_passes, "Leave out a pass (may be repeated)");
   app->add_option("--stop-after", build.stop_after, "Run no pass after this one");
