@@ -55,6 +55,15 @@ double Of(const BoundNode& node, const ir::CropAndResizeAttributes& a) {
 }
 double Of(const BoundNode& node, const ir::CumulativeAttributes&) { return Count(node.inputs[0]); }
 double Of(const BoundNode& node, const ir::LrnAttributes&) { return 8 * Count(node.inputs[0]); }
+double Of(const BoundNode& node, const ir::QuantizeAttributes&) {
+  return 5 * Count(node.outputs[0]);
+}
+double Of(const BoundNode& node, const ir::DequantizeAttributes&) {
+  return 2 * Count(node.outputs[0]);
+}
+double Of(const BoundNode& node, const ir::FakeQuantizeAttributes&) {
+  return 5 * Count(node.outputs[0]);
+}
 // Data movement and indices.
 template <class T>
 double Of(const BoundNode&, const T&) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend_api/backend.h"
+#include "backend_api/lowered.h"
 #include "base/half.h"
 
 namespace graft {
@@ -126,6 +127,7 @@ ir::Module Alone(const ir::Module& module, ir::Node* node) {
 
 bool CanWiden(const ir::Module& module, const ir::Node& node) {
   if (node.kind() == ir::OpKind::kPointwise || node.kind() == ir::OpKind::kOpaque) return false;
+  if (CanLower(node)) return false;  // to programs, which round every instruction
   auto is_half = [&](ir::ValueId id) { return IsHalf(module.value(id).dtype); };
   return std::ranges::any_of(OwnOperands(node), is_half) ||
          std::ranges::any_of(node.outputs, is_half);
@@ -137,12 +139,15 @@ Result<std::vector<ir::ValueId>> EmitWidened(ir::Module& module, const ir::Node&
 
 std::optional<Refusal> Backend::Supports(const ir::Module& module, const ir::Node& node) const {
   std::optional<Refusal> refusal = SupportsAsIs(module, node);
-  if (!refusal || !CanWiden(module, node)) return refusal;
+  const bool can_lower = CanLower(node);
+  if (!refusal || !(can_lower || CanWiden(module, node))) return refusal;
   ir::Node copy = node;
   ir::Module alone = Alone(module, &copy);
-  if (!EmitWidened(alone, copy).ok()) return refusal;
+  const bool emitted = can_lower ? EmitLowered(alone, copy).ok() : EmitWidened(alone, copy).ok();
+  if (!emitted) return refusal;
   for (ir::NodeId id = 0; id < alone.node_count(); ++id) {
-    refusal = SupportsAsIs(alone, alone.node(id));
+    // What a node is lowered to may run widened.
+    refusal = can_lower ? Supports(alone, alone.node(id)) : SupportsAsIs(alone, alone.node(id));
     if (refusal) return refusal;
   }
   return std::nullopt;

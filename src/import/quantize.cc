@@ -1,10 +1,28 @@
 // Quantized dtypes: integers that stand for evenly spaced numbers of a range.
 #include <algorithm>
 
-#include "import/range_program.h"
+#include "import/node_context.h"
+#include "ir/range_program.h"
 
 namespace graft::importer {
 namespace {
+
+using ir::LargestOf;
+
+// Its registers become values of the module.
+class RangeProgram : public ir::RangeProgram {
+ public:
+  RangeProgram(NodeContext& ctx, ir::ValueId low, ir::ValueId high)
+      : ir::RangeProgram(ctx.ValueOf(low).dtype), ctx_(ctx), ends_{low, high} {}
+
+  Accepted<ir::ValueId> Value(int reg, std::string_view part) {
+    return ctx_.EmitPointwise(HeadOf(reg), ends_, part);
+  }
+
+ private:
+  NodeContext& ctx_;
+  std::vector<ir::ValueId> ends_;
+};
 
 // The integers of a dtype.
 struct Levels {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "ir/attributes.h"
+#include "ir/module.h"
 
 namespace graft::ir {
 
@@ -37,6 +38,18 @@ struct EnumNames<CumulativeKind> {
 template <>
 struct EnumNames<ScatterKind> {
   static constexpr std::string_view kNames[] = {"update", "add", "sub", "min", "max"};
+};
+template <>
+struct EnumNames<FakeQuantizeArithmetic> {
+  static constexpr std::string_view kNames[] = {"scaled", "nudged", "nudged_dividing"};
+};
+template <>
+struct EnumNames<Rounding> {
+  static constexpr std::string_view kNames[] = {"half_even", "half_up"};
+};
+template <>
+struct EnumNames<RangeOrigin> {
+  static constexpr std::string_view kNames[] = {"op", "node", "table", "calibration"};
 };
 
 template <class E>

@@ -411,6 +411,61 @@ struct UniqueAttributes {
   }
 };
 
+// Quantisation. One pair of scale and zero point serves the whole tensor (scalars, axis -1) or each
+// index along `axis` (vectors).
+//
+// [x float, inverse_scale f32, zero_point dtype] → clamp(round(x · inverse_scale) + zero_point), in
+// f32, halves to even, as i8, u8, i16 or u16. The scale comes inverted because a product is rounded
+// once: x / scale gives another integer in two of a million. NaN becomes the least integer.
+struct QuantizeAttributes {
+  DType dtype = DType::kInt8;
+  int64_t axis = -1;
+  template <class V>
+  void Visit(V&& v) {
+    v("dtype", dtype), v("axis", axis);
+  }
+};
+
+// [q i8, u8, i16, u16 or i32, scale f32, zero_point of q's dtype] → f32: (q - zero_point) · scale.
+// The difference is formed in 32 bits.
+struct DequantizeAttributes {
+  int64_t axis = -1;
+  template <class V>
+  void Visit(V&& v) {
+    v("axis", axis);
+  }
+};
+
+// [x float, min, max: of x's dtype] → x rounded to numbers that integers of `bits` bits stand for,
+// in x's dtype: what TensorFlow's ops that emulate quantisation compute. The ends of the range are
+// as the model gives them, before they are made to fit the integers: scalars (or vectors of one
+// element), or vectors along `axis`.
+//   kScaled: QuantizeAndDequantize. The scale is the larger one that `min` and `max` ask for; zero
+//     is a number of the grid. Without range_given the range is that of x, for the whole tensor or
+//     for each index along `axis`; `min` and `max` may have any shape then, and only who quantises
+//     with integers reads them.
+//   kNudged: FakeQuant. min and max are moved so that zero is a number of the grid. f32, unsigned,
+//     halves up, the range given.
+//   kNudgedDividing: the same, but x is divided by the step where kNudged multiplies by the
+//   inverse.
+enum class FakeQuantizeArithmetic : uint8_t { kScaled, kNudged, kNudgedDividing };
+enum class Rounding : uint8_t { kHalfEven, kHalfUp };
+struct FakeQuantizeAttributes {
+  FakeQuantizeArithmetic arithmetic = FakeQuantizeArithmetic::kScaled;
+  int64_t bits = 8;
+  bool is_signed = true;
+  bool narrow_range = false;  // one integer less at the low end
+  Rounding rounding = Rounding::kHalfEven;
+  bool range_given = true;
+  int64_t axis = -1;
+  template <class V>
+  void Visit(V&& v) {
+    v("arithmetic", arithmetic), v("bits", bits), v("is_signed", is_signed);
+    v("narrow_range", narrow_range), v("rounding", rounding);
+    v("range_given", range_given), v("axis", axis);
+  }
+};
+
 // Any number of operands and results: a TensorFlow node that is not converted, kept so that the
 // graph is whole. node_def holds the NodeDef's bytes.
 struct OpaqueAttributes {

@@ -73,6 +73,24 @@ struct View {
   Dim offset;
 };
 
+// Where a value's quantisation range comes from.
+enum class RangeOrigin : uint8_t {
+  kOp,           // the op that computes it, or one that hands it on at the same scale
+  kNode,         // a quantisation node of the model
+  kTable,        // a calibration table
+  kCalibration,  // the data of this conversion
+};
+
+// What a value's integers stand for when it is quantised: [-amax, amax], symmetric about zero, for
+// the whole tensor or for each index along an axis. Unlike low and high it is no bound: elements
+// beyond it are clipped.
+struct QuantizationRange {
+  std::vector<float> amax;  // finite and positive; one, or as many as the axis is long
+  int64_t axis = -1;
+  RangeOrigin origin = RangeOrigin::kNode;
+  bool operator==(const QuantizationRange&) const = default;
+};
+
 struct Value {
   std::string name;  // the TensorFlow tensor, "conv1/Relu:0", or made from it
   DType dtype = DType::kInvalid;
@@ -84,6 +102,7 @@ struct Value {
       contents;  // small integer values known as expressions (row-major)
   float low = -std::numeric_limits<float>::infinity();  // bounds of the elements, where known
   float high = std::numeric_limits<float>::infinity();
+  std::optional<QuantizationRange> quantization;  // where it may be quantised
   std::optional<View> view;
 
   NodeId producer = -1;  // -1: a module input or a constant

@@ -671,6 +671,77 @@ Status Infer(Rule& r, const UniqueAttributes& a) {
   return OkStatus();
 }
 
+// Operands 1 and 2 hold one number for the tensor, or one for each index along the axis.
+Status CheckQuantizing(const Rule& r, int64_t axis) {
+  if (axis < -1 || axis >= r.rank(0))
+    return InvalidArgumentError("axis {} of rank {}", axis, r.rank(0));
+  for (int i : {1, 2}) {
+    const Shape& shape = r.shape(i);
+    const bool fits = axis < 0 ? shape.empty() || shape == Shape{1}
+                               : shape.size() == 1 && MayEqual(shape[0], r.shape(0)[axis]);
+    if (!fits) {
+      return InvalidArgumentError("operand {} {} for {} with axis {}", i, ToString(shape),
+                                  ToString(r.shape(0)), axis);
+    }
+  }
+  return OkStatus();
+}
+
+bool IsSmallInteger(DType d) {
+  return d == DType::kInt8 || d == DType::kUint8 || d == DType::kInt16 || d == DType::kUint16;
+}
+
+Status Infer(Rule& r, const QuantizeAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 3, 3));
+  GRAFT_RETURN_IF_ERROR(CheckQuantizing(r, a.axis));
+  if (!IsFloating(r.operand(0).dtype) || !IsSmallInteger(a.dtype) ||
+      r.operand(1).dtype != DType::kFloat32 || r.operand(2).dtype != a.dtype) {
+    return InvalidArgumentError("{} by {} and {} to {}", Name(r.operand(0).dtype),
+                                Name(r.operand(1).dtype), Name(r.operand(2).dtype), Name(a.dtype));
+  }
+  r.Result(a.dtype, r.shape(0));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const DequantizeAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 3, 3));
+  GRAFT_RETURN_IF_ERROR(CheckQuantizing(r, a.axis));
+  const DType dtype = r.operand(0).dtype;
+  if (!(IsSmallInteger(dtype) || dtype == DType::kInt32) || r.operand(1).dtype != DType::kFloat32 ||
+      r.operand(2).dtype != dtype) {
+    return InvalidArgumentError("{} by {} and {}", Name(dtype), Name(r.operand(1).dtype),
+                                Name(r.operand(2).dtype));
+  }
+  r.Result(DType::kFloat32, r.shape(0));
+  return OkStatus();
+}
+
+Status Infer(Rule& r, const FakeQuantizeAttributes& a) {
+  GRAFT_RETURN_IF_ERROR(CheckOperands(r, 3, 3));
+  const DType dtype = r.operand(0).dtype;
+  if (!IsFloating(dtype) || r.operand(1).dtype != dtype || r.operand(2).dtype != dtype) {
+    return InvalidArgumentError("{} within {} and {}", Name(dtype), Name(r.operand(1).dtype),
+                                Name(r.operand(2).dtype));
+  }
+  if (a.arithmetic == FakeQuantizeArithmetic::kScaled) {
+    if (a.bits < 1 || a.bits > (a.is_signed ? 61 : 62))
+      return InvalidArgumentError("{} bits", a.bits);
+  } else {
+    if (a.bits < 2 || a.bits > 16) return InvalidArgumentError("{} bits", a.bits);
+    if (dtype != DType::kFloat32 || a.is_signed || a.rounding != Rounding::kHalfUp ||
+        !a.range_given)
+      return InvalidArgumentError("a nudged range of {}, or not unsigned, half up and given",
+                                  Name(dtype));
+  }
+  if (a.range_given) {
+    GRAFT_RETURN_IF_ERROR(CheckQuantizing(r, a.axis));
+  } else if (a.axis < -1 || a.axis >= r.rank(0)) {
+    return InvalidArgumentError("axis {} of rank {}", a.axis, r.rank(0));
+  }
+  r.Result(dtype, r.shape(0));
+  return OkStatus();
+}
+
 Status Infer(Rule&, const OpaqueAttributes& a) {
   return InvalidArgumentError("the results of {} cannot be inferred", a.op);
 }

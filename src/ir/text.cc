@@ -13,6 +13,7 @@
 
 #include "base/dtype_visit.h"
 #include "base/hash.h"
+#include "ir/attribute_names.h"
 #include "ir/attributes_reader.h"
 #include "ir/module.h"
 #include "ir/scanner.h"
@@ -124,11 +125,18 @@ class Writer {
     if (with_contents && v.contents) text_ += fmt::format(" contents={}", ToString(*v.contents));
     if (v.low != -kInfinity || v.high != kInfinity)
       text_ += fmt::format(" range=[{},{}]", v.low, v.high);
+    if (v.quantization) WriteQuantization(*v.quantization);
     if (v.view) {
       GRAFT_ASSIGN_OR_RETURN(const std::string base, Label(v.view->base));
       text_ += fmt::format(" view={} {} {}", base, v.view->axis, v.view->offset.ToString());
     }
     return OkStatus();
+  }
+
+  // " amax=node[6]", with an axis " amax=node[6,5.5]@3".
+  void WriteQuantization(const QuantizationRange& range) {
+    text_ += fmt::format(" amax={}[{}]", EnumName(range.origin), fmt::join(range.amax, ","));
+    if (range.axis >= 0) text_ += fmt::format("@{}", range.axis);
   }
 
   Status WriteConstant(ValueId id) {
@@ -244,6 +252,22 @@ class Parser {
     return OkStatus();
   }
 
+  Result<QuantizationRange> ReadQuantization() {
+    QuantizationRange range;
+    const std::string_view origin = in_.Word();
+    const auto& names = EnumNames<RangeOrigin>::kNames;
+    const auto at = std::find(std::begin(names), std::end(names), origin);
+    if (at == std::end(names)) return in_.Bad("the origin of a range");
+    range.origin = static_cast<RangeOrigin>(at - std::begin(names));
+    GRAFT_RETURN_IF_ERROR(in_.Expect("["));
+    do {
+      GRAFT_RETURN_IF_ERROR(in_.Number(&range.amax.emplace_back()));
+    } while (in_.Take(","));
+    GRAFT_RETURN_IF_ERROR(in_.Expect("]"));
+    if (in_.Take("@")) GRAFT_RETURN_IF_ERROR(in_.Number(&range.axis));
+    return range;
+  }
+
   Result<Value> ReadValue(ValueId id) {
     Value v;
     GRAFT_RETURN_IF_ERROR(ReadNewLabel(id));
@@ -262,6 +286,9 @@ class Parser {
       GRAFT_RETURN_IF_ERROR(in_.Expect(","));
       GRAFT_RETURN_IF_ERROR(in_.Number(&v.high));
       GRAFT_RETURN_IF_ERROR(in_.Expect("]"));
+    }
+    if (in_.Take(" amax=")) {
+      GRAFT_ASSIGN_OR_RETURN(v.quantization, ReadQuantization());
     }
     if (in_.Take(" view=")) {
       View view;
@@ -391,6 +418,7 @@ class Parser {
       inferred.name = std::move(read.name);
       inferred.low = read.low;
       inferred.high = read.high;
+      inferred.quantization = std::move(read.quantization);
     }
     return id;
   }

@@ -40,6 +40,8 @@ Module Example() {
   m.node(c).origin = {3, 4};
   m.value(y).low = 0;
   m.value(y).high = 6;
+  m.value(y).quantization = QuantizationRange{{6}, -1, RangeOrigin::kOp};
+  m.value(w).quantization = QuantizationRange{{1, 0.1f, 2.5f, 3e-20f}, 3, RangeOrigin::kNode};
   const NodeId cat = *m.AddNode(ConcatAttributes{.axis = 3}, {y, y}, "cat");
   m.value(y).view = View{m.node(cat).outputs[0], 3, 0};
   const SymbolId r =
@@ -84,6 +86,20 @@ TEST(Text, RoundTripsEverything) {
   EXPECT_EQ(read->node(0).name, module.node(0).name);
   EXPECT_EQ(read->node(3).get<OpaqueAttributes>()->node_def,
             module.node(3).get<OpaqueAttributes>()->node_def);
+}
+
+TEST(Text, RangesOfQuantisationAreReadable) {
+  const std::string text = R"(graft-ir 1
+input "x" %0 f32[2,3] "x" amax=calibration[2.5]
+constant %1 f32[2] "w" amax=table[1,0.5]@0 = {1,2.5}
+output "y" %1
+)";
+  const Result<Module> module = ParseText(text);
+  ASSERT_TRUE(module.ok()) << module.status().message();
+  EXPECT_TRUE(Verify(*module).ok()) << Verify(*module).message();
+  EXPECT_EQ(module->value(1).quantization, (QuantizationRange{{1, 0.5f}, 0, RangeOrigin::kTable}));
+  EXPECT_EQ(*ToText(*module), text);
+  EXPECT_FALSE(ParseText("graft-ir 1\ninput \"x\" %0 f32[2] \"x\" amax=guess[1]\n").ok());
 }
 
 TEST(Text, IsReadable) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "ir/attribute_names.h"
 #include "ir/module.h"
@@ -86,6 +87,7 @@ class Verifier {
     }
     if (v.contents) GRAFT_RETURN_IF_ERROR(CheckContents(v));
     if (!(v.low <= v.high)) return DataLossError("range [{},{}]", v.low, v.high);
+    if (v.quantization) GRAFT_RETURN_IF_ERROR(CheckQuantization(v));
     if (v.constant) {
       if (v.producer >= 0) return DataLossError("a constant with a producer");
       if (!v.has_shape || v.constant->dtype() != v.dtype ||
@@ -96,6 +98,23 @@ class Verifier {
       }
       defined_[id] = Definition::kConstant;
     }
+    return OkStatus();
+  }
+
+  static Status CheckQuantization(const Value& v) {
+    const QuantizationRange& range = *v.quantization;
+    for (float amax : range.amax) {
+      if (!(amax > 0) || !std::isfinite(amax)) return DataLossError("quantised up to {}", amax);
+    }
+    if (static_cast<size_t>(range.origin) >= std::size(EnumNames<RangeOrigin>::kNames))
+      return DataLossError("a range of no origin");
+    const size_t n = range.amax.size();
+    if (range.axis == -1 && n == 1) return OkStatus();
+    // How long the axis is may be known only at run time; that of a constant is not.
+    const bool fits = v.has_shape && range.axis >= 0 &&
+                      range.axis < static_cast<int64_t>(v.shape.size()) &&
+                      v.shape[range.axis] == static_cast<int64_t>(n);
+    if (!fits) return DataLossError("{} ranges along axis {}", n, range.axis);
     return OkStatus();
   }
 

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "ir/module.h"
 
 namespace graft::ir {
@@ -87,6 +89,60 @@ TEST(Verifier, RefusesWhatDoesNotHold) {
     c.spoil(m);
     ExpectBad(m, c.reason);
   }
+}
+
+TEST(Verify, RangesOfQuantisationFit) {
+  Module m;
+  const ValueId x = m.AddInput("x", DType::kFloat32, {2, 3});
+  m.outputs = {x};
+  m.output_names = {"y"};
+  auto holds = [&](QuantizationRange range) {
+    m.value(x).quantization = std::move(range);
+    return Verify(m).ok();
+  };
+  EXPECT_TRUE(holds({{1}}));
+  EXPECT_TRUE(holds({{1, 2, 3}, 1}));
+  EXPECT_FALSE(holds({{}}));
+  EXPECT_FALSE(holds({{0}}));
+  EXPECT_FALSE(holds({{-1}}));
+  EXPECT_FALSE(holds({{NAN}}));
+  EXPECT_FALSE(holds({{INFINITY}}));
+  EXPECT_FALSE(holds({{1, 2}, 1}));
+  EXPECT_FALSE(holds({{1, 2}, -1}));
+  EXPECT_FALSE(holds({{1, 2}, 2}));
+  EXPECT_FALSE(holds({{1}, -1, static_cast<RangeOrigin>(9)}));
+}
+
+TEST(Verify, QuantisationTakesWhatItIsDefinedFor) {
+  Module m;
+  const ValueId x = m.AddInput("x", DType::kFloat32, {2, 3});
+  const ValueId one = m.AddConstant("one", Tensor::Scalar(1.0f));
+  const ValueId three = m.AddConstant("three", Tensor::Of<float>({3}, {1, 2, 3}));
+  const ValueId zero = m.AddConstant("zero", Tensor::Scalar(int8_t{0}));
+  EXPECT_TRUE(m.AddNode(QuantizeAttributes{}, {x, one, zero}, "q").ok());
+  EXPECT_FALSE(m.AddNode(QuantizeAttributes{.dtype = DType::kUint8}, {x, one, zero}, "q").ok());
+  EXPECT_FALSE(m.AddNode(QuantizeAttributes{}, {x, three, zero}, "q").ok());
+  const ValueId wide = m.AddConstant("wide", Tensor::Scalar(int32_t{0}));
+  EXPECT_FALSE(m.AddNode(QuantizeAttributes{.dtype = DType::kInt32}, {x, one, wide}, "q").ok());
+  EXPECT_TRUE(m.AddNode(DequantizeAttributes{}, {wide, one, wide}, "d").ok());
+  EXPECT_FALSE(m.AddNode(DequantizeAttributes{}, {x, one, wide}, "d").ok());
+  auto fake = [&](FakeQuantizeAttributes a, ValueId low, ValueId high) {
+    return m.AddNode(a, {x, low, high}, "f").ok();
+  };
+  EXPECT_TRUE(fake({}, one, one));
+  EXPECT_TRUE(fake({.axis = 1}, three, three));
+  EXPECT_FALSE(fake({}, three, three));
+  EXPECT_FALSE(fake({.axis = 0}, three, three));
+  EXPECT_FALSE(fake({.axis = 2}, one, one));
+  EXPECT_TRUE(fake({.range_given = false}, three, one)) << "they are not read";
+  EXPECT_FALSE(fake({.bits = 0}, one, one));
+  EXPECT_FALSE(fake({.bits = 62}, one, one));
+  EXPECT_TRUE(fake({.bits = 62, .is_signed = false}, one, one));
+  EXPECT_FALSE(fake({.arithmetic = FakeQuantizeArithmetic::kNudged}, one, one));
+  EXPECT_TRUE(fake({.arithmetic = FakeQuantizeArithmetic::kNudged,
+                    .is_signed = false,
+                    .rounding = Rounding::kHalfUp},
+                   one, one));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Nodes whose operands are all constant become constants themselves.
 #include <algorithm>
 
+#include "backend_api/lowered.h"
 #include "passes/pass.h"
 
 namespace graft::passes {
@@ -23,6 +24,8 @@ std::optional<int64_t> ResultBytes(const ir::Module& module, const ir::Node& nod
 
 bool CanFold(const ir::Module& module, const ir::Node& node, const ir::Uses& uses) {
   if (ir::Flags(node.kind()) & ir::kOpaque) return false;
+  // How a constant is quantised is still to be read, or lowered.
+  if (CanLower(node)) return false;
   int64_t operand_bytes = 0;
   for (ir::ValueId id : node.inputs) {
     if (!module.value(id).constant) return false;

@@ -16,7 +16,11 @@ constexpr Pass kPasses[] = {
 };
 
 constexpr PassFunction kSimplify[] = {
-    // First, so that every later pass sees constants where there are constants.
+    // First, so that every later pass sees constants where there are constants. It leaves emulated
+    // quantisation of constants, which says how they are to be quantised ...
+    FoldConstants,
+    // ... to this one, after whoever reads it, and before scales are folded into the constants.
+    LowerFakeQuantize,
     FoldConstants,
     // Before anything matches patterns: an identity between two nodes hides them from each other.
     RemoveIdentities,
@@ -47,6 +51,9 @@ constexpr PassFunction kSimplify[] = {
 };
 
 constexpr PassFunction kOptimize[] = {
+    // Before element-wise nodes join each other, and with the constants that come of it.
+    LowerQuantize,
+    FoldConstants,
     // Before element-wise nodes join each other: a residual addition and the activation behind it
     // belong to the convolution before them.
     FuseEpilogue,

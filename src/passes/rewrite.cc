@@ -34,6 +34,7 @@ Status ReplaceValue(ir::Module& module, ir::ValueId from, ir::ValueId to) {
   after.name = before.name;
   after.low = before.low;
   after.high = before.high;
+  after.quantization = before.quantization;
   module.ReplaceUses(from, to);
   return OkStatus();
 }

@@ -139,6 +139,11 @@ class Reader {
       GRAFT_ASSIGN_OR_RETURN(ir::Dim offset, ReadDim(Text(view->offset())));
       value->view = ir::View{view->base(), view->axis(), std::move(offset)};
     }
+    if (const plan_fbs::QuantizationRange* range = stored.quantization()) {
+      // An origin that does not exist is the verifier's to find.
+      value->quantization = {Numbers(range->amax()), range->axis(),
+                             static_cast<ir::RangeOrigin>(range->origin())};
+    }
     value->producer = stored.producer();
     value->result = stored.result();
     return stored.weight() ? ReadWeight(*stored.weight(), value) : OkStatus();

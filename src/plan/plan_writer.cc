@@ -109,9 +109,15 @@ class Writer {
                           ? plan_fbs::CreateView(builder_, value.view->base, value.view->axis,
                                                  Put(value.view->offset.ToString()))
                           : 0;
+    fb::Offset<plan_fbs::QuantizationRange> quantization = 0;
+    if (const auto& range = value.quantization) {
+      quantization =
+          plan_fbs::CreateQuantizationRange(builder_, builder_.CreateVector(range->amax),
+                                            range->axis, static_cast<uint8_t>(range->origin));
+    }
     return plan_fbs::CreateValue(builder_, Put(value.name), static_cast<uint8_t>(value.dtype),
                                  value.has_shape, Put(value.shape), weight, contents, value.low,
-                                 value.high, view, value.producer, value.result);
+                                 value.high, view, value.producer, value.result, quantization);
   }
 
   Result<fb::Offset<plan_fbs::Weight>> PutWeight(ir::ValueId id) {

@@ -728,6 +728,64 @@ Cases BitcastCases() {
           {ir::BitcastAttributes{DType::kQint32}, {{{7}, DType::kInt32}}}};
 }
 
+Cases QuantizeCases() {
+  Cases cases;
+  for (DType to : {DType::kInt8, DType::kUint8, DType::kInt16, DType::kUint16}) {
+    const Operand scale = {{}, DType::kFloat32, Fill::kPositive, true, {20.5}};
+    cases.push_back({ir::QuantizeAttributes{.dtype = to}, {{{3, 37}}, scale, {{}, to}}});
+    cases.push_back({ir::QuantizeAttributes{.dtype = to},
+                     {{{15}, DType::kFloat32, Fill::kSpecial}, scale, {{}, to}}});
+    cases.push_back(
+        {ir::QuantizeAttributes{.dtype = to, .axis = 1},
+         {{{2, 5, 3}, DType::kFloat16}, {{5}, DType::kFloat32, Fill::kPositive}, {{5}, to}}});
+  }
+  return cases;
+}
+
+Cases DequantizeCases() {
+  Cases cases;
+  for (DType from : {DType::kInt8, DType::kUint8, DType::kInt16, DType::kUint16, DType::kInt32}) {
+    cases.push_back({ir::DequantizeAttributes{},
+                     {{{3, 37}, from}, {{}, DType::kFloat32, Fill::kPositive}, {{}, from}}});
+    cases.push_back({ir::DequantizeAttributes{.axis = 0},
+                     {{{5, 3}, from}, {{5}, DType::kFloat32, Fill::kPositive}, {{5}, from}}});
+  }
+  return cases;
+}
+
+Cases FakeQuantizeCases() {
+  Cases cases;
+  auto add = [&](const ir::FakeQuantizeAttributes& a, DType dtype, Fill fill) {
+    const Operand low = {{}, dtype, Fill::kNormal, true, {-1.5}};
+    const Operand high = {{}, dtype, Fill::kNormal, true, {2}};
+    cases.push_back({a, {{{3, 37}, dtype, fill}, low, high}});
+  };
+  using enum ir::FakeQuantizeArithmetic;
+  for (DType dtype : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kBFloat16}) {
+    for (bool range_given : {true, false}) {
+      add({.bits = 4, .range_given = range_given}, dtype, Fill::kNormal);
+      add({.is_signed = false, .rounding = ir::Rounding::kHalfUp, .range_given = range_given},
+          dtype, Fill::kNormal);
+    }
+    add({.narrow_range = true}, dtype, Fill::kSpecial);
+  }
+  for (auto arithmetic : {kNudged, kNudgedDividing}) {
+    for (bool narrow : {true, false}) {
+      const ir::FakeQuantizeAttributes nudged = {.arithmetic = arithmetic,
+                                                 .is_signed = false,
+                                                 .narrow_range = narrow,
+                                                 .rounding = ir::Rounding::kHalfUp};
+      add(nudged, DType::kFloat32, Fill::kTies);
+      add(nudged, DType::kFloat32, Fill::kSpecial);
+    }
+  }
+  cases.push_back({ir::FakeQuantizeAttributes{.axis = 1},
+                   {{{2, 3, 5}},
+                    {{3}, DType::kFloat32, Fill::kNormal, false, {-1, -2, 0}},
+                    {{3}, DType::kFloat32, Fill::kNormal, false, {0.5, 1, 0}}}});
+  return cases;
+}
+
 Cases OpaqueCases() { return {}; }
 
 float Special(int64_t i) {

@@ -459,6 +459,29 @@ def quantization():
             lambda x, a=lows, b=highs, o=options: raw.FakeQuantWithMinMaxVarsPerChannel(inputs=x, min=a, max=b, **o),
         )
     add("FakeQuantWithMinMaxVars", [y, np.float32(-1), np.float32(2)], lambda x, a, b: raw.FakeQuantWithMinMaxVars(inputs=x, min=a, max=b))
+    # Ranges of nothing, and what is no number. A reciprocal tells the signs of zeros apart.
+    strange = np.array([-3, -1, -0.0, 0.0, 1, 3, np.nan, np.inf, -np.inf], np.float32)
+    for low, high in [(0.0, 0.0), (1.0, 1.0), (-1.0, 1.0), (-0.1, 0.1), (0.1, 6.0), (-6.0, -1.0)]:
+        for signs in (False, True):
+            if signs and (low, high) != (0.0, 0.0):
+                continue
+            last = tf.math.reciprocal if signs else tf.identity
+            add("FakeQuantWithMinMaxVars", [strange], lambda x, a=low, b=high, l=last: l(raw.FakeQuantWithMinMaxVars(inputs=x, min=a, max=b)))
+            add(
+                "FakeQuantWithMinMaxVars",
+                [strange, np.float32(low), np.float32(high)],
+                lambda x, a, b, l=last: l(raw.FakeQuantWithMinMaxVars(inputs=x, min=a, max=b)),
+            )
+            for version, options in itertools.product(["2", "4"], [{}, {"round_mode": "HALF_UP"}, {"signed_input": False}]):
+                if low > 0 and low == high:
+                    continue
+                add(
+                    f"QuantizeAndDequantizeV{version}",
+                    [strange],
+                    lambda x, v=version, a=low, b=high, o=options, l=last: l(
+                        getattr(raw, f"QuantizeAndDequantizeV{v}")(input=x, input_min=a, input_max=b, range_given=True, **o)
+                    ),
+                )
     add("FakeQuantWithMinMaxVars", [y], lambda x: raw.FakeQuantWithMinMaxVars(inputs=x, min=0.0, max=0.0))
 
 

@@ -13,6 +13,8 @@ std::vector<int64_t> Known(const std::vector<ir::Dim>& dims) {
 static_assert(static_cast<int>(Reduction::kAny) == static_cast<int>(ir::ReduceKind::kAny));
 static_assert(static_cast<int>(Interpolation::kArea) == static_cast<int>(ir::ResizeMode::kArea));
 static_assert(static_cast<int>(Scatter::kMax) == static_cast<int>(ir::ScatterKind::kMax));
+static_assert(static_cast<int>(FakeQuantizeKind::kNudgedDividing) ==
+              static_cast<int>(ir::FakeQuantizeArithmetic::kNudgedDividing));
 static_assert(static_cast<int>(Padding::kSymmetric) == static_cast<int>(ir::PadMode::kSymmetric));
 
 }  // namespace
@@ -76,5 +78,11 @@ CombinedNonMaxSuppressionProblem ToProblem(const ir::CombinedNonMaxSuppressionAt
   return {*a.per_class.constant(), a.clip};
 }
 UniqueProblem ToProblem(const ir::UniqueAttributes&) { return {}; }
+QuantizeProblem ToProblem(const ir::QuantizeAttributes& a) { return {a.axis}; }
+DequantizeProblem ToProblem(const ir::DequantizeAttributes& a) { return {a.axis}; }
+FakeQuantizeProblem ToProblem(const ir::FakeQuantizeAttributes& a) {
+  return {static_cast<FakeQuantizeKind>(a.arithmetic), a.bits,        a.is_signed, a.narrow_range,
+          a.rounding == ir::Rounding::kHalfUp,         a.range_given, a.axis};
+}
 
 }  // namespace graft::reference

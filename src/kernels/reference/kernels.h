@@ -145,6 +145,25 @@ struct CombinedNonMaxSuppressionProblem {
 
 struct UniqueProblem {};
 
+struct QuantizeProblem {
+  int64_t axis = -1;
+};
+
+struct DequantizeProblem {
+  int64_t axis = -1;
+};
+
+enum class FakeQuantizeKind { kScaled, kNudged, kNudgedDividing };
+struct FakeQuantizeProblem {
+  FakeQuantizeKind kind = FakeQuantizeKind::kScaled;
+  int64_t bits = 8;
+  bool is_signed = true;
+  bool narrow_range = false;
+  bool half_up = false;
+  bool range_given = true;
+  int64_t axis = -1;
+};
+
 // Kernels that run an element-wise program can fail, where integer arithmetic has no result.
 template <class Problem>
 using RunResult = std::conditional_t<requires(Problem p) {

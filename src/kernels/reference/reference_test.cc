@@ -311,6 +311,55 @@ TEST(Lrn, SumsSquaresOfNeighbours) {
                 {1.0f / 6, 2.0f / 15, 3.0f / 30, 4.0f / 26});
 }
 
+Tensor FakeQuantized(const FakeQuantizeProblem& problem, float min, float max,
+                     std::initializer_list<float> x) {
+  const Dims dims = {static_cast<int64_t>(x.size())};
+  return Compute<float>(
+      problem, {Tensor::Of<float>(dims, x), Tensor::Scalar(min), Tensor::Scalar(max)}, dims);
+}
+
+// TensorFlow's numbers.
+TEST(FakeQuantize, ScaledRangesAreTensorFlows) {
+  Expect<float>(FakeQuantized({}, -1, 1, {0.005859375F, -2, 2, kNan, kInf, -kInf}),
+                {0.0078740157F, -1.007874F, 1, kNan, 1, -1.007874F});
+  Expect<float>(FakeQuantized({.narrow_range = true}, -1, 1, {-2, 2}), {-1, 1});
+  Expect<float>(FakeQuantized({}, -0.5F, 1, {-0.9F}), {-0.89763778F});
+  Expect<float>(FakeQuantized({}, -1, -0.5F, {1.0F / 128, 1, -2}), {1.0F / 128, 127.0F / 128, -1});
+  Expect<float>(FakeQuantized({}, -128, 127, {0.5F, 2.5F, -0.5F, -1.5F}), {0, 2, 0, -2});
+  Expect<float>(FakeQuantized({.half_up = true}, -128, 127, {0.5F, 2.5F, -0.5F, -1.5F}),
+                {1, 3, 0, -1});
+  // Nothing but zeros, with the elements' signs.
+  const Tensor zeros = FakeQuantized({}, 0, 0, {-3, 3, kNan, kInf, -kInf});
+  Expect<float>(zeros, {0, 0, kNan, 0, 0});
+  EXPECT_TRUE(std::signbit(zeros.data<float>()[0]));
+  EXPECT_FALSE(std::signbit(zeros.data<float>()[1]));
+  // The range of the data, in which there may be nothing.
+  Expect<float>(FakeQuantized({.range_given = false}, -9, 9, {0, 0}), {0, 0});
+  Expect<float>(FakeQuantized({.bits = 2, .range_given = false}, -9, 9, {-1, 0.25F, 0.5F}),
+                {-1, 0, 0.5F});
+}
+
+TEST(FakeQuantize, NudgedRangesAreTensorFlows) {
+  const float far[] = {-9, 9};
+  auto ends = [&](FakeQuantizeProblem problem, float min, float max, float low, float high) {
+    problem.half_up = true;
+    problem.is_signed = false;
+    for (auto kind : {FakeQuantizeKind::kNudged, FakeQuantizeKind::kNudgedDividing}) {
+      problem.kind = kind;
+      Expect<float>(FakeQuantized(problem, min, max, {far[0], far[1]}), {low, high});
+    }
+  };
+  ends({}, -0.1F, 0.1F, -0.10039216F, 0.09960784F);
+  ends({}, 0.1F, 6, 0, 5.9F);
+  ends({}, -6, -1, -5, 0);
+  ends({.bits = 4}, -1, 1, -14.0F / 15, 16.0F / 15);
+  ends({}, 1, 1, kNan, kNan);
+  ends({}, 0, 0, 0, 0);
+  const FakeQuantizeProblem nudged = {.kind = FakeQuantizeKind::kNudged, .is_signed = false};
+  Expect<float>(FakeQuantized(nudged, 0, 0, {kNan, kInf, -kInf, 3}), {0, 0, 0, 0});
+  Expect<float>(FakeQuantized(nudged, -1, 1, {kNan, kInf, -kInf}), {kNan, 1.0039216F, -0.9960785F});
+}
+
 TEST(Bitcast, KeepsTheBytes) {
   const Tensor x = Tensor::Of<int32_t>({2}, {0x04030201, -1});
   const Tensor bytes = Compute<uint8_t>(BitcastProblem{}, {x}, {2, 4});

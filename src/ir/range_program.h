@@ -3,19 +3,17 @@
 
 #include <limits>
 #include <utility>
-#include <vector>
 
 #include "base/dtype_visit.h"
-#include "import/node_context.h"
+#include "base/pointwise.h"
 
-namespace graft::importer {
+namespace graft::ir {
 
 // A program over the two ends of a range (registers 0 and 1), one of whose registers after another
 // becomes a value. Where the ends are constant, so are all of these.
 class RangeProgram {
  public:
-  RangeProgram(NodeContext& ctx, ir::ValueId low, ir::ValueId high)
-      : ctx_(ctx), operands_{low, high}, dtype_(ctx.ValueOf(low).dtype) {}
+  explicit RangeProgram(DType dtype) : dtype_(dtype) {}
 
   static constexpr int kLow = 0;
   static constexpr int kHigh = 1;
@@ -29,10 +27,11 @@ class RangeProgram {
     return program_.Add(PointwiseOp::kSelect, dtype_, condition, x, y);
   }
   PointwiseProgram& program() { return program_; }
-  Accepted<ir::ValueId> Value(int reg, std::string_view part) {
+  // The program that computes a register, an instruction's result.
+  PointwiseProgram HeadOf(int reg) const {
     PointwiseProgram head = program_;
     head.instructions.resize(reg - head.inputs + 1);
-    return ctx_.EmitPointwise(std::move(head), operands_, part);
+    return head;
   }
 
  private:
@@ -44,8 +43,6 @@ class RangeProgram {
     return program_.Add(PointwiseOp::kCast, dtype_, program_.Add(PointwiseOp::kDiv, kDouble, x, y));
   }
 
-  NodeContext& ctx_;
-  std::vector<ir::ValueId> operands_;
   DType dtype_;
   PointwiseProgram program_{.inputs = 2};
 };
@@ -55,4 +52,4 @@ inline double LargestOf(DType dtype) {
                        []<class T>(T) { return double{std::numeric_limits<T>::max()}; });
 }
 
-}  // namespace graft::importer
+}  // namespace graft::ir
