@@ -1,0 +1,180 @@
+#include "quant/range_rules.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "ir/binding_names.h"
+
+namespace graft::quant {
+namespace {
+
+// Whether the node's result holds nothing but elements of operand 0, and zeros.
+bool SharesScale(const ir::Node& node) {
+  switch (node.kind()) {
+    case ir::OpKind::kReshape:
+    case ir::OpKind::kTranspose:
+    case ir::OpKind::kSlice:
+      return true;
+    case ir::OpKind::kPool:
+      return node.get<ir::PoolAttributes>()->kind == ir::PoolKind::kMax;
+    case ir::OpKind::kPad: {
+      const auto& pad = *node.get<ir::PadAttributes>();
+      return pad.mode == ir::PadMode::kConstant && pad.value == 0;
+    }
+    default:
+      return false;
+  }
+}
+
+// What the op that computes a value says of it.
+std::optional<float> OpRange(const ir::Node& node) {
+  if (const auto* softmax = node.get<ir::SoftmaxAttributes>())
+    return softmax->log ? std::nullopt : std::optional(1.0f);
+  const PointwiseProgram* program = ir::ProgramOf(node.attributes);
+  if (program == nullptr || program->empty()) return std::nullopt;
+  const PointwiseInstruction& last = program->instructions.back();
+  switch (last.op) {
+    case PointwiseOp::kSigmoid:
+    case PointwiseOp::kTanh:
+      return 1.0f;
+    case PointwiseOp::kClamp: {
+      const auto amax = static_cast<float>(std::max(std::abs(last.p), std::abs(last.q)));
+      if (!std::isfinite(amax) || amax == 0) return std::nullopt;
+      return amax;
+    }
+    default:
+      return std::nullopt;
+  }
+}
+
+bool IsQuantizable(const ir::Value& value) {
+  return value.dtype == DType::kFloat32 && !value.constant;
+}
+
+bool SameShape(const ir::Value& a, const ir::Value& b) { return a.shape == b.shape; }
+
+// The operands of a node that an INT8 kernel reads as integers.
+std::vector<ir::ValueId> IntegerOperands(const ir::Module& module, const ir::Node& node) {
+  std::vector<ir::ValueId> operands;
+  if (node.kind() != ir::OpKind::kConv && node.kind() != ir::OpKind::kConvTranspose &&
+      node.kind() != ir::OpKind::kMatMul)
+    return operands;
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    const ir::Value& value = module.value(node.inputs[i]);
+    // Beyond the first two are the epilogue's: of these a residual is as large as the result, and
+    // anything smaller stays a number of the epilogue's own arithmetic.
+    if (i >= 2 && !SameShape(value, module.value(node.outputs[0]))) continue;
+    if (IsQuantizable(value)) operands.push_back(node.inputs[i]);
+  }
+  return operands;
+}
+
+// Where the elements of a value are first computed.
+ir::ValueId SourceOf(const ir::Module& module, ir::ValueId id) {
+  while (module.value(id).producer >= 0) {
+    const ir::Node& producer = module.node(module.value(id).producer);
+    if (!SharesScale(producer) || module.value(producer.inputs[0]).constant) break;
+    id = producer.inputs[0];
+  }
+  return id;
+}
+
+}  // namespace
+
+std::string TableName(const ir::Value& value) {
+  std::string name = value.name;
+  if (name.ends_with(":0")) name.resize(name.size() - 2);
+  return name;
+}
+
+void FindRanges(ir::Module& module, const CalibrationTable* table) {
+  if (table != nullptr) {
+    // One look-up a value, whatever the table's size; of equal names the first counts.
+    std::map<std::string_view, float> scales;
+    for (const auto& [name, scale] : table->scales) scales.try_emplace(name, scale);
+    auto take = [&](ir::ValueId id, const std::string& name) {
+      ir::Value& value = module.value(id);
+      if (value.quantization || !IsQuantizable(value)) return;
+      const auto at = scales.find(name);
+      if (at == scales.end()) return;
+      const float amax = at->second * 127;
+      if (amax > 0 && std::isfinite(amax))
+        value.quantization = ir::QuantizationRange{{amax}, -1, ir::RangeOrigin::kTable};
+    };
+    for (ir::ValueId id = 0; id < module.value_count(); ++id) take(id, TableName(module.value(id)));
+    for (size_t i = 0; i < module.inputs.size(); ++i)
+      take(module.inputs[i], InputBindingName(static_cast<int>(i)));
+    for (size_t i = 0; i < module.outputs.size(); ++i)
+      take(module.outputs[i], OutputBindingName(static_cast<int>(i)));
+  }
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    if (module.removed(id)) continue;
+    const ir::Node& node = module.node(id);
+    if (node.outputs.empty()) continue;
+    ir::Value& value = module.value(node.outputs[0]);
+    if (value.quantization || !IsQuantizable(value)) continue;
+    if (const std::optional<float> amax = OpRange(node))
+      value.quantization = ir::QuantizationRange{{*amax}, -1, ir::RangeOrigin::kOp};
+  }
+  // In breadth from all values that have one: the nearest is first.
+  const ir::Uses uses(module);
+  std::vector<ir::ValueId> queue;
+  for (ir::ValueId id = 0; id < module.value_count(); ++id) {
+    if (module.value(id).quantization && IsQuantizable(module.value(id))) queue.push_back(id);
+  }
+  for (size_t i = 0; i < queue.size(); ++i) {
+    const ir::ValueId from = queue[i];
+    auto give = [&](ir::ValueId to) {
+      ir::Value& value = module.value(to);
+      if (value.quantization || !IsQuantizable(value)) return;
+      value.quantization = module.value(from).quantization;
+      queue.push_back(to);
+    };
+    for (ir::NodeId reader : uses.of(from)) {
+      const ir::Node& node = module.node(reader);
+      if (SharesScale(node) && node.inputs[0] == from) give(node.outputs[0]);
+    }
+    if (const ir::NodeId producer = module.value(from).producer; producer >= 0) {
+      if (SharesScale(module.node(producer))) give(module.node(producer).inputs[0]);
+    }
+  }
+}
+
+std::vector<MissingRange> FindNeededRanges(const ir::Module& module) {
+  std::vector<MissingRange> needed;
+  std::set<ir::ValueId> known;
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    if (module.removed(id)) continue;
+    for (ir::ValueId operand : IntegerOperands(module, module.node(id))) {
+      const ir::ValueId source = SourceOf(module, operand);
+      if (known.insert(source).second) needed.push_back({source, id});
+    }
+  }
+  return needed;
+}
+
+std::vector<MissingRange> FindMissingRanges(const ir::Module& module) {
+  std::vector<MissingRange> missing = FindNeededRanges(module);
+  std::erase_if(missing, [&](const MissingRange& m) {
+    return module.value(m.value).quantization.has_value();
+  });
+  return missing;
+}
+
+Status CheckNoneMissing(const ir::Module& module, const std::vector<MissingRange>& missing) {
+  if (missing.empty()) return OkStatus();
+  std::string list;
+  for (const MissingRange& m : missing) {
+    list += fmt::format("\n  {} (read by {})", TableName(module.value(m.value)),
+                        module.node(m.reader).name);
+  }
+  return InvalidArgumentError(
+      "INT8 without calibration: no range for {} tensor{}; give them quantisation nodes or a "
+      "calibration table:{}",
+      missing.size(), missing.size() == 1 ? "" : "s", list);
+}
+
+}  // namespace graft::quant

@@ -1,0 +1,43 @@
+// Which values of a module have a range for INT8, and which need one.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ir/module.h"
+#include "quant/calibration_table.h"
+
+namespace graft::quant {
+
+// Gives ranges to values that have none yet. For a value the first of these counts:
+//   1. what it has: from a quantisation node (ReadQuantizationNodes), or given before;
+//   2. the table's entry under its name, or, for inputs and outputs, under TF-TRT's binding name;
+//   3. the op that computes it: a clamp's ends (Relu6: 6), 1 for sigmoid, tanh and softmax;
+//   4. a value that it shares its scale with, because an op between them hands elements on as they
+//      are: reshape, transpose, slice, max pooling, zero padding; both ways, the nearest first,
+//      results before operands.
+// `table` may be null. The module is as the kernels will see it, after fusion, so that ranges of
+// what became part of a larger node are gone.
+void FindRanges(ir::Module& module, const CalibrationTable* table);
+
+// A value without a range that an INT8 kernel would read.
+struct MissingRange {
+  ir::ValueId value = -1;  // where it is first computed: elements handed on as they are share it
+  ir::NodeId reader = -1;  // the first node that needs it
+};
+
+// The values that need a range: what a convolution, transposed convolution or matmul reads (their
+// constant weights give their own), directly or as a residual, by way of ops that share the scale.
+// Nothing else. In the order of their readers, each once.
+std::vector<MissingRange> FindMissingRanges(const ir::Module& module);
+
+// The same without asking whether they have one: what calibration watches.
+std::vector<MissingRange> FindNeededRanges(const ir::Module& module);
+
+// InvalidArgument that lists every value with its reader; OK for none.
+Status CheckNoneMissing(const ir::Module& module, const std::vector<MissingRange>& missing);
+
+// The name of a value in tables: TensorFlow's node, with its output unless that is 0.
+std::string TableName(const ir::Value& value);
+
+}  // namespace graft::quant
