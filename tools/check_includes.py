@@ -26,7 +26,7 @@ DEPENDENCIES = {
     "passes": ["ir", "backend_api", "quant"],
     "tune": ["backend_api"],
     "partition": ["import", "backend_api"],
-    "convert": ["runtime", "passes", "tune", "partition"],
+    "convert": ["runtime", "passes", "tune", "partition", "quant"],
     "c_api": ["convert"],
 }
 

@@ -53,6 +53,15 @@ passes::PassContext MakePassContext(const Backend& backend) {
   return context;
 }
 
+// Calls `hook`, where there is one, on the module as it is after the stage's first run of a pass.
+Status CallWhen(const std::string& pass, passes::Stage stage,
+                const std::function<Status(ir::Module&)>& hook, passes::PassContext& context,
+                ir::Module& module) {
+  if (!hook) return OkStatus();
+  GRAFT_RETURN_IF_ERROR(passes::RunPipeline(stage, {.stop_after = pass}, context, module).status());
+  return hook(module);
+}
+
 // Tuning points without repetition: bindings that agree are measured once.
 Result<std::vector<TuningPoint>> FindPoints(const ir::Module& module,
                                             const std::vector<std::vector<Dims>>& given) {
@@ -108,8 +117,13 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
     pipeline.disabled = options.disabled_passes;
     pipeline.stop_after = options.stop_after;
     pipeline.dump_directory = options.dump_directory;
+    GRAFT_RETURN_IF_ERROR(CallWhen("fold-constants", passes::Stage::kSimplify,
+                                   options.on_constants_folded, context, module));
     for (const passes::Stage stage : {passes::Stage::kSimplify, passes::Stage::kOptimize}) {
       if (options.progress) options.progress("passes", static_cast<int>(stage), 2);
+      if (stage == passes::Stage::kOptimize) {
+        GRAFT_RETURN_IF_ERROR(CallWhen("fuse-epilogue", stage, options.on_fused, context, module));
+      }
       GRAFT_ASSIGN_OR_RETURN(std::vector<passes::PassReport> reports,
                              passes::RunPipeline(stage, pipeline, context, module));
       built.passes.insert(built.passes.end(), reports.begin(), reports.end());

@@ -25,6 +25,10 @@ struct BuildOptions {
   std::string stop_after;        // a pass: none runs after it
   std::string dump_directory;    // the module after every step that changed it; empty: nowhere
   TimingCache* cache = nullptr;  // required
+  // Called, where there are any, with the module once its first constants are folded, and once its
+  // nodes are fused: what they change is compiled.
+  std::function<Status(ir::Module&)> on_constants_folded;
+  std::function<Status(ir::Module&)> on_fused;
   Progress progress;
 };
 

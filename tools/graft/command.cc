@@ -23,6 +23,23 @@ int Report(const Status& status) {
   }
 }
 
+std::vector<std::string> SplitNames(const std::string& text) {
+  std::vector<std::string> parts;
+  std::string part;
+  int depth = 0;
+  for (char c : text) {
+    depth += c == '[' ? 1 : c == ']' ? -1 : 0;
+    if (c == ',' && depth == 0) {
+      if (!part.empty()) parts.push_back(std::move(part));
+      part.clear();
+    } else {
+      part += c;
+    }
+  }
+  if (!part.empty()) parts.push_back(std::move(part));
+  return parts;
+}
+
 Result<std::map<std::string, Dims>> ParseShapes(const std::string& text) {
   std::map<std::string, Dims> shapes;
   std::string_view rest = text;

@@ -32,6 +32,10 @@ Command AddInspect(CLI::App& program);
 Command AddCompare(CLI::App& program);
 Command AddPlan(CLI::App& program);
 Command AddOps(CLI::App& program);
+Command AddCalibrate(CLI::App& program);
+
+// "a:0,b:0[1,224,224,3]": commas inside brackets belong to a shape.
+std::vector<std::string> SplitNames(const std::string& text);
 
 // "in:8x224x224x3,other:1x10": dimensions by input name; a name may be in quotes, and may be left
 // out where there is one input. "x" or "X" parts dimensions.

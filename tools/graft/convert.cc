@@ -21,24 +21,6 @@ struct Options {
   std::string cache = TimingCache::DefaultPath();
 };
 
-// "a:0,b:0[1,224,224,3]": commas inside brackets belong to a shape.
-std::vector<std::string> SplitNames(const std::string& text) {
-  std::vector<std::string> parts;
-  std::string part;
-  int depth = 0;
-  for (char c : text) {
-    depth += c == '[' ? 1 : c == ']' ? -1 : 0;
-    if (c == ',' && depth == 0) {
-      if (!part.empty()) parts.push_back(std::move(part));
-      part.clear();
-    } else {
-      part += c;
-    }
-  }
-  if (!part.empty()) parts.push_back(std::move(part));
-  return parts;
-}
-
 void PrintReport(const convert::ModelReport& report, const Options& o) {
   const convert::ConvertReport& r = report.convert;
   const convert::StageTimes& s = r.seconds;

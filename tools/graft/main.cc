@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
   const graft::Command commands[] = {graft::AddConvert(program), graft::AddRun(program),
                                      graft::AddBench(program),   graft::AddInspect(program),
                                      graft::AddCompare(program), graft::AddPlan(program),
-                                     graft::AddOps(program)};
+                                     graft::AddOps(program),     graft::AddCalibrate(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -51,7 +51,10 @@ Result<Dims> ParseShape(const std::string& path, std::string_view text) {
 
 Result<Tensor> ReadNpy(const std::string& path) {
   GRAFT_ASSIGN_OR_RETURN(const FileBytes file, ReadFile(path));
-  const std::string_view bytes = file.view();
+  return ParseNpy(file.view(), path);
+}
+
+Result<Tensor> ParseNpy(std::string_view bytes, const std::string& path) {
   if (!bytes.starts_with(kMagic) || bytes.size() < 12)
     return DataLossError("{}: not a .npy file", path);
   const int major = static_cast<unsigned char>(bytes[6]);

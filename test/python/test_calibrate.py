@@ -1,0 +1,140 @@
+"""graft calibrate: ranges of tensors from data, and the table that holds them."""
+
+import struct
+import subprocess
+
+import numpy as np
+import pytest
+
+import small_models
+from support import BAD_INPUT, PROGRAM, USAGE, graft
+
+OPTIONS = ("--threads", 1)
+
+
+def read_table(path):
+    """The header, and amax by tensor."""
+    header, *lines = path.read_text().splitlines()
+    ranges = {}
+    for line in lines:
+        name, digits = line.rsplit(": ", 1)
+        (scale,) = struct.unpack(">f", bytes.fromhex(digits))
+        ranges[name] = scale * 127
+    return header, ranges
+
+
+def native(graph, tensors, images):
+    """The largest absolute value of each tensor over all images."""
+    import tensorflow as tf
+
+    graph_def = tf.compat.v1.GraphDef.FromString(graph.read_bytes())
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.import_graph_def(graph_def, name="")
+        values = session.run([f"{name}:0" for name in tensors], {"image:0": images})
+    return {name: np.abs(value).max() for name, value in zip(tensors, values)}
+
+
+@pytest.fixture(scope="module")
+def images():
+    return small_models.images(7)
+
+
+@pytest.fixture
+def data(images, tmp_path):
+    np.savez(tmp_path / "images.npz", image=images)
+    return tmp_path / "images.npz"
+
+
+def calibrate(model, data, out, *arguments):
+    graft("calibrate", model, "--data", data, "-o", out, *OPTIONS, *arguments)
+    return read_table(out)
+
+
+def test_minmax_is_tensorflows_largest(frozen_graph, data, images, tmp_path):
+    minmax = ("--calibrator", "minmax", "--batch", 3)
+    header, ranges = calibrate(frozen_graph, data, tmp_path / "t", *minmax)
+    assert header == "TRT-8602-MinMaxCalibration"
+    # What convolutions and the product read once nodes are fused; pooling keeps the scale.
+    assert sorted(ranges) == ["features", "image", "relu1"]
+    for name, largest in native(frozen_graph, ranges, images).items():
+        assert ranges[name] == pytest.approx(largest, rel=1e-5), name
+
+
+def test_calibrators_differ_and_do_not_depend_on_batches_or_backend(frozen_graph, data, tmp_path):
+    header, entropy = calibrate(frozen_graph, data, tmp_path / "entropy")
+    assert header == "TRT-8602-EntropyCalibration2"
+    _, largest = calibrate(frozen_graph, data, tmp_path / "minmax", "--calibrator", "minmax")
+    for name in ("percentile", "mse"):
+        _, ranges = calibrate(frozen_graph, data, tmp_path / name, "--calibrator", name)
+        assert ranges.keys() == entropy.keys()
+        assert all(0 < ranges[tensor] <= largest[tensor] * 1.000001 for tensor in ranges)
+    assert all(0 < entropy[tensor] <= largest[tensor] * 1.000001 for tensor in entropy)
+    minmax = ("--calibrator", "minmax", "--backend", "reference")
+    _, reference = calibrate(frozen_graph, data, tmp_path / "reference", *minmax)
+    assert reference == pytest.approx(largest, rel=1e-5)
+
+
+def test_a_folder_of_batches_of_any_shapes(frozen_graph, images, data, tmp_path):
+    folder = tmp_path / "batches"
+    folder.mkdir()
+    for case, (begin, end) in {"a": (0, 1), "b": (1, 5), "c": (5, 7)}.items():
+        np.save(folder / f"{case}_in_image.npy", images[begin:end])
+    _, ranges = calibrate(frozen_graph, folder, tmp_path / "t", "--calibrator", "minmax")
+    _, same = calibrate(frozen_graph, data, tmp_path / "u", "--calibrator", "minmax")
+    assert ranges == pytest.approx(same, rel=1e-5)
+
+
+def test_quantisation_nodes_win(images, data, tmp_path):
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        image = tf.compat.v1.placeholder(tf.float32, [None, 16, 16, 3], name="image")
+        x = tf.quantization.quantize_and_dequantize_v2(image, -2.0, 3.0, range_given=True)
+        weights = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+            tf.ones([3, 3, 3, 4]) / 7, -tf.ones([4]), tf.ones([4])
+        )
+        x = tf.nn.relu6(tf.nn.conv2d(x, weights, 1, "SAME"), name="six")
+        x = tf.nn.relu(tf.nn.conv2d(x, tf.ones([1, 1, 4, 4]), 1, "SAME"), name="relu")
+        tf.nn.conv2d(x, tf.ones([1, 1, 4, 2]), 1, "SAME", name="out")
+    model = tmp_path / "model.pb"
+    model.write_bytes(graph.as_graph_def().SerializeToString())
+    _, ranges = calibrate(model, data, tmp_path / "t", "--calibrator", "minmax")
+    assert sorted(ranges) == ["relu", "six"], "the image has its range from the node"
+
+
+@pytest.mark.parametrize(
+    "arguments, code, text",
+    [
+        (["--calibrator", "kl"], USAGE, "no calibrator 'kl'"),
+        (["--data", "nowhere"], BAD_INPUT, "nowhere"),
+        (["--data", "empty"], USAGE, "no data there"),
+        (["--data", "compressed.npz"], BAD_INPUT, "image.npy is compressed"),
+        (["--data", "other.npz"], BAD_INPUT, "no array 'image' there"),
+        (["--data", "wrong.npz"], USAGE, "image is f64, not f32"),
+        (["--data", "cut.npz"], BAD_INPUT, "not a .npz file"),
+    ],
+)
+def test_bad_data_is_named(arguments, code, text, frozen_graph, images, data, tmp_path):
+    (tmp_path / "empty").mkdir()
+    np.savez_compressed(tmp_path / "compressed.npz", image=images)
+    np.savez(tmp_path / "other.npz", a=images, b=images)
+    np.savez(tmp_path / "wrong.npz", image=images.astype(np.float64))
+    (tmp_path / "cut.npz").write_bytes(data.read_bytes()[:-30])
+    everything = ["--data", data, *arguments] if "--data" not in arguments else arguments
+    out = tmp_path / "t"
+    said = graft("calibrate", frozen_graph, *everything, "-o", out, expect=code, cwd=tmp_path)
+    assert text in said
+    assert not out.exists()
+
+
+def test_damaged_archives_are_refused(frozen_graph, images, tmp_path):
+    np.savez(tmp_path / "good.npz", image=images[:1, :2, :2])
+    good = (tmp_path / "good.npz").read_bytes()
+    directory = good.rindex(b"PK\x01\x02")
+    for at in (*range(0, 30, 4), *range(directory, len(good), 3)):
+        damaged = bytearray(good)
+        damaged[at] ^= 0xFF
+        (tmp_path / "bad.npz").write_bytes(damaged)
+        command = [PROGRAM, "calibrate", frozen_graph, "--data", tmp_path / "bad.npz"]
+        done = subprocess.run([*command, "-o", tmp_path / "t"], capture_output=True, timeout=60)
+        assert done.returncode in (USAGE, BAD_INPUT, 0), (at, done.stderr)
