@@ -330,6 +330,7 @@ class Parser {
     Value& value = module_.value(module_.AddConstant(std::move(read.name), std::move(tensor)));
     value.low = read.low;
     value.high = read.high;
+    value.quantization = std::move(read.quantization);
     return in_.Expect("\n");
   }
 

@@ -146,13 +146,44 @@ Result<Tensor> Scaled(const Tensor& weights, size_t axis, auto&& factor) {
   return scaled;
 }
 
+// The range of scaled weights that had one: along the last axis or along `axis`, where it was, or
+// along the last one where it was one for the tensor. None where it lay along another axis.
+std::optional<ir::QuantizationRange> ScaledRange(const ir::Value& weights, size_t axis,
+                                                 auto&& factor) {
+  if (!weights.quantization) return std::nullopt;
+  ir::QuantizationRange range = *weights.quantization;
+  const Dims& dims = weights.constant->dims();
+  const size_t last = dims.size() - 1;
+  const size_t own = range.axis == -1 ? last : static_cast<size_t>(range.axis);
+  if (own != last && own != axis) return std::nullopt;
+  std::vector<double> largest(dims[own], 0);
+  for (int64_t i = 0; i < dims[axis]; ++i) {
+    for (int64_t k = axis == last ? i : 0; k < (axis == last ? i + 1 : dims[last]); ++k) {
+      double& of = largest[own == last ? k : i];
+      of = std::max(of, std::abs(factor(i, k)));
+    }
+  }
+  if (range.axis == -1) range.amax.assign(largest.size(), range.amax[0]);
+  range.axis = static_cast<int64_t>(own);
+  for (size_t i = 0; i < largest.size(); ++i) {
+    const auto amax = static_cast<float>(range.amax[i] * largest[i]);
+    if (!std::isfinite(amax)) return std::nullopt;
+    range.amax[i] = std::max(amax, std::numeric_limits<float>::min());  // zeros have any range
+  }
+  return range;
+}
+
 Result<ir::ValueId> ScaleWeights(ir::Module& module, ir::ValueId weights, size_t axis,
                                  auto&& factor) {
   const Tensor& tensor = *module.value(weights).constant;
   GRAFT_ASSIGN_OR_RETURN(Tensor scaled, tensor.dtype() == DType::kFloat32
                                             ? Scaled<float>(tensor, axis, factor)
                                             : Scaled<double>(tensor, axis, factor));
-  return module.AddConstant(module.value(weights).name + "/scaled", std::move(scaled));
+  std::optional<ir::QuantizationRange> range = ScaledRange(module.value(weights), axis, factor);
+  const ir::ValueId id =
+      module.AddConstant(module.value(weights).name + "/scaled", std::move(scaled));
+  module.value(id).quantization = std::move(range);
+  return id;
 }
 
 // `expression` over the op's own result, after a bias: nothing is added where all are zero.
@@ -224,6 +255,7 @@ Result<bool> FoldIntoProducer(ir::Module& module, const ir::Uses& uses, ir::Node
       between.name = module.value(module.node(id).outputs[0]).name + "/affine";
       between.low = -std::numeric_limits<float>::infinity();
       between.high = std::numeric_limits<float>::infinity();
+      between.quantization.reset();
       std::ranges::replace(rest.operands, v, module.node(rebuilt).outputs[0]);
       GRAFT_RETURN_IF_ERROR(
           ReplaceNode(module, id, ir::PointwiseAttributes{rest.program}, rest.operands).status());

@@ -56,7 +56,10 @@ Result<ir::NodeId> ReplaceNode(ir::Module& module, ir::NodeId id, ir::Attributes
 }
 
 void ReplaceNodeByValue(ir::Module& module, ir::NodeId id, ir::ValueId value) {
-  module.ReplaceUses(module.node(id).outputs[0], value);
+  const ir::ValueId old = module.node(id).outputs[0];
+  if (!module.value(value).quantization)
+    module.value(value).quantization = module.value(old).quantization;
+  module.ReplaceUses(old, value);
   if (const ir::NodeId producer = module.value(value).producer; producer >= 0) {
     Cover(module.node(producer), module.node(id));
   }

@@ -28,7 +28,7 @@ TEST(CalibrationTable, ReadsWhatTensorRtWrites) {
   ASSERT_EQ(table->scales.size(), 5u);
   EXPECT_EQ(table->scales[1].first, "(Unnamed Layer* 4) [Fully Connected]_output");
   // An image of 256 grey levels over 256: the entropy's threshold is half a bin beyond the largest.
-  EXPECT_FLOAT_EQ(*table->Find("data") * 127, 0.99609375F * 2048.5F / 2048);
+  EXPECT_NEAR(*table->Find("data") * 127, 0.99609375 * 2048.5 / 2048, 2e-6);
   EXPECT_FLOAT_EQ(*table->Find("a/b: c:1") * 127, 1);
   EXPECT_EQ(*table->Find("short"), std::bit_cast<float>(1)) << "leading zeros may be missing";
   EXPECT_EQ(*table->Find("NOTHING"), 0);

@@ -349,10 +349,10 @@ TEST(FakeQuantize, NudgedRangesAreTensorFlows) {
       Expect<float>(FakeQuantized(problem, min, max, {far[0], far[1]}), {low, high});
     }
   };
-  ends({}, -0.1F, 0.1F, -0.10039216F, 0.09960784F);
+  ends({}, -0.1F, 0.1F, -0.100392155F, 0.09960784F);
   ends({}, 0.1F, 6, 0, 5.9F);
   ends({}, -6, -1, -5, 0);
-  ends({.bits = 4}, -1, 1, -14.0F / 15, 16.0F / 15);
+  ends({.bits = 4}, -1, 1, -0.9333334F, 1.0666667F);
   ends({}, 1, 1, kNan, kNan);
   ends({}, 0, 0, 0, 0);
   const FakeQuantizeProblem nudged = {.kind = FakeQuantizeKind::kNudged, .is_signed = false};
