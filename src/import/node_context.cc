@@ -141,7 +141,19 @@ Accepted<int64_t> NodeContext::AxisOperand(int i, int rank) const {
 }
 
 bool NodeContext::NonNegative(const ir::Dim& dim) const {
-  return dim.NonNegative([&](ir::SymbolId id) { return module_->symbols[id].is_size(); });
+  bool expressions = false;
+  dim.VisitSymbols([&](ir::SymbolId id) {
+    expressions |= module_->symbols[id].kind == ir::Symbol::Kind::kExpression;
+  });
+  if (!expressions)
+    return dim.NonNegative([&](ir::SymbolId id) { return module_->symbols[id].is_size(); });
+  std::vector<bool> known;  // operands of expressions come first
+  for (const ir::Symbol& symbol : module_->symbols) {
+    known.push_back(symbol.expression ? symbol.expression->NonNegative(
+                                            [&](ir::SymbolId id) { return bool{known[id]}; })
+                                      : symbol.is_size());
+  }
+  return dim.NonNegative([&](ir::SymbolId id) { return bool{known[id]}; });
 }
 
 Accepted<ir::ValueId> NodeContext::Emit(ir::Attributes attributes,
@@ -159,7 +171,7 @@ ir::Dim NodeContext::AddResultDim(ir::Dim bound) {
   ir::Symbol symbol;
   symbol.kind = ir::Symbol::Kind::kResultDim;
   symbol.name = fmt::format("{}.0", tf::TensorName(node_.name, 0));
-  symbol.upper_bound = std::move(bound);
+  symbol.upper_bound = module_->Shorten(bound, node_.name);
   return ir::Dim::Symbol(module_->AddSymbol(std::move(symbol)));
 }
 

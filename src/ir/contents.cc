@@ -91,7 +91,7 @@ std::optional<bool> Decide(PointwiseOp op, const Dim& x, const Dim& y) {
 
 // Expressions do not wrap as machine integers do; a constant that would is not known.
 bool Fits(const Dim& d, DType dtype) {
-  if (IsOversized(d) || !IsHeld(d)) return false;
+  if (ExpressionSize(d) > kMaxComputedDimSize || !IsHeld(d)) return false;
   if (!d.is_constant() || dtype != DType::kInt32) return true;
   return *d.constant() == static_cast<int32_t>(*d.constant());
 }

@@ -29,7 +29,7 @@ int CompareAtoms(const Dim::Atom& x, const Dim::Atom& y) {
   return x.b.Compare(y.b);
 }
 
-constexpr std::string_view kFunctionNames[] = {"floordiv", "mod", "min", "max", "broadcast"};
+constexpr std::string_view kFunctionNames[] = {"floordiv", "mod", "min", "max", "broadcast", "mul"};
 constexpr int64_t kLimit = int64_t{1} << 62;
 
 int64_t FloorDivide(int64_t a, int64_t b) {
@@ -37,7 +37,14 @@ int64_t FloorDivide(int64_t a, int64_t b) {
   return (a % b != 0 && ((a < 0) != (b < 0))) ? q - 1 : q;
 }
 
-// nullopt where the value is not defined (division by zero).
+bool MulOverflows(int64_t a, int64_t b, int64_t* product) {
+  return __builtin_mul_overflow(a, b, product) || *product > kLimit || *product < -kLimit;
+}
+bool AddOverflows(int64_t a, int64_t b, int64_t* sum) {
+  return __builtin_add_overflow(a, b, sum) || *sum > kLimit || *sum < -kLimit;
+}
+
+// nullopt where the value is not defined (division by zero) or out of range.
 std::optional<int64_t> Compute(Dim::Function f, int64_t a, int64_t b) {
   switch (f) {
     case Dim::Function::kFloorDiv:
@@ -52,15 +59,13 @@ std::optional<int64_t> Compute(Dim::Function f, int64_t a, int64_t b) {
       return std::max(a, b);
     case Dim::Function::kBroadcast:
       return a == 1 ? b : a;
+    case Dim::Function::kMul: {
+      int64_t product;
+      if (MulOverflows(a, b, &product)) return std::nullopt;
+      return product;
+    }
   }
   return std::nullopt;
-}
-
-bool MulOverflows(int64_t a, int64_t b, int64_t* product) {
-  return __builtin_mul_overflow(a, b, product) || *product > kLimit || *product < -kLimit;
-}
-bool AddOverflows(int64_t a, int64_t b, int64_t* sum) {
-  return __builtin_add_overflow(a, b, sum) || *sum > kLimit || *sum < -kLimit;
 }
 
 // Coefficients of expressions come from models; past ±2^62 they saturate, and Evaluate reports the
@@ -133,6 +138,16 @@ Dim operator+(const Dim& a, const Dim& b) {
 Dim operator-(const Dim& a, const Dim& b) { return a + b * Dim(-1); }
 
 Dim operator*(const Dim& a, const Dim& b) {
+  // A sum of products can be shortened and divided; past a size it is too dear.
+  constexpr int64_t kMaxWritten = 4096;
+  const auto terms = [](const Dim& d) {
+    return static_cast<int64_t>(d.terms_.size() + (d.constant_ != 0 ? 1 : 0));
+  };
+  if (!a.is_constant() && !b.is_constant() &&
+      ExpressionSize(a) * terms(b) + ExpressionSize(b) * terms(a) > kMaxWritten) {
+    return a.Compare(b) > 0 ? Dim::MakeAtom(Dim::Function::kMul, b, a)
+                            : Dim::MakeAtom(Dim::Function::kMul, a, b);
+  }
   Dim product(SaturatingMul(a.constant_, b.constant_));
   auto scaled = [&](const Dim& x, int64_t factor) {
     for (Dim::Term t : x.terms_) {
@@ -200,6 +215,8 @@ Dim Apply(Dim::Function f, const Dim& a, const Dim& b) {
     case Dim::Function::kMod:
       if (a.DivideExactly(b)) return Dim(0);
       break;
+    case Dim::Function::kMul:
+      return a * b;
     case Dim::Function::kMin:
     case Dim::Function::kMax:
     case Dim::Function::kBroadcast:
@@ -219,9 +236,13 @@ Dim Apply(Dim::Function f, const Dim& a, const Dim& b) {
       if (a.Compare(b) > 0) return Apply(f, b, a);
       break;
   }
+  return Dim::MakeAtom(f, a, b);
+}
+
+Dim Dim::MakeAtom(Function function, const Dim& a, const Dim& b) {
   Dim d;
   const int64_t size = 1 + ExpressionSize(a) + ExpressionSize(b);
-  d.terms_.push_back({1, {std::make_shared<const Dim::Atom>(Dim::Atom{-1, f, a, b, size})}});
+  d.terms_.push_back({1, {std::make_shared<const Atom>(Atom{-1, function, a, b, size})}});
   return d;
 }
 
@@ -248,6 +269,8 @@ Result<int64_t> Dim::Evaluate(std::span<const int64_t> symbols) const {
         GRAFT_ASSIGN_OR_RETURN(const int64_t a, atom->a.Evaluate(symbols));
         GRAFT_ASSIGN_OR_RETURN(const int64_t b, atom->b.Evaluate(symbols));
         std::optional<int64_t> computed = Compute(atom->function, a, b);
+        if (!computed && atom->function == Function::kMul)
+          return InvalidArgumentError("{} is out of range", ToString());
         if (!computed) return InvalidArgumentError("division by zero in {}", ToString());
         value = *computed;
       }
@@ -301,6 +324,7 @@ bool Dim::NonNegative(const std::function<bool(SymbolId)>& symbol) const {
       case Function::kFloorDiv:
       case Function::kMin:
       case Function::kBroadcast:
+      case Function::kMul:
         return a && b;
     }
     return false;
@@ -309,6 +333,43 @@ bool Dim::NonNegative(const std::function<bool(SymbolId)>& symbol) const {
     return term.coefficient >= 0 && std::all_of(term.factors.begin(), term.factors.end(),
                                                 [&](const auto& atom) { return atom_is(*atom); });
   });
+}
+
+Dim Dim::Shorten(const std::function<Dim(const Dim& part)>& name) const {
+  if (ExpressionSize(*this) <= kMaxDimSize) return *this;
+  // Puts `next` to what is gathered; where both together are too large, each becomes a symbol.
+  const auto gather = [&](Dim* gathered, Dim next, auto join) {
+    if (ExpressionSize(*gathered) + ExpressionSize(next) > kMaxDimSize) {
+      if (ExpressionSize(*gathered) > 1) *gathered = name(*gathered);
+      if (ExpressionSize(next) > kMaxDimSize / 2) next = name(next);
+    }
+    *gathered = join(*gathered, next);
+  };
+  Dim sum(constant_);
+  for (const Term& term : terms_) {
+    Dim product(term.coefficient);
+    for (const auto& atom : term.factors) {
+      Dim factor;
+      if (atom->size <= kMaxDimSize) {
+        factor.terms_.push_back({1, {atom}});
+      } else {
+        Dim a = atom->a.Shorten(name);
+        Dim b = atom->b.Shorten(name);
+        // A product of sums would be written as a sum again.
+        if (atom->function == Function::kMul ||
+            ExpressionSize(a) + ExpressionSize(b) >= kMaxDimSize) {
+          if (ExpressionSize(a) > 1) a = name(a);
+          if (ExpressionSize(b) > 1) b = name(b);
+        }
+        factor = Apply(atom->function, a, b);
+        if (factor.terms_.size() > 1 || (factor.constant_ != 0 && !factor.is_constant()))
+          factor = name(factor);
+      }
+      gather(&product, std::move(factor), [](const Dim& x, const Dim& y) { return x * y; });
+    }
+    gather(&sum, std::move(product), [](const Dim& x, const Dim& y) { return x + y; });
+  }
+  return sum;
 }
 
 std::string Dim::ToString() const {
@@ -364,7 +425,7 @@ class DimParser {
     return value;
   }
   Result<Dim> Expression(int depth) {
-    if (depth > 32) return Bad();
+    if (depth > kMaxDimSize) return Bad();  // each level is a function
     Dim sum;
     bool negative = Take('-');
     do {

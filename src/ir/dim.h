@@ -50,9 +50,10 @@ class Dim {
   // "s0*4+1", "floordiv(s0+1,2)". Read back by ParseDim.
   std::string ToString() const;
 
-  // Non-linear atoms. Division is floor division, as Python's //; Broadcast(a, b) is the size of a
-  // broadcast axis.
-  enum class Function { kFloorDiv, kMod, kMin, kMax, kBroadcast };
+  // Atoms that are no sum of products. Division is floor division, as Python's //; Broadcast(a, b)
+  // is the size of a broadcast axis; Mul(a, b) is a product that would have too many terms when
+  // written as a sum.
+  enum class Function { kFloorDiv, kMod, kMin, kMax, kBroadcast, kMul };
   friend Dim Apply(Function function, const Dim& a, const Dim& b);
 
   struct Atom;
@@ -62,12 +63,18 @@ class Dim {
   };
   const std::vector<Term>& terms() const { return terms_; }
 
+  // The same value as an expression of at most kMaxDimSize (dim_size.h), parts of it replaced by
+  // what `name(part)` gives: a symbol that stands for the part, which is no larger either. Equal
+  // expressions are taken apart alike.
+  Dim Shorten(const std::function<Dim(const Dim& part)>& name) const;
+
  private:
   int64_t constant_ = 0;
   std::vector<Term> terms_;  // sorted by factors, coefficients not 0
 
   static int CompareFactors(const Term& a, const Term& b);
   void AddTerm(Term term);
+  static Dim MakeAtom(Function function, const Dim& a, const Dim& b);
   std::optional<Dim> DivideExactly(const Dim& divisor) const;
 };
 

@@ -64,6 +64,52 @@ TEST(Dim, SizeCountsWhatIsWritten) {
   EXPECT_FALSE(ParseDim(text, 1).ok());
 }
 
+// Halved `times` times, as strided layers do, in a form that does not collapse.
+Dim Halved(const Dim& d, int times) {
+  Dim halved = d;
+  for (int i = 0; i < times; ++i) halved = FloorDiv(halved * 3 + i, 2) + Mod(halved, 2);
+  return halved;
+}
+
+TEST(Dim, LongExpressionsAreShortened) {
+  Dim sum;
+  for (int i = 0; i < 6; ++i) sum += Halved(s0, i + 1) * Halved(s1, 6 - i) * 4;
+  ASSERT_TRUE(IsOversized(sum)) << ExpressionSize(sum);
+  std::vector<Dim> parts;  // s2, s3, … in their order
+  const auto name = [&](const Dim& part) {
+    EXPECT_FALSE(IsOversized(part));
+    const auto known = std::find(parts.begin(), parts.end(), part);
+    const auto index = known - parts.begin();
+    if (known == parts.end()) parts.push_back(part);
+    return Dim::Symbol(static_cast<SymbolId>(2 + index));
+  };
+  const Dim shortened = sum.Shorten(name);
+  EXPECT_FALSE(IsOversized(shortened));
+  EXPECT_GT(parts.size(), 0u);
+  const size_t count = parts.size();
+  EXPECT_EQ(sum.Shorten(name), shortened);
+  EXPECT_EQ(parts.size(), count) << "equal expressions are taken apart alike";
+  for (const int64_t size : {1, 7, 224}) {
+    std::vector<int64_t> symbols = {size, size + 5};
+    for (const Dim& part : parts) symbols.push_back(*part.Evaluate(symbols));
+    EXPECT_EQ(*shortened.Evaluate(symbols), *sum.Evaluate(symbols));
+  }
+  EXPECT_EQ(Halved(s0, 2).Shorten(name), Halved(s0, 2));
+}
+
+// What a sum of products would have 10^6 terms for.
+TEST(Dim, ProductsOfLongSumsStaySmall) {
+  Dim sum(1);
+  for (int i = 0; i < 100; ++i) sum += Dim::Symbol(i);
+  const Dim cube = sum * sum * sum;
+  EXPECT_LE(ExpressionSize(cube), 1000);
+  const std::vector<int64_t> ones(100, 1);
+  EXPECT_EQ(*cube.Evaluate(ones), 101 * 101 * 101);
+  EXPECT_EQ(*ParseDim("mul(s0+1,s1+s0)", 2), (s0 + 1) * (s0 + s1));
+  const Dim shortened = cube.Shorten([](const Dim&) { return Dim::Symbol(100); });
+  EXPECT_FALSE(IsOversized(shortened)) << ExpressionSize(shortened);
+}
+
 TEST(Dim, SubstitutesSymbols) {
   EXPECT_EQ((FloorDiv(s0, 2) + s1).Substitute([](SymbolId id) { return id == 0 ? Dim(8) : s0; }),
             s0 + 4);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "ir/contents.h"
+#include "ir/dim_size.h"
 
 namespace graft::ir {
 
@@ -46,14 +47,34 @@ SymbolId Module::AddSymbol(Symbol symbol) {
   return static_cast<SymbolId>(symbols.size()) - 1;
 }
 
+Dim Module::Shorten(const Dim& dim, std::string_view name) {
+  return dim.Shorten([&](const Dim& part) {
+    for (SymbolId s = 0; s < static_cast<SymbolId>(symbols.size()); ++s) {
+      if (symbols[s].kind == Symbol::Kind::kExpression && *symbols[s].expression == part)
+        return Dim::Symbol(s);
+    }
+    Symbol symbol;
+    symbol.kind = Symbol::Kind::kExpression;
+    symbol.name = name;
+    symbol.expression = part;
+    return Dim::Symbol(AddSymbol(std::move(symbol)));
+  });
+}
+
 Result<NodeId> Module::AddNode(Attributes attributes, std::vector<ValueId> operands,
                                std::string name) {
+  const auto shorten = [&](const Dim& d) -> Result<Dim> { return Shorten(d, name); };
   Node node;
-  node.attributes = std::move(attributes);
+  GRAFT_ASSIGN_OR_RETURN(node.attributes, SubstituteDims(attributes, shorten));
   node.inputs = std::move(operands);
-  node.name = std::move(name);
+  node.name = name;
   Result<std::vector<Value>> results = InferResults(*this, node);
   if (!results.ok()) return results.status().WithContext(node.name);
+  for (Value& value : *results) {
+    for (Dim& d : value.shape) d = Shorten(d, name);
+    if (!value.contents) continue;
+    for (Dim& d : *value.contents) d = Shorten(d, name);
+  }
   const NodeId id = node_count();
   if (const std::optional<SymbolId> symbol = ResultSymbolOf(node)) symbols[*symbol].input = id;
   for (size_t i = 0; i < results->size(); ++i) {
@@ -131,9 +152,23 @@ std::vector<std::vector<NodeId>> Module::ResultDimReads() const {
   const bool any =
       std::any_of(symbols.begin(), symbols.end(), [](const Symbol& s) { return s.is_result(); });
   if (!any) return reads;
+  // An expression needs what its symbols need.
+  std::vector<std::vector<NodeId>> makers(symbols.size());
+  for (size_t s = 0; s < symbols.size(); ++s) {
+    if (!symbols[s].expression) continue;
+    symbols[s].expression->VisitSymbols([&](SymbolId of) {
+      if (symbols[of].is_result()) makers[s].push_back(symbols[of].input);
+      makers[s].insert(makers[s].end(), makers[of].begin(), makers[of].end());
+    });
+    std::ranges::sort(makers[s]);
+    makers[s].erase(std::ranges::unique(makers[s]).begin(), makers[s].end());
+  }
   for (NodeId id = 0; id < node_count(); ++id) {
     const auto read = [&](SymbolId s) {
       const Symbol& symbol = symbols[s];
+      for (const NodeId maker : makers[s]) {
+        if (maker != id && !removed(maker)) reads[id].push_back(maker);
+      }
       if (symbol.is_result() && symbol.input != id && !removed(symbol.input))
         reads[id].push_back(symbol.input);
     };
@@ -152,13 +187,51 @@ std::vector<std::vector<NodeId>> Module::ResultDimReads() const {
   return reads;
 }
 
+void Module::VisitDims(const std::function<void(const Dim&)>& visit) const {
+  for (const Value& value : values_) {
+    for (const Dim& d : value.shape) visit(d);
+    if (value.contents) {
+      for (const Dim& d : *value.contents) visit(d);
+    }
+    if (value.view) visit(value.view->offset);
+  }
+  for (const Node& node : nodes_) {
+    static_cast<void>(SubstituteDims(node.attributes, [&](const Dim& d) -> Result<Dim> {
+      visit(d);
+      return d;
+    }));
+  }
+  for (const Symbol& symbol : symbols) {
+    if (symbol.upper_bound) visit(*symbol.upper_bound);
+  }
+}
+
 void Module::DropLostSymbols() {
-  std::vector<SymbolId> renamed(symbols.size());
   std::vector<bool> lost(symbols.size());
+  bool expressions = false;
+  for (size_t s = 0; s < symbols.size(); ++s) {
+    expressions |= symbols[s].expression.has_value();
+    lost[s] = symbols[s].is_result() && symbols[s].input < 0;
+    if (symbols[s].expression)
+      symbols[s].expression->VisitSymbols([&](SymbolId of) { lost[s] = lost[s] || lost[of]; });
+  }
+  // So are expressions that occur nowhere any more.
+  if (expressions) {
+    std::vector<bool> occurs(symbols.size());
+    const auto visit = [&](const Dim& d) {
+      d.VisitSymbols([&](SymbolId of) { occurs[of] = true; });
+    };
+    VisitDims(visit);
+    for (size_t s = symbols.size(); s-- > 0;) {
+      if (!symbols[s].expression) continue;
+      if (occurs[s]) visit(*symbols[s].expression);
+      lost[s] = lost[s] || !occurs[s];
+    }
+  }
+  std::vector<SymbolId> renamed(symbols.size());
   std::vector<Symbol> kept;
   for (size_t s = 0; s < symbols.size(); ++s) {
     renamed[s] = static_cast<SymbolId>(kept.size());
-    lost[s] = symbols[s].is_result() && symbols[s].input < 0;
     if (!lost[s]) kept.push_back(std::move(symbols[s]));
   }
   const bool all = kept.size() == symbols.size();
@@ -169,6 +242,7 @@ void Module::DropLostSymbols() {
   };
   for (Symbol& symbol : symbols) {
     if (symbol.upper_bound) rename(*symbol.upper_bound);
+    if (symbol.expression) rename(*symbol.expression);
   }
   for (Value& value : values_) {
     for (Dim& d : value.shape) rename(d);

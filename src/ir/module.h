@@ -48,6 +48,7 @@ struct Symbol {
     kResultDim,  // known when node `input` has run: dimension `axis` of its output `result` (0 of 0
                  // but for opaque nodes)
     kResultValue,  // an integer that node `input`, a `read_integer`, has read: any, negative too
+    kExpression,   // the value of `expression`, which is too large to be written wherever it occurs
   };
   Kind kind = Kind::kInputDim;
   int32_t input = 0;
@@ -56,10 +57,11 @@ struct Symbol {
   std::string name;                // for people: "input_1.0"
   std::optional<Dim> upper_bound;  // kResultDim: over symbols that are known before; every one
                                    // has it but those of opaque nodes
+  std::optional<Dim> expression;   // kExpression: over symbols with smaller ids
 
   // Known only when a node has run.
   bool is_result() const { return kind == Kind::kResultDim || kind == Kind::kResultValue; }
-  // Not negative; a value can be any integer.
+  // Not negative; a value can be any integer, and so can an expression.
   bool is_size() const { return kind == Kind::kInputDim || kind == Kind::kResultDim; }
 };
 
@@ -153,11 +155,14 @@ class Module {
   ValueId AddInput(std::string name, DType dtype, Shape shape);
   ValueId AddConstant(std::string name, Tensor tensor);
   SymbolId AddSymbol(Symbol symbol);
+  // The same value as an expression that is small enough to be written: parts of a larger one
+  // become symbols (kExpression), equal parts the same ones. `name` is for people.
+  Dim Shorten(const Dim& dim, std::string_view name);
 
   // Appends a node whose operands exist already and infers its results by the op's shape rule;
-  // their ids are the node's outputs. A result dim among the attributes becomes the new node's,
-  // whose it was is to be removed. InvalidArgument with the node's name when operands do not fit
-  // the op.
+  // their ids are the node's outputs. Dimensions that grow too large are shortened. A result dim
+  // among the attributes becomes the new node's, whose it was is to be removed. InvalidArgument
+  // with the node's name when operands do not fit the op.
   Result<NodeId> AddNode(Attributes attributes, std::vector<ValueId> inputs, std::string name);
   // Appends an opaque node with results as given.
   NodeId AddOpaque(OpaqueAttributes attributes, std::vector<ValueId> inputs,
@@ -179,6 +184,8 @@ class Module {
 
  private:
   std::vector<std::vector<NodeId>> ResultDimReads() const;
+  // Every dimension but the expressions of symbols.
+  void VisitDims(const std::function<void(const Dim&)>& visit) const;
   void DropLostSymbols();
   void IndexReaders();
   void KnowReader(NodeId id);

@@ -94,6 +94,30 @@ Status CheckPositive(std::span<const int64_t> values, std::string_view what) {
   return OkStatus();
 }
 
+// What lies within these does not overflow the arithmetic of positions.
+Status CheckPads(std::initializer_list<const std::vector<Dim>*> sides) {
+  for (const std::vector<Dim>* pads : sides) {
+    for (const Dim& pad : *pads) {
+      if (pad.is_constant() && (*pad.constant() < 0 || *pad.constant() > (int64_t{1} << 30)))
+        return InvalidArgumentError("padding {}", pad.ToString());
+    }
+  }
+  return OkStatus();
+}
+
+// The kernels know where each matrix lies.
+Status CheckProducts(std::span<const Dim> batch) {
+  constexpr int64_t kMost = int64_t{1} << 26;
+  int64_t products = 1;
+  for (const Dim& d : batch) {
+    if (d == 0) return OkStatus();
+    const int64_t n = d.constant().value_or(1);
+    if (n > kMost / products) return InvalidArgumentError("more than {} products", kMost);
+    products *= n;
+  }
+  return OkStatus();
+}
+
 Status CheckFilter(const Shape& filter) {
   for (const Dim& d : filter) {
     if (d.is_constant() && (*d.constant() < 1 || *d.constant() > (int64_t{1} << 30)))
@@ -148,6 +172,7 @@ Status Infer(Rule& r, const ConvAttributes& a) {
       CheckSpatial(spatial, {a.dilations.size(), a.pads_before.size(), a.pads_after.size()}));
   GRAFT_RETURN_IF_ERROR(CheckPositive(a.strides, "stride"));
   GRAFT_RETURN_IF_ERROR(CheckPositive(a.dilations, "dilation"));
+  GRAFT_RETURN_IF_ERROR(CheckPads({&a.pads_before, &a.pads_after}));
   const Shape& x = r.shape(0);
   const Shape& w = r.shape(1);
   if (x.size() != spatial + 2 || w.size() != spatial + 2) {
@@ -186,6 +211,7 @@ Status Infer(Rule& r, const ConvTransposeAttributes& a) {
                                                a.pads_after.size(), a.output_size.size()}));
   GRAFT_RETURN_IF_ERROR(CheckPositive(a.strides, "stride"));
   GRAFT_RETURN_IF_ERROR(CheckPositive(a.dilations, "dilation"));
+  GRAFT_RETURN_IF_ERROR(CheckPads({&a.pads_before, &a.pads_after}));
   const Shape& dy = r.shape(0);
   const Shape& w = r.shape(1);
   if (dy.size() != spatial + 2 || w.size() != spatial + 2) {
@@ -218,6 +244,7 @@ Status Infer(Rule& r, const MatMulAttributes& attributes) {
     return InvalidArgumentError("operands {} and {} do not match", ToString(a), ToString(b));
   GRAFT_ASSIGN_OR_RETURN(
       Shape out, BroadcastShapes(Shape(a.begin(), a.end() - 2), Shape(b.begin(), b.end() - 2)));
+  GRAFT_RETURN_IF_ERROR(CheckProducts(out));
   out.push_back(m);
   out.push_back(n);
   GRAFT_RETURN_IF_ERROR(CheckEpilogue(r, attributes.epilogue, 2, out, r.operand(0).dtype));
@@ -232,6 +259,7 @@ Status Infer(Rule& r, const PoolAttributes& a) {
       CheckSpatial(spatial, {a.strides.size(), a.pads_before.size(), a.pads_after.size()}));
   GRAFT_RETURN_IF_ERROR(CheckPositive(a.window, "window"));
   GRAFT_RETURN_IF_ERROR(CheckPositive(a.strides, "stride"));
+  GRAFT_RETURN_IF_ERROR(CheckPads({&a.pads_before, &a.pads_after}));
   const Shape& x = r.shape(0);
   if (x.size() != spatial + 2) return InvalidArgumentError("input {}", ToString(x));
   Shape out = {x[0]};
@@ -761,7 +789,9 @@ Result<std::vector<Value>> InferResults(const Module& module, const Node& node) 
       std::visit([&](const auto& attributes) { return Infer(rule, attributes); }, node.attributes));
   for (const Value& result : rule.results) {
     for (const Dim& d : result.shape) {
-      if (IsOversized(d)) return InvalidArgumentError("a dimension of {} terms", d.terms().size());
+      if (ExpressionSize(d) > kMaxComputedDimSize)
+        return InvalidArgumentError("a size that is computed of more than {} unknown sizes",
+                                    kMaxComputedDimSize);
     }
   }
   InferContents(module, node, rule.results);

@@ -14,6 +14,7 @@ class StageFinder {
     stages_.node.assign(m_.node_count(), 0);
     for (SymbolId s = 0; s < static_cast<SymbolId>(m_.symbols.size()); ++s) {
       const Symbol& symbol = m_.symbols[s];
+      if (symbol.expression) AddExpression(s);
       if (!symbol.is_result()) continue;
       own_[symbol.input].push_back(s);
       stages_.symbol[s] = kNotYet;
@@ -36,6 +37,38 @@ class StageFinder {
   }
 
  private:
+  // Known when the last of its symbols is. These have smaller ids: what is known at the beginning
+  // is known here.
+  void AddExpression(SymbolId s) {
+    stages_.expressions.push_back(s);
+    waiting_.resize(m_.symbols.size(), 0);
+    parts_of_.resize(m_.symbols.size());
+    m_.symbols[s].expression->VisitSymbols([&](SymbolId part) {
+      if (stages_.symbol[part] != kNotYet) return;
+      parts_of_[part].push_back(s);
+      ++waiting_[s];
+    });
+    if (waiting_[s] > 0) stages_.symbol[s] = kNotYet;
+  }
+
+  void MakeKnown(SymbolId symbol, int stage) {
+    std::vector<SymbolId> known = {symbol};
+    stages_.symbol[symbol] = stage;
+    while (!known.empty() && !parts_of_.empty()) {
+      const SymbolId part = known.back();
+      known.pop_back();
+      for (const SymbolId s : parts_of_[part]) {
+        if (--waiting_[s] > 0) continue;
+        // Nodes are placed in their order, not in that of the stages.
+        int latest = 0;
+        m_.symbols[s].expression->VisitSymbols(
+            [&](SymbolId of) { latest = std::max(latest, stages_.symbol[of]); });
+        stages_.symbol[s] = latest;
+        known.push_back(s);
+      }
+    }
+  }
+
   // Raises `stage` to where the expression is known; the node's own result dims do not count.
   Status Raise(const Dim& dim, NodeId id, int* stage) const {
     Status status;
@@ -74,7 +107,7 @@ class StageFinder {
     }
     stages_.node[id] = stage;
     for (const SymbolId s : own_[id]) {
-      stages_.symbol[s] = stage + 1;
+      MakeKnown(s, stage + 1);
       stages_.results.push_back(s);
       stages_.count = std::max(stages_.count, stage + 2);
     }
@@ -92,6 +125,9 @@ class StageFinder {
 
   const Module& m_;
   std::vector<std::vector<SymbolId>> own_;  // result dims by node
+  // Of expressions: how many symbols are not known yet, and for these, which expressions wait.
+  std::vector<int> waiting_;
+  std::vector<std::vector<SymbolId>> parts_of_;
   bool any_ = false;
   Stages stages_;
 };
@@ -108,9 +144,24 @@ int Stages::Of(const Shape& shape) const {
 
 Result<Stages> FindStages(const Module& module) { return StageFinder(module).Run(); }
 
+Status BindExpressions(const Module& module, const Stages& stages, int stage,
+                       std::vector<int64_t>* symbols) {
+  for (const SymbolId s : stages.expressions) {
+    if (stages.symbol[s] > stage) continue;
+    const Result<int64_t> value = module.symbols[s].expression->Evaluate(*symbols);
+    if (!value.ok()) return value.status().WithContext(module.symbols[s].name);
+    (*symbols)[s] = *value;
+  }
+  return OkStatus();
+}
+
 Status BindUpperBounds(const Module& module, const Stages& stages, std::vector<int64_t>* symbols) {
+  int bound = -1;
   for (const SymbolId s : stages.results) {
     const Symbol& symbol = module.symbols[s];
+    // Bounds are made of what is known when the node runs.
+    while (bound < stages.symbol[s] - 1)
+      GRAFT_RETURN_IF_ERROR(BindExpressions(module, stages, ++bound, symbols));
     if (!symbol.upper_bound) continue;
     GRAFT_ASSIGN_OR_RETURN((*symbols)[s], symbol.upper_bound->Evaluate(*symbols));
     if ((*symbols)[s] < 0) {
@@ -118,7 +169,7 @@ Status BindUpperBounds(const Module& module, const Stages& stages, std::vector<i
                                   symbol.upper_bound->ToString(), (*symbols)[s]);
     }
   }
-  return OkStatus();
+  return BindExpressions(module, stages, stages.count - 1, symbols);
 }
 
 }  // namespace graft::ir

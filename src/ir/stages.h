@@ -15,6 +15,7 @@ struct Stages {
   std::vector<int> symbol;  // the stage at whose beginning each symbol is known
   // The symbols that the counts of nodes in a stage give, in order of the stages.
   std::vector<SymbolId> results;
+  std::vector<SymbolId> expressions;  // in order of their ids: operands first
 
   // The stage at whose beginning all symbols of the shape are known.
   int Of(const Shape& shape) const;
@@ -26,7 +27,13 @@ struct Stages {
 // value of a later stage. The module's ids must be in range.
 Result<Stages> FindStages(const Module& module);
 
-// Gives every result dim its upper bound; the other symbols, result values too, are bound already.
+// Gives the expressions that are known at the beginning of the stage their values; the symbols that
+// they are of are bound.
+Status BindExpressions(const Module& module, const Stages& stages, int stage,
+                       std::vector<int64_t>* symbols);
+
+// Gives every result dim its upper bound, and every expression its value then; the other symbols,
+// result values too, are bound already.
 // For planning ahead of a run: tuning, buffers.
 Status BindUpperBounds(const Module& module, const Stages& stages, std::vector<int64_t>* symbols);
 

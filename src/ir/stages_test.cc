@@ -49,6 +49,39 @@ TEST(Stages, BeginWhereDimensionsAreKnown) {
   EXPECT_THAT(symbols, ElementsAre(7, 7, 7));
 }
 
+// What is made of a result dim is known when that is.
+TEST(Stages, ExpressionsAreKnownWithTheLastOfTheirSymbols) {
+  constexpr std::string_view kExpressions = R"(graft-ir 1
+symbol s0 input_dim 0 0 "x.0"
+symbol s1 expression 0 0 "twice" value=s0*2
+symbol s2 result_dim 0 0 "where.0" bound=s0
+symbol s3 expression 0 0 "sum" value=s1+s2
+symbol s4 expression 0 0 "nobody's" value=s3+1
+input "x" %0 f32[s0] "x"
+%1 i64[s2,1] "where", %2 i64[] "where:1" = where result_dim=s2 (%0) "where"
+%3 i32[1] "shape" = dims values=[s3*3] dtype=i32 rank=1 () "shape"
+output "shape" %3
+)";
+  Module module = Parse(kExpressions);
+  ASSERT_TRUE(Verify(module).ok()) << Verify(module).ToString();
+  const Stages stages = FindStages(module).value();
+  EXPECT_THAT(stages.symbol, ElementsAre(0, 0, 1, 1, 1));
+  EXPECT_THAT(stages.node, ElementsAre(0, 1));
+  std::vector<int64_t> symbols = {7, -1, -1, -1, -1};
+  ASSERT_TRUE(BindUpperBounds(module, stages, &symbols).ok());
+  EXPECT_THAT(symbols, ElementsAre(7, 14, 7, 21, 22));
+  symbols = {7, -1, 2, -1, -1};
+  ASSERT_TRUE(BindExpressions(module, stages, 0, &symbols).ok());
+  EXPECT_THAT(symbols, ElementsAre(7, 14, 2, -1, -1));
+  ASSERT_TRUE(BindExpressions(module, stages, 1, &symbols).ok());
+  EXPECT_THAT(symbols, ElementsAre(7, 14, 2, 16, 17));
+  // The node that gives s2 stays for the expression's sake; what occurs nowhere goes.
+  ASSERT_TRUE(module.Compact().ok());
+  EXPECT_EQ(module.node_count(), 2);
+  EXPECT_EQ(module.symbols.size(), 4U);
+  EXPECT_TRUE(Verify(module).ok()) << Verify(module).ToString();
+}
+
 TEST(Stages, AModuleWithoutResultDimsHasOne) {
   Module module;
   module.AddInput("x", DType::kFloat32, {2});

@@ -23,7 +23,7 @@ namespace {
 
 constexpr std::string_view kHeader = "graft-ir 1\n";
 constexpr std::string_view kSymbolKinds[] = {"input_dim", "host_value", "result_dim",
-                                             "result_value"};
+                                             "result_value", "expression"};
 constexpr int64_t kMaxInPlace = 16;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -112,6 +112,7 @@ class Writer {
                          input, s.axis, Quote(s.name));
     if (s.result != 0) text_ += fmt::format(" result={}", s.result);
     if (s.upper_bound) text_ += fmt::format(" bound={}", s.upper_bound->ToString());
+    if (s.expression) text_ += fmt::format(" value={}", s.expression->ToString());
     text_ += "\n";
     return OkStatus();
   }
@@ -234,6 +235,10 @@ class Parser {
     if (in_.Take(" bound=")) {
       GRAFT_ASSIGN_OR_RETURN(Dim bound, ReadDim(in_, symbol_count_));
       s.upper_bound = std::move(bound);
+    }
+    if (in_.Take(" value=")) {
+      GRAFT_ASSIGN_OR_RETURN(Dim value, ReadDim(in_, symbol_count_));
+      s.expression = std::move(value);
     }
     module_.symbols.push_back(std::move(s));
     return in_.Expect("\n");

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "ir/attribute_names.h"
+#include "ir/dim_size.h"
 #include "ir/module.h"
 #include "ir/stages.h"
 
@@ -18,6 +20,10 @@ class Verifier {
 
   Status Run() {
     GRAFT_RETURN_IF_ERROR(Borders());
+    for (size_t i = 0; i < m_.symbols.size(); ++i) {
+      GRAFT_RETURN_IF_ERROR(
+          Named(CheckExpression(static_cast<SymbolId>(i)), fmt::format("symbol s{}", i)));
+    }
     for (ValueId id = 0; id < m_.value_count(); ++id) {
       GRAFT_RETURN_IF_ERROR(Named(CheckValue(id), m_.value(id).name));
     }
@@ -32,6 +38,7 @@ class Verifier {
     for (ValueId id = 0; id < m_.value_count(); ++id) {
       if (m_.value(id).view) GRAFT_RETURN_IF_ERROR(Named(CheckView(id), m_.value(id).name));
     }
+    GRAFT_RETURN_IF_ERROR(CheckViewsEnd());
     for (size_t i = 0; i < m_.symbols.size(); ++i) {
       GRAFT_RETURN_IF_ERROR(
           Named(CheckSymbol(static_cast<SymbolId>(i)), fmt::format("symbol s{}", i)));
@@ -74,7 +81,9 @@ class Verifier {
     bool known = true;
     d.VisitSymbols(
         [&](SymbolId s) { known &= s >= 0 && s < static_cast<SymbolId>(m_.symbols.size()); });
-    return known ? OkStatus() : DataLossError("{} has a symbol that does not exist", d.ToString());
+    if (!known) return DataLossError("{} has a symbol that does not exist", d.ToString());
+    if (IsOversized(d)) return DataLossError("an expression of {} symbols", ExpressionSize(d));
+    return OkStatus();
   }
 
   Status CheckValue(ValueId id) {
@@ -206,8 +215,21 @@ class Verifier {
     return CheckResults(node);
   }
 
+  // As AddNode shortened what the rule gave: parts of it are symbols, if any has this expression.
+  Dim Shortened(const Dim& dim) const {
+    return dim.Shorten([&](const Dim& part) {
+      const auto symbol = expressions_.find(part);
+      return symbol == expressions_.end() ? part : Dim::Symbol(symbol->second);
+    });
+  }
+
   Status CheckResults(const Node& node) const {
-    GRAFT_ASSIGN_OR_RETURN(const std::vector<Value> results, InferResults(m_, node));
+    GRAFT_ASSIGN_OR_RETURN(std::vector<Value> results, InferResults(m_, node));
+    for (Value& result : results) {
+      for (Dim& d : result.shape) d = Shortened(d);
+      if (!result.contents) continue;
+      for (Dim& d : *result.contents) d = Shortened(d);
+    }
     if (results.size() != node.outputs.size())
       return DataLossError("{} results, not {}", results.size(), node.outputs.size());
     for (size_t i = 0; i < results.size(); ++i) {
@@ -243,10 +265,22 @@ class Verifier {
       return DataLossError("a view past the end of {}", base.name);
     if (defined_[view.base] == Definition::kNone)
       return DataLossError("a view of {}, which nothing computes", base.name);
-    int steps = 0;
-    for (const Value* at = &v; at->view; at = &m_.value(at->view->base)) {
-      if (InRange(at->view->base).ok() && ++steps <= m_.value_count()) continue;
-      return DataLossError("a view of itself");
+    return OkStatus();
+  }
+
+  // Each value is walked over once: chains of views can be as long as a file.
+  Status CheckViewsEnd() const {
+    enum : uint8_t { kUnseen, kOpen, kDone };
+    std::vector<uint8_t> state(m_.value_count(), kUnseen);
+    for (ValueId id = 0; id < m_.value_count(); ++id) {
+      std::vector<ValueId> walked;
+      ValueId at = id;
+      for (; state[at] == kUnseen && m_.value(at).view; at = m_.value(at).view->base) {
+        state[at] = kOpen;
+        walked.push_back(at);
+      }
+      if (state[at] == kOpen) return DataLossError("{}: a view of itself", m_.value(at).name);
+      for (const ValueId v : walked) state[v] = kDone;
     }
     return OkStatus();
   }
@@ -263,8 +297,23 @@ class Verifier {
     return OkStatus();
   }
 
+  // Before anything is computed with it.
+  Status CheckExpression(SymbolId id) {
+    const Symbol& s = m_.symbols[id];
+    if ((s.kind == Symbol::Kind::kExpression) != s.expression.has_value())
+      return DataLossError("an expression is what a symbol of its kind has");
+    if (!s.expression) return OkStatus();
+    GRAFT_RETURN_IF_ERROR(CheckDim(*s.expression));
+    bool earlier = true;
+    s.expression->VisitSymbols([&](SymbolId of) { earlier &= of < id; });
+    if (!earlier) return DataLossError("{} has a later symbol", s.expression->ToString());
+    expressions_.emplace(*s.expression, id);
+    return OkStatus();
+  }
+
   Status CheckSymbol(SymbolId id) const {
     const Symbol& s = m_.symbols[id];
+    if (s.expression) return OkStatus();
     if (s.upper_bound) GRAFT_RETURN_IF_ERROR(CheckDim(*s.upper_bound));
     const Value* source = nullptr;
     if (s.is_result()) {
@@ -292,8 +341,13 @@ class Verifier {
     return OkStatus();
   }
 
+  struct Less {
+    bool operator()(const Dim& a, const Dim& b) const { return a.Compare(b) < 0; }
+  };
+
   const Module& m_;
   std::vector<Definition> defined_;
+  std::map<Dim, SymbolId, Less> expressions_;
 };
 
 }  // namespace

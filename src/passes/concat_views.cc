@@ -48,7 +48,8 @@ Result<bool> ConcatViews(ir::Module& module, PassContext& context) {
     for (ir::ValueId operand : module.node(id).inputs) {
       ir::Value& value = module.value(operand);
       if (CanBeView(module, context, uses, stages, id, operand)) {
-        value.view = ir::View{module.node(id).outputs[0], concat->axis, offset};
+        value.view =
+            ir::View{module.node(id).outputs[0], concat->axis, module.Shorten(offset, value.name)};
         changed = true;
       }
       offset += value.shape[concat->axis];

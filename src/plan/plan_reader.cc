@@ -11,8 +11,9 @@ namespace {
 
 namespace fb = flatbuffers;
 
-// No honest expression or rank comes near; they keep a small file from costing long work.
-constexpr size_t kMaxDimText = 4096;
+// No honest expression (of kMaxDimSize symbols and functions) or rank comes near; they keep a small
+// file from costing long work.
+constexpr size_t kMaxDimText = 16384;
 constexpr size_t kMaxRank = 32;
 
 std::string_view Text(const fb::String* text) {
@@ -91,7 +92,7 @@ class Reader {
     for (uint32_t i = 0; i < Size(root_->symbols()); ++i) {
       const plan_fbs::Symbol& stored = *root_->symbols()->Get(i);
       ir::Symbol symbol;
-      if (stored.kind() > static_cast<uint8_t>(ir::Symbol::Kind::kResultValue))
+      if (stored.kind() > static_cast<uint8_t>(ir::Symbol::Kind::kExpression))
         return DataLossError("symbol {}: kind {}", i, stored.kind());
       symbol.kind = static_cast<ir::Symbol::Kind>(stored.kind());
       symbol.input = stored.input();
@@ -103,6 +104,12 @@ class Reader {
         if (!bound.ok())
           return DataLossError("symbol {}: upper bound: {}", i, bound.status().message());
         symbol.upper_bound = *bound;
+      }
+      if (stored.expression()) {
+        Result<ir::Dim> value = ReadDim(Text(stored.expression()));
+        if (!value.ok())
+          return DataLossError("symbol {}: expression: {}", i, value.status().message());
+        symbol.expression = *value;
       }
       plan_.module.AddSymbol(std::move(symbol));
     }

@@ -218,7 +218,8 @@ std::vector<Engine::Attempt> Engine::TacticOrder(const Step& step, const ShapePl
   const std::vector<TuningPoint>& points = plan_.choices.points;
   std::vector<ir::SymbolId> known;  // when the stage begins
   for (ir::SymbolId s = 0; s < static_cast<ir::SymbolId>(plan.symbols.size()); ++s) {
-    if (stages_.symbol[s] <= plan.stage) known.push_back(s);
+    // Expressions follow from the others.
+    if (stages_.symbol[s] <= plan.stage && !module().symbols[s].expression) known.push_back(s);
   }
   int nearest = -1;
   double nearest_distance = std::numeric_limits<double>::infinity();
@@ -299,6 +300,7 @@ Result<BoundChoice> Engine::BindStep(ir::NodeId id, const BoundNode& bound, cons
 // What is known stays, what the stage finds out is at its upper bound.
 Status Engine::BindStageSymbols(std::span<const int64_t> symbols, ShapePlan* plan) const {
   plan->symbols.assign(symbols.begin(), symbols.end());
+  GRAFT_RETURN_IF_ERROR(ir::BindExpressions(module(), stages_, plan->stage, &plan->symbols));
   for (const ir::SymbolId s : stages_.results) {
     if (stages_.symbol[s] <= plan->stage) continue;
     plan->symbols[s] = -1;
@@ -380,7 +382,10 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
 
 bool Engine::IsPlanOf(const ShapePlan& plan, std::span<const int64_t> symbols) const {
   for (size_t s = 0; s < symbols.size(); ++s) {
-    if (stages_.symbol[s] <= plan.stage && plan.symbols[s] != symbols[s]) return false;
+    // Expressions follow from the other symbols, and only shape plans compute them.
+    if (stages_.symbol[s] <= plan.stage && plan.symbols[s] != symbols[s] &&
+        !module().symbols[s].expression)
+      return false;
   }
   return true;
 }

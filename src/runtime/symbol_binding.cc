@@ -48,7 +48,7 @@ Status BindSymbols(const ir::Module& module, std::span<const TensorView> inputs,
   symbols->resize(module.symbols.size());
   for (size_t s = 0; s < module.symbols.size(); ++s) {
     const ir::Symbol& symbol = module.symbols[s];
-    if (symbol.is_result()) {
+    if (symbol.is_result() || symbol.expression) {
       (*symbols)[s] = -1;
       continue;
     }

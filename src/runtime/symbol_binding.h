@@ -11,8 +11,8 @@
 namespace graft {
 
 // Checks number, dtypes and dimensions of the inputs; of their data only host values are read.
-// `symbols` has one entry for each symbol afterwards, -1 for result dims. kInvalidArgument names
-// the input. `device_readable`: the host can read the device's memory.
+// `symbols` has one entry for each symbol afterwards, -1 for result dims and expressions.
+// kInvalidArgument names the input. `device_readable`: the host can read the device's memory.
 Status BindSymbols(const ir::Module& module, std::span<const TensorView> inputs,
                    bool device_readable, std::vector<int64_t>* symbols);
 

@@ -12,7 +12,7 @@ Result<std::vector<int64_t>> BindInputs(const ir::Module& module, std::span<cons
   std::vector<int64_t> symbols(module.symbols.size(), kUnbound);
   for (size_t i = 0; i < symbols.size(); ++i) {
     const ir::Symbol& symbol = module.symbols[i];
-    if (symbol.is_result()) continue;
+    if (symbol.is_result() || symbol.expression) continue;
     const Tensor& input = inputs[symbol.input];
     if (symbol.kind == ir::Symbol::Kind::kInputDim) {
       if (symbol.axis >= input.rank())
@@ -28,6 +28,15 @@ Result<std::vector<int64_t>> BindInputs(const ir::Module& module, std::span<cons
     }
   }
   return symbols;
+}
+
+// What is made of symbols that are not bound yet is bound again when they are, before it is used.
+void BindExpressions(const ir::Module& module, std::vector<int64_t>* symbols) {
+  for (size_t s = 0; s < symbols->size(); ++s) {
+    if (!module.symbols[s].expression) continue;
+    const Result<int64_t> value = module.symbols[s].expression->Evaluate(*symbols);
+    (*symbols)[s] = value.ok() ? *value : kUnbound;
+  }
 }
 
 Status CheckTensor(const Tensor& tensor, const BoundValue& value, std::string_view name) {
@@ -118,6 +127,7 @@ Result<std::vector<Tensor>> RunModuleKeepingAll(const ir::Module& module,
     return InvalidArgumentError("{} inputs where {} are expected", inputs.size(),
                                 module.inputs.size());
   GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> symbols, BindInputs(module, inputs));
+  BindExpressions(module, &symbols);
   std::vector<Tensor> values(module.value_count());
   for (ir::ValueId id = 0; id < module.value_count(); ++id) {
     if (module.value(id).constant) values[id] = *module.value(id).constant;
@@ -129,8 +139,10 @@ Result<std::vector<Tensor>> RunModuleKeepingAll(const ir::Module& module,
     std::vector<Tensor> operands;
     for (ir::ValueId v : node.inputs) operands.push_back(values[v]);
     GRAFT_ASSIGN_OR_RETURN(std::vector<Tensor> results, Evaluate(module, node, operands, symbols));
-    if (const std::optional<ir::SymbolId> result = ir::ResultSymbolOf(node))
+    if (const std::optional<ir::SymbolId> result = ir::ResultSymbolOf(node)) {
       symbols[*result] = results.back().data<int64_t>()[0];
+      BindExpressions(module, &symbols);
+    }
     for (size_t i = 0; i < results.size(); ++i) values[node.outputs[i]] = std::move(results[i]);
   }
   if (bound) *bound = std::move(symbols);
