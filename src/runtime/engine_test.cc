@@ -5,6 +5,7 @@
 
 #include "backend_api/test_backend.h"
 #include "runtime/context.h"
+#include "runtime/placement.h"
 #include "runtime/test_modules.h"
 
 namespace graft {
@@ -301,6 +302,63 @@ TEST(Engine, WorksInPlace) {
     InlineExecutor executor;
     EXPECT_EQ((*engine->FindShapePlan({}, executor))->arena_bytes, in_place ? 64u : 128u);
   }
+}
+
+// What a file may say, though no pass writes it.
+TEST(HostilePlans, LongChainsOfViews) {
+  constexpr int kLength = 100000;
+  ir::Module module;
+  ir::ValueId x = module.AddInput("x", DType::kFloat32, {4});
+  std::vector<ir::ValueId> values;
+  for (int i = 0; i < kLength; ++i) {
+    x = module.node(*module.AddNode(ir::PointwiseAttributes{NegateProgram()}, {x}, "n")).outputs[0];
+    values.push_back(x);
+  }
+  for (int i = 0; i + 1 < kLength; ++i)
+    module.value(values[i]).view = ir::View{values[i + 1], 0, 0};
+  module.outputs = {x};
+  module.output_names = {"y"};
+  ASSERT_TRUE(ir::Verify(module).ok()) << ir::Verify(module).message();
+  const ir::Stages stages = ir::FindStages(module).value();
+  Result<Placement> placement = Placement::Create(module, stages, 0, {});
+  ASSERT_TRUE(placement.ok()) << placement.status().message();
+  placement->LayOut(std::vector<Placement::StepMemory>(module.node_count()));
+  EXPECT_EQ(placement->value(values.front()), placement->value(values.back()));
+}
+
+TEST(HostilePlans, AViewOfItsOwnReshape) {
+  ir::Module module;
+  const ir::ValueId x = module.AddInput("x", DType::kFloat32, {4});
+  const ir::ValueId a =
+      module.node(*module.AddNode(ir::PointwiseAttributes{NegateProgram()}, {x}, "a")).outputs[0];
+  const ir::ValueId b =
+      module.node(*module.AddNode(ir::ReshapeAttributes{{4}}, {a}, "b")).outputs[0];
+  module.value(a).view = ir::View{b, 0, 0};
+  module.outputs = {b};
+  module.output_names = {"y"};
+  ASSERT_TRUE(ir::Verify(module).ok()) << ir::Verify(module).message();
+  const ir::Stages stages = ir::FindStages(module).value();
+  Result<Placement> placement = Placement::Create(module, stages, 0, {});
+  ASSERT_TRUE(placement.ok()) << placement.status().message();
+  placement->LayOut(std::vector<Placement::StepMemory>(module.node_count()));
+  EXPECT_EQ(placement->value(a), placement->value(b));
+}
+
+TEST(HostilePlans, PaddingsAndProductsOutOfRange) {
+  ir::Module module;
+  const ir::ValueId image = module.AddInput("x", DType::kFloat32, {1, 8, 8, 1});
+  for (const int64_t pad : {int64_t{-1}, (int64_t{1} << 30) + 1, int64_t{1} << 61}) {
+    ir::PoolAttributes pool;
+    pool.window = {2, 2};
+    pool.strides = {1, 1};
+    pool.pads_before = {0, pad};
+    pool.pads_after = {0, 0};
+    EXPECT_THAT(module.AddNode(pool, {image}, "pool").status().message(), HasSubstr("padding"));
+  }
+  const ir::ValueId a = module.AddInput("a", DType::kFloat32, {int64_t{1} << 40, 1, 1});
+  const ir::ValueId b = module.AddInput("b", DType::kFloat32, {1, 1});
+  EXPECT_THAT(module.AddNode(ir::MatMulAttributes{}, {a, b}, "y").status().message(),
+              HasSubstr("products"));
 }
 
 }  // namespace

@@ -11,9 +11,17 @@ Result<Placement> Placement::Create(const ir::Module& module, const ir::Stages& 
   Placement placement(module, stages, stage);
   GRAFT_RETURN_IF_ERROR(placement.Measure(symbols));
   for (ir::ValueId id = 0; id < module.value_count(); ++id) {
-    if (placement.IsKnown(id)) GRAFT_RETURN_IF_ERROR(placement.PlaceView(id, symbols));
+    if (!placement.IsKnown(id)) continue;
+    // Bases of bases first; the verifier has excluded cycles.
+    std::vector<ir::ValueId> chain;
+    for (ir::ValueId at = id; module.value(at).view && placement.storage_[at].parent < 0;
+         at = module.value(at).view->base)
+      chain.push_back(at);
+    for (size_t i = chain.size(); i-- > 0;)
+      GRAFT_RETURN_IF_ERROR(placement.PlaceView(chain[i], symbols));
   }
   placement.FindSkips();
+  for (ir::ValueId id = 0; id < module.value_count(); ++id) placement.ShortenPath(id);
   return placement;
 }
 
@@ -53,12 +61,8 @@ Status Placement::Measure(std::span<const int64_t> symbols) {
 // block: nothing outside of the axis.
 Status Placement::PlaceView(ir::ValueId id, std::span<const int64_t> symbols) {
   const ir::Value& value = module_->value(id);
-  if (!value.view) return OkStatus();
   if (value.producer < 0)
     return InvalidArgumentError("{}: only results of nodes can be views", value.name);
-  // Bases of bases first; the verifier has excluded cycles.
-  if (storage_[id].parent >= 0) return OkStatus();
-  GRAFT_RETURN_IF_ERROR(PlaceView(value.view->base, symbols));
   const Storage& base = storage_[value.view->base];
   Storage& storage = storage_[id];
   const auto axis = static_cast<size_t>(value.view->axis);
@@ -97,10 +101,12 @@ void Placement::FindSkips() {
     const ir::ValueId input = node.inputs[0];
     const std::optional<ir::View>& output_view = module_->value(output).view;
     if (ir::Flags(node.kind()) & ir::kViewOfInput) {
-      if (!output_view && Dense(input)) {
-        storage_[output].parent = input;
-        skips_[id] = true;
-      }
+      if (output_view || !Dense(input)) continue;
+      // A view of what it is reshaped to, which no pass makes, stays where it is.
+      ShortenPath(input);
+      if (Find(input).root == output) continue;
+      storage_[output].parent = input;
+      skips_[id] = true;
     } else if (node.kind() == ir::OpKind::kSlice) {
       skips_[id] = output_view && output_view->base == input;
     } else if (node.kind() == ir::OpKind::kConcat) {
@@ -109,6 +115,20 @@ void Placement::FindSkips() {
         return view && view->base == output;
       });
     }
+  }
+}
+
+// Chains of views can be as long as the module; walked over twice, they would cost its square.
+void Placement::ShortenPath(ir::ValueId id) {
+  std::vector<ir::ValueId> path;
+  for (ir::ValueId at = id; storage_[at].parent >= 0; at = storage_[at].parent) path.push_back(at);
+  if (path.size() < 2) return;
+  path.pop_back();  // lies right below the root
+  for (size_t i = path.size(); i-- > 0;) {
+    Storage& s = storage_[path[i]];
+    const Storage& parent = storage_[s.parent];
+    s.offset += parent.offset;
+    s.parent = parent.parent;
   }
 }
 

@@ -70,6 +70,8 @@ class Placement {
   Status Measure(std::span<const int64_t> symbols);
   Status PlaceView(ir::ValueId id, std::span<const int64_t> symbols);
   void FindSkips();
+  // Makes the value, and what lies between it and its root, children of the root.
+  void ShortenPath(ir::ValueId id);
   Place Find(ir::ValueId id) const;
   bool Dense(ir::ValueId id) const;
   bool WholeRoot(ir::ValueId id) const;

@@ -45,6 +45,7 @@ MatMulProblem MakePackedMatMulProblem(const ir::MatMulAttributes& attributes, co
   MatMulProblem p;
   DescribeB(b, b.back(), attributes.transpose_b, &p);
   const Stack stack(b, b.back());
+  if (CountElements(b) == 0) return p;  // no matrix has anything in it
   for (int64_t i = 0; i < stack.count(); ++i) p.b_offsets.push_back(i * stack.matrix);
   return p;
 }
@@ -63,7 +64,7 @@ MatMulProblem MakeMatMulProblem(const BoundNode& node) {
   const Stack a_stack(a.dims, a.row_stride);
   const Stack b_stack(b.dims, b.row_stride);
   const Stack y_stack(y.dims, y.row_stride);
-  const int64_t products = y_stack.count();
+  const int64_t products = CountElements(y.dims) == 0 ? 0 : y_stack.count();
   for (int64_t i = 0; i < products; ++i) {
     p.a_offsets.push_back(a_stack.Offset(y_stack.batch, i));
     if (i == 0 || b_stack.count() != 1) p.b_offsets.push_back(b_stack.Offset(y_stack.batch, i));
