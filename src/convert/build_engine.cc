@@ -24,6 +24,25 @@ Status CheckWhole(const tf::GraphDef& graph, const importer::ImportedGraph& impo
                           reasons);
 }
 
+// What only passes through, strings say, needs no node that could refuse it.
+Status CheckBorders(const ir::Module& module) {
+  const auto check = [&](ir::ValueId id, std::string_view side, std::string_view name) -> Status {
+    const ir::Value& value = module.value(id);
+    if (!IsHeld(value.dtype)) {
+      return UnsupportedError("{} {} is {}, which no engine holds", side, name,
+                              TensorFlowName(value.dtype));
+    }
+    if (!value.has_shape)
+      return UnsupportedError("{} {}: Input tensor rank is unknown.", side, name);
+    return OkStatus();
+  };
+  for (size_t i = 0; i < module.inputs.size(); ++i)
+    GRAFT_RETURN_IF_ERROR(check(module.inputs[i], "input", module.input_names[i]));
+  for (size_t i = 0; i < module.outputs.size(); ++i)
+    GRAFT_RETURN_IF_ERROR(check(module.outputs[i], "output", module.output_names[i]));
+  return OkStatus();
+}
+
 // Some tactic that takes any shape can do it with rows that are not dense.
 bool AnyTactic(const Backend& backend, const ir::Module& module, const ir::Node& node,
                bool TacticTraits::*trait) {
@@ -107,6 +126,7 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
     module = std::move(imported.module);
     module.input_names = source.input_names;
     module.output_names = source.output_names;
+    GRAFT_RETURN_IF_ERROR(CheckBorders(module));
     GRAFT_RETURN_IF_ERROR(module.Compact());
     GRAFT_RETURN_IF_ERROR(ir::Verify(module).WithContext("after import"));
   }

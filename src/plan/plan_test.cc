@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <random>
@@ -290,6 +291,20 @@ TEST(MemoryPlanner, ReusesMemory) {
   std::vector<BufferRequest> chain;
   for (int i = 0; i < 10; ++i) chain.push_back({1024, i, i + 1});
   EXPECT_EQ(PlanMemory(chain).bytes, 2048u);
+}
+
+TEST(Plan, IsReadBeforeItTakesItsPlace) {
+  Plan plan = DensePlan();
+  const std::string path = ::testing::TempDir() + "/unread.plan";
+  ASSERT_TRUE(WritePlanFile(plan, path).ok());
+  const std::string before = WritePlan(plan).value();
+  const ir::ValueId label = plan.module.AddInput("label:0", DType::kString, {2});
+  plan.module.outputs.push_back(label);
+  plan.module.output_names.emplace_back("label:0");
+  EXPECT_THAT(WritePlanFile(plan, path).status().message(), HasSubstr("label:0"));
+  EXPECT_EQ(ReadFile(path)->view(), before);
+  EXPECT_FALSE(ReadFile(path + ".unread").ok());
+  std::remove(path.c_str());
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <map>
 
 #include "base/aligned_buffer.h"
@@ -79,6 +80,17 @@ class Writer {
     return WriteContainer(sections);
   }
 
+  // To read what was written: constants that lie elsewhere are the plan's own.
+  ReadPlanOptions read_options() const {
+    ReadPlanOptions options;
+    options.external_weight = [this](const std::string& name, auto fits) -> Result<Tensor> {
+      const auto found = external_.find(name);
+      if (found != external_.end() && fits(found->second)) return found->second;
+      return InternalError("{} is not what was named so", name);
+    };
+    return options;
+  }
+
  private:
   fb::Offset<fb::String> Put(const std::string& text) { return builder_.CreateSharedString(text); }
   fb::Offset<fb::Vector<fb::Offset<fb::String>>> Put(const std::vector<std::string>& texts) {
@@ -132,7 +144,10 @@ class Writer {
     const plan_fbs::Hash stored(hash.high, hash.low);
     if (options_.external_name) {
       const std::string name = options_.external_name(id);
-      if (!name.empty()) return plan_fbs::CreateWeight(builder_, &stored, 0, Put(name));
+      if (!name.empty()) {
+        external_.emplace(name, tensor);
+        return plan_fbs::CreateWeight(builder_, &stored, 0, Put(name));
+      }
     }
     const std::string_view bytes(reinterpret_cast<const char*>(tensor.raw()), tensor.bytes());
     return plan_fbs::CreateWeight(builder_, &stored, weights_.Put(hash, bytes), 0);
@@ -173,6 +188,7 @@ class Writer {
   fb::FlatBufferBuilder builder_;
   Pool weights_{SectionKind::kWeights};
   Pool prepared_{SectionKind::kPrepared};
+  std::map<std::string, Tensor> external_;
 };
 
 }  // namespace
@@ -180,7 +196,12 @@ class Writer {
 Result<std::string> WritePlan(const Plan& plan, const WritePlanOptions& options) {
   Writer writer(plan, options);
   GRAFT_ASSIGN_OR_RETURN(const FileParts file, writer.Write());
-  return file.Joined();
+  std::string bytes = file.Joined();
+  const auto* data = reinterpret_cast<const std::byte*>(bytes.data());
+  const FileBytes written{std::shared_ptr<const std::byte>(std::shared_ptr<void>(), data),
+                          bytes.size()};
+  GRAFT_RETURN_IF_ERROR(ReadPlan(written, writer.read_options()).status());
+  return bytes;
 }
 
 Result<size_t> WritePlanFile(const Plan& plan, const std::string& path,
@@ -189,7 +210,19 @@ Result<size_t> WritePlanFile(const Plan& plan, const std::string& path,
   GRAFT_ASSIGN_OR_RETURN(const FileParts file, writer.Write());
   std::vector<std::string_view> parts = {file.head};
   parts.insert(parts.end(), file.rest.begin(), file.rest.end());
-  GRAFT_RETURN_IF_ERROR(WriteFileAtomically(path, parts));
+  // It takes its place when it can be read.
+  const std::string unread = path + ".unread";
+  GRAFT_RETURN_IF_ERROR(WriteFileAtomically(unread, parts));
+  Status status = LoadPlan(unread, writer.read_options()).status();
+  std::error_code error;
+  if (status.ok()) {
+    std::filesystem::rename(unread, path, error);
+    if (error) status = IoError("{}: {}", path, error.message());
+  }
+  if (!status.ok()) {
+    std::filesystem::remove(unread, error);
+    return status;
+  }
   size_t size = 0;
   for (const std::string_view part : parts) size += part.size();
   return size;
