@@ -13,7 +13,7 @@ constexpr std::string_view kNeverOutputs[] = {"Const",  "NoOp",  "Placeholder",
                                               "Assert", "Print", "PrintV2"};
 
 Shape ShapeOf(const NodeDef& node, int output) {
-  if (node.op == "Placeholder") {
+  if (node.op == "Placeholder" || node.op == "PlaceholderWithDefault") {
     const AttrValue* shape = node.FindAttr("shape");
     if (shape != nullptr && shape->get<Shape>() != nullptr) return *shape->get<Shape>();
   }
@@ -22,6 +22,18 @@ Shape ShapeOf(const NodeDef& node, int output) {
   return list != nullptr && static_cast<size_t>(output) < list->size()
              ? (*list)[static_cast<size_t>(output)]
              : Shape::Unknown();
+}
+
+// The names of nodes that others read.
+Result<std::unordered_set<std::string_view>> ReadNodes(const GraphDef& graph) {
+  std::unordered_set<std::string_view> read;
+  for (const NodeDef& node : graph.nodes) {
+    for (const std::string& input : node.inputs) {
+      GRAFT_ASSIGN_OR_RETURN(const TensorRef ref, ParseTensorName(input));
+      read.insert(ref.node);
+    }
+  }
+  return read;
 }
 
 Result<Endpoint> EndpointOf(const NodeDef& node, int output) {
@@ -57,22 +69,18 @@ std::vector<Endpoint> EndpointsOf(const std::string& key, const TensorInfo& info
 }
 
 Result<std::vector<Endpoint>> DefaultInputs(const GraphDef& graph) {
+  GRAFT_ASSIGN_OR_RETURN(const auto read, ReadNodes(graph));
   std::vector<Endpoint> inputs;
   for (const NodeDef& node : graph.nodes) {
-    if (node.op != "Placeholder") continue;
+    // One that nobody reads is left over: freezing leaves those of a loop's unused arguments.
+    if (node.op != "Placeholder" || !read.contains(node.name)) continue;
     GRAFT_ASSIGN_OR_RETURN(inputs.emplace_back(), EndpointOf(node, 0));
   }
   return inputs;
 }
 
 Result<std::vector<Endpoint>> DefaultOutputs(const GraphDef& graph) {
-  std::unordered_set<std::string_view> read;
-  for (const NodeDef& node : graph.nodes) {
-    for (const std::string& input : node.inputs) {
-      GRAFT_ASSIGN_OR_RETURN(const TensorRef ref, ParseTensorName(input));
-      read.insert(ref.node);
-    }
-  }
+  GRAFT_ASSIGN_OR_RETURN(const auto read, ReadNodes(graph));
   std::vector<Endpoint> outputs;
   for (const NodeDef& node : graph.nodes) {
     if (read.contains(node.name) || FindOp(node.op) == nullptr ||

@@ -260,6 +260,21 @@ const AttrValue* NodeDef::FindAttr(std::string_view key) const {
   return it == attrs.end() ? nullptr : &it->second;
 }
 
+namespace {
+
+void ForgetEmptyShapes(GraphDef* graph) {
+  constexpr int kFirstThatKnowsScalars = 24;
+  if (graph->versions.producer >= kFirstThatKnowsScalars) return;
+  for (NodeDef& node : graph->nodes) {
+    if (node.op != "Placeholder") continue;
+    const Result<Shape> shape = node.Attr<Shape>("shape");
+    if (shape.ok() && !shape->unknown_rank && shape->dims.empty())
+      node.attrs["shape"] = Shape::Unknown();
+  }
+}
+
+}  // namespace
+
 const AttrDef* OpDef::FindAttr(std::string_view attr) const {
   const auto it = std::ranges::find(attrs, attr, &AttrDef::name);
   return it == attrs.end() ? nullptr : &*it;
@@ -290,6 +305,7 @@ Result<GraphDef> ParseGraphDef(const FileBytes& bytes) {
                                    Field(2, parse_library), Field(4, parse_versions)));
   GRAFT_RETURN_IF_ERROR(CheckVersions(graph.versions));
   GRAFT_RETURN_IF_ERROR(NodeIndex::Of(graph.nodes).status());
+  ForgetEmptyShapes(&graph);
   return graph;
 }
 
@@ -313,6 +329,15 @@ Result<std::string> SerializeGraphDef(const GraphDef& graph) {
                             out.size());
   }
   return out;
+}
+
+Result<NodeDef> ParseNodeDef(std::string bytes) {
+  NodeDef node;
+  const auto owned = std::make_shared<const std::string>(std::move(bytes));
+  const auto* data = reinterpret_cast<const std::byte*>(owned->data());
+  const FileBytes file{std::shared_ptr<const std::byte>(owned, data), owned->size()};
+  GRAFT_RETURN_IF_ERROR(ParseNode(file, file.view(), &node));
+  return node;
 }
 
 std::string SerializeNodeDef(const NodeDef& node) {

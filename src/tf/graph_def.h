@@ -105,13 +105,15 @@ struct GraphDef {
 };
 
 // Reads a GraphDef. Constants refer to `bytes`, which they keep alive. kUnsupported for a graph
-// that needs a newer TensorFlow than 2.21.
+// that needs a newer TensorFlow than 2.21. Producers before version 24 wrote the empty shape for a
+// placeholder of any shape: it is read as unknown, as TensorFlow reads it.
 Result<GraphDef> ParseGraphDef(const FileBytes& bytes);
 Result<GraphDef> ReadGraphDef(const std::string& path);
 // kUnsupported above 2 GiB, which TensorFlow cannot read.
 Result<std::string> SerializeGraphDef(const GraphDef& graph);
 // One function by itself.
 Result<FunctionDef> ParseFunctionDef(const FileBytes& bytes);
+Result<NodeDef> ParseNodeDef(std::string bytes);
 std::string SerializeNodeDef(const NodeDef& node);
 std::string SerializeFunctionDef(const FunctionDef& function);
 

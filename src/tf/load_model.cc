@@ -273,6 +273,7 @@ class Loader {
     const auto node = std::ranges::find(nodes, NodeOf(input.tensor), &NodeDef::name);
     if (node == nodes.end())
       return DataLossError("signature '{}': no node '{}'", spec_.signature, input.tensor);
+    if (node->op == "PlaceholderWithDefault") return OkStatus();  // fed, or not
     if (node->op != "Placeholder") {
       if (FindOp(node->op) == nullptr)
         return UnsupportedError("input '{}' is the custom op {}", input.tensor, node->op);
