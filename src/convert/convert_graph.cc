@@ -373,8 +373,15 @@ class Converter {
     for (const std::string& output : outputs_) {
       if (Result<std::string> node = NodeOf(output); node.ok()) fetched.insert(*std::move(node));
     }
+    bool learns = false;
     for (size_t v = 0; v < graph_.nodes.size(); ++v) {
       const tf::NodeDef& node = graph_.nodes[v];
+      // One of them says it for all: the model was built for training.
+      const std::string& kept = candidates_.reasons[v];
+      if (!learns && kept.find("set_learning_phase(0)") != std::string::npos) {
+        report_->warnings.push_back(fmt::format("{} ({}): {}", node.name, node.op, kept));
+        learns = true;
+      }
       // What no entry point needs saves and restores variables. Who named none wants all.
       const bool needed = options_.entries.empty() || options_.candidates.groups[v] != 0;
       if (node.op == "Const" || bodies_.scaffold.contains(node.name) || !needed) continue;

@@ -119,7 +119,8 @@ class ModelConverter {
     }
     source_.points = points_;
     GRAFT_ASSIGN_OR_RETURN(imported_,
-                           importer::ImportGraph(model_.graph, source_.inputs, source_.outputs));
+                           importer::ImportGraph(model_.graph, source_.inputs, source_.outputs,
+                                                 {.take_defaults = true}));
     source_.imported = &*imported_;
     return OkStatus();
   }

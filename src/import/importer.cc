@@ -23,19 +23,23 @@ struct Signature {
 class Importer {
  public:
   // `loops` holds for each node what is taken of a loop variable's shape.
-  Importer(const tf::GraphDef& graph, const GraphOrder& order, const std::vector<LoopShape>& loops)
-      : graph_(graph), order_(order), loops_(loops) {}
+  Importer(const tf::GraphDef& graph, const GraphOrder& order, const std::vector<LoopShape>& loops,
+           const ImportOptions& options)
+      : graph_(graph), order_(order), loops_(loops), options_(options) {}
 
   Result<ImportedGraph> Run(const std::vector<GraphInput>& inputs,
                             const std::vector<std::string>& outputs);
 
  private:
   Status AddInputs(const tf::NodeIndex& index, const std::vector<GraphInput>& inputs);
-  Status MarkRead(int node, int output);
+  void MarkRead(const Edge& edge);
   Status ImportNode(int n);
   Result<Signature> Resolve(int n) const;
   // Converts the node, or says why not; `outputs` gets its results.
   Outcome Convert(int n, const Signature& signature, std::vector<ir::ValueId>* outputs);
+  // The shapes of the results where only the dtypes of operands keep the node from being converted.
+  void InferShapes(const ImportRow& row, const Signature& signature,
+                   std::vector<ir::ValueId> operands, std::vector<ir::ValueId>* outputs);
   Outcome CheckOperands(const ImportRow& row, const Signature& signature,
                         const std::vector<ir::ValueId>& operands) const;
   Outcome CheckResults(int n, const Signature& signature,
@@ -48,9 +52,10 @@ class Importer {
   const tf::GraphDef& graph_;
   const GraphOrder& order_;
   const std::vector<LoopShape>& loops_;
+  const ImportOptions& options_;
   ImportedGraph result_;
   std::vector<std::vector<std::pair<int, ir::ValueId>>> fed_;  // for each node: output, input value
-  std::vector<int> read_outputs_;  // for each node, one more than the highest output anyone reads
+  std::vector<std::vector<bool>> read_outputs_;  // for each node, up to the last that anyone reads
 };
 
 Result<ImportedGraph> Importer::Run(const std::vector<GraphInput>& inputs,
@@ -60,7 +65,7 @@ Result<ImportedGraph> Importer::Run(const std::vector<GraphInput>& inputs,
   result_.nodes.resize(count);
   result_.tensors.resize(count);
   fed_.resize(count);
-  read_outputs_.assign(count, 0);
+  read_outputs_.assign(count, {});
   GRAFT_RETURN_IF_ERROR(AddInputs(index, inputs));
 
   std::vector<Edge> fetched;
@@ -71,11 +76,9 @@ Result<ImportedGraph> Importer::Run(const std::vector<GraphInput>& inputs,
       return InvalidArgumentError("the graph has no tensor '{}'", name);
     fetched.push_back({node, ref.index});
   }
-  for (const Edge& edge : fetched)
-    read_outputs_[edge.node] = std::max(read_outputs_[edge.node], edge.index + 1);
+  for (const Edge& edge : fetched) MarkRead(edge);
   for (const auto& edges : order_.inputs) {
-    for (const Edge& edge : edges)
-      read_outputs_[edge.node] = std::max(read_outputs_[edge.node], edge.index + 1);
+    for (const Edge& edge : edges) MarkRead(edge);
   }
 
   for (int n : order_.nodes) GRAFT_RETURN_IF_ERROR(ImportNode(n));
@@ -85,6 +88,12 @@ Result<ImportedGraph> Importer::Run(const std::vector<GraphInput>& inputs,
     result_.module.output_names.push_back(outputs[i]);
   }
   return std::move(result_);
+}
+
+void Importer::MarkRead(const Edge& edge) {
+  std::vector<bool>& read = read_outputs_[edge.node];
+  if (read.size() <= static_cast<size_t>(edge.index)) read.resize(edge.index + 1);
+  read[edge.index] = true;
 }
 
 Status Importer::AddInputs(const tf::NodeIndex& index, const std::vector<GraphInput>& inputs) {
@@ -111,6 +120,7 @@ Status Importer::AddInputs(const tf::NodeIndex& index, const std::vector<GraphIn
     const ir::ValueId id = module.AddInput(input.tensor, input.dtype, std::move(shape));
     module.value(id).has_shape = !input.shape.unknown_rank;
     fed_[node].emplace_back(ref.index, id);
+    result_.nodes[node].fed = true;
   }
   return OkStatus();
 }
@@ -120,7 +130,7 @@ Result<Signature> Importer::Resolve(int n) const {
   const size_t operands = order_.inputs[n].size();
   if (s.op == nullptr) {
     // Nothing is known of a custom op but what its readers expect to be there.
-    s.outputs.assign(read_outputs_[n], DType::kInvalid);
+    s.outputs.assign(read_outputs_[n].size(), DType::kInvalid);
     return s;
   }
   tf::AddDefaultAttrs(*s.op, &s.node);
@@ -130,9 +140,9 @@ Result<Signature> Importer::Resolve(int n) const {
   if (s.inputs.size() != operands && s.node.op != "Merge" && s.node.op != "RefMerge") {
     return DataLossError("{}: {} inputs for an op of {}", s.node.name, operands, s.inputs.size());
   }
-  if (read_outputs_[n] > static_cast<int>(s.outputs.size())) {
+  if (read_outputs_[n].size() > s.outputs.size()) {
     return DataLossError("{}: output {} is read of an op of {} outputs", s.node.name,
-                         read_outputs_[n] - 1, s.outputs.size());
+                         read_outputs_[n].size() - 1, s.outputs.size());
   }
   return s;
 }
@@ -155,7 +165,8 @@ Status Importer::ImportNode(int n) {
   if (const Outcome refusal = Convert(n, signature, &computed)) {
     for (ir::NodeId id = first; id < result_.module.node_count(); ++id)
       result_.module.RemoveNode(id);
-    result_.nodes[n] = {Decision::kRefused, refusal->reason};
+    result_.nodes[n].decision = Decision::kRefused;
+    result_.nodes[n].reason = refusal->reason;
     // Result dims of the attempt stay symbols of what the node gives.
     for (size_t s = first_symbol; s < result_.module.symbols.size(); ++s) {
       ir::Symbol& symbol = result_.module.symbols[s];
@@ -171,7 +182,9 @@ Status Importer::ImportNode(int n) {
 }
 
 Outcome Importer::Convert(int n, const Signature& signature, std::vector<ir::ValueId>* outputs) {
-  const ImportRow* row = FindImport(signature.node.op);
+  const ImportRow* row = FindImport(
+      options_.take_defaults && signature.node.op == "PlaceholderWithDefault" ? "Identity"
+                                                                              : signature.node.op);
   if (row == nullptr) return Refuse("Op type {} is not supported.", signature.node.op);
   std::vector<ir::ValueId> operands;
   for (const Edge& edge : order_.inputs[n])
@@ -179,7 +192,12 @@ Outcome Importer::Convert(int n, const Signature& signature, std::vector<ir::Val
   const bool computes = row->role == Role::kComputes;
   if (computes) result_.nodes[n].decision = Decision::kAccepted;
   Outcome refusal = computes ? CheckOperands(*row, signature, operands) : kAccepted;
-  NodeContext context(&result_.module, signature.node, std::move(operands), outputs);
+  if (refusal) {
+    InferShapes(*row, signature, std::move(operands), outputs);
+    return refusal;
+  }
+  NodeContext context(&result_.module, signature.node, std::move(operands), outputs,
+                      read_outputs_[n]);
   if (!refusal && row->quantized) refusal = context.ReadAsStorage();
   if (!refusal) refusal = row->function(context);
   if (!refusal && row->quantized) refusal = context.GiveAsDeclared(signature.outputs);
@@ -188,6 +206,24 @@ Outcome Importer::Convert(int n, const Signature& signature, std::vector<ir::Val
   if (computes && order_.loop_depth[n] > 0) return Refuse("it runs inside a loop");
   if (computes && order_.branch_depth[n] > 0) return Refuse("it runs inside a conditional");
   return refusal;
+}
+
+// An op on strings, say, gives shapes as it does on numbers: it is imported as if it were on these.
+void Importer::InferShapes(const ImportRow& row, const Signature& signature,
+                           std::vector<ir::ValueId> operands, std::vector<ir::ValueId>* outputs) {
+  for (ir::ValueId& id : operands) {
+    const ir::Value& value = result_.module.value(id);
+    if (!value.has_shape) return;
+    if (IsNumeric(value.dtype)) continue;
+    ir::Value number;
+    number.name = value.name;
+    number.dtype = DType::kFloat32;
+    number.has_shape = true;
+    number.shape = value.shape;
+    id = result_.module.AddValue(std::move(number));
+  }
+  NodeContext context(&result_.module, signature.node, std::move(operands), outputs, {});
+  if (const Outcome refusal = row.function(context)) return;  // what came before it holds
 }
 
 Outcome Importer::CheckOperands(const ImportRow& row, const Signature& signature,
@@ -209,7 +245,8 @@ Outcome Importer::CheckResults(int n, const Signature& signature,
                                const std::vector<ir::ValueId>& outputs) const {
   for (int i = 0; i < static_cast<int>(outputs.size()); ++i) {
     if (outputs[i] < 0) {
-      if (i < read_outputs_[n]) return Refuse("output {} is used", i);
+      if (i < static_cast<int>(read_outputs_[n].size()) && read_outputs_[n][i])
+        return Refuse("output {} is used", i);
       continue;
     }
     const DType dtype = result_.module.value(outputs[i]).dtype;
@@ -280,13 +317,14 @@ bool Holds(const ImportedGraph& imported, const GraphOrder& order, int merge, Lo
 // A loop variable's shape is that of its first value as long as the body, imported on that
 // assumption, gives the same back: then it holds on every turn. What does not hold is weakened.
 Result<ImportedGraph> ImportGraph(const tf::GraphDef& graph, const std::vector<GraphInput>& inputs,
-                                  const std::vector<std::string>& outputs) {
+                                  const std::vector<std::string>& outputs,
+                                  const ImportOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(const GraphOrder order, OrderGraph(graph));
   constexpr int kAttempts = 4;
   std::vector<LoopShape> loops(graph.nodes.size(), LoopShape::kSame);
   for (int attempt = 1;; ++attempt) {
     GRAFT_ASSIGN_OR_RETURN(ImportedGraph imported,
-                           Importer(graph, order, loops).Run(inputs, outputs));
+                           Importer(graph, order, loops, options).Run(inputs, outputs));
     bool holds = true;
     for (int n = 0; n < static_cast<int>(loops.size()); ++n) {
       if (order.back_edges[n].node < 0 || loops[n] == LoopShape::kUnknown) continue;

@@ -25,6 +25,7 @@ enum class Decision : uint8_t {
 struct NodeReport {
   Decision decision = Decision::kNotNeeded;
   std::string reason;  // of a refusal, without the node's name
+  bool fed = false;    // a result of it is an input of the graph
 };
 
 struct ImportedGraph {
@@ -37,9 +38,16 @@ struct ImportedGraph {
   std::vector<std::vector<ir::ValueId>> tensors;
 };
 
+struct ImportOptions {
+  // Placeholders with a default that are not fed have it. Otherwise they stay what they are, since
+  // whoever runs the graph may feed them.
+  bool take_defaults = false;
+};
+
 // Imports every node of a frozen graph without function calls. `outputs` are tensor names.
 // kInvalidArgument for names that do not exist, kDataLoss for a malformed graph.
 Result<ImportedGraph> ImportGraph(const tf::GraphDef& graph, const std::vector<GraphInput>& inputs,
-                                  const std::vector<std::string>& outputs);
+                                  const std::vector<std::string>& outputs,
+                                  const ImportOptions& options = {});
 
 }  // namespace graft::importer

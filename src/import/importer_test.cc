@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "ir/stages.h"
+
 namespace graft::importer {
 namespace {
 
@@ -230,6 +232,149 @@ TEST(Importer, ShapesFromHostValues) {
     EXPECT_EQ(*shape[0].Evaluate(symbols), 3);
     EXPECT_EQ(*shape[1].Evaluate(symbols), 8);
   }
+}
+
+// Heads over feature maps of unknown sizes, concatenated as detectors do.
+TEST(Importer, DimensionsMayGrow) {
+  std::vector<tf::NodeDef> nodes = {Placeholder("x"),
+                                    Const("w", Zeros({3, 3, 3, 3})),
+                                    Const("axis", Tensor::Of<int32_t>({}, {1})),
+                                    Const("begin", Tensor::Of<int32_t>({1}, {0})),
+                                    Const("end", Tensor::Of<int32_t>({1}, {1})),
+                                    Const("one", Tensor::Of<int32_t>({1}, {1})),
+                                    Const("minus", Tensor::Of<int32_t>({}, {-1})),
+                                    Const("three", Tensor::Of<int32_t>({}, {3}))};
+  std::string map = "x";
+  std::vector<std::string> heads;
+  constexpr int kLevels = 12;
+  for (int level = 0; level < kLevels; ++level) {
+    const std::string n = std::to_string(level);
+    tf::NodeDef conv = Conv({1, 1, 1, 1}, "VALID");
+    conv.name = "conv" + n;
+    conv.inputs[0] = map;
+    nodes.push_back(conv);
+    map = conv.name;
+    nodes.push_back(
+        Node("shape" + n, "Shape", {map}, {{"T", DType::kFloat32}, {"out_type", DType::kInt32}}));
+    nodes.push_back(Node("batch" + n, "StridedSlice", {"shape" + n, "begin", "end", "one"},
+                         {{"T", DType::kInt32},
+                          {"Index", DType::kInt32},
+                          {"begin_mask", int64_t{0}},
+                          {"end_mask", int64_t{0}},
+                          {"ellipsis_mask", int64_t{0}},
+                          {"new_axis_mask", int64_t{0}},
+                          {"shrink_axis_mask", int64_t{1}}}));
+    nodes.push_back(Node("to" + n, "Pack", {"batch" + n, "minus", "three"},
+                         {{"T", DType::kInt32}, {"N", int64_t{3}}, {"axis", int64_t{0}}}));
+    nodes.push_back(Node("head" + n, "Reshape", {map, "to" + n},
+                         {{"T", DType::kFloat32}, {"Tshape", DType::kInt32}}));
+    heads.push_back("head" + n);
+  }
+  heads.emplace_back("axis");
+  nodes.push_back(Node("all", "ConcatV2", heads,
+                       {{"T", DType::kFloat32}, {"Tidx", DType::kInt32}, {"N", int64_t{kLevels}}}));
+  nodes.push_back(Node("y", "Relu", {"all"}, kFloat));
+  ImportedGraph graph = Import(std::move(nodes), {.dims = {-1, -1, -1, 3}});
+  for (const NodeReport& node : graph.nodes)
+    EXPECT_NE(node.decision, Decision::kRefused) << node.reason;
+  ASSERT_TRUE(graph.module.Compact().ok());
+  ASSERT_TRUE(ir::Verify(graph.module).ok()) << ir::Verify(graph.module).message();
+  const Result<std::string> text = ir::ToText(graph.module);
+  ASSERT_TRUE(text.ok());
+  EXPECT_EQ(graph.module.symbols.back().kind, ir::Symbol::Kind::kExpression);
+  std::vector<int64_t> symbols(graph.module.symbols.size(), -1);
+  symbols[0] = 2, symbols[1] = 30000, symbols[2] = 40000;
+  const ir::Stages stages = ir::FindStages(graph.module).value();
+  ASSERT_TRUE(ir::BindExpressions(graph.module, stages, 0, &symbols).ok());
+  int64_t expected = 0;
+  for (int64_t h = 30000, w = 40000, level = 0; level < kLevels; ++level) {
+    h = (h - 1) / 2, w = (w - 1) / 2;
+    expected += h * w;
+  }
+  EXPECT_EQ(*graph.module.value(graph.module.outputs[0]).shape[1].Evaluate(symbols), expected);
+}
+
+TEST(Importer, PlaceholderWithDefaultIsFedOrHasIt) {
+  tf::GraphDef graph;
+  graph.nodes = {Placeholder("x"), Const("one", Zeros({})),
+                 Node("keep", "PlaceholderWithDefault", {"one"},
+                      {{"dtype", DType::kFloat32}, {"shape", tf::Shape{.dims = {}}}}),
+                 Node("y", "Mul", {"x", "keep"}, kFloat)};
+  const GraphInput x = {"x", DType::kFloat32, {.dims = {2}}};
+  const ImportedGraph fed =
+      ImportGraph(graph, {x, {"keep", DType::kFloat32, {.dims = {}}}}, {"y"}).value();
+  EXPECT_TRUE(fed.nodes[2].fed);
+  EXPECT_EQ(fed.nodes[3].decision, Decision::kAccepted);
+  const ImportedGraph left = ImportGraph(graph, {x}, {"y"}).value();
+  EXPECT_EQ(left.nodes[2].decision, Decision::kRefused) << "someone may feed it";
+  const ImportedGraph taken = ImportGraph(graph, {x}, {"y"}, {.take_defaults = true}).value();
+  EXPECT_EQ(taken.nodes[2].decision, Decision::kNotNeeded);
+  EXPECT_EQ(taken.nodes[3].decision, Decision::kAccepted);
+}
+
+// The shape of what is behind a node that stays native.
+std::string ShapeBehind(tf::NodeDef native, tf::Shape input, DType dtype = DType::kFloat32,
+                        int output = 0) {
+  tf::GraphDef graph;
+  native.name = "n";
+  for (std::string& name : native.inputs) {
+    if (name != "x") graph.nodes.push_back(Const(name, Zeros({7})));
+  }
+  graph.nodes.push_back(Placeholder("x", dtype));
+  graph.nodes.push_back(std::move(native));
+  const Result<ImportedGraph> imported =
+      ImportGraph(graph, {{"x", dtype, std::move(input)}}, {tf::TensorName("n", output)});
+  if (!imported.ok()) return imported.status().message();
+  const ir::Value& value = imported->module.value(imported->module.outputs[0]);
+  return value.has_shape ? ToString(value.shape) : "?";
+}
+
+TEST(Importer, ShapesGoOnBehindNativeNodes) {
+  const tf::Shape batch = {.dims = {-1, 3}};
+  EXPECT_EQ(ShapeBehind(Node("", "StringToHashBucketFast", {"x"}, {{"num_buckets", int64_t{9}}}),
+                        batch, DType::kString),
+            "[s0,3]");
+  EXPECT_EQ(ShapeBehind(Node("", "FFT", {"x"}, {{"Tcomplex", DType::kComplex64}}), batch,
+                        DType::kComplex64),
+            "[s0,3]");
+  EXPECT_EQ(ShapeBehind(Node("", "DecodeJpeg", {"x"}, {{"channels", int64_t{3}}}), {.dims = {}},
+                        DType::kString),
+            "[s0,s1,3]");
+  // Ops that are converted give shapes for dtypes that are not.
+  EXPECT_EQ(ShapeBehind(Node("", "Squeeze", {"x"},
+                             {{"T", DType::kString}, {"squeeze_dims", std::vector<int64_t>{1}}}),
+                        {.dims = {-1, 1}}, DType::kString),
+            "[s0]");
+  // TensorFlow's note, and what it leaves open from the row.
+  EXPECT_EQ(ShapeBehind(Node("", "Unheard", {"x"},
+                             {{"_output_shapes", std::vector<tf::Shape>{{.dims = {-1, 5}}}}}),
+                        batch),
+            "[s1,5]");
+  EXPECT_EQ(ShapeBehind(Node("", "StringLower", {"x"},
+                             {{"_output_shapes", std::vector<tf::Shape>{{.dims = {-1, 3}}}}}),
+                        {.dims = {-1, -1}}, DType::kString),
+            "[s0,3]");
+}
+
+TEST(Importer, BatchNormOfTheBatchIsAComputation) {
+  const auto norm = [](std::string op, bool training) {
+    return Node("bn", std::move(op), {"x", "c", "c", "c", "c"},
+                {{"T", DType::kFloat32},
+                 {"U", DType::kFloat32},
+                 {"is_training", training},
+                 {"epsilon", 1e-3F},
+                 {"data_format", "NHWC"}});
+  };
+  const auto import = [&](const tf::NodeDef& bn, const std::string& read) {
+    return Import({Placeholder("x"), Const("c", Zeros({8})), bn, Node("y", "Relu", {read}, kFloat)},
+                  {.dims = {2, 4, 4, 8}});
+  };
+  EXPECT_EQ(import(norm("FusedBatchNormV3", true), "bn").nodes[2].decision, Decision::kAccepted);
+  EXPECT_THAT(import(norm("FusedBatchNormV3", true), "bn:1").nodes[2].reason,
+              HasSubstr("set_learning_phase(0)"));
+  // What is kept for the gradient.
+  for (const char* read : {"bn:3", "bn:4", "bn:5"})
+    EXPECT_EQ(import(norm("FusedBatchNormV3", false), read).nodes[2].reason, "") << read;
 }
 
 TEST(Importer, MalformedGraphsAreErrors) {

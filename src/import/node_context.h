@@ -14,10 +14,15 @@ namespace graft::importer {
 class NodeContext {
  public:
   // `node` has all its attributes, defaults too, and its operands have the dtypes it declares;
-  // `outputs` has one entry for each of its results.
+  // `outputs` has one entry for each of its results; `read` says which of them anyone reads, up to
+  // the last one.
   NodeContext(ir::Module* module, const tf::NodeDef& node, std::vector<ir::ValueId> operands,
-              std::vector<ir::ValueId>* outputs)
-      : module_(module), node_(node), operands_(std::move(operands)), outputs_(outputs) {}
+              std::vector<ir::ValueId>* outputs, std::vector<bool> read)
+      : module_(module),
+        node_(node),
+        operands_(std::move(operands)),
+        outputs_(outputs),
+        read_(std::move(read)) {}
 
   const tf::NodeDef& node() const { return node_; }
   ir::Module& module() { return *module_; }
@@ -61,6 +66,8 @@ class NodeContext {
   }
 
   // ---- results
+  // Whether anyone reads result i.
+  bool IsRead(size_t i) const { return i < read_.size() && read_[i]; }
   // Adds an IR node and gives its first result. `part` tells the nodes of one TensorFlow node
   // apart; the one that gives an output takes its name.
   Accepted<ir::ValueId> Emit(ir::Attributes attributes, std::vector<ir::ValueId> operands,
@@ -114,6 +121,7 @@ class NodeContext {
   const tf::NodeDef& node_;
   std::vector<ir::ValueId> operands_;
   std::vector<ir::ValueId>* outputs_;
+  std::vector<bool> read_;
 };
 
 // Emits the IR of one TensorFlow node, or says why it cannot.

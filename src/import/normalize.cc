@@ -36,6 +36,27 @@ std::optional<Statistics> ConstantStatistics(const NodeContext& ctx, ir::ValueId
   return Statistics{data(gamma), data(beta), data(mean), data(variance)};
 }
 
+struct Moments {
+  ir::ValueId mean;
+  ir::ValueId variance;
+};
+
+// Of each channel of x [N, …, C] over the batch, in `dtype`.
+Accepted<Moments> EmitMoments(NodeContext& ctx, ir::ValueId x, DType dtype) {
+  ir::ReduceAttributes mean{.kind = ir::ReduceKind::kMean};
+  for (size_t axis = 0; axis + 1 < ctx.ValueOf(x).shape.size(); ++axis)
+    mean.axes.push_back(static_cast<int64_t>(axis));
+  GRAFT_ASSIGN_OR_RETURN(x, ctx.Cast(x, dtype, "wide"));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId centre, ctx.Emit(mean, {x}, "mean"));
+  PointwiseProgram program{.inputs = 2};
+  const int centred = program.Add(PointwiseOp::kSub, dtype, 0, 1);
+  program.Add(PointwiseOp::kSquare, dtype, centred);
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId squares,
+                         ctx.EmitPointwise(std::move(program), {x, centre}, "squares"));
+  GRAFT_ASSIGN_OR_RETURN(const ir::ValueId variance, ctx.Emit(mean, {squares}, "variance"));
+  return Moments{centre, variance};
+}
+
 }  // namespace
 
 Accepted<ir::ValueId> EmitBatchNorm(NodeContext& ctx, ir::ValueId x, ir::ValueId gamma,
@@ -120,7 +141,8 @@ Outcome ImportBiasAdd(NodeContext& ctx) {
 // x, scale, offset, mean, variance
 Outcome ImportFusedBatchNorm(NodeContext& ctx) {
   GRAFT_ASSIGN_OR_RETURN(const bool training, ctx.Attr<bool>("is_training"));
-  if (training) {
+  // Whoever reads the statistics of the batch keeps them in variables.
+  if (training && (ctx.IsRead(1) || ctx.IsRead(2))) {
     return Refuse(
         "{} only supports is_training=false. If you are using Keras, please call "
         "keras.backend.set_learning_phase(0) before constructing your model.",
@@ -132,14 +154,26 @@ Outcome ImportFusedBatchNorm(NodeContext& ctx) {
   if (channels_first) {
     GRAFT_ASSIGN_OR_RETURN(x, ToChannelsLast(ctx, x));
   }
-  GRAFT_ASSIGN_OR_RETURN(x, EmitBatchNorm(ctx, x, ctx.operand(1), ctx.operand(2), ctx.operand(3),
-                                          ctx.operand(4), epsilon));
+  Moments moments = {ctx.operand(3), ctx.operand(4)};
+  if (training) {
+    GRAFT_ASSIGN_OR_RETURN(moments, EmitMoments(ctx, x, ctx.dtype(1)));
+  } else {
+    // TensorFlow passes the statistics through.
+    GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(1, moments.mean));
+    GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(2, moments.variance));
+  }
+  GRAFT_ASSIGN_OR_RETURN(x, EmitBatchNorm(ctx, x, ctx.operand(1), ctx.operand(2), moments.mean,
+                                          moments.variance, epsilon));
   if (channels_first) {
     GRAFT_ASSIGN_OR_RETURN(x, ToChannelsFirst(ctx, x));
   }
-  // Outside of training TensorFlow passes the statistics through.
-  GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(1, ctx.operand(3)));
-  GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(2, ctx.operand(4)));
+  // What is kept for the gradient: outside of training nothing that it would look at.
+  GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(3, moments.mean));
+  GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(4, moments.variance));
+  if (ctx.node().op == "FusedBatchNormV3" && ctx.IsRead(5)) {
+    GRAFT_ASSIGN_OR_RETURN(const ir::ValueId zero, ctx.Scalar(0, ctx.dtype(1), "reserve"));
+    GRAFT_RETURN_IF_REFUSED(ctx.SetOutput(5, zero));
+  }
   return ctx.SetOutput(0, x);
 }
 

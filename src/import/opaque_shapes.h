@@ -29,6 +29,9 @@ class OpaqueNode {
   const std::vector<ir::Dim>* contents(int i) const;
   // Of a loop's Merge.
   LoopShape loop_shape() const { return loop_shape_; }
+  // Where operand i comes from: the NodeDef of the opaque node that made it, behind nodes that hand
+  // it on (of handles: what made the resource). nullopt: none.
+  std::optional<tf::NodeDef> source(int i) const;
   // A symbol for a dimension that only running the node tells.
   ir::Dim Unknown(int result, size_t axis);
   // With a symbol for each -1. nullopt for an unknown rank.

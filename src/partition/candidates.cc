@@ -95,7 +95,7 @@ Result<Candidates> FindCandidates(const WiredGraph& wired, const importer::Impor
     const bool faked =
         options.faked_ops.contains(node.op) && HasNumericResults(imported, static_cast<int>(v));
     const auto native = options.native_nodes.find(node.name);
-    if (options.denied_nodes.contains(node.name)) {
+    if (options.denied_nodes.contains(node.name) || report.fed) {
       reason = kExcluded;
     } else if (native != options.native_nodes.end()) {
       reason = native->second;

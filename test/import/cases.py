@@ -333,6 +333,13 @@ def normalization():
         "FusedBatchNormV3",
         [normal(2, 4, 3, c)],
         lambda x: raw.FusedBatchNormV3(x=x, scale=scale, offset=offset, mean=[], variance=[], is_training=True).y,
+    )
+    add(
+        "FusedBatchNormV3",
+        [normal(2, 4, 3, c)],
+        lambda x: raw.FusedBatchNormV3(
+            x=x, scale=scale, offset=offset, mean=[], variance=[], is_training=True
+        ).batch_mean,
         refused="only supports is_training=false",
     )
     for shape in [(3, c), (2, 3, c), (2, 3, 4, c), (2, 3, 4, 2, c)]:

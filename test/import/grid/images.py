@@ -60,8 +60,10 @@ def batch_norm(p):
     u = F32 if p.op != "FusedBatchNorm" else p.T
     scale, offset, mean = (p.fill((c,), dtype=u, key=k) for k in "som")
     variance = p.fill((c,), positive, dtype=u, key="v")
+    if p.training:  # the statistics are the batch's own
+        mean, variance = mean[:0], variance[:0]
     parameters = [p.give(p.how, v) for v in (scale, offset, mean, variance)]
-    n = node(p.op, x, *parameters, epsilon=p.epsilon, is_training=False)
+    n = node(p.op, x, *parameters, epsilon=p.epsilon, is_training=p.training)
     case = channels_first(n) if p.format == "first" else Case(n)
     if case.oracle:
         finish = case.finish
@@ -157,7 +159,8 @@ def fill(grid):
              shape=[(2, 3, 4, 7), (1, 1, 1, 1), (0, 2, 2, 3)], radius=[1, 2, 5], bias=[1.0, 2.0], alpha=[1.0, 0.001], beta=[0.5, 0.75])
 
     for op in ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"):
-        grid.add(op, batch_norm, T=FLOATS, epsilon=[1e-3, 1e-5], format=["last", "first"], how=GIVEN)
+        grid.add(op, batch_norm, T=FLOATS, epsilon=[1e-3, 1e-5], format=["last", "first"], how=GIVEN,
+                 training=[False, True])
     grid.add("BatchNormWithGlobalNormalization", global_normalization, T=FLOATS, epsilon=[1e-3, 1e-5], scale=[False, True], how=GIVEN)
     for op in ("BiasAdd", "BiasAddV1"):
         grid.add(op, bias_add, T=ALL, shape=[(3, 5), (2, 3, 5), (2, 3, 4, 5), (2, 3, 4, 2, 5), (0, 5)], how=GIVEN,
