@@ -1,4 +1,7 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -144,6 +147,32 @@ TEST(Split, GivesWhatSeparatorsPart) {
   EXPECT_EQ(text, "value=x");
 }
 
+TEST(File, GetsThePermissionsOfAnyOther) {
+  const std::string path = testing::TempDir() + "graft_permissions_test";
+  const std::string other = path + ".other";
+  const mode_t mask = ::umask(027);
+  // Another thread's files are not made more open meanwhile.
+  std::atomic<bool> stop = false;
+  std::thread thread([&] {
+    while (!stop) {
+      const int file = ::open(other.c_str(), O_CREAT | O_EXCL | O_WRONLY, 0666);
+      struct stat info = {};
+      EXPECT_EQ(::fstat(file, &info), 0);
+      EXPECT_EQ(info.st_mode & 0777, 0640u);
+      ::close(file);
+      ::unlink(other.c_str());
+    }
+  });
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(WriteFileAtomically(path, "x").ok());
+  stop = true;
+  thread.join();
+  ::umask(mask);
+  struct stat info = {};
+  ASSERT_EQ(::stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0640u);
+  std::filesystem::remove(path);
+}
+
 TEST(File, WritesWholeOrNotAtAll) {
   const std::string path = testing::TempDir() + "graft_file_test";
   ASSERT_TRUE(WriteFileAtomically(path, "one").ok());
@@ -206,6 +235,29 @@ TEST(Executor, ManySmallLoopsLoseNoTask) {
   }
 }
 
+TEST(Executor, HandsOnWhatTasksThrow) {
+  for (int threads : {1, 2, 4}) {
+    const std::unique_ptr<Executor> executor = MakeTbbExecutor(threads);
+    for (int round = 0; round < 500; ++round) {
+      std::atomic<int> running = 0;
+      const auto task = [&](int64_t i, int) {
+        ++running;
+        if (round % 3 == 0 ? i == 0 : i % 7 == round % 7) {
+          --running;
+          throw std::bad_alloc();
+        }
+        --running;
+      };
+      EXPECT_THROW(executor->ParallelFor(20, task), std::bad_alloc);
+      EXPECT_EQ(running, 0);
+      CheckExecutor(*executor);
+    }
+  }
+}
+TEST(Executor, DoesWithoutAPoolThatThrows) {
+  auto refuse = [](void*, void (*)(void*), void*) { throw std::bad_alloc(); };
+  CheckExecutor(*MakePoolExecutor(refuse, nullptr, 3));
+}
 TEST(Executor, RunsMoreTasksThanOnePieceHolds) {
   constexpr int64_t kCount = 2'500'000;
   std::vector<std::atomic<uint8_t>> seen(kCount);

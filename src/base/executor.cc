@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -101,7 +103,13 @@ class Team {
     while (present_.load(std::memory_order_relaxed) < loop.parts - 1) {
       present_.fetch_add(1, std::memory_order_relaxed);
       references_.fetch_add(1, std::memory_order_relaxed);
-      schedule_(state_, &Team::Helper, this);
+      try {
+        schedule_(state_, &Team::Helper, this);
+      } catch (...) {  // a pool without memory for it: the others do the work
+        references_.fetch_sub(1, std::memory_order_relaxed);
+        present_.fetch_sub(1, std::memory_order_relaxed);
+        break;
+      }
     }
     Work(loop, 0);
     for (int64_t p = 0; p < loop.parts; ++p) {
@@ -110,6 +118,10 @@ class Team {
       for (int spins = 0; part.finished.load(std::memory_order_acquire) != part.expected; ++spins) {
         spins < 1000 ? Pause() : std::this_thread::yield();
       }
+    }
+    if (failed_.load(std::memory_order_relaxed)) {
+      failed_.store(false, std::memory_order_relaxed);
+      std::rethrow_exception(std::exchange(failure_, nullptr));
     }
   }
 
@@ -135,7 +147,13 @@ class Team {
       const int64_t size = loop.size(p);
       int64_t index;
       while (Claim(loop, size, parts_[p], index)) {
-        task_(first_ + loop.begin(p) + index, worker);
+        try {
+          task_(first_ + loop.begin(p) + index, worker);
+        } catch (...) {
+          // The first one is the caller's, who reads it when all have finished.
+          if (!failed_.exchange(true, std::memory_order_relaxed))
+            failure_ = std::current_exception();
+        }
         parts_[p].finished.fetch_add(1, std::memory_order_release);
       }
     }
@@ -190,6 +208,9 @@ class Team {
   std::atomic<int64_t> count_{0};
   int64_t first_ = 0;  // read, like task_, by those alone who claimed an index
   Task task_ = Task(kNothing);
+
+  alignas(64) std::atomic<bool> failed_{false};  // in this loop
+  std::exception_ptr failure_;
 
   alignas(64) const ScheduleFn schedule_;
   void* const state_;

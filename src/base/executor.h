@@ -34,9 +34,9 @@ class Executor {
   virtual ~Executor() = default;
   // How many tasks may run at the same time, at least 1. Constant over the executor's life.
   virtual int width() const = 0;
-  // Runs task(index, worker) for every index in [0, count) and returns when all are done. `worker`
-  // is in [0, width()) and no two tasks that run at the same time share it: it names a scratch
-  // area. Tasks must not block on one another nor call this; one thread at a time calls it.
+  // Runs task(index, worker) for every index in [0, count); returns, or throws what a task threw
+  // first, when all are done. `worker` is in [0, width()), and no two tasks at a time share it: a
+  // scratch area's number. Tasks neither wait for one another nor call this, nor do two threads.
   virtual void ParallelFor(int64_t count, FunctionRef<void(int64_t index, int worker)> task) = 0;
 };
 

@@ -67,8 +67,16 @@ Result<FileBytes> ReadFile(const std::string& path, bool map) {
 }
 
 Status WriteFileAtomically(const std::string& path, std::span<const std::string_view> parts) {
-  std::string temporary = path + ".XXXXXX";
-  Descriptor file(::mkostemp(temporary.data(), O_CLOEXEC));
+  // With the permissions of an ordinary file, which mkstemp does not give.
+  std::string temporary;
+  int created = -1;
+  do {
+    uint64_t random = 0;
+    if (::getentropy(&random, sizeof(random)) != 0) return SystemError(path, "no random name");
+    temporary = fmt::format("{}.{:016x}", path, random);
+    created = ::open(temporary.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+  } while (created < 0 && errno == EEXIST);
+  Descriptor file(created);
   if (file.get() < 0) return SystemError(temporary, "cannot create");
   auto fail = [&](std::string_view what) {
     Status status = SystemError(path, what);
@@ -83,10 +91,6 @@ Status WriteFileAtomically(const std::string& path, std::span<const std::string_
       part.remove_prefix(static_cast<size_t>(n));
     }
   }
-  // mkstemp makes the file private to the user; give it what an ordinary creation would have given.
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  if (::fchmod(file.get(), 0666 & ~mask) != 0) return fail("cannot set permissions");
   if (::fsync(file.get()) != 0) return fail("cannot sync");
   if (::rename(temporary.c_str(), path.c_str()) != 0) return fail("cannot rename to it");
   return OkStatus();
