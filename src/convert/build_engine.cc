@@ -162,6 +162,7 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
   LogLayers(module, built.plan.choices);
   built.plan.backend = backend->name();
   built.plan.provenance.fingerprint = backend->Fingerprint();
+  built.plan.provenance.versions = BuildVersions();
   return built;
 }
 

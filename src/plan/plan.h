@@ -22,6 +22,9 @@ struct Provenance {
   bool operator==(const Provenance&) const = default;
 };
 
+// This build's, as a plan records it. Libraries of a backend are in its fingerprint.
+std::string BuildVersions();
+
 // Constants whose bytes the reader has not compared with their hash yet: those of a large file,
 // which are read when an engine is made of the plan.
 struct UncheckedWeight {

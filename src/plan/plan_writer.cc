@@ -193,6 +193,11 @@ class Writer {
 
 }  // namespace
 
+std::string BuildVersions() {
+  return fmt::format("graft {}, flatbuffers {}.{}.{}", GRAFT_VERSION, FLATBUFFERS_VERSION_MAJOR,
+                     FLATBUFFERS_VERSION_MINOR, FLATBUFFERS_VERSION_REVISION);
+}
+
 Result<std::string> WritePlan(const Plan& plan, const WritePlanOptions& options) {
   Writer writer(plan, options);
   GRAFT_ASSIGN_OR_RETURN(const FileParts file, writer.Write());
