@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 
 #include "backend_api/flops.h"
 #include "backend_api/thread_mode.h"
@@ -366,7 +367,14 @@ Status Context::EnqueueStep(const Prepared& prepared, size_t index) {
   const StepPointers operands = {{pointers, static_cast<size_t>(step.inputs)},
                                  {pointers + step.inputs, static_cast<size_t>(step.outputs)},
                                  pointers[step.inputs + step.outputs]};
-  Status status = step.step->Enqueue(operands, {executor_.get(), stream_});
+  Status status;
+  try {
+    status = step.step->Enqueue(operands, {executor_.get(), stream_});
+  } catch (const std::bad_alloc&) {
+    status = ResourceExhaustedError("out of memory");
+  } catch (const std::exception& e) {
+    status = InternalError("{}", e.what());
+  }
   return status.ok() ? status : status.WithContext(engine_->module().node(step.node).name);
 }
 

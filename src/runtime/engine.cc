@@ -258,12 +258,16 @@ Result<const PackedWeights*> Engine::FindPacked(ir::NodeId id, const Tactic& tac
                                                 Executor& executor) const {
   if (tactic.packing().empty()) return nullptr;
   std::vector<Packing>& packings = steps_[id].packings;
-  for (const Packing& packing : packings) {
-    if (packing.name == tactic.packing()) return packing.weights.get();
+  {
+    std::lock_guard lock(mutex_);
+    for (const Packing& packing : packings) {
+      if (packing.name == tactic.packing()) return packing.weights.get();
+    }
   }
   const ir::Node& node = plan_.module.node(id);
   Result<std::unique_ptr<PackedWeights>> packed = tactic.Pack(plan_.module, node, executor);
   if (!packed.ok()) return packed.status().WithContext(node.name);
+  std::lock_guard lock(mutex_);
   packings.push_back({tactic.packing(), std::move(packed).value()});
   return packings.back().weights.get();
 }
@@ -390,20 +394,29 @@ bool Engine::IsPlanOf(const ShapePlan& plan, std::span<const int64_t> symbols) c
   return true;
 }
 
-Result<std::shared_ptr<const ShapePlan>> Engine::FindShapePlan(std::span<const int64_t> symbols,
-                                                               Executor& executor,
-                                                               int stage) const {
+std::shared_ptr<const ShapePlan> Engine::KnownShapePlan(std::span<const int64_t> symbols, int width,
+                                                        int stage) const {
   std::lock_guard lock(mutex_);
   std::vector<std::shared_ptr<const ShapePlan>>& plans = shape_plans_[stage];
   const auto found = std::find_if(plans.begin(), plans.end(), [&](const auto& plan) {
-    return plan->width == executor.width() && IsPlanOf(*plan, symbols);
+    return plan->width == width && IsPlanOf(*plan, symbols);
   });
-  if (found != plans.end()) {
-    std::rotate(plans.begin(), found, found + 1);
-    return plans.front();
-  }
+  if (found == plans.end()) return nullptr;
+  std::rotate(plans.begin(), found, found + 1);
+  return plans.front();
+}
+
+Result<std::shared_ptr<const ShapePlan>> Engine::FindShapePlan(std::span<const int64_t> symbols,
+                                                               Executor& executor,
+                                                               int stage) const {
+  const auto known = [&] { return KnownShapePlan(symbols, executor.width(), stage); };
+  if (std::shared_ptr<const ShapePlan> plan = known()) return plan;
+  std::lock_guard making(making_);
+  if (std::shared_ptr<const ShapePlan> plan = known()) return plan;
   GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<const ShapePlan> plan,
                          MakeShapePlan(symbols, executor, stage));
+  std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<const ShapePlan>>& plans = shape_plans_[stage];
   if (plans.size() == shape_plan_limit_) plans.pop_back();
   plans.insert(plans.begin(), plan);
   return plan;

@@ -103,6 +103,8 @@ class Engine {
   Result<BoundChoice> BindStep(ir::NodeId node, const BoundNode& bound, const ShapePlan& plan,
                                Executor& executor) const;
   Status BindStageSymbols(std::span<const int64_t> symbols, ShapePlan* plan) const;
+  std::shared_ptr<const ShapePlan> KnownShapePlan(std::span<const int64_t> symbols, int width,
+                                                  int stage) const;
   Result<std::shared_ptr<const ShapePlan>> MakeShapePlan(std::span<const int64_t> symbols,
                                                          Executor& executor, int stage) const;
 
@@ -118,6 +120,8 @@ class Engine {
   std::vector<const void*> constants_;   // by value
   std::vector<void*> device_constants_;  // those of constants_ that the engine has allocated
 
+  // Held while a shape plan is made, which may pack and generate code. Taken before mutex_.
+  mutable std::mutex making_;
   mutable std::mutex mutex_;         // guards what follows; no step loop takes it
   mutable std::vector<Step> steps_;  // by node; only their packings grow
   // By stage, most recent first.

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+#include <thread>
+
 #include "backend_api/test_backend.h"
 #include "runtime/context.h"
 #include "runtime/placement.h"
@@ -284,6 +287,31 @@ TEST(Engine, NamesTheStepThatCannotTakeStrides) {
   EXPECT_THAT(plan.status().message(), HasSubstr("a: no tactic of the plan takes"));
   // A single row is dense.
   EXPECT_TRUE(engine->FindShapePlan(std::vector<int64_t>{1}, executor).ok());
+}
+
+TEST(Engine, FindsKnownShapesWhileAnotherIsMade) {
+  TestBackend backend;
+  std::promise<void> binding, go_on;
+  backend.Add("sum").takes = [&](const BoundNode& node) {
+    if (node.outputs[0].dims[0] == 7) {
+      binding.set_value();
+      go_on.get_future().wait();
+    }
+    return true;
+  };
+  const auto engine = MakeEngine(MakePlan(AddModule().module, {{"sum", 1}}), backend);
+  InlineExecutor executor;
+  const auto known = engine->FindShapePlan(std::vector<int64_t>{2}, executor);
+  ASSERT_TRUE(known.ok());
+  std::thread maker([&] {
+    InlineExecutor own;
+    EXPECT_TRUE(engine->FindShapePlan(std::vector<int64_t>{7}, own).ok());
+  });
+  binding.get_future().wait();
+  EXPECT_EQ(*engine->FindShapePlan(std::vector<int64_t>{2}, executor), *known);
+  EXPECT_EQ(engine->packed_bytes(), 0u);
+  go_on.set_value();
+  maker.join();
 }
 
 TEST(Engine, WorksInPlace) {
