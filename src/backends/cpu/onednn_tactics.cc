@@ -8,7 +8,7 @@
 #include <cmath>
 #include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
-#include <unordered_map>
+#include <vector>
 
 #include "backends/cpu/conv_problem.h"
 #include "backends/cpu/epilogue.h"
@@ -118,15 +118,64 @@ class OnednnWeights final : public PackedWeights {
   mutable std::vector<memory> forms_;
 };
 
+// What one call of a primitive hands over. oneDNN allocates each of these objects, so they are kept
+// for later calls, which set their own addresses.
+struct Arguments {
+  Arguments(const Forward::primitive_desc& desc, const memory& weights,
+            const memory::desc& residual_desc)
+      : stream(Engine()) {
+    const auto add = [&](int argument, const memory::desc& form) -> memory {
+      if (form.get_size() == 0 && argument != DNNL_ARG_SCRATCHPAD) return {};
+      memory made(form, Engine(), nullptr);
+      list.push_back({argument, made.get()});
+      return made;
+    };
+    source = add(DNNL_ARG_SRC, desc.src_desc());
+    target = add(DNNL_ARG_DST, desc.dst_desc());
+    scratchpad = add(DNNL_ARG_SCRATCHPAD, desc.scratchpad_desc());
+    bias = add(DNNL_ARG_BIAS, desc.bias_desc());
+    if (residual_desc)
+      residual = add(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, residual_desc);
+    list.push_back({DNNL_ARG_WEIGHTS, weights.get()});
+  }
+
+  dnnl::stream stream;
+  memory source, target, scratchpad, bias, residual;
+  std::vector<dnnl_exec_arg_t> list;
+};
+struct ArgumentsSlot {
+  std::atomic<bool> taken = false;
+  std::unique_ptr<Arguments> arguments;  // made by the first call that takes the slot
+};
+
 // A primitive on some images, rows [begin, end) of their outputs.
 struct Block {
+  static constexpr size_t kSlots = 8;
+
   Forward primitive;
   Forward::primitive_desc desc;
   memory weights;
   memory::desc residual;
+  int64_t images;
   int64_t begin;
   int64_t end;
   int64_t first_input_row;
+  std::unique_ptr<ArgumentsSlot[]> slots;
+
+  // Calls use(arguments) with some that nobody else uses meanwhile.
+  template <class Use>
+  void WithArguments(int worker, Use&& use) const {
+    for (size_t i = 0; i < kSlots; ++i) {
+      ArgumentsSlot& slot = slots[(static_cast<size_t>(worker) + i) % kSlots];
+      if (slot.taken.exchange(true, std::memory_order_acquire)) continue;
+      if (!slot.arguments) slot.arguments = std::make_unique<Arguments>(desc, weights, residual);
+      use(*slot.arguments);
+      slot.taken.store(false, std::memory_order_release);
+      return;
+    }
+    Arguments made(desc, weights, residual);
+    use(made);
+  }
 };
 
 // One run of a block.
@@ -189,7 +238,9 @@ Block MakeBlock(const ConvProblem& p, const BoundEpilogue::Form& form, int64_t i
       ImageDesc(images, f.output_channels, end - begin, p.output[2], p.output, p.output_stride),
       {f.stride[1], f.stride[2]}, {f.dilation[1] - 1, f.dilation[2] - 1}, {first - top, p.pad[2]},
       {pad_bottom, pad_right}, attributes);
-  return {Forward(desc), desc, weights.In(desc.weights_desc(), plain), residual, begin, end, first};
+  return {Forward(desc), desc,   weights.In(desc.weights_desc(), plain),
+          residual,      images, begin,
+          end,           first,  std::make_unique<ArgumentsSlot[]>(Block::kSlots)};
 }
 
 class OnednnStep final : public BoundStep {
@@ -242,32 +293,28 @@ class OnednnStep final : public BoundStep {
     const SequentialScope sequential;
     const int64_t input_row = image * p.input[1] + block.first_input_row;
     const int64_t row = (image * p.output[1] + block.begin) * p.output[2];
+    dnnl_status_t status = dnnl_success;
     // oneDNN's handles are not const; it writes to the output alone.
     auto at = [](const void* base, int64_t element) {
       return const_cast<float*>(static_cast<const float*>(base)) + element;
     };
-    auto bound = [](const memory::desc& desc, void* data) { return memory(desc, Engine(), data); };
-    std::unordered_map<int, memory> arguments = {
-        {DNNL_ARG_SRC, bound(block.desc.src_desc(),
-                             at(pointers.inputs[0], input_row * p.input[2] * p.input_stride))},
-        {DNNL_ARG_WEIGHTS, block.weights},
-        {DNNL_ARG_DST,
-         bound(block.desc.dst_desc(), at(pointers.outputs[0], row * p.output_stride))},
-        {DNNL_ARG_SCRATCHPAD, bound(block.desc.scratchpad_desc(), scratchpad)}};
-    if (epilogue.bias) {
-      arguments.emplace(DNNL_ARG_BIAS, bound(block.desc.bias_desc(), at(epilogue.bias, 0)));
-    }
-    if (epilogue.residual) {
-      arguments.emplace(
-          DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1,
-          bound(block.residual, at(epilogue.residual, row * epilogue.residual_stride)));
-    }
-    dnnl::stream stream(Engine());
-    block.primitive.execute(stream, arguments);
-    stream.wait();
+    block.WithArguments(worker, [&](Arguments& arguments) {
+      arguments.source.set_data_handle(
+          at(pointers.inputs[0], input_row * p.input[2] * p.input_stride));
+      arguments.target.set_data_handle(at(pointers.outputs[0], row * p.output_stride));
+      arguments.scratchpad.set_data_handle(scratchpad);
+      if (arguments.bias) arguments.bias.set_data_handle(at(epilogue.bias, 0));
+      if (arguments.residual) {
+        arguments.residual.set_data_handle(at(epilogue.residual, row * epilogue.residual_stride));
+      }
+      status =
+          dnnl_primitive_execute(block.primitive.get(), arguments.stream.get(),
+                                 static_cast<int>(arguments.list.size()), arguments.list.data());
+      if (status == dnnl_success) status = dnnl_stream_wait(arguments.stream.get());
+    });
+    dnnl::error::wrap_c_api(status, "could not run a primitive");
     if (!epilogue.finish) return;
-    const int64_t images = block.desc.dst_desc().get_dims()[0];
-    for (int64_t i = 0; i < images; ++i) {
+    for (int64_t i = 0; i < block.images; ++i) {
       (*epilogue.finish)(row + i * p.output_pixels(), (block.end - block.begin) * p.output[2], 0,
                          p.filter.output_channels, worker);
     }
