@@ -46,7 +46,7 @@ void CallOneOp(benchmark::State& state) {
   const TensorView inputs[] = {{DType::kFloat32, dims, x.data()}};
   void* const outputs[] = {y.data()};
   for (auto _ : state) {
-    const Status status = (*context)->Run(inputs, outputs);
+    const Status status = (*context)->Run(inputs, std::span<void* const>(outputs));
     if (!status.ok()) return state.SkipWithError(status.message().c_str());
     benchmark::DoNotOptimize(y);
   }

@@ -12,4 +12,7 @@ namespace graft {
 Result<Backend*> FindBackend(std::string_view name, int device = 0);
 std::vector<std::string_view> BackendNames();
 
+// One more kind for the rest of the process. For programs of tests, before they do anything else.
+void AddBackendForTests(std::string_view name, Result<Backend*> (*find)(int device));
+
 }  // namespace graft

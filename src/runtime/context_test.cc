@@ -11,10 +11,11 @@
 #include <thread>
 
 #include "backend_api/test_backend.h"
-#include "backends/fake_device/fake_device_backend.h"
 #include "backends/reference/evaluator.h"
+#include "fake_device/fake_device_backend.h"
 #include "runtime/backend_table.h"
 #include "runtime/engine_registry.h"
+#include "runtime/load.h"
 #include "runtime/test_modules.h"
 
 namespace {
@@ -64,7 +65,9 @@ void ExpectSame(std::span<const Tensor> a, std::span<const Tensor> b) {
 
 class ContextOnBackend : public ::testing::TestWithParam<std::string> {
  protected:
-  Backend& backend() { return **FindBackend(GetParam()); }
+  Backend& backend() {
+    return GetParam() == "fake_device" ? FakeDeviceBackend() : **FindBackend(GetParam());
+  }
 };
 INSTANTIATE_TEST_SUITE_P(Backends, ContextOnBackend, ::testing::Values("reference", "fake_device"),
                          [](const auto& info) { return info.param; });
@@ -254,6 +257,26 @@ TEST(Context, SurvivesEveryFailingAllocation) {
   FailEveryAllocation(StagedModule(7));
 }
 
+TEST(Context, ReportsStepsThatThrow) {
+  testing::TestBackend backend;
+  testing::TestTactic& sum = backend.Add("sum");
+  std::atomic<int> allowed = 0;
+  sum.on_run = [&] {
+    if (allowed-- == 0) throw std::bad_alloc();
+  };
+  ContextOptions options;
+  options.executor = MakeTbbExecutor(2);
+  const auto context = MakeContext(MakeEngine(RandomModule(7), backend), options);
+  std::minstd_rand random(1);
+  const std::vector<Tensor> inputs = {RandomTensor({4, 4}, random)};
+  for (int count = 0; count < 3; ++count) {
+    allowed = count;
+    EXPECT_EQ(context->Run(inputs).status().code(), StatusCode::kResourceExhausted);
+    allowed = 1000;
+    EXPECT_TRUE(context->Run(inputs).ok());
+  }
+}
+
 int ThreadCount() {
   int count = 0;
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/task"))
@@ -345,6 +368,17 @@ TEST(Context, RunsInAForkedChild) {
   int status = 0;
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+TEST(LoadEngine, RefusesBackendsOfTests) {
+  Plan plan = PlanFor(RandomModule(1), FakeDeviceBackend());
+  const std::string text = *WritePlan(plan);
+  Tensor copy = *Tensor::Allocate(DType::kUint8, {static_cast<int64_t>(text.size())});
+  std::memcpy(copy.mutable_raw(), text.data(), text.size());
+  const Status status = LoadEngine(FileBytes{copy.shared(), text.size()}).status();
+  EXPECT_EQ(status.code(), StatusCode::kNotFound);
+  EXPECT_EQ(status.message(),
+            "the plan's backend: no backend is called fake_device: there is cpu, reference");
 }
 
 TEST(EngineRegistry, SharesLivingEngines) {

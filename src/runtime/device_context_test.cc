@@ -2,14 +2,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "backends/fake_device/fake_device_backend.h"
 #include "backends/reference/evaluator.h"
+#include "fake_device/device_tensor.h"
 #include "runtime/context.h"
 #include "runtime/test_modules.h"
 
 namespace graft {
 namespace {
 
+using fake_device::DeviceTensor;
+using fake_device::Outputs;
 using testing::AddProgram;
 using ::testing::HasSubstr;
 using testing::ModuleBuilder;
@@ -27,71 +29,6 @@ std::unique_ptr<Context> MakeContext(const ir::Module& module, ContextOptions op
   EXPECT_TRUE(engine.ok()) << engine.status().ToString();
   return *Context::Create(*engine, std::move(options));
 }
-
-// A tensor in the device's memory.
-class DeviceTensor {
- public:
-  explicit DeviceTensor(const Tensor& tensor) : DeviceTensor(tensor.dtype(), tensor.dims()) {
-    EXPECT_TRUE(CopyBytes(device(), memory_, MemorySpace::kDevice, tensor.raw(), MemorySpace::kHost,
-                          bytes(), nullptr)
-                    .ok());
-  }
-  DeviceTensor(DType dtype, Dims dims)
-      : dtype_(dtype), dims_(std::move(dims)), memory_(*device().Allocate(bytes())) {}
-  ~DeviceTensor() { device().Free(memory_); }
-  DeviceTensor(DeviceTensor&& other) noexcept
-      : dtype_(other.dtype_),
-        dims_(std::move(other.dims_)),
-        memory_(std::exchange(other.memory_, nullptr)) {}
-  DeviceTensor& operator=(DeviceTensor&&) = delete;
-
-  void* data() const { return memory_; }
-  TensorView view() const { return {dtype_, dims_, memory_, MemorySpace::kDevice}; }
-  Tensor Read() const {
-    Tensor tensor = *Tensor::Allocate(dtype_, dims_);
-    EXPECT_TRUE(CopyBytes(device(), tensor.mutable_raw(), MemorySpace::kHost, memory_,
-                          MemorySpace::kDevice, bytes(), nullptr)
-                    .ok());
-    return tensor;
-  }
-
- private:
-  size_t bytes() const { return static_cast<size_t>(CountElements(dims_)) * SizeOf(dtype_); }
-
-  DType dtype_;
-  Dims dims_;
-  void* memory_;
-};
-
-// The results of one run, in the device's memory or in the host's.
-class Outputs {
- public:
-  Outputs(size_t count, MemorySpace space) : space_(space), on_device_(count), on_host_(count) {}
-
-  Result<OutputMemory> operator()(const OutputRequest& request) {
-    EXPECT_EQ(request.space, MemorySpace::kDevice);
-    Dims dims(request.dims.begin(), request.dims.end());
-    if (space_ == MemorySpace::kDevice) {
-      auto& tensor = on_device_[request.output];
-      tensor = std::make_unique<DeviceTensor>(request.dtype, std::move(dims));
-      return OutputMemory{tensor->data(), space_};
-    }
-    Tensor& tensor = on_host_[request.output];
-    GRAFT_ASSIGN_OR_RETURN(tensor, Tensor::Allocate(request.dtype, std::move(dims)));
-    return OutputMemory{tensor.mutable_raw(), space_};
-  }
-  std::vector<Tensor> Read() const {
-    if (space_ == MemorySpace::kHost) return on_host_;
-    std::vector<Tensor> tensors;
-    for (const auto& tensor : on_device_) tensors.push_back(tensor->Read());
-    return tensors;
-  }
-
- private:
-  MemorySpace space_;
-  std::vector<std::unique_ptr<DeviceTensor>> on_device_;
-  std::vector<Tensor> on_host_;
-};
 
 void ExpectSame(std::span<const Tensor> a, std::span<const Tensor> b) {
   ASSERT_EQ(a.size(), b.size());
@@ -249,14 +186,15 @@ TEST(DeviceContext, KeepsWhatARunNeedsUntilItIsDone) {
   const Tensor x = RandomTensor({3, 4}, random);
   const TensorView views[] = {ViewOf(x)};
   void* const stream = *device().CreateStream();
-  Outputs outputs(module.outputs.size(), MemorySpace::kHost);
+  std::vector<Outputs> outputs(20, Outputs(module.outputs.size(), MemorySpace::kHost));
   {
     const auto context = MakeContext(module);
-    for (int i = 0; i < 20; ++i) ASSERT_TRUE(context->Enqueue(views, outputs, nullptr).ok());
-    ASSERT_TRUE(context->Enqueue(views, outputs, stream).ok());
+    for (size_t i = 0; i < outputs.size(); ++i)
+      ASSERT_TRUE(context->Enqueue(views, outputs[i], i < 19 ? nullptr : stream).ok());
   }
   // Context and engine are gone: they have waited.
-  ExpectSame(outputs.Read(), *reference::RunModule(module, std::vector<Tensor>{x}));
+  for (const Outputs& each : outputs)
+    ExpectSame(each.Read(), *reference::RunModule(module, std::vector<Tensor>{x}));
   EXPECT_TRUE(device().Synchronize(stream).ok());
   device().DestroyStream(stream);
 }

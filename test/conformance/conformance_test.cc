@@ -8,9 +8,9 @@
 
 #include "backend_api/tolerance.h"
 #include "backends/cpu/cpu_backend.h"
-#include "backends/fake_device/fake_device_backend.h"
 #include "backends/reference/evaluator.h"
 #include "cases.h"
+#include "fake_device/fake_device_backend.h"
 #include "kernels/cpu/targets.h"
 #include "runner.h"
 

@@ -4,7 +4,13 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "python"))
-from support import PROGRAM, TOLERANCE, EngineCalls, relative_error  # noqa: E402, F401
+from support import (  # noqa: E402, F401
+    ALLOCATION_COUNT,
+    PROGRAM,
+    TOLERANCE,
+    EngineCalls,
+    relative_error,
+)
 
 
 def largest_error(outputs, reference):

@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import guide_models  # noqa: E402
-from checks import PROGRAM, TOLERANCE, largest_error  # noqa: E402
+from checks import ALLOCATION_COUNT, PROGRAM, TOLERANCE, largest_error  # noqa: E402
 
 IN_MAKE_TEST = ("mobilenet_v1",)
 
@@ -32,6 +32,10 @@ def test_one_engine_agrees_with_tensorflow(name, tmp_path):
     found = json.loads(report.read_text())
     assert found["engines"] == 1
     assert found["converted_ops"] > 0.9 * found["total_ops"], found["unconverted"]
+
+    done = subprocess.run([ALLOCATION_COUNT, plan], capture_output=True, text=True)
+    print(f"{name}, allocations in ten calls: {done.stdout}")
+    assert done.returncode == 0, done.stderr
 
     engine = graft.Engine(str(plan))
     for batch in (1, 5):

@@ -11,6 +11,10 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("GRAFT_BUILD", ROOT / "build/release")).resolve()
 PROGRAM = BUILD / "bin/graft"
+# The program with the tests' backend, and what runs its plans (test/fake_device).
+FAKE_DEVICE_PROGRAM = BUILD / "bin/graft_on_fake_device"
+ALLOCATION_COUNT = BUILD / "bin/allocation_count"
+RUN_IN_BOTH_SPACES = BUILD / "bin/run_in_both_spaces"
 TOLERANCE = 1e-4  # of an output's largest value
 
 DONE, CHECK_FAILED, USAGE, BAD_INPUT = 0, 1, 2, 3  # exit codes
@@ -24,19 +28,19 @@ def use_build():
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
 
 
-def graft(*arguments, expect=DONE, cwd=None):
+def graft(*arguments, expect=DONE, cwd=None, program=(PROGRAM,)):
     """Runs the program; gives what it printed. `expect` is the exit code it must have."""
     done = subprocess.run(
-        [PROGRAM, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300
+        [*program, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 
 
-def convert(model, *arguments):
+def convert(model, *arguments, program=(PROGRAM,)):
     """graft convert without timing; gives the JSON report."""
     report = pathlib.Path(os.environ["GRAFT_CACHE"]) / "report.json"
-    graft("convert", model, "--opt-level", 0, "--json", report, *arguments)
+    graft("convert", model, "--opt-level", 0, "--json", report, *arguments, program=program)
     return json.loads(report.read_text())
 
 

@@ -24,6 +24,11 @@ TOLERANCES = {"selfie_segmentation": 5e-4}
 # It normalises a logarithm of sums near zero, which amplifies rounding: TensorFlow's own kernels, without
 # oneDNN, are 1.3e-4 away from the stored outputs; sums in double, as the fake device's, 1.05e-4.
 DOUBLE_SUMS_TOLERANCES = {"basic_pitch": 1.3e-4}
+# Steps in FP16, whose numbers are apart by 1e-3, among others.
+HALF_TOLERANCE = 2e-2
+HALF_TOLERANCES = {}
+# What FileNameOf (tools/graft) replaces in a tensor's name.
+UNSAFE = str.maketrans("/:", "__")
 # Detection: a loop resizes the images and stays native.
 PARTLY_NATIVE = {"handtrack_ssd"}
 # On every backend, and in `make test`; the others take longer.
@@ -50,10 +55,12 @@ class Model:
         self.data = json.loads(MODELS[name].read_text())
         self.output_names = [output["tensor"] for output in self.data["outputs"]]
 
-    def convert(self, *arguments):
+    def convert(self, *arguments, **options):
         inputs = ",".join(self._with_shape(one) for one in self.data["inputs"])
         outputs = ",".join(self.output_names)
-        return support.convert(self.graph, "--inputs", inputs, "--outputs", outputs, *arguments)
+        return support.convert(
+            self.graph, "--inputs", inputs, "--outputs", outputs, *arguments, **options
+        )
 
     @staticmethod
     def _with_shape(one):
@@ -101,14 +108,44 @@ def test_from_the_plan_alone(name, tmp_path):
     assert report["engines"] == 1
     assert report["converted_ops"] >= 0.95 * report["total_ops"], report["unconverted"]
     check_plan(model, tmp_path / "m.plan")
+    print(support.graft(tmp_path / "m.plan", program=[support.ALLOCATION_COUNT]))
+
+
+def check_on_the_fake_device(model, folder, tolerances, *options):
+    plan = folder / "m.plan"
+    program = [support.FAKE_DEVICE_PROGRAM, *options]
+    model.convert("--backend", "fake_device", "--plan", plan, program=program)
+
+    def run(inputs):
+        arguments = []
+        for name, value in inputs.items():
+            file = folder / f"input{len(arguments)}.npy"
+            np.save(file, value)
+            arguments.append(f"{name}={file}")
+        support.graft(plan, folder, *arguments, program=[support.RUN_IN_BOTH_SPACES])
+        return {
+            name: np.load(folder / f"{name.removesuffix(':0').translate(UNSAFE)}.npy")
+            for name in model.output_names
+        }
+
+    model.check(run, tolerances)
+    return plan
 
 
 @every_whole_model
 def test_on_the_fake_device(name, tmp_path):
-    """Another memory space, an asynchronous queue, steps of lower precision among others."""
-    model = Model(name)
-    model.convert("--backend", "fake_device", "--plan", tmp_path / "m.plan")
-    check_plan(model, tmp_path / "m.plan", {**TOLERANCES, **DOUBLE_SUMS_TOLERANCES})
+    """Memory of its own, for the caller's tensors too, asynchronous streams, recordings."""
+    tolerances = {**TOLERANCES, **DOUBLE_SUMS_TOLERANCES}
+    check_on_the_fake_device(Model(name), tmp_path, tolerances)
+
+
+@every_whole_model
+def test_with_half_steps_among_others(name, tmp_path):
+    """Every second product rounds its operands and results to FP16."""
+    half = {name: HALF_TOLERANCES.get(name, HALF_TOLERANCE)}
+    plan = check_on_the_fake_device(Model(name), tmp_path, half, "--half-steps")
+    text = plan.read_bytes()
+    assert b"fake_device.half." in text and b"fake_device.conv" in text
 
 
 def check_in_tensorflow(model, graph_path):

@@ -129,7 +129,7 @@ Command AddConvert(CLI::App& program) {
   app->add_option("--opt-level", build.opt_level, "0 (no timing) … 5 (long timing); 3")
       ->check(CLI::Range(0, 5));
   app->add_option("--threads", build.threads, "Threads to tune for; 0: all processors");
-  app->add_option("--backend", build.backend, "cpu, reference or fake_device");
+  app->add_option("--backend", build.backend, "cpu or reference");
   app->add_flag("--embed-weights", o->model.convert.embed_weights,
                 "Engines hold all weights themselves");
   app->add_flag("--keep-asserts", o->model.convert.tidy.keep_asserts,

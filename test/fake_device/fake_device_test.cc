@@ -2,8 +2,8 @@
 
 #include <cstring>
 
-#include "backends/fake_device/fake_device_backend.h"
-#include "backends/fake_device/fake_queue.h"
+#include "fake_device/fake_device_backend.h"
+#include "fake_device/fake_queue.h"
 
 namespace graft {
 namespace {

@@ -1,4 +1,4 @@
-#include "backends/fake_device/fake_queue.h"
+#include "fake_device/fake_queue.h"
 
 #include <chrono>
 #include <utility>

@@ -4,11 +4,16 @@
 #pragma once
 
 #include "backend_api/backend.h"
-#include "backends/fake_device/fake_device.h"
+#include "fake_device/fake_device.h"
 
 namespace graft {
 
 Backend& FakeDeviceBackend();
+// As a row of the backend table has it: there is device 0.
+Result<Backend*> FindFakeDeviceBackend(int device);
+// From now on convolutions and products of every second value are offered steps that round operands
+// and results to FP16, before those in FP32. Plans that name such steps run without this.
+void PreferHalfSteps(bool prefer);
 // Of that backend, for its memory and its counts.
 fake_device::FakeDevice& TheFakeDevice();
 

@@ -6,8 +6,8 @@
 #include <atomic>
 
 #include "backend_api/backend.h"
-#include "backends/fake_device/fake_memory.h"
-#include "backends/fake_device/fake_queue.h"
+#include "fake_device/fake_memory.h"
+#include "fake_device/fake_queue.h"
 
 namespace graft::fake_device {
 

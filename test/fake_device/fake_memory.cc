@@ -1,4 +1,4 @@
-#include "backends/fake_device/fake_memory.h"
+#include "fake_device/fake_memory.h"
 
 #include <sys/mman.h>
 
