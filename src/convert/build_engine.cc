@@ -112,7 +112,7 @@ void LogLayers(const ir::Module& module, const Choices& choices) {
 
 Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& options,
                                 StageTimes* times) {
-  GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(options.backend));
+  GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(options.backend, options.device));
   BuiltEngine built;
   ir::Module& module = built.plan.module;
   {

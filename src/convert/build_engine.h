@@ -19,6 +19,7 @@ using Progress = std::function<void(std::string_view stage, int done, int total)
 
 struct BuildOptions {
   std::string backend = "cpu";
+  int device = 0;     // which one of the backend's
   int threads = 0;    // that the engine is tuned for; 0: all processors
   int opt_level = 3;  // 0 … 5: how much time tuning may take
   std::vector<std::string> disabled_passes;

@@ -78,7 +78,8 @@ class Converter {
   Result<ConvertedGraph> Run() {
     ConvertedGraph converted;
     report_ = &converted.report;
-    GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(options_.build.backend));
+    GRAFT_ASSIGN_OR_RETURN(Backend* const backend,
+                           FindBackend(options_.build.backend, options_.build.device));
     {
       StageTimer timer(&report_->seconds.import);
       GRAFT_ASSIGN_OR_RETURN(imported_, options_.imported != nullptr

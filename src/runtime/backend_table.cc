@@ -2,7 +2,10 @@
 
 #include <fmt/ranges.h>
 
+#include <charconv>
+
 #include "backends/cpu/cpu_backend.h"
+#include "backends/cuda/cuda_backend.h"
 #include "backends/reference/reference_backend.h"
 
 namespace graft {
@@ -23,6 +26,7 @@ Result<Backend*> Only(int device) {
 
 constexpr Row kBackends[] = {
     {"cpu", Only<CpuBackend>},
+    {"cuda", CudaBackend},
     {"reference", Only<ReferenceBackend>},
 };
 
@@ -44,6 +48,18 @@ Result<Backend*> FindBackend(std::string_view name, int device) {
 
 void AddBackendForTests(std::string_view name, Result<Backend*> (*find)(int device)) {
   Table().push_back({name, find});
+}
+
+Result<DeviceName> ParseDeviceName(std::string_view text) {
+  const size_t colon = text.find(':');
+  DeviceName name = {std::string(text.substr(0, colon)), 0};
+  if (colon == std::string_view::npos) return name;
+  const std::string_view number = text.substr(colon + 1);
+  const auto [end, error] =
+      std::from_chars(number.data(), number.data() + number.size(), name.device);
+  if (error != std::errc() || end != number.data() + number.size() || name.device < 0)
+    return InvalidArgumentError("device '{}': expected cpu, cuda or cuda:0", text);
+  return name;
 }
 
 std::vector<std::string_view> BackendNames() {

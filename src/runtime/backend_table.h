@@ -1,6 +1,7 @@
 // The backends that are built in, by name.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -14,5 +15,12 @@ std::vector<std::string_view> BackendNames();
 
 // One more kind for the rest of the process. For programs of tests, before they do anything else.
 void AddBackendForTests(std::string_view name, Result<Backend*> (*find)(int device));
+
+// A device as people name it: "cpu", "cuda" (the first), "cuda:1".
+struct DeviceName {
+  std::string backend;
+  int device = 0;
+};
+Result<DeviceName> ParseDeviceName(std::string_view text);
 
 }  // namespace graft

@@ -93,7 +93,7 @@ namespace {
 constexpr int kCalls = 10;
 
 Status Run(const std::string& plan, int threads) {
-  GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(plan, threads));
+  GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(plan, threads, ""));
   const Engine& engine = *loaded.engine;
   GRAFT_ASSIGN_OR_RETURN(const std::vector<Dims> dims, InputDims(engine, {}));
   GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs, RandomInputs(engine, dims, 1));

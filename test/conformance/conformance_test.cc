@@ -8,6 +8,7 @@
 
 #include "backend_api/tolerance.h"
 #include "backends/cpu/cpu_backend.h"
+#include "backends/cuda/cuda_backend.h"
 #include "backends/reference/evaluator.h"
 #include "cases.h"
 #include "fake_device/fake_device_backend.h"
@@ -26,6 +27,9 @@ class Counts : public testing::Environment {
   void CountUncovered(std::string_view backend, ir::OpKind op, const std::string& reason) {
     uncovered_[fmt::format("{} {}: {}", backend, ir::Name(op), reason)] += 1;
   }
+  void SetAbsent(const std::string& backend, const std::string& reason) {
+    absent_[backend] = reason;
+  }
   void TearDown() override {
     for (const auto& [tactic, targets] : counts_) {
       std::string line = fmt::format("{:<28}", tactic);
@@ -34,11 +38,14 @@ class Counts : public testing::Environment {
     }
     for (const auto& [reason, count] : uncovered_)
       printf("no tactic in %d cases: %s\n", count, reason.c_str());
+    for (const auto& [backend, reason] : absent_)
+      printf("backend %s not tested: %s\n", backend.c_str(), reason.c_str());
   }
 
  private:
   std::map<std::string, std::map<std::string, int>> counts_;
   std::map<std::string, int> uncovered_;
+  std::map<std::string, std::string> absent_;
 };
 Counts& counts = *static_cast<Counts*>(testing::AddGlobalTestEnvironment(new Counts));
 
@@ -54,7 +61,19 @@ struct Subject {
   std::vector<std::string> targets;
 };
 std::vector<Subject> Subjects() {
-  return {{CpuBackend(), CpuTargets()}, {FakeDeviceBackend(), {""}}};
+  std::vector<Subject> subjects;
+  const char* const only = std::getenv("GRAFT_TEST_BACKEND");
+  const auto add = [&](Backend& backend, std::vector<std::string> targets) {
+    if (!only || backend.name() == only) subjects.push_back({backend, std::move(targets)});
+  };
+  add(CpuBackend(), CpuTargets());
+  add(FakeDeviceBackend(), {""});
+  if (const Result<Backend*> cuda = CudaBackend(0); cuda.ok()) {
+    add(**cuda, {""});
+  } else {
+    counts.SetAbsent("cuda", cuda.status().message());
+  }
+  return subjects;
 }
 
 // A case as a module of one node, its inputs, and what the reference makes of them.
@@ -139,16 +158,33 @@ void CheckCase(const Prepared& p, ir::OpKind op, const Subject& subject) {
   }
 }
 
+// What tactics generate takes long, and is kept: all of it, side by side.
+void PrepareTactics(const std::vector<Prepared>& cases, Backend& backend) {
+  if (backend.uses_executor()) return;
+  MakeTbbExecutor(0)->ParallelFor(static_cast<int64_t>(cases.size()), [&](int64_t i, int) {
+    const Prepared& p = cases[i];
+    for (const Candidate& candidate : backend.Candidates(p.module, p.node())) {
+      if (!candidate.refusal && candidate.tactic->Traits(p.module, p.node()).prepares)
+        static_cast<void>(candidate.tactic->Prepare(p.bound, nullptr));
+    }
+  });
+}
+
 void CheckOp(ir::OpKind op) {
   const std::vector<Case> cases = CasesOf(op);
   ASSERT_FALSE(cases.empty());
-  const std::vector<Subject> subjects = Subjects();
+  std::vector<Prepared> prepared;
   for (const Case& c : cases) {
-    const Result<Prepared> prepared = Prepare(c);
-    ASSERT_TRUE(prepared.ok()) << ir::AttributesToString(c.attributes) << ": "
-                               << prepared.status().ToString();
-    SCOPED_TRACE(ProblemString(prepared->bound));
-    for (const Subject& subject : subjects) CheckCase(*prepared, op, subject);
+    Result<Prepared> p = Prepare(c);
+    ASSERT_TRUE(p.ok()) << ir::AttributesToString(c.attributes) << ": " << p.status().ToString();
+    prepared.push_back(std::move(p).value());
+  }
+  for (const Subject& subject : Subjects()) {
+    PrepareTactics(prepared, subject.backend);
+    for (const Prepared& p : prepared) {
+      SCOPED_TRACE(ProblemString(p.bound));
+      CheckCase(p, op, subject);
+    }
   }
 }
 

@@ -146,8 +146,12 @@ Result<std::vector<Tensor>> RunTactic(const Tactic& tactic, Backend& backend,
   if (!tactic.packing().empty()) {
     GRAFT_ASSIGN_OR_RETURN(packed, tactic.Pack(module, node, executor));
   }
+  std::string prepared;
+  if (traits.prepares) {
+    GRAFT_ASSIGN_OR_RETURN(prepared, tactic.Prepare(bound, packed.get()));
+  }
   GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<BoundStep> step,
-                         tactic.Bind(bound, packed.get(), ""));
+                         tactic.Bind(bound, packed.get(), prepared));
   GRAFT_ASSIGN_OR_RETURN(const Memory workspace,
                          Memory::Of(device, step->workspace_bytes(executor.width())));
   GRAFT_RETURN_IF_ERROR(step->Enqueue({input_pointers, output_pointers, workspace.address()},

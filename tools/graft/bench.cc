@@ -19,6 +19,7 @@ struct Options {
   std::string shapes;
   int64_t batch = 0;
   int threads = 0;
+  std::string device;
   double duration = 3;
   double warm_up = 0.2;
   bool layers = false;
@@ -88,7 +89,7 @@ nlohmann::ordered_json ToJson(const Statistics& s) {
 
 Status Run(const Options& o) {
   const Clock::time_point load_start = Clock::now();
-  GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.plan, o.threads));
+  GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.plan, o.threads, o.device));
   const double load_ms = Milliseconds(load_start);
   const Engine& engine = *loaded.engine;
   GRAFT_ASSIGN_OR_RETURN(const auto shapes, ParseShapes(o.shapes));
@@ -187,6 +188,7 @@ Command AddBench(CLI::App& program) {
   app->add_option("--batch", o->batch, "Outermost dimension of every input");
   app->add_option("--shapes", o->shapes, "Input shapes: name:8x224x224x3,…");
   app->add_option("--threads", o->threads, "Threads; 0: all processors");
+  AddDevice(app, &o->device);
   app->add_option("--duration", o->duration, "Seconds to measure")->check(CLI::PositiveNumber);
   app->add_option("--warmUp,--warm-up", o->warm_up, "Seconds to run before")
       ->check(CLI::NonNegativeNumber);

@@ -7,6 +7,7 @@
 
 #include "base/dtype_visit.h"
 #include "npy.h"
+#include "runtime/backend_table.h"
 
 namespace graft {
 
@@ -86,12 +87,22 @@ Result<std::map<std::string, Dims>> ParseShapes(const std::string& text) {
   return shapes;
 }
 
-Result<LoadedPlan> LoadForRun(const std::string& path, int threads) {
+void AddDevice(CLI::App* app, std::string* device) {
+  app->add_option("--device", *device, "cpu, cuda (the first card) or cuda:N");
+}
+
+Result<LoadedPlan> LoadForRun(const std::string& path, int threads, const std::string& device) {
+  GRAFT_ASSIGN_OR_RETURN(const DeviceName name, ParseDeviceName(device));
   std::shared_ptr<Executor> executor = MakeTbbExecutor(threads);
   LoadOptions options;
   options.engine.executor = executor.get();
+  options.device = name.device;
   LoadedPlan loaded;
   GRAFT_ASSIGN_OR_RETURN(loaded.engine, LoadEngine(path, options));
+  if (const std::string_view kind = loaded.engine->backend().name();
+      !name.backend.empty() && name.backend != kind) {
+    return InvalidArgumentError("{}: the plan is for {}, not for {}", path, kind, name.backend);
+  }
   ContextOptions context;
   context.executor = std::move(executor);
   GRAFT_ASSIGN_OR_RETURN(loaded.context, Context::Create(loaded.engine, std::move(context)));

@@ -46,7 +46,11 @@ struct LoadedPlan {
   std::shared_ptr<const Engine> engine;
   std::unique_ptr<Context> context;
 };
-Result<LoadedPlan> LoadForRun(const std::string& path, int threads);
+// device: as --device gives it; "" is the first one of the plan's kind, another kind an error.
+Result<LoadedPlan> LoadForRun(const std::string& path, int threads, const std::string& device = "");
+
+// The option --device.
+void AddDevice(CLI::App* app, std::string* device);
 
 // The engine's input dims: those given by name, else the first tuning point's.
 Result<std::vector<Dims>> InputDims(const Engine& engine,

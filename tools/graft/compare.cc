@@ -23,6 +23,7 @@ struct Options {
   uint64_t seed = 1;
   double tolerance = 1e-4;
   int threads = 0;
+  std::string device;
 };
 
 // Cases of a folder: files CASE_in_INPUT.npy and CASE_out_OUTPUT.npy.
@@ -76,7 +77,7 @@ Result<bool> CompareCase(LoadedPlan& loaded, const Options& o, const std::string
 }
 
 Result<bool> CompareWithFolder(const Options& o) {
-  GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.paths.back(), o.threads));
+  GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.paths.back(), o.threads, o.device));
   const std::set<std::string> cases = FindCases(o.reference);
   if (cases.empty()) return NotFoundError("{}: no files CASE_in_INPUT.npy there", o.reference);
   bool passed = true;
@@ -88,7 +89,7 @@ Result<bool> CompareWithFolder(const Options& o) {
 }
 
 Result<bool> CompareWithModel(const Options& o) {
-  GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.paths[1], o.threads));
+  GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.paths[1], o.threads, o.device));
   const Engine& engine = *loaded.engine;
   tf::ModelSpec spec = o.model;
   spec.path = o.paths[0];
@@ -150,6 +151,7 @@ Command AddCompare(CLI::App& program) {
   app->add_option("--tolerance", o->tolerance,
                   "Largest error, as a share of the output's largest value");
   app->add_option("--threads", o->threads, "Threads; 0: all processors");
+  AddDevice(app, &o->device);
   app->footer(
       "Example:\n  graft compare model.plan --reference model/\nExits with 1 when an output is "
       "off.");

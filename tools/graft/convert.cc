@@ -8,6 +8,7 @@
 #include "command.h"
 #include "convert/convert_model.h"
 #include "convert/environment.h"
+#include "runtime/backend_table.h"
 
 namespace graft {
 namespace {
@@ -18,6 +19,7 @@ struct Options {
   std::optional<std::string> tags;
   std::vector<std::string> shapes;
   std::string json;
+  std::string device;
   std::string cache = TimingCache::DefaultPath();
 };
 
@@ -85,6 +87,11 @@ Status Run(Options& o) {
     model.shapes.push_back(std::move(shapes));
   }
   convert::BuildOptions& build = model.convert.build;
+  if (!o.device.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(DeviceName name, ParseDeviceName(o.device));
+    build.backend = std::move(name.backend);
+    build.device = name.device;
+  }
   std::unique_ptr<TimingCache> cache = TimingCache::Open(o.cache);
   if (cache->bad_lines() > 0) {
     std::fprintf(stderr, "graft: warning: %s: %d damaged lines ignored\n", o.cache.c_str(),
@@ -129,7 +136,8 @@ Command AddConvert(CLI::App& program) {
   app->add_option("--opt-level", build.opt_level, "0 (no timing) … 5 (long timing); 3")
       ->check(CLI::Range(0, 5));
   app->add_option("--threads", build.threads, "Threads to tune for; 0: all processors");
-  app->add_option("--backend", build.backend, "cpu or reference");
+  app->add_option("--backend", build.backend, "cpu, cuda or reference");
+  AddDevice(app, &o->device);
   app->add_flag("--embed-weights", o->model.convert.embed_weights,
                 "Engines hold all weights themselves");
   app->add_flag("--keep-asserts", o->model.convert.tidy.keep_asserts,

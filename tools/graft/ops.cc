@@ -118,7 +118,7 @@ Status Run(const Options& o) {
 Command AddOps(CLI::App& program) {
   auto o = std::make_shared<Options>();
   CLI::App* app = program.add_subcommand("ops", "Show which TensorFlow ops are converted");
-  app->add_option("--backend", o->backend, "cpu or reference");
+  app->add_option("--backend", o->backend, "cpu, cuda or reference");
   CLI::Option* json = app->add_flag("--json", o->json, "Print JSON");
   app->add_flag("--markdown", o->markdown, "Print docs/ops.md")->excludes(json);
   app->footer("Example:\n  graft ops --json");

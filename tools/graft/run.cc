@@ -15,10 +15,11 @@ struct Options {
   std::string shapes;
   std::string output;
   int threads = 0;
+  std::string device;
 };
 
 Status Run(const Options& o) {
-  GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.plan, o.threads));
+  GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.plan, o.threads, o.device));
   const Engine& engine = *loaded.engine;
   std::vector<Tensor> tensors(engine.inputs().size());
   if (o.random) {
@@ -66,6 +67,7 @@ Command AddRun(CLI::App& program) {
   app->add_option("--shapes", o->shapes, "Shapes of random inputs: name:1x224x224x3,…");
   app->add_option("--output", o->output, "Folder that gets one .npy for each output");
   app->add_option("--threads", o->threads, "Threads; 0: all processors");
+  AddDevice(app, &o->device);
   app->footer("Example:\n  graft run model.plan --input input_1=photo.npy --output out");
   return {app, [o] { return Report(Run(*o)); }};
 }

@@ -1,0 +1,17 @@
+# cmake -DOUTPUT=file -DINPUTS="a;b" -P embed_text.cmake: a C++ initialiser {"name", R"(text)"}, for
+# each file, its text in pieces, since compilers limit a literal's length.
+set(result "")
+foreach(input IN LISTS INPUTS)
+  get_filename_component(name ${input} NAME)
+  file(READ ${input} text)
+  string(APPEND result "{\"${name}\",\n")
+  string(LENGTH "${text}" length)
+  set(at 0)
+  while(at LESS length)
+    string(SUBSTRING "${text}" ${at} 8000 piece)
+    string(APPEND result "R\"cuda(${piece})cuda\"\n")
+    math(EXPR at "${at} + 8000")
+  endwhile()
+  string(APPEND result "},\n")
+endforeach()
+file(WRITE ${OUTPUT} "${result}")

@@ -1,0 +1,107 @@
+#include "backends/cuda/compiler.h"
+
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "backends/cuda/driver.h"
+#include "base/hash.h"
+#include "kernels/cuda/sources.h"
+
+namespace graft::cuda {
+namespace {
+
+constexpr std::string_view kPrelude = "prelude.cuh";
+
+// Contraction of a product and a sum changes results; kernels that want it say fma.
+const char* const kOptions[] = {"--std=c++17", "--fmad=false", "--device-int128", "-dw",
+                                "--ptxas-options=-v"};
+
+std::string SourceOf(const KernelClass& kernel) {
+  return fmt::format("#include \"{}\"\n{}\n#include \"{}\"\n", kPrelude, kernel.text, kernel.file);
+}
+
+Status CompileError(const Nvrtc& nvrtc, nvrtcResult result, const KernelClass& kernel,
+                    const std::string& log) {
+  return InternalError("{}: {}: {}", kernel.file, nvrtc.GetErrorString(result), log);
+}
+
+std::string LogOf(const Nvrtc& nvrtc, nvrtcProgram program) {
+  size_t size = 0;
+  if (nvrtc.GetProgramLogSize(program, &size) != NVRTC_SUCCESS || size <= 1) return "";
+  std::string log(size, '\0');
+  if (nvrtc.GetProgramLog(program, log.data()) != NVRTC_SUCCESS) return "";
+  log.pop_back();
+  return log;
+}
+
+Result<Compiled> CompileNow(const Nvrtc& nvrtc, const KernelClass& kernel, int sm) {
+  const std::string source = SourceOf(kernel);
+  // Every file may be included.
+  std::vector<std::string> texts, names;
+  std::vector<const char*> headers, include_names;
+  for (const std::string_view name : KernelFiles()) {
+    names.emplace_back(name);
+    texts.emplace_back(KernelSource(name));
+  }
+  for (size_t i = 0; i < texts.size(); ++i) {
+    headers.push_back(texts[i].c_str());
+    include_names.push_back(names[i].c_str());
+  }
+  nvrtcProgram program = nullptr;
+  nvrtcResult result =
+      nvrtc.CreateProgram(&program, source.c_str(), "class.cu", static_cast<int>(headers.size()),
+                          headers.data(), include_names.data());
+  if (result != NVRTC_SUCCESS) return CompileError(nvrtc, result, kernel, "");
+  struct Guard {
+    const Nvrtc& nvrtc;
+    nvrtcProgram* program;
+    ~Guard() { nvrtc.DestroyProgram(program); }
+  } guard{nvrtc, &program};
+  const std::string arch = "--gpu-architecture=" + NameOfSm(sm);
+  std::vector<const char*> options(std::begin(kOptions), std::end(kOptions));
+  options.push_back(arch.c_str());
+  result = nvrtc.CompileProgram(program, static_cast<int>(options.size()), options.data());
+  Compiled compiled;
+  compiled.log = LogOf(nvrtc, program);
+  if (result != NVRTC_SUCCESS) return CompileError(nvrtc, result, kernel, compiled.log);
+  size_t size = 0;
+  result = nvrtc.GetCUBINSize(program, &size);
+  if (result != NVRTC_SUCCESS) return CompileError(nvrtc, result, kernel, "no cubin");
+  compiled.cubin.resize(size);
+  result = nvrtc.GetCUBIN(program, compiled.cubin.data());
+  if (result != NVRTC_SUCCESS) return CompileError(nvrtc, result, kernel, "no cubin");
+  return compiled;
+}
+
+}  // namespace
+
+std::string NameOfSm(int sm) { return fmt::format("sm_{}{}", sm, sm >= 90 ? "a" : ""); }
+
+std::string HashOf(const KernelClass& kernel, int sm) {
+  const Result<const Nvrtc*> nvrtc = OpenNvrtc();
+  // All files, since one may include others.
+  static const std::string files = [] {
+    std::string all;
+    for (const std::string_view file : KernelFiles()) all += KernelSource(file);
+    return ToHex(HashBytes(all));
+  }();
+  return ToHex(HashBytes(fmt::format("{} {} {}\n{}", NameOfSm(sm),
+                                     nvrtc.ok() ? (*nvrtc)->version : 0, files, SourceOf(kernel))));
+}
+
+Result<Compiled> Compile(const KernelClass& kernel, int sm) {
+  static std::mutex mutex;
+  static std::map<std::string, Compiled> made;
+  GRAFT_ASSIGN_OR_RETURN(const Nvrtc* const nvrtc, OpenNvrtc());
+  const std::string hash = HashOf(kernel, sm);
+  {
+    std::lock_guard lock(mutex);
+    if (const auto found = made.find(hash); found != made.end()) return found->second;
+  }
+  GRAFT_ASSIGN_OR_RETURN(Compiled compiled, CompileNow(*nvrtc, kernel, sm));
+  std::lock_guard lock(mutex);
+  return made.emplace(hash, std::move(compiled)).first->second;
+}
+
+}  // namespace graft::cuda

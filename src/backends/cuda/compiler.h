@@ -1,0 +1,34 @@
+// Kernels as text: a class of problems is one of the files of kernels/cuda with text in front of
+// it, compiled to a cubin for one kind of card.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace graft::cuda {
+
+struct KernelClass {
+  std::string_view file;  // "affine.cu"
+  std::string text;       // macros, types, the program: what the file asks for
+  bool operator==(const KernelClass&) const = default;
+};
+
+struct Compiled {
+  std::string cubin;
+  std::string log;  // of the assembler: registers, shared memory, spills
+};
+
+// Of everything that decides the cubin: the class, the file, the prelude, the card's kind, the
+// compiler.
+std::string HashOf(const KernelClass& kernel, int sm);
+
+// Compiles for a kind of card: 80 is sm_80, 90 is sm_90a. Keeps what it made, by its hash, as long
+// as the process lives; threads may compile at once.
+Result<Compiled> Compile(const KernelClass& kernel, int sm);
+
+// "sm_90a".
+std::string NameOfSm(int sm);
+
+}  // namespace graft::cuda

@@ -1,0 +1,185 @@
+#include "backends/cuda/cuda_backend.h"
+
+#include <array>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "backends/cuda/cuda_device.h"
+#include "backends/cuda/prepared.h"
+#include "backends/cuda/tactics.h"
+
+namespace graft {
+namespace cuda {
+namespace {
+
+class CudaStep final : public BoundStep {
+ public:
+  CudaStep(CudaDevice& device, StepProgram program, std::string name)
+      : device_(device), program_(std::move(program)), name_(std::move(name)) {}
+
+  Status Load(std::string_view prepared) {
+    for (const Launch& launch : program_.launches) {
+      if (launch.parameter.words().size() > kMostWords)
+        return UnsupportedError("a parameter of {} words", launch.parameter.words().size());
+      GRAFT_ASSIGN_OR_RETURN(
+          const CUfunction function,
+          device_.FindKernel(launch.kernel, launch.entry,
+                             CubinIn(prepared, HashOf(launch.kernel, device_.sm()))));
+      functions_.push_back(function);
+    }
+    return OkStatus();
+  }
+
+  size_t workspace_bytes(int) const override { return program_.workspace_bytes; }
+
+  Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
+    for (size_t i = 0; i < program_.launches.size(); ++i) {
+      const Launch& launch = program_.launches[i];
+      std::array<int64_t, kMostWords> words;
+      const std::span<const int64_t> known = launch.parameter.words();
+      std::copy(known.begin(), known.end(), words.begin());
+      for (const Parameter::Pointer& p : launch.parameter.pointers()) {
+        const void* base = nullptr;
+        switch (p.source) {
+          case Parameter::Source::kInput:
+            base = pointers.inputs[p.index];
+            break;
+          case Parameter::Source::kOutput:
+            base = pointers.outputs[p.index];
+            break;
+          case Parameter::Source::kWorkspace:
+            base = pointers.workspace;
+            break;
+          case Parameter::Source::kError: {
+            GRAFT_ASSIGN_OR_RETURN(const std::shared_ptr<ErrorRecord> error,
+                                   device_.ErrorOf(queue.stream));
+            base = error.get();  // lives as long as the stream
+            break;
+          }
+        }
+        words[p.word] = static_cast<int64_t>(reinterpret_cast<intptr_t>(base)) + p.offset;
+      }
+      if (launch.parameter.step_word() >= 0) words[launch.parameter.step_word()] = name_.number();
+      GRAFT_RETURN_IF_ERROR(device_.LaunchKernel(functions_[i], launch.grid, launch.block,
+                                                 words.data(), queue.stream));
+    }
+    return OkStatus();
+  }
+
+ private:
+  static constexpr size_t kMostWords = 512;  // 4 kB, the driver's limit
+
+  CudaDevice& device_;
+  StepProgram program_;
+  std::vector<CUfunction> functions_;
+  StepName name_;
+};
+
+class CudaTactic final : public Tactic {
+ public:
+  CudaTactic(const TacticRow& row, CudaDevice& device) : row_(row), device_(device) {}
+
+  ir::OpKind op() const { return row_.op; }
+  std::string_view name() const override { return row_.name; }
+  int version() const override { return row_.version; }
+
+  std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
+    if (node.kind() != row_.op) return Refuse("{} is no {}", name(), ir::Name(node.kind()));
+    return row_.refuse(module, node);
+  }
+
+  TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
+    return {.strided_inputs = row_.strided_inputs,
+            .strided_output = row_.strided_output,
+            .prepares = true};
+  }
+
+  Result<std::string> Prepare(const BoundNode& node, const PackedWeights*) const override {
+    GRAFT_RETURN_IF_ERROR(VerifyBound(node));
+    GRAFT_ASSIGN_OR_RETURN(const StepProgram program, row_.plan(node));
+    std::map<std::string, std::string> cubins;
+    for (const Launch& launch : program.launches) {
+      GRAFT_ASSIGN_OR_RETURN(Compiled compiled, Compile(launch.kernel, device_.sm()));
+      cubins[HashOf(launch.kernel, device_.sm())] = std::move(compiled.cubin);
+    }
+    return WritePrepared(cubins);
+  }
+
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+                                          std::string_view prepared) const override {
+    GRAFT_RETURN_IF_ERROR(VerifyBound(node));
+    for (size_t i = 1; i < node.inputs.size(); ++i) {
+      if (!node.inputs[i].dense() && !node.inputs[i].in_result)
+        return UnsupportedError("{}: operand {} is not dense", node.name, i);
+    }
+    GRAFT_ASSIGN_OR_RETURN(StepProgram program, row_.plan(node));
+    auto step = std::make_unique<CudaStep>(device_, std::move(program), node.name);
+    GRAFT_RETURN_IF_ERROR(step->Load(prepared));
+    return std::unique_ptr<BoundStep>(std::move(step));
+  }
+
+  // Without timings the first candidate stands.
+  double Cost(const BoundNode&) const override { return 1; }
+
+ private:
+  const TacticRow& row_;
+  CudaDevice& device_;
+};
+
+class CudaBackendImpl final : public Backend {
+ public:
+  explicit CudaBackendImpl(std::unique_ptr<CudaDevice> device) : device_(std::move(device)) {
+    for (const TacticRow& row : Tactics())
+      tactics_.push_back(std::make_unique<CudaTactic>(row, *device_));
+  }
+
+  std::string_view name() const override { return "cuda"; }
+  Device& device() override { return *device_; }
+
+  std::vector<Candidate> Candidates(const ir::Module& module, const ir::Node& node) const override {
+    std::vector<Candidate> candidates;
+    for (const auto& tactic : tactics_) {
+      if (tactic->op() == node.kind())
+        candidates.push_back({tactic.get(), tactic->Accepts(module, node)});
+    }
+    return candidates;
+  }
+
+  const Tactic* FindTactic(std::string_view name) const override {
+    for (const auto& tactic : tactics_) {
+      if (tactic->name() == name) return tactic.get();
+    }
+    return nullptr;
+  }
+
+  std::string Fingerprint() const override { return device_->fingerprint(); }
+  bool uses_executor() const override { return false; }
+
+ private:
+  std::unique_ptr<CudaDevice> device_;
+  std::vector<std::unique_ptr<CudaTactic>> tactics_;
+};
+
+}  // namespace
+}  // namespace cuda
+
+Result<Backend*> CudaBackend(int ordinal) {
+  if (ordinal < 0) return InvalidArgumentError("cuda has no device {}", ordinal);
+  static std::mutex mutex;
+  // Never destroyed: engines may be, after static objects.
+  static auto* const backends = new std::map<int, std::unique_ptr<cuda::CudaBackendImpl>>;
+  std::lock_guard lock(mutex);
+  // Asks again whether the process was forked.
+  GRAFT_RETURN_IF_ERROR(cuda::OpenDriver().status());
+  std::unique_ptr<cuda::CudaBackendImpl>& backend = (*backends)[ordinal];
+  if (!backend) {
+    GRAFT_RETURN_IF_ERROR(cuda::OpenNvrtc().status());
+    GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<cuda::CudaDevice> device,
+                           cuda::CudaDevice::Open(ordinal));
+    backend = std::make_unique<cuda::CudaBackendImpl>(std::move(device));
+  }
+  return backend.get();
+}
+
+}  // namespace graft

@@ -1,0 +1,115 @@
+// One NVIDIA card as a Device. A stream is a CUstream; memory comes from the driver.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "backend_api/backend.h"
+#include "backends/cuda/compiler.h"
+#include "backends/cuda/driver.h"
+
+namespace graft::cuda {
+
+// What a kernel found wrong, written by the device (prelude.cuh).
+struct ErrorRecord {
+  int32_t kind = 0;
+  int32_t step = 0;
+  int64_t value = 0;
+  int64_t limit = 0;
+};
+
+class CudaDevice final : public Device {
+ public:
+  // kUnsupported where there is no such card, kInternal where it does not start.
+  static Result<std::unique_ptr<CudaDevice>> Open(int ordinal);
+  ~CudaDevice() override;
+
+  int ordinal() const override { return ordinal_; }
+  bool host_accessible() const override { return false; }
+  Result<void*> Allocate(size_t bytes) override;
+  void Free(void* memory) override;
+  Result<void*> AllocateAsync(size_t bytes, void* stream) override;
+  Status FreeAsync(void* memory, void* stream) override;
+  Result<void*> CreateStream() override;
+  void DestroyStream(void* stream) override;
+  Status Copy(const CopyRegion& region, void* stream) override;
+  // Also tells what a step found wrong: an index out of range, an integer divided by zero.
+  Status Synchronize(void* stream) override;
+  Result<void*> CreateEvent() override;
+  void DestroyEvent(void* event) override;
+  Status Record(void* event, void* stream) override;
+  Status Wait(void* stream, void* event) override;
+  Result<bool> Done(void* event) override;
+  Status SynchronizeEvent(void* event) override;
+  bool records() const override { return true; }
+  Status BeginRecording(void* stream) override;
+  Status MarkPart(void* stream) override;
+  Result<std::unique_ptr<Recording>> EndRecording(void* stream) override;
+  Result<double> Time(void* stream, FunctionRef<Status()> enqueue, int repetitions) override;
+
+  const Driver& driver() const { return driver_; }
+  int sm() const { return sm_; }
+  // The card, its kind, clocks and cache, the driver and the compiler: all that decides a timing.
+  const std::string& fingerprint() const { return fingerprint_; }
+
+  // The kernel in device code, loaded once. `cubin` is what Compile gave for the class, or "" to
+  // compile it now.
+  Result<CUfunction> FindKernel(const KernelClass& kernel, const std::string& entry,
+                                std::string_view cubin);
+  // Where the stream's steps record what is wrong.
+  Result<std::shared_ptr<ErrorRecord>> ErrorOf(void* stream);
+  // A record of another stream's, into which work queued on this one writes.
+  void AddError(void* stream, std::shared_ptr<ErrorRecord> record);
+  Status LaunchKernel(CUfunction function, const int64_t* grid, int block, void* parameter,
+                      void* stream);
+
+  // Makes the card's context the calling thread's, for as long as it lives.
+  class Scope {
+   public:
+    explicit Scope(const CudaDevice& device);
+    ~Scope();
+    const Status& status() const { return status_; }
+
+   private:
+    const CudaDevice& device_;
+    Status status_;
+  };
+
+ private:
+  explicit CudaDevice(const Driver& driver) : driver_(driver) {}
+  Status Start(int ordinal);
+  // What the stream's steps have recorded; the record is empty afterwards.
+  Status TakeError(void* stream);
+
+  const Driver& driver_;
+  int ordinal_ = 0;
+  CUdevice device_ = 0;
+  CUcontext context_ = nullptr;
+  int sm_ = 0;
+  std::string fingerprint_;
+
+  std::mutex mutex_;
+  std::map<std::string, CUmodule> modules_;  // by HashOf
+  // By stream: its own record first. Pinned memory.
+  std::map<void*, std::vector<std::shared_ptr<ErrorRecord>>> errors_;
+  std::map<void*, std::vector<CUgraph>> recordings_;  // under way, by stream: parts so far
+};
+
+// Names of steps, for what the device reports about them by number.
+class StepName {
+ public:
+  explicit StepName(std::string name);
+  ~StepName();
+  StepName(const StepName&) = delete;
+  StepName& operator=(const StepName&) = delete;
+  int number() const { return number_; }
+  static std::string Of(int number);  // "" for one that is gone
+
+ private:
+  int number_;
+};
+
+}  // namespace graft::cuda

@@ -1,0 +1,82 @@
+// A bound node as the kernels that compute it: their classes, their one parameter each, and where
+// pointers go in it. Made without a device, so that everything is compiled and looked at without
+// one.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend_api/backend.h"
+#include "backends/cuda/compiler.h"
+
+namespace graft::cuda {
+
+// A kernel's parameter, a struct of 8-byte fields in order.
+class Parameter {
+ public:
+  enum class Source : uint8_t { kInput, kOutput, kWorkspace, kError };
+  struct Pointer {
+    Source source;
+    int32_t word;    // in words
+    int32_t index;   // of the input or output
+    int64_t offset;  // bytes
+  };
+
+  Parameter& Int(int64_t value);
+  // Exactly `count` words: the values, then `fill`.
+  Parameter& Ints(std::span<const int64_t> values, size_t count, int64_t fill = 0);
+  Parameter& Float(double value);
+  Parameter& Input(int index, int64_t offset = 0) { return Add(Source::kInput, index, offset); }
+  Parameter& Output(int index, int64_t offset = 0) { return Add(Source::kOutput, index, offset); }
+  Parameter& Workspace(int64_t offset) { return Add(Source::kWorkspace, 0, offset); }
+  // Where a run's error is recorded, and which step it is: two words.
+  Parameter& Error();
+  Parameter& Null() { return Int(0); }
+
+  std::span<const int64_t> words() const { return words_; }
+  std::span<const Pointer> pointers() const { return pointers_; }
+  // The word that takes the step's number; -1 for none.
+  int step_word() const { return step_word_; }
+
+ private:
+  Parameter& Add(Source source, int index, int64_t offset);
+
+  std::vector<int64_t> words_;
+  std::vector<Pointer> pointers_;
+  int step_word_ = -1;
+};
+
+struct Launch {
+  KernelClass kernel;
+  std::string entry;
+  int64_t grid[3] = {1, 1, 1};
+  int block = 256;
+  Parameter parameter;
+};
+
+// Nothing to launch: an empty result.
+struct StepProgram {
+  std::vector<Launch> launches;
+  size_t workspace_bytes = 0;
+
+  // Room in the workspace; gives its offset.
+  int64_t Reserve(size_t bytes);
+};
+
+// Blocks of 256 threads for so many elements, some elements a thread where there are many.
+int64_t BlocksFor(int64_t elements);
+
+// The name of the dtype's type in kernels: "f32".
+std::string_view TypeOf(DType dtype);
+// A type of so many bytes, for kernels that only move elements.
+std::string_view TypeOfSize(size_t bytes);
+// What sums of the dtype accumulate in.
+std::string_view AccumulatorOf(DType dtype);
+
+// Strides in elements of a value's axes, as it lies.
+std::vector<int64_t> StridesOf(const BoundValue& value);
+int64_t LengthOf(const BoundValue& value);  // of the last axis; 1 for a scalar
+
+}  // namespace graft::cuda

@@ -1,0 +1,9 @@
+#include "backends/cuda/cuda_backend.h"
+
+namespace graft {
+
+Result<Backend*> CudaBackend(int) {
+  return UnsupportedError("this build of Graft has no CUDA backend: no toolkit was found");
+}
+
+}  // namespace graft

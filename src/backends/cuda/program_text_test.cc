@@ -1,0 +1,47 @@
+#include "backends/cuda/program_text.h"
+
+#include <gmock/gmock.h>
+
+#include "backends/cuda/prepared.h"
+
+namespace graft::cuda {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(ProgramText, ComputesEachRegisterInItsType) {
+  const PointwiseProgram program =
+      ParsePointwise("2:r2=add.f16(r0,r1);r3=lt.bool(r2,r0);r4=select.f16(r3,r2,r1)").value();
+  const DType inputs[] = {DType::kFloat16, DType::kFloat16};
+  const std::string text = ProgramText(program, inputs, /*first=*/false);
+  EXPECT_THAT(text, HasSubstr("typedef f16 Y;"));
+  EXPECT_THAT(text, HasSubstr("const f16 r2 = f16(kAdd(Arithmetic<f16>(r0), Arithmetic<f16>(r1)"));
+  EXPECT_THAT(text, HasSubstr("const bool r3 = Arithmetic<f16>(r2) < Arithmetic<f16>(r0);"));
+  EXPECT_THAT(text, HasSubstr("const f16 r4 = r3 ? r2 : r1;"));
+  EXPECT_THAT(text, HasSubstr("#define CALL(load) Program(undefined, load(0, f16), load(1, f16))"));
+}
+
+TEST(ProgramText, AnEpiloguesFirstRegisterIsHandedOver) {
+  const PointwiseProgram program = ParsePointwise("2:r2=add.f32(r0,r1)").value();
+  const DType inputs[] = {DType::kFloat32, DType::kFloat32};
+  EXPECT_THAT(ProgramText(program, inputs, /*first=*/true),
+              HasSubstr("#define CALL(first, load) Program(undefined, first, load(0, f32))"));
+  EXPECT_THAT(ProgramText({}, std::span(inputs).first(1), /*first=*/true),
+              HasSubstr("#define CALL(first, load) Program(undefined, first)"));
+}
+
+TEST(Prepared, GivesWhatWasWrittenAndNothingElse) {
+  const std::string bytes = WritePrepared({{"aa", "first"}, {"bb", std::string("se\0cond", 7)}});
+  EXPECT_EQ(CubinIn(bytes, "aa"), "first");
+  EXPECT_EQ(CubinIn(bytes, "bb"), std::string_view("se\0cond", 7));
+  EXPECT_EQ(CubinIn(bytes, "cc"), "");
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    std::string damaged = bytes;
+    damaged[i] = static_cast<char>(damaged[i] ^ 0x40);
+    EXPECT_TRUE(CubinIn(damaged, "aa") == "" || CubinIn(damaged, "aa") == "first") << i;
+    EXPECT_TRUE(CubinIn(bytes.substr(0, i), "bb") == "") << i;
+  }
+}
+
+}  // namespace
+}  // namespace graft::cuda

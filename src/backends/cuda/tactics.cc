@@ -1,0 +1,116 @@
+#include "backends/cuda/tactics.h"
+
+#include "backends/cuda/program_text.h"
+
+namespace graft::cuda {
+namespace {
+
+constexpr TacticRow kRows[] = {
+#define GRAFT_CUDA_TACTIC(Op, name, version, Function, strided_in, strided_out) \
+  {ir::OpKind::k##Op, name, version, &Refuse##Function, &Plan##Function, strided_in, strided_out},
+#include "backends/cuda/tactics.inc"
+#undef GRAFT_CUDA_TACTIC
+};
+
+// An operand's strides in the result's axes, 0 where it is broadcast.
+std::vector<int64_t> BroadcastStrides(const BoundValue& operand, size_t rank) {
+  std::vector<int64_t> strides = StridesOf(operand);
+  for (size_t i = 0; i < strides.size(); ++i) {
+    if (operand.dims[i] == 1) strides[i] = 0;
+  }
+  strides.insert(strides.begin(), rank - strides.size(), 0);
+  return strides;
+}
+
+}  // namespace
+
+std::span<const TacticRow> Tactics() { return kRows; }
+
+bool IsNumber(DType dtype) { return IsFloating(dtype) || IsInteger(dtype); }
+bool IsComputed(DType dtype) { return IsNumeric(dtype); }
+bool IsSized(DType dtype) { return SizeOf(dtype) > 0; }
+
+std::optional<Refusal> RefuseOperand(const ir::Module& module, const ir::Node& node, size_t operand,
+                                     bool (*takes)(DType)) {
+  const DType dtype = module.value(node.inputs[operand]).dtype;
+  if (!takes(dtype)) return Refuse("operand {} of dtype {}", operand, Name(dtype));
+  return std::nullopt;
+}
+
+std::optional<Refusal> RefuseRank(const ir::Module& module, const ir::Node& node, size_t most) {
+  for (const auto& values : {node.inputs, node.outputs}) {
+    for (const ir::ValueId v : values) {
+      if (module.value(v).shape.size() > most)
+        return Refuse("rank {}, at most {}", module.value(v).shape.size(), most);
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Refusal> RefuseProgram(const ir::Attributes& attributes) {
+  const PointwiseProgram* const program = ir::ProgramOf(attributes);
+  if (!program) return std::nullopt;
+  for (const PointwiseInstruction& in : program->instructions) {
+    if (!IsComputed(in.dtype)) return Refuse("{} of dtype {}", Name(in.op), Name(in.dtype));
+  }
+  return std::nullopt;
+}
+
+void AddEpilogueOperands(const BoundNode& node, size_t first, Parameter* parameter) {
+  const Dims& dims = node.outputs[0].dims;
+  if (first == node.inputs.size()) {  // the struct has room for one
+    parameter->Null().Ints({}, 3 + kEpilogueRank);
+    return;
+  }
+  for (size_t i = first; i < node.inputs.size(); ++i) {
+    const std::vector<int64_t> strides = BroadcastStrides(node.inputs[i], dims.size());
+    const size_t leading = dims.size() - 1;
+    // Rows that follow each other at one distance.
+    int64_t row_stride = 0, product = 1;
+    bool general = false;
+    for (size_t axis = leading; axis-- > 0;) {
+      if (dims[axis] == 1) continue;
+      if (product == 1) row_stride = strides[axis];
+      general |= strides[axis] != row_stride * product;
+      product *= dims[axis];
+    }
+    parameter->Input(static_cast<int>(i)).Int(strides.back()).Int(row_stride).Int(general);
+    std::vector<int64_t> padded(kEpilogueRank - strides.size(), 0);
+    padded.insert(padded.end(), strides.begin(), strides.end());
+    parameter->Ints(padded, kEpilogueRank);
+  }
+}
+
+std::string EpilogueText(const BoundNode& node, size_t first, DType result,
+                         const PointwiseProgram& epilogue) {
+  std::vector<DType> inputs = {result};
+  for (size_t i = first; i < node.inputs.size(); ++i) inputs.push_back(node.inputs[i].dtype);
+  return fmt::format("#define EPILOGUE_OPERANDS {}\n",
+                     std::max<size_t>(node.inputs.size() - first, 1)) +
+         ProgramText(epilogue, inputs, /*first=*/true);
+}
+
+std::vector<int64_t> EpilogueDims(const BoundNode& node) {
+  const Dims& dims = node.outputs[0].dims;
+  std::vector<int64_t> padded(kEpilogueRank - dims.size(), 1);
+  padded.insert(padded.end(), dims.begin(), dims.end());
+  return padded;
+}
+
+std::vector<int64_t> AsThree(std::span<const int64_t> values, int64_t fill) {
+  std::vector<int64_t> three(3 - values.size(), fill);
+  three.insert(three.end(), values.begin(), values.end());
+  return three;
+}
+
+std::vector<int64_t> ImageOf(const Dims& dims) {
+  return AsThree(std::span(dims).subspan(1, dims.size() - 2), 1);
+}
+
+std::vector<int64_t> Known(const std::vector<ir::Dim>& dims) {
+  std::optional<std::vector<int64_t>> known = ir::ConstantDims(dims);
+  GRAFT_CHECK(known.has_value(), "{} is not bound", ir::ToString(dims));
+  return *std::move(known);
+}
+
+}  // namespace graft::cuda

@@ -1,0 +1,53 @@
+// How each op's nodes become kernel launches. A row of tactics.inc is a tactic.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "backends/cuda/kernel_call.h"
+
+namespace graft::cuda {
+
+// Why the tactic does not take the node, by its dtypes and attributes.
+#define GRAFT_CUDA_TACTIC(Op, name, version, Function, strided_in, strided_out)            \
+  std::optional<Refusal> Refuse##Function(const ir::Module& module, const ir::Node& node); \
+  Result<StepProgram> Plan##Function(const BoundNode& node);
+#include "backends/cuda/tactics.inc"
+#undef GRAFT_CUDA_TACTIC
+
+struct TacticRow {
+  ir::OpKind op;
+  std::string_view name;
+  int version;
+  std::optional<Refusal> (*refuse)(const ir::Module&, const ir::Node&);
+  Result<StepProgram> (*plan)(const BoundNode&);
+  bool strided_inputs;
+  bool strided_output;
+};
+std::span<const TacticRow> Tactics();
+
+// What several of them refuse. operand: which of the node's.
+std::optional<Refusal> RefuseOperand(const ir::Module& module, const ir::Node& node, size_t operand,
+                                     bool (*takes)(DType));
+std::optional<Refusal> RefuseRank(const ir::Module& module, const ir::Node& node, size_t most);
+std::optional<Refusal> RefuseProgram(const ir::Attributes& attributes);
+bool IsNumber(DType dtype);    // floats and integers
+bool IsComputed(DType dtype);  // and bool
+bool IsSized(DType dtype);
+
+// Epilogues of kernels whose result is rows of channels (EpilogueOperand of the .cu files).
+// first: the node's first epilogue operand.
+void AddEpilogueOperands(const BoundNode& node, size_t first, Parameter* parameter);
+// EPILOGUE_OPERANDS, the program and CALL. result: the dtype of register 0.
+std::string EpilogueText(const BoundNode& node, size_t first, DType result,
+                         const PointwiseProgram& epilogue);
+// The result's axes but for the last, as EPILOGUE_RANK words.
+inline constexpr size_t kEpilogueRank = 6;
+std::vector<int64_t> EpilogueDims(const BoundNode& node);
+
+// The spatial dimensions of [N, spatial…, C] or of a list, as three; missing ones are `fill`.
+std::vector<int64_t> AsThree(std::span<const int64_t> values, int64_t fill);
+std::vector<int64_t> ImageOf(const Dims& dims);
+std::vector<int64_t> Known(const std::vector<ir::Dim>& dims);
+
+}  // namespace graft::cuda
