@@ -124,8 +124,8 @@ void MakeStateless(const LiftedNodes& lifted, GraphDef* graph) {
       for (const std::string& input : node.inputs) {
         const Result<TensorRef> ref = ParseTensorName(input);
         if (!ref.ok()) return false;
-        const bool inside = ref->node.starts_with(root) && ref->node.substr(root.size())[0] == '/';
-        if (inside && seen.insert(ref->node).second) pending.push_back(ref->node);
+        if (ref->node.starts_with(root + "/") && seen.insert(ref->node).second)
+          pending.push_back(ref->node);
       }
     }
     return true;
