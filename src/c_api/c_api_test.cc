@@ -15,6 +15,8 @@ using ::testing::HasSubstr;
 
 // relu(x · w + b) with a dynamic batch on the reference backend.
 constexpr char kPlan[] = "test/fuzz/seeds/plan/dense.plan";
+// Inputs f32[n,8,8,3] and i32[1], the first dimension of the second output; it needs an arena.
+constexpr char kTwoStages[] = "test/data/plans/version-1/model.plan";
 
 TEST(CApi, RunsAPlan) {
   const Result<Engine> engine = Engine::Load(kPlan);
@@ -124,7 +126,7 @@ TEST(CApi, ReadsStructsOfTheCallersSize) {
 }
 
 TEST(CApi, WorksInTheCallersMemory) {
-  const Result<Engine> engine = Engine::Load(kPlan);
+  const Result<Engine> engine = Engine::Load(kTwoStages);
   ASSERT_TRUE(engine.ok());
   struct Pool {
     int living = 0;
@@ -147,21 +149,25 @@ TEST(CApi, WorksInTheCallersMemory) {
     std::free(memory);
   };
   ASSERT_EQ(graft_context_create(engine->get(), &options, &context), nullptr);
-  graft_tensor input = GRAFT_TENSOR_INIT;
-  const float x[] = {1, 2};
-  const int64_t dims[] = {1, 2};
-  input.dtype = 1;
-  input.rank = 2;
-  input.dims = dims;
-  input.data = x;
-  float y[3] = {};
-  const auto allocate = [](void* state, const graft_output_request*, graft_output_memory* memory) {
-    memory->data = state;
+  const std::vector<float> x(8 * 8 * 3, 1.0f);
+  const int32_t size[] = {2};
+  const int64_t x_dims[] = {1, 8, 8, 3}, size_dims[] = {1};
+  graft_tensor inputs[] = {GRAFT_TENSOR_INIT, GRAFT_TENSOR_INIT};
+  inputs[0].dtype = 1, inputs[0].rank = 4, inputs[0].dims = x_dims, inputs[0].data = x.data();
+  inputs[1].dtype = 3, inputs[1].rank = 1, inputs[1].dims = size_dims, inputs[1].data = size;
+  std::vector<std::vector<char>> outputs(engine->outputs().size());
+  const auto allocate = [](void* state, const graft_output_request* request,
+                           graft_output_memory* memory) {
+    std::vector<char>& output = (*static_cast<decltype(outputs)*>(state))[request->output];
+    output.resize(request->bytes);
+    memory->data = output.data();
   };
+  int given = 0;
   for (int i = 1; i < 3; ++i) {
-    EXPECT_EQ(graft_context_run(context, &input, 1, allocate, y), nullptr);
-    EXPECT_THAT(y, ElementsAre(10, 14, 18));
-    EXPECT_EQ(pool.given, i);
+    EXPECT_EQ(graft_context_run(context, inputs, 2, allocate, &outputs), nullptr);
+    if (i == 1) given = pool.given;
+    EXPECT_GT(given, 0);
+    EXPECT_EQ(pool.given, i * given);
     EXPECT_EQ(pool.living, 0);
   }
   graft_context_free(context);

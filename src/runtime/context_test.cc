@@ -377,8 +377,9 @@ TEST(LoadEngine, RefusesBackendsOfTests) {
   std::memcpy(copy.mutable_raw(), text.data(), text.size());
   const Status status = LoadEngine(FileBytes{copy.shared(), text.size()}).status();
   EXPECT_EQ(status.code(), StatusCode::kNotFound);
-  EXPECT_EQ(status.message(),
-            "the plan's backend: no backend is called fake_device: there is cpu, reference");
+  EXPECT_THAT(
+      std::string(status.message()),
+      ::testing::StartsWith("the plan's backend: no backend is called fake_device: there is "));
 }
 
 TEST(EngineRegistry, SharesLivingEngines) {
