@@ -161,6 +161,7 @@ Tolerance ToleranceOf(const BoundNode& node) {
     tolerance.of_largest =
         row.factor * std::sqrt(std::visit(CountTerms{node}, node.attributes)) * eps;
   }
+  if (row.rule == Rule::kElementwise) tolerance.of_element = row.factor * eps;
   // An epilogue rounds as the same program in a node of its own.
   if (const PointwiseProgram* program = ir::ProgramOf(node.attributes)) {
     tolerance.of_element = RowOf(ir::OpKind::kPointwise).factor *
