@@ -106,6 +106,17 @@ struct CountTerms {
   }
 };
 
+// The dtype of the sums of a convolution or product, else the result's.
+DType SumsOf(const BoundNode& node) {
+  return std::visit(
+      [&](const auto& a) {
+        if constexpr (requires { a.accumulator; })
+          return ir::AccumulatorOf(a, node.inputs[0].dtype);
+        return node.outputs[0].dtype;
+      },
+      node.attributes);
+}
+
 struct Differing {
   double expected = 0;
   double got = 0;
@@ -139,7 +150,7 @@ std::string Compare(const BoundValue& type, const Tolerance& tolerance, const T*
     const auto y = static_cast<double>(have);
     double excess = INFINITY;
     if (std::isfinite(x) && std::isfinite(y)) {
-      const double allowed = tolerance.of_largest * largest +
+      const double allowed = tolerance.absolute + tolerance.of_largest * largest +
                              tolerance.of_element * std::max(std::abs(x), std::min(largest, 1.0));
       excess = std::abs(x - y) - allowed;
     }
@@ -155,11 +166,15 @@ std::string Compare(const BoundValue& type, const Tolerance& tolerance, const T*
 
 Tolerance ToleranceOf(const BoundNode& node) {
   const Row row = RowOf(static_cast<ir::OpKind>(node.attributes.index()));
-  const double eps = Epsilon(node.outputs[0].dtype);
+  const DType result = node.outputs[0].dtype;
+  const double eps = Epsilon(result);
+  const double sum_eps = Epsilon(SumsOf(node));
   Tolerance tolerance;
-  if (row.rule == Rule::kAccumulated) {
-    tolerance.of_largest =
-        row.factor * std::sqrt(std::visit(CountTerms{node}, node.attributes)) * eps;
+  if (row.rule == Rule::kAccumulated && sum_eps > 0) {
+    tolerance.of_largest = row.factor * std::sqrt(std::visit(CountTerms{node}, node.attributes)) *
+                           (eps > 0 ? std::max(eps, sum_eps) : 0);
+    // A sum that rounding has moved across a half becomes the integer beside.
+    if (IsInteger(result)) tolerance.absolute = 1;
   }
   if (row.rule == Rule::kElementwise) tolerance.of_element = row.factor * eps;
   // An epilogue rounds as the same program in a node of its own.

@@ -13,6 +13,8 @@ struct Tolerance {
   double of_element = 0;
   // Of the largest finite element.
   double of_largest = 0;
+  // Whatever the size of the elements.
+  double absolute = 0;
 };
 
 // The tolerance of the node's output 0. Others (indices) are exact.

@@ -33,6 +33,21 @@ TEST(Tolerance, GrowsWithTheRootOfTheTerms) {
   EXPECT_EQ(ToleranceOf(largest).of_largest, 0);
 }
 
+TEST(Tolerance, IsThatOfTheSumsAndOfTheResult) {
+  ir::MatMulAttributes product;
+  const auto of = [](DType dtype) { return BoundValue{dtype, {9, 9}, 9}; };
+  product.accumulator = DType::kInt32;
+  product.epilogue = ParsePointwise("1:r1=cast.f32(r0);r2=relu.f32(r1)").value();
+  const BoundNode exact{product, "", {of(DType::kInt8), of(DType::kInt8)}, {F32({9, 9})}};
+  EXPECT_EQ(ToleranceOf(exact).of_largest, 0);
+  EXPECT_EQ(ToleranceOf(exact).of_element, 2 * 8 * 0x1p-23);
+  product.accumulator = DType::kInvalid;
+  product.epilogue = ParsePointwise("1:r1=cast.i8(r0)").value();
+  const BoundNode rounded{product, "", {F32({9, 9}), F32({9, 9})}, {of(DType::kInt8)}};
+  EXPECT_EQ(ToleranceOf(rounded).absolute, 1);
+  EXPECT_EQ(ToleranceOf(rounded).of_largest, 0);
+}
+
 TEST(Difference, NamesTheWorstElement) {
   const BoundValue type{DType::kFloat32, {2, 2}, 3};  // column 2 is somebody else's
   const float expected[] = {1, 2, 7, NAN, INFINITY};

@@ -28,7 +28,9 @@ struct Printer {
   void operator()(std::string_view name, bool v) { Put(name, v ? "true" : "false"); }
   void operator()(std::string_view name, int64_t v) { Put(name, fmt::format("{}", v)); }
   void operator()(std::string_view name, double v) { Put(name, fmt::format("{}", v)); }
-  void operator()(std::string_view name, DType v) { Put(name, Name(v)); }
+  void operator()(std::string_view name, DType v) {
+    if (v != DType::kInvalid) Put(name, Name(v));
+  }
   void operator()(std::string_view name, const Dim& v) { Put(name, v.ToString()); }
   void operator()(std::string_view name, const std::string& v) { Put(name, Quote(v)); }
   void operator()(std::string_view name, const std::vector<int64_t>& v) {

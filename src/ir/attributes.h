@@ -47,11 +47,12 @@ struct ConvAttributes {
   std::vector<Dim> pads_after;
   Dim groups = 1;
   PointwiseProgram epilogue;
+  DType accumulator = DType::kInvalid;
   template <class V>
   void Visit(V&& v) {
     v("strides", strides), v("dilations", dilations), v("pads_before", pads_before),
         v("pads_after", pads_after);
-    v("groups", groups), v("epilogue", epilogue);
+    v("groups", groups), v("accumulator", accumulator), v("epilogue", epilogue);
   }
 };
 
@@ -65,11 +66,12 @@ struct ConvTransposeAttributes {
   std::vector<Dim> pads_after;
   std::vector<Dim> output_size;
   PointwiseProgram epilogue;
+  DType accumulator = DType::kInvalid;
   template <class V>
   void Visit(V&& v) {
     v("strides", strides), v("dilations", dilations), v("pads_before", pads_before),
         v("pads_after", pads_after);
-    v("output_size", output_size), v("epilogue", epilogue);
+    v("output_size", output_size), v("accumulator", accumulator), v("epilogue", epilogue);
   }
 };
 
@@ -79,13 +81,22 @@ struct MatMulAttributes {
   bool transpose_a = false;
   bool transpose_b = false;
   PointwiseProgram epilogue;
+  DType accumulator = DType::kInvalid;
   template <class V>
   void Visit(V&& v) {
-    v("transpose_a", transpose_a), v("transpose_b", transpose_b), v("epilogue", epilogue);
+    v("transpose_a", transpose_a), v("transpose_b", transpose_b);
+    v("accumulator", accumulator), v("epilogue", epilogue);
   }
 };
 
-// [x[N, spatial…, C]] → y. Padding never wins a maximum; an average divides by the cells inside the
+// The dtype of the sums of a convolution or product over such an operand.
+template <class ProductAttributes>
+DType AccumulatorOf(const ProductAttributes& attributes, DType operand) {
+  return attributes.accumulator == DType::kInvalid ? operand : attributes.accumulator;
+}
+
+// [x[N, spatial…, C]] → y. A maximum passes NaN over and is the lowest value where there is nothing
+// else, padding never wins it; an average divides by the cells inside the
 // input, or, with count_padding, by the window's size.
 enum class PoolKind : uint8_t { kMax, kAverage };
 struct PoolAttributes {

@@ -28,10 +28,17 @@ struct Reader {
   void operator()(std::string_view name, T& field) {
     if (!status.ok()) return;
     const std::string prefix = fmt::format(" {}=", name);
-    if (std::is_same_v<T, PointwiseProgram> && !scanner.Peek(prefix)) return;
+    if (MayBeMissing(field) && !scanner.Peek(prefix)) return;
     status = scanner.Expect(prefix);
     if (status.ok()) status = Read(field);
     if (!status.ok()) status = status.WithContext(name);
+  }
+
+  // What the printer leaves out.
+  template <class T>
+  static bool MayBeMissing(const T& initial) {
+    if constexpr (std::is_same_v<T, DType>) return initial == DType::kInvalid;
+    return std::is_same_v<T, PointwiseProgram>;
   }
 
   Status Read(bool& v) {

@@ -63,5 +63,41 @@ TEST(Module, ReplacesTheBasesOfViews) {
   EXPECT_EQ(module.value(part).view->base, other);
 }
 
+// a[2,3] · b[3,4] with sums in `accumulator`: the result's dtype, kInvalid where it is refused.
+DType ProductOf(DType a, DType b, DType accumulator, std::string_view epilogue = {}) {
+  Module m;
+  const ValueId x = m.AddInput("a", a, {2, 3});
+  const ValueId y = m.AddInput("b", b, {3, 4});
+  MatMulAttributes product;
+  product.accumulator = accumulator;
+  if (!epilogue.empty()) product.epilogue = ParsePointwise(epilogue).value();
+  const Result<NodeId> node = m.AddNode(product, {x, y}, "product");
+  if (!node.ok()) return DType::kInvalid;
+  EXPECT_TRUE(Verify(m).ok());
+  return m.value(m.node(*node).outputs[0]).dtype;
+}
+
+TEST(Module, ProductsSumInTheirAccumulator) {
+  constexpr DType kNone = DType::kInvalid;
+  constexpr DType kF32 = DType::kFloat32;
+  constexpr DType kF16 = DType::kFloat16;
+  constexpr DType kI32 = DType::kInt32;
+  constexpr DType kS8 = DType::kInt8;
+  EXPECT_EQ(ProductOf(kS8, kS8, kNone), kS8);
+  EXPECT_EQ(ProductOf(kS8, kS8, kI32), kI32);
+  EXPECT_EQ(ProductOf(DType::kUint8, kS8, kI32), kI32);
+  EXPECT_EQ(ProductOf(kF32, kF16, kF32), kF32);
+  EXPECT_EQ(ProductOf(kF16, kF16, kNone), kF16);
+  EXPECT_EQ(ProductOf(kF16, DType::kBFloat16, kF32), kF32);
+  // The last instruction decides, and the program begins with a sum.
+  EXPECT_EQ(ProductOf(kS8, kS8, kI32, "1:r1=cast.f32(r0)"), kF32);
+  EXPECT_EQ(ProductOf(kF32, kF32, kNone, "1:r1=relu.f32(r0);r2=cast.i8(r1)"), kS8);
+  EXPECT_EQ(ProductOf(kS8, kS8, kI32, "1:r1=relu.i8(r0)"), kNone);
+  EXPECT_EQ(ProductOf(kS8, kS8, kF32), kNone);
+  EXPECT_EQ(ProductOf(kF32, kF32, kI32), kNone);
+  EXPECT_EQ(ProductOf(kF32, kF16, kNone), kNone);
+  EXPECT_EQ(ProductOf(kF16, kF16, kF16), kNone);
+}
+
 }  // namespace
 }  // namespace graft::ir

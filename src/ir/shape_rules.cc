@@ -1,6 +1,7 @@
 // The shape rule of every op: what its results are, from its operands and attributes.
 #include <algorithm>
 
+#include "base/half.h"
 #include "ir/contents.h"
 #include "ir/dim_size.h"
 #include "ir/module.h"
@@ -51,7 +52,7 @@ Result<Shape> BroadcastShapes(const Shape& a, const Shape& b) {
 
 // The epilogue's further operands must broadcast to the result; they may not widen it.
 Status CheckEpilogue(const Rule& r, const PointwiseProgram& epilogue, int first,
-                     const Shape& result, DType dtype) {
+                     const Shape& result, DType sums) {
   if (epilogue.empty()) {
     if (r.operand_count() != first)
       return InvalidArgumentError("{} operands without an epilogue", r.operand_count());
@@ -62,9 +63,7 @@ Status CheckEpilogue(const Rule& r, const PointwiseProgram& epilogue, int first,
     return InvalidArgumentError("epilogue of {} inputs with {} operands", epilogue.inputs,
                                 r.operand_count());
   }
-  if (epilogue.instructions.back().dtype != dtype)
-    return InvalidArgumentError("an epilogue that changes the dtype");
-  std::vector<DType> dtypes = {dtype};
+  std::vector<DType> dtypes = {sums};
   for (int i = first; i < r.operand_count(); ++i) dtypes.push_back(r.operand(i).dtype);
   GRAFT_RETURN_IF_ERROR(VerifyTypes(epilogue, dtypes));
   for (int i = first; i < r.operand_count(); ++i) {
@@ -79,11 +78,33 @@ Status CheckEpilogue(const Rule& r, const PointwiseProgram& epilogue, int first,
   return OkStatus();
 }
 
-Status CheckSameDType(const Rule& r) {
-  if (r.operand(0).dtype != r.operand(1).dtype) {
-    return InvalidArgumentError("operands of dtypes {} and {}", Name(r.operand(0).dtype),
-                                Name(r.operand(1).dtype));
+// Whether sums of products of such operands are formed in `accumulator`.
+Status CheckAccumulator(DType accumulator, DType x, DType w) {
+  auto both = [&](auto&& holds) { return holds(x) && holds(w); };
+  bool fits = x == w && accumulator == x;
+  if (accumulator == DType::kInvalid) {
+    if (x != w) return InvalidArgumentError("operands of dtypes {} and {}", Name(x), Name(w));
+    fits = true;
+  } else if (accumulator == DType::kFloat32) {
+    fits = both([](DType d) { return d == DType::kFloat32 || IsHalf(d); });
+  } else if (accumulator == DType::kInt32) {
+    fits |= both([](DType d) { return d == DType::kInt8 || d == DType::kUint8; });
   }
+  if (!fits || IsHalf(accumulator)) {
+    return InvalidArgumentError("sums in {} of {} by {}", Name(accumulator), Name(x), Name(w));
+  }
+  return OkStatus();
+}
+
+// Checks a convolution or product of operands 0 and 1, and adds its result.
+template <class Attributes>
+Status AddProduct(Rule& r, const Attributes& attributes, Shape shape) {
+  const DType x = r.operand(0).dtype;
+  GRAFT_RETURN_IF_ERROR(CheckAccumulator(attributes.accumulator, x, r.operand(1).dtype));
+  const DType sums = AccumulatorOf(attributes, x);
+  const PointwiseProgram& epilogue = attributes.epilogue;
+  GRAFT_RETURN_IF_ERROR(CheckEpilogue(r, epilogue, 2, shape, sums));
+  r.Result(epilogue.empty() ? sums : epilogue.instructions.back().dtype, std::move(shape));
   return OkStatus();
 }
 
@@ -166,7 +187,6 @@ Status Infer(Rule& r, const PointwiseAttributes& a) {
 
 Status Infer(Rule& r, const ConvAttributes& a) {
   GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2));
-  GRAFT_RETURN_IF_ERROR(CheckSameDType(r));
   const size_t spatial = a.strides.size();
   GRAFT_RETURN_IF_ERROR(
       CheckSpatial(spatial, {a.dilations.size(), a.pads_before.size(), a.pads_after.size()}));
@@ -197,15 +217,11 @@ Status Infer(Rule& r, const ConvAttributes& a) {
     out.push_back(WindowOutput(x[i + 1], a.pads_before[i] + a.pads_after[i], extent, a.strides[i]));
   }
   out.push_back(outputs);
-  const DType dtype = r.operand(0).dtype;
-  GRAFT_RETURN_IF_ERROR(CheckEpilogue(r, a.epilogue, 2, out, dtype));
-  r.Result(dtype, std::move(out));
-  return OkStatus();
+  return AddProduct(r, a, std::move(out));
 }
 
 Status Infer(Rule& r, const ConvTransposeAttributes& a) {
   GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2));
-  GRAFT_RETURN_IF_ERROR(CheckSameDType(r));
   const size_t spatial = a.strides.size();
   GRAFT_RETURN_IF_ERROR(CheckSpatial(spatial, {a.dilations.size(), a.pads_before.size(),
                                                a.pads_after.size(), a.output_size.size()}));
@@ -224,14 +240,11 @@ Status Infer(Rule& r, const ConvTransposeAttributes& a) {
   Shape out = {dy[0]};
   out.insert(out.end(), a.output_size.begin(), a.output_size.end());
   out.push_back(w[spatial]);
-  GRAFT_RETURN_IF_ERROR(CheckEpilogue(r, a.epilogue, 2, out, r.operand(0).dtype));
-  r.Result(r.operand(0).dtype, std::move(out));
-  return OkStatus();
+  return AddProduct(r, a, std::move(out));
 }
 
 Status Infer(Rule& r, const MatMulAttributes& attributes) {
   GRAFT_RETURN_IF_ERROR(CheckOperands(r, 2));
-  GRAFT_RETURN_IF_ERROR(CheckSameDType(r));
   const Shape& a = r.shape(0);
   const Shape& b = r.shape(1);
   if (a.size() < 2 || b.size() < 2)
@@ -247,9 +260,7 @@ Status Infer(Rule& r, const MatMulAttributes& attributes) {
   GRAFT_RETURN_IF_ERROR(CheckProducts(out));
   out.push_back(m);
   out.push_back(n);
-  GRAFT_RETURN_IF_ERROR(CheckEpilogue(r, attributes.epilogue, 2, out, r.operand(0).dtype));
-  r.Result(r.operand(0).dtype, std::move(out));
-  return OkStatus();
+  return AddProduct(r, attributes, std::move(out));
 }
 
 Status Infer(Rule& r, const PoolAttributes& a) {
@@ -646,7 +657,6 @@ Status Infer(Rule& r, const WhereAttributes& a) {
 // [boxes, scores, thresholds]
 Status CheckSuppression(const Rule& r, int64_t thresholds) {
   GRAFT_RETURN_IF_ERROR(CheckOperands(r, 3, 3));
-  GRAFT_RETURN_IF_ERROR(CheckSameDType(r));
   if (r.operand(2).dtype == DType::kFloat32 && r.shape(2) == Shape{thresholds}) return OkStatus();
   return InvalidArgumentError("thresholds {}{}", Name(r.operand(2).dtype), ToString(r.shape(2)));
 }

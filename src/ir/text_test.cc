@@ -205,6 +205,18 @@ TEST(Attributes, EveryOpReadsBack){
 #undef GRAFT_OP
 }
 
+TEST(Attributes, AnAccumulatorIsLeftOutWhereOperandsDecideIt) {
+  MatMulAttributes product;
+  EXPECT_EQ(AttributesToString(product), "matmul transpose_a=false transpose_b=false");
+  product.accumulator = DType::kInt32;
+  const std::string text = AttributesToString(product);
+  EXPECT_EQ(text, "matmul transpose_a=false transpose_b=false accumulator=i32");
+  EXPECT_EQ(std::get<MatMulAttributes>(ParseAttributes(text, 0).value()).accumulator,
+            DType::kInt32);
+  // A dtype that an op needs is not left out.
+  EXPECT_FALSE(ParseAttributes("iota count=3", 0).ok());
+}
+
 TEST(Attributes, ErrorsNameTheField) {
   EXPECT_EQ(ParseAttributes("reduce kind=median", 0).status().message(),
             "reduce: kind: no value 'median'");

@@ -21,13 +21,14 @@ static_assert(static_cast<int>(Padding::kSymmetric) == static_cast<int>(ir::PadM
 
 PointwiseProblem ToProblem(const ir::PointwiseAttributes& a) { return {a.program}; }
 ConvProblem ToProblem(const ir::ConvAttributes& a) {
-  return {a.strides, a.dilations, Known(a.pads_before), *a.groups.constant(), a.epilogue};
+  return {a.strides,  a.dilations,  Known(a.pads_before), *a.groups.constant(),
+          a.epilogue, a.accumulator};
 }
 ConvTransposeProblem ToProblem(const ir::ConvTransposeAttributes& a) {
-  return {a.strides, a.dilations, Known(a.pads_before), a.epilogue};
+  return {a.strides, a.dilations, Known(a.pads_before), a.epilogue, a.accumulator};
 }
 MatMulProblem ToProblem(const ir::MatMulAttributes& a) {
-  return {a.transpose_a, a.transpose_b, a.epilogue};
+  return {a.transpose_a, a.transpose_b, a.epilogue, a.accumulator};
 }
 PoolProblem ToProblem(const ir::PoolAttributes& a) {
   return {a.kind == ir::PoolKind::kAverage, a.window, a.strides, Known(a.pads_before),

@@ -17,17 +17,20 @@ struct ConvProblem {
   std::vector<int64_t> strides, dilations, pads_before;
   int64_t groups = 1;
   PointwiseProgram epilogue;
+  DType accumulator = DType::kInvalid;
 };
 
 struct ConvTransposeProblem {
   std::vector<int64_t> strides, dilations, pads_before;
   PointwiseProgram epilogue;
+  DType accumulator = DType::kInvalid;
 };
 
 struct MatMulProblem {
   bool transpose_a = false;
   bool transpose_b = false;
   PointwiseProgram epilogue;
+  DType accumulator = DType::kInvalid;
 };
 
 struct PoolProblem {
@@ -188,8 +191,8 @@ Status CheckData(const CropAndResizeProblem& problem, Inputs in);
 Status CheckData(const NonMaxSuppressionProblem& problem, Inputs in);
 Status CheckData(const CombinedNonMaxSuppressionProblem& problem, Inputs in);
 
-// Applies an epilogue to `result` in place: register 0 is the result, the others are `operands`.
-// Nothing for a program without instructions.
-Status ApplyEpilogue(const PointwiseProgram& epilogue, const Array& result, Inputs operands);
+// Runs an epilogue with instructions: register 0 holds `sums`, the others `operands`.
+Status ApplyEpilogue(const PointwiseProgram& epilogue, const ConstArray& sums, Inputs operands,
+                     const Array& result);
 
 }  // namespace graft::reference

@@ -440,9 +440,9 @@ Status Run(const PointwiseProblem& problem, Inputs in, Outputs out) {
   return RunProgram(problem.program, in, out[0]);
 }
 
-Status ApplyEpilogue(const PointwiseProgram& epilogue, const Array& result, Inputs operands) {
-  if (epilogue.empty()) return OkStatus();
-  std::vector<ConstArray> in = {AsInput(result)};
+Status ApplyEpilogue(const PointwiseProgram& epilogue, const ConstArray& sums, Inputs operands,
+                     const Array& result) {
+  std::vector<ConstArray> in = {sums};
   in.insert(in.end(), operands.begin(), operands.end());
   return RunProgram(epilogue, in, result);
 }
