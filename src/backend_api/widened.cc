@@ -15,11 +15,19 @@ PointwiseProgram CastTo(DType dtype) {
   return program;
 }
 
-// The epilogue of a half as one of f32: it rounds the op's result first, as the half would be.
-PointwiseProgram WidenedEpilogue(const PointwiseProgram& epilogue, DType half) {
-  PointwiseProgram widened = Compose(epilogue, 0, CastTo(half));
-  widened.Add(PointwiseOp::kCast, DType::kFloat32, widened.result());
-  return widened;
+// Calls f with the attributes of a convolution or product; they alone have epilogues.
+template <class AnyAttributes, class F>
+bool VisitProduct(AnyAttributes& attributes, F f) {
+  return std::visit(
+      [&](auto& a) {
+        if constexpr (requires { a.accumulator; }) return f(a), true;
+        return false;
+      },
+      attributes);
+}
+
+bool IsProduct(const ir::Node& node) {
+  return VisitProduct(node.attributes, [](const auto&) {});
 }
 
 // Those of the op itself, without its epilogue's.
@@ -38,45 +46,44 @@ Result<Tensor> Widen(const Tensor& tensor) {
 
 class Widening {
  public:
-  Widening(ir::Module& module, const ir::Node& node) : module_(module), node_(node) {}
+  Widening(ir::Module& module, const ir::Node& node, WidenedWeights weights)
+      : module_(module), node_(node), weights_(weights) {}
 
   Result<std::vector<ir::ValueId>> Emit() {
     ir::Attributes attributes = node_.attributes;
     std::vector<ir::ValueId> inputs = node_.inputs;
     const size_t own = OwnOperands(node_).size();
-    PointwiseProgram epilogue;
-    std::visit(
-        [&](auto& a) {
-          if constexpr (requires { a.epilogue; }) epilogue = std::move(a.epilogue), a.epilogue = {};
-        },
-        attributes);
-    const DType half = module_.value(node_.outputs[0]).dtype;
-    constexpr size_t kCasts = 2;
-    const bool fused =
-        !epilogue.empty() && epilogue.instructions.size() + kCasts <= kMaxPointwiseInstructions;
-    if (fused) {
-      std::visit(
-          [&](auto& a) {
-            if constexpr (requires { a.epilogue; }) a.epilogue = WidenedEpilogue(epilogue, half);
-          },
-          attributes);
-    }
+    const bool product = IsProduct(node_);
+    const bool keeps_weights = product && weights_ == WidenedWeights::kAsStored;
     for (size_t i = 0; i < own; ++i) {
+      if (i == 1 && keeps_weights) continue;
       GRAFT_ASSIGN_OR_RETURN(inputs[i], Widened(inputs[i]));
     }
+    PointwiseProgram behind;  // what is left of the epilogue
     std::vector<ir::ValueId> rest(inputs.begin() + own, inputs.end());
-    if (!fused) inputs.resize(own);
+    VisitProduct(attributes, [&](auto& a) {
+      const DType sums = AccumulatorOf(a, module_.value(node_.inputs[0]).dtype);
+      a.accumulator = keeps_weights ? DType::kFloat32 : DType::kInvalid;
+      if (!IsHalf(sums)) return;
+      // As the half would be, the sum is rounded first.
+      if (a.epilogue.instructions.size() < kMaxPointwiseInstructions) {
+        a.epilogue = a.epilogue.empty() ? CastTo(sums) : Compose(a.epilogue, 0, CastTo(sums));
+      } else {
+        behind = std::exchange(a.epilogue, CastTo(sums));
+        inputs.resize(own);
+      }
+    });
     GRAFT_ASSIGN_OR_RETURN(const ir::NodeId op,
                            module_.AddNode(std::move(attributes), std::move(inputs), node_.name));
     std::vector<ir::ValueId> results = module_.node(op).outputs;
+    if (!behind.empty()) {
+      rest.insert(rest.begin(), results[0]);
+      GRAFT_ASSIGN_OR_RETURN(results[0], Pointwise(std::move(behind), std::move(rest)));
+    }
     for (size_t i = 0; i < results.size(); ++i) {
       const DType wanted = module_.value(node_.outputs[i]).dtype;
       if (module_.value(results[i]).dtype == wanted) continue;
       GRAFT_ASSIGN_OR_RETURN(results[i], Pointwise(CastTo(wanted), {results[i]}));
-    }
-    if (!epilogue.empty() && !fused) {
-      rest.insert(rest.begin(), results[0]);
-      GRAFT_ASSIGN_OR_RETURN(results[0], Pointwise(std::move(epilogue), std::move(rest)));
     }
     return results;
   }
@@ -101,6 +108,7 @@ class Widening {
 
   ir::Module& module_;
   const ir::Node node_;  // a copy: the module's nodes move when it grows
+  const WidenedWeights weights_;
 };
 
 // The node alone, in a module of its own.
@@ -130,27 +138,53 @@ bool CanWiden(const ir::Module& module, const ir::Node& node) {
   if (CanLower(node)) return false;  // to programs, which round every instruction
   auto is_half = [&](ir::ValueId id) { return IsHalf(module.value(id).dtype); };
   return std::ranges::any_of(OwnOperands(node), is_half) ||
-         std::ranges::any_of(node.outputs, is_half);
+         (!IsProduct(node) && std::ranges::any_of(node.outputs, is_half));
 }
 
-Result<std::vector<ir::ValueId>> EmitWidened(ir::Module& module, const ir::Node& node) {
-  return Widening(module, node).Emit();
+Result<std::vector<ir::ValueId>> EmitWidened(ir::Module& module, const ir::Node& node,
+                                             WidenedWeights weights) {
+  return Widening(module, node, weights).Emit();
+}
+
+std::optional<WidenedWeights> ChooseWidened(
+    const ir::Module& module, const ir::Node& node,
+    FunctionRef<bool(const ir::Module&, const ir::Node&)> supports) {
+  for (const WidenedWeights weights : {WidenedWeights::kAsStored, WidenedWeights::kWidened}) {
+    if (weights == WidenedWeights::kAsStored &&
+        !(IsProduct(node) && IsHalf(module.value(node.inputs[1]).dtype)))
+      continue;
+    ir::Node copy = node;
+    ir::Module alone = Alone(module, &copy);
+    bool fits = EmitWidened(alone, copy, weights).ok();
+    for (ir::NodeId id = 0; fits && id < alone.node_count(); ++id)
+      fits = supports(alone, alone.node(id));
+    if (fits) return weights;
+  }
+  return std::nullopt;
 }
 
 std::optional<Refusal> Backend::Supports(const ir::Module& module, const ir::Node& node) const {
   std::optional<Refusal> refusal = SupportsAsIs(module, node);
-  const bool can_lower = CanLower(node);
-  if (!refusal || !(can_lower || CanWiden(module, node))) return refusal;
-  ir::Node copy = node;
-  ir::Module alone = Alone(module, &copy);
-  const bool emitted = can_lower ? EmitLowered(alone, copy).ok() : EmitWidened(alone, copy).ok();
-  if (!emitted) return refusal;
-  for (ir::NodeId id = 0; id < alone.node_count(); ++id) {
-    // What a node is lowered to may run widened.
-    refusal = can_lower ? Supports(alone, alone.node(id)) : SupportsAsIs(alone, alone.node(id));
-    if (refusal) return refusal;
+  if (refusal && CanLower(node)) {
+    ir::Node copy = node;
+    ir::Module alone = Alone(module, &copy);
+    if (!EmitLowered(alone, copy).ok()) return refusal;
+    for (ir::NodeId id = 0; id < alone.node_count(); ++id) {
+      // What a node is lowered to may run widened.
+      refusal = Supports(alone, alone.node(id));
+      if (refusal) return refusal;
+    }
+    return std::nullopt;
   }
-  return std::nullopt;
+  if (!refusal || !CanWiden(module, node)) return refusal;
+  // The last form's reason is the one that a user can act on.
+  const auto form = ChooseWidened(module, node, [&](const ir::Module& m, const ir::Node& n) {
+    std::optional<Refusal> reason = SupportsAsIs(m, n);
+    const bool supported = !reason;
+    if (reason) refusal = std::move(reason);
+    return supported;
+  });
+  return form ? std::nullopt : refusal;
 }
 
 }  // namespace graft

@@ -1,5 +1,6 @@
 // Element-wise work on the result of a convolution, matmul or transposed convolution becomes its
-// epilogue, applied before the result is stored: bias, residual, activation, any program.
+// epilogue, applied before the result is stored: bias, residual, activation, any program. The
+// result has the dtype of the last of them: a cast is one like any other, where the backend can.
 #include <algorithm>
 
 #include "passes/expression.h"
@@ -17,12 +18,18 @@ bool CanFuse(const ir::Module& module, const ir::Uses& uses, ir::NodeId id, ir::
   const ir::Value& result = module.value(module.node(id).outputs[0]);
   if (value.producer < 0 || !Epilogue(module.node(value.producer))) return false;
   return std::ranges::all_of(uses.of(v), [&](ir::NodeId reader) { return reader == id; }) &&
-         !uses.is_output(v) && value.dtype == result.dtype && value.shape == result.shape;
+         !uses.is_output(v) && value.shape == result.shape;
+}
+
+// Whether the result of the element-wise node has another dtype than that of the op before it: not
+// every backend has kernels that do this.
+bool ChangesDType(const ir::Module& module, const ir::Node& op, ir::NodeId id) {
+  return module.value(op.outputs[0]).dtype != module.value(module.node(id).outputs[0]).dtype;
 }
 
 }  // namespace
 
-Result<bool> FuseEpilogue(ir::Module& module, PassContext&) {
+Result<bool> FuseEpilogue(ir::Module& module, PassContext& context) {
   const ir::Uses uses(module);
   const ir::ValueId known_values = module.value_count();
   const ir::NodeId nodes = module.node_count();
@@ -47,9 +54,17 @@ Result<bool> FuseEpilogue(ir::Module& module, PassContext&) {
     if (!Fits(fused)) continue;
     ir::Attributes attributes = op.attributes;
     *MutableEpilogue(attributes) = fused.program;
-    GRAFT_ASSIGN_OR_RETURN(const ir::NodeId replacement,
-                           ReplaceNode(module, id, std::move(attributes),
-                                       WithEpilogueOperands(op.inputs, fused), op.name));
+    std::vector<ir::ValueId> inputs = WithEpilogueOperands(op.inputs, fused);
+    if (ChangesDType(module, op, id) && context.supports) {
+      ir::Node changed_type = op;
+      changed_type.attributes = attributes;
+      changed_type.inputs = inputs;
+      changed_type.outputs = module.node(id).outputs;
+      if (!context.supports(module, changed_type)) continue;
+    }
+    GRAFT_ASSIGN_OR_RETURN(
+        const ir::NodeId replacement,
+        ReplaceNode(module, id, std::move(attributes), std::move(inputs), op.name));
     Cover(module.node(replacement), op);
     changed = true;
   }

@@ -173,6 +173,56 @@ void AddFused(Cases& cases, Attributes attributes, const std::vector<Operand>& o
   }
 }
 
+// The node over operands whose sums are of another dtype: 8-bit integers as they are and
+// requantised for a next one, and weights stored in 16 bits; the second operand constant and
+// computed.
+template <class Attributes>
+void AddMixed(Cases& cases, const Attributes& attributes, const Dims& x, const Dims& w) {
+  auto add = [&](DType accumulator, const std::vector<Operand>& operands, std::string_view epilogue,
+                 std::vector<Operand> further) {
+    Case c{attributes, operands};
+    auto& a = std::get<Attributes>(c.attributes);
+    a.accumulator = accumulator;
+    const int64_t channels = ResultDims(c.attributes, operands).back();
+    if (!epilogue.empty()) a.epilogue = Parse(epilogue);
+    // Scales under which most sums keep to eight bits, and some do not.
+    const double depth = static_cast<double>(CountElements(w) / std::max<int64_t>(channels, 1));
+    for (Operand& o : further) {
+      o.dims = {channels};
+      for (int64_t i = 0; o.fill == Fill::kUnit && i < channels; ++i) {
+        o.values.push_back(static_cast<double>(1 + i % 5) / (100 * std::sqrt(depth + 1)));
+      }
+      c.operands.push_back(std::move(o));
+    }
+    cases.push_back(std::move(c));
+  };
+  for (const bool constant : {true, false}) {
+    for (const DType dtype : {DType::kInt8, DType::kUint8}) {
+      const std::vector<Operand> operands = {{x, dtype, Fill::kAll8},
+                                             {w, DType::kInt8, Fill::kAll8, constant}};
+      const Operand bias = Constant({}, DType::kInt32);
+      const Operand scale = {{}, DType::kFloat32, Fill::kUnit, true};
+      add(DType::kInt32, operands, "", {});
+      // clamp(rne(float(sum + bias) * m), low, high)
+      add(DType::kInt32, operands,
+          "3:r3=add.i32(r0,r1);r4=cast.f32(r3);r5=mul.f32(r4,r2);r6=round.f32(r5);"
+          "r7=clamp.f32(r6|-127,127);r8=cast.i8(r7)",
+          {bias, scale});
+      add(DType::kInt32, operands,
+          "3:r3=add.i32(r0,r1);r4=cast.f32(r3);r5=mul.f32(r4,r2);r6=relu.f32(r5)", {bias, scale});
+    }
+    for (const DType half : {DType::kFloat16, DType::kBFloat16}) {
+      const std::vector<Operand> operands = {{x}, {w, half, Fill::kNormal, constant}};
+      add(DType::kFloat32, operands, "2:r2=add.f32(r0,r1);r3=relu.f32(r2)", {Constant({})});
+      add(DType::kFloat32, operands, fmt::format("1:r1=cast.{}(r0)", Name(half)), {});
+    }
+  }
+  // Sums of floats that the epilogue turns into integers.
+  add(DType::kInvalid, {{x}, Constant(w)},
+      "2:r2=add.f32(r0,r1);r3=round.f32(r2);r4=clamp.f32(r3|-127,127);r5=cast.i8(r4)",
+      {Constant({})});
+}
+
 // The node over operands of every dtype that products are formed of, the second one computed, with
 // and without an epilogue.
 template <class Attributes>
@@ -236,6 +286,7 @@ Cases ConvCases() {
     filter.push_back(g.outputs);
     AddFused(cases, conv, {{g.x}, Constant(filter)}, /*all_epilogues=*/g.groups != 1 || g.x[0] > 1);
     AddTyped(cases, conv, g.x, filter);
+    AddMixed(cases, conv, g.x, filter);
   }
   // Values that are not finite.
   ir::ConvAttributes conv;
@@ -274,6 +325,7 @@ Cases ConvTransposeCases() {
     filter.push_back(g.dy.back());
     AddFused(cases, a, {{g.dy}, Constant(filter)}, /*all_epilogues=*/g.channels == 9);
     AddTyped(cases, a, g.dy, filter);
+    AddMixed(cases, a, g.dy, filter);
   }
   return cases;
 }
@@ -294,12 +346,14 @@ Cases MatMulCases() {
         AddFused(cases, attributes, {{a}, Constant(b)}, /*all_epilogues=*/m == 7);
         cases.push_back({attributes, {{a}, {b}}});
         AddTyped(cases, attributes, a, b);
+        AddMixed(cases, attributes, a, b);
       }
       const ir::MatMulAttributes attributes{transpose_a, transpose_b, {}};
       const Dims a = transpose_a ? Dims{2, 3, 9, 4} : Dims{2, 3, 4, 9};
       const Dims b = transpose_b ? Dims{3, 5, 9} : Dims{3, 9, 5};
       AddFused(cases, attributes, {{a}, {b}}, /*all_epilogues=*/true);
       AddTyped(cases, attributes, a, b);
+      AddMixed(cases, attributes, transpose_a ? Dims{3, 9, 4} : Dims{3, 4, 9}, b);
     }
   }
   return cases;
@@ -825,6 +879,7 @@ class Filler {
       }
     } else {
       const auto small = static_cast<int64_t>(std::lround(normal * 3));
+      if (fill_ == Fill::kAll8) return static_cast<T>(generator_());
       if (fill_ == Fill::kIndices) return static_cast<T>(std::clamp<int64_t>(small + 2, 0, 3));
       if (fill_ == Fill::kPositive) return static_cast<T>(std::abs(small) + 1);
       return static_cast<T>(std::is_unsigned_v<T> ? std::abs(small) : small);

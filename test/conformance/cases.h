@@ -18,6 +18,7 @@ enum class Fill {
   kTies,      // floats with one decimal, so that many are equal
   kSpecial,   // NaN, infinities, zeros, extremes; a second operand meets each of them with each
   kIndices,   // integers from 0 to 3
+  kAll8,      // all values of an 8-bit integer alike
 };
 
 struct Operand {

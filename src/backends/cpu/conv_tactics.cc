@@ -1,59 +1,47 @@
 // Convolution, and transposed convolution, by the kernels of kernels/cpu/conv, one tactic each.
+#include <algorithm>
+
 #include "backends/cpu/conv_problem.h"
-#include "backends/cpu/epilogue.h"
-#include "backends/cpu/packed_floats.h"
+#include "backends/cpu/dense_step.h"
+#include "backends/cpu/packed_bytes.h"
 #include "backends/cpu/tactics.h"
-#include "base/aligned_buffer.h"
 
 namespace graft::cpu {
 namespace {
 
 constexpr double kCyclesPerMillisecond = 3e6;
 
-class ConvStep final : public BoundStep {
+class ConvStep final : public DenseStep {
  public:
   // Without `weights` the filter is packed on every run, into the workspace.
-  ConvStep(const ConvKernel& kernel, ConvProblem problem, const float* weights,
+  ConvStep(const ConvKernel& kernel, ConvProblem problem, const void* weights,
            BoundEpilogue epilogue)
-      : kernel_(kernel), problem_(problem), weights_(weights), epilogue_(std::move(epilogue)) {}
+      : DenseStep(std::move(epilogue)), kernel_(kernel), problem_(problem), weights_(weights) {}
 
-  size_t workspace_bytes(int width) const override {
-    return packed_bytes() + kernel_workspace(width) + epilogue_.scratch_bytes(width);
+ protected:
+  size_t kernel_workspace_bytes(int width) const override {
+    return packed_bytes() + kernel_.workspace_bytes(problem_, width);
   }
-  Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
-    std::byte* workspace = static_cast<std::byte*>(pointers.workspace);
-    ConvArguments arguments;
-    arguments.input = static_cast<const float*>(pointers.inputs[0]);
-    arguments.weights = weights_;
+  Status Compute(const StepPointers& pointers, const Epilogue& epilogue, void* sums,
+                 std::byte* workspace, Executor& executor) const override {
+    ConvArguments arguments{pointers.inputs[0], weights_, sums, epilogue,
+                            workspace + packed_bytes()};
     if (weights_ == nullptr) {
-      float* packed = reinterpret_cast<float*>(workspace);
-      kernel_.pack(problem_.filter, static_cast<const float*>(pointers.inputs[1]), packed,
-                   *queue.executor);
-      arguments.weights = packed;
-      workspace += packed_bytes();
+      kernel_.pack(problem_.filter, pointers.inputs[1], workspace, executor);
+      arguments.weights = workspace;
     }
-    arguments.output = static_cast<float*>(pointers.outputs[0]);
-    arguments.workspace = workspace;
-    void* scratch = workspace + kernel_workspace(queue.executor->width());
-    return epilogue_.Run(pointers, scratch, [&](const Epilogue& epilogue) {
-      arguments.epilogue = epilogue;
-      kernel_.run(problem_, arguments, *queue.executor);
-    });
+    kernel_.run(problem_, arguments, executor);
+    return OkStatus();
   }
 
  private:
   size_t packed_bytes() const {
-    if (weights_ != nullptr) return 0;
-    return AlignUp(static_cast<size_t>(kernel_.packed_size(problem_.filter)) * sizeof(float));
-  }
-  size_t kernel_workspace(int width) const {
-    return AlignUp(static_cast<size_t>(kernel_.workspace_size(problem_, width)) * sizeof(float));
+    return weights_ ? 0 : AlignUp(kernel_.packed_bytes(problem_.filter));
   }
 
   const ConvKernel& kernel_;
   ConvProblem problem_;
-  const float* weights_;
-  BoundEpilogue epilogue_;
+  const void* weights_;
 };
 
 // When a filter gets the form that its kernel wants: once, as a constant, or on every run.
@@ -86,20 +74,23 @@ class ConvTactic final : public Tactic {
     const auto& attributes = *node.get<Attributes>();
     const ir::Value& x = module.value(node.inputs[0]);
     const ir::Value& weights = module.value(node.inputs[1]);
-    if (x.dtype != DType::kFloat32 || weights.dtype != DType::kFloat32) {
-      return Refuse("{}: convolution of {} by {}", node.name, Name(x.dtype), Name(weights.dtype));
+    const DType sums = ir::AccumulatorOf(attributes, x.dtype);
+    if (x.dtype != kernel_.types.input || sums != kernel_.types.accumulator ||
+        !CanPackAs(kernel_.types.filter, weights)) {
+      return Refuse("{}: convolution of {} by {}, sums in {}", node.name, Name(x.dtype),
+                    Name(weights.dtype), Name(sums));
     }
     if (packs_ahead_ && !weights.constant)
       return Refuse("{}: the filter is not a constant", node.name);
     if (!packs_ahead_ && weights.constant)
       return Refuse("{}: a constant need not be packed on every run", node.name);
     if (const std::optional<Dims> dims = KnownFilter(attributes, weights.shape)) {
-      if (auto refusal = kernel_.refuses(MakeConvFilter(attributes, *dims)))
+      if (auto refusal = kernel_.refuses(FilterOf(attributes, *dims)))
         return Refuse("{}: {}", node.name, refusal->reason);
     } else if (!computes_any_) {
       return Refuse("{}: filter {} is not known", node.name, ir::ToString(weights.shape));
     }
-    return RefuseEpilogue(module, node, attributes.epilogue, 2);
+    return RefuseEpilogue(module, node, attributes.epilogue, sums);
   }
 
   TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
@@ -113,54 +104,75 @@ class ConvTactic final : public Tactic {
   Result<std::unique_ptr<PackedWeights>> Pack(const ir::Module& module, const ir::Node& node,
                                               Executor& executor) const override {
     if (!packs_ahead_) return Tactic::Pack(module, node, executor);
-    const Tensor& weights = *module.value(node.inputs[1]).constant;
-    const ConvFilter filter = MakeConvFilter(*node.get<Attributes>(), weights.dims());
-    GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<PackedFloats> packed,
-                           PackedFloats::Allocate(kernel_.packed_size(filter)));
-    kernel_.pack(filter, weights.data<float>().data(), packed->data(), executor);
+    GRAFT_ASSIGN_OR_RETURN(const Tensor weights,
+                           WeightsAs(kernel_.types.filter, *module.value(node.inputs[1]).constant));
+    const ConvFilter filter = FilterOf(*node.get<Attributes>(), weights.dims());
+    GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<PackedBytes> packed,
+                           PackedBytes::Allocate(kernel_.packed_bytes(filter)));
+    kernel_.pack(filter, weights.raw(), packed->data(), executor);
     return std::unique_ptr<PackedWeights>(std::move(packed));
   }
 
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,
                                           std::string_view) const override {
     const auto& attributes = std::get<Attributes>(node.attributes);
-    GRAFT_ASSIGN_OR_RETURN(BoundEpilogue epilogue,
-                           BoundEpilogue::Bind(node, attributes.epilogue, 2));
-    const float* weights =
-        packs_ahead_ ? static_cast<const PackedFloats*>(packed)->data() : nullptr;
-    return std::unique_ptr<BoundStep>(std::make_unique<ConvStep>(
-        kernel_, MakeConvProblem<Attributes>(node), weights, std::move(epilogue)));
+    GRAFT_ASSIGN_OR_RETURN(
+        BoundEpilogue epilogue,
+        BoundEpilogue::Bind(node, attributes.epilogue, kernel_.types.accumulator, kernel_.sums));
+    const void* weights = packs_ahead_ ? static_cast<const PackedBytes*>(packed)->data() : nullptr;
+    ConvProblem problem = ProblemOf(node);
+    problem.output_stride = epilogue.sums_stride();
+    return std::unique_ptr<BoundStep>(
+        std::make_unique<ConvStep>(kernel_, problem, weights, std::move(epilogue)));
   }
 
   double Cost(const BoundNode& node) const override {
-    const ConvProblem problem = MakeConvProblem<Attributes>(node);
+    const ConvProblem problem = ProblemOf(node);
     double cycles = kernel_.cost(problem);
-    if (!packs_ahead_) cycles += static_cast<double>(kernel_.packed_size(problem.filter));
+    // Four bytes in a cycle.
+    if (!packs_ahead_) cycles += static_cast<double>(kernel_.packed_bytes(problem.filter)) / 4;
     return cycles / kCyclesPerMillisecond;
   }
 
  private:
+  ConvFilter FilterOf(const Attributes& attributes, std::span<const int64_t> weights) const {
+    ConvFilter filter = MakeConvFilter(attributes, weights);
+    filter.types = kernel_.types;
+    return filter;
+  }
+  ConvProblem ProblemOf(const BoundNode& node) const {
+    ConvProblem problem = MakeConvProblem<Attributes>(node);
+    problem.filter.types = kernel_.types;
+    return problem;
+  }
+
   const ConvKernel& kernel_;
   bool packs_ahead_;
   bool computes_any_;
   std::string name_;
 };
 
+bool IsLastOfItsTypes(const ConvKernel& kernel, std::span<const ConvKernel> kernels) {
+  return std::none_of(&kernel + 1, kernels.data() + kernels.size(),
+                      [&](const ConvKernel& later) { return later.types == kernel.types; });
+}
+
 }  // namespace
 
 void AddConvTactics(TacticTable& table) {
   for (const Packing packing : {Packing::kEveryRun, Packing::kAhead}) {
     for (const ConvKernel& kernel : ConvKernels()) {
-      const bool last = &kernel == &ConvKernels().back();
-      if (packing == Packing::kAhead && last) AddOnednnConvTactics(table);
-      table.push_back({ir::OpKind::kConv,
-                       std::make_unique<ConvTactic<ir::ConvAttributes>>(kernel, packing, last)});
+      if (packing == Packing::kAhead && &kernel == &ConvKernels().back()) {
+        AddOnednnConvTactics(table);
+      }
+      table.push_back(
+          {ir::OpKind::kConv, std::make_unique<ConvTactic<ir::ConvAttributes>>(
+                                  kernel, packing, IsLastOfItsTypes(kernel, ConvKernels()))});
     }
     for (const ConvKernel& kernel : TransposedConvKernels()) {
-      const bool last = &kernel == &TransposedConvKernels().back();
-      table.push_back(
-          {ir::OpKind::kConvTranspose,
-           std::make_unique<ConvTactic<ir::ConvTransposeAttributes>>(kernel, packing, last)});
+      table.push_back({ir::OpKind::kConvTranspose,
+                       std::make_unique<ConvTactic<ir::ConvTransposeAttributes>>(
+                           kernel, packing, IsLastOfItsTypes(kernel, TransposedConvKernels()))});
     }
   }
 }

@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
+#include "backend_api/widened.h"
 #include "backends/cpu/cpu_backend.h"
 #include "base/aligned_buffer.h"
+#include "base/half.h"
 #include "kernels/cpu/test_util.h"
 
 namespace graft {
@@ -180,6 +183,65 @@ TEST(ConvTactics, CostRanksTheAlgorithms) {
 TEST(ConvTactics, FoundByName) {
   ASSERT_NE(CpuBackend().FindTactic("cpu.conv.igemm"), nullptr);
   EXPECT_EQ(CpuBackend().FindTactic("cpu.conv.nothing"), nullptr);
+}
+
+// The tactics that take the convolution x * w of such dtypes, w a constant.
+std::vector<std::string> TacticsOf(DType x, DType w, DType accumulator) {
+  ir::Module module;
+  ir::ConvAttributes conv;
+  conv.strides = conv.dilations = {1, 1};
+  conv.pads_before = conv.pads_after = {1, 1};
+  conv.accumulator = accumulator;
+  Tensor filter = Tensor::Allocate(w, {3, 3, 8, 16}).value();
+  std::memset(filter.mutable_raw(), 0, filter.bytes());
+  const ir::ValueId input = module.AddInput("x", x, {1, 9, 8, 8});
+  const ir::ValueId weights = module.AddConstant("w", std::move(filter));
+  const ir::NodeId node = module.AddNode(conv, {input, weights}, "conv").value();
+  std::vector<std::string> names;
+  for (const Candidate& c : CpuBackend().Candidates(module, module.node(node))) {
+    if (!c.refusal) names.emplace_back(c.tactic->name());
+  }
+  return names;
+}
+
+TEST(ConvTactics, TypesChooseAmongThem) {
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(TacticsOf(DType::kInt8, DType::kInt8, DType::kInt32), Names{"cpu.conv.igemm.s8"});
+  EXPECT_EQ(TacticsOf(DType::kUint8, DType::kInt8, DType::kInt32), Names{"cpu.conv.igemm.u8s8"});
+  EXPECT_EQ(TacticsOf(DType::kInt8, DType::kUint8, DType::kInt32), Names{});
+  EXPECT_EQ(TacticsOf(DType::kInt8, DType::kInt8, DType::kInvalid), Names{"cpu.conv.plain"});
+  EXPECT_EQ(TacticsOf(DType::kFloat16, DType::kFloat16, DType::kInvalid), Names{});
+  // Weights in 16 bits reach the kernel that packs them so, and every other that sums in f32.
+  const Names floats = TacticsOf(DType::kFloat32, DType::kFloat32, DType::kInvalid);
+  Names halves = TacticsOf(DType::kFloat32, DType::kFloat16, DType::kFloat32);
+  EXPECT_EQ(std::erase(halves, "cpu.conv.igemm.f16"), 1u);
+  EXPECT_EQ(halves, floats);
+}
+
+TEST(ConvTactics, StoredWeightsAreAskedForBeforeTheyAreWidened) {
+  ir::Module module;
+  ir::MatMulAttributes product;
+  product.epilogue = ParsePointwise("1:r1=relu.f16(r0)").value();
+  const ir::ValueId x = module.AddInput("x", DType::kFloat16, {4, 8});
+  const ir::ValueId w =
+      module.AddConstant("w", Tensor::Of<Float16>({8, 3}, std::vector<Float16>(24, Float16(0.5f))));
+  const ir::NodeId id = module.AddNode(product, {x, w}, "product").value();
+  EXPECT_EQ(CpuBackend().Supports(module, module.node(id)), std::nullopt);
+  const auto form = ChooseWidened(
+      module, module.node(id),
+      [](const ir::Module& m, const ir::Node& n) { return !CpuBackend().SupportsAsIs(m, n); });
+  EXPECT_EQ(form, WidenedWeights::kAsStored);
+  const auto results = EmitWidened(module, module.node(id), *form).value();
+  const ir::Node& widened = module.node(module.value(results[0]).producer);
+  EXPECT_EQ(widened.inputs[1], w);
+  EXPECT_EQ(ir::AttributesToString(widened.attributes),
+            "matmul transpose_a=false transpose_b=false accumulator=f32 "
+            "epilogue={1:r1=cast.f16(r0);r2=relu.f16(r1)}");
+  // A backend of f32 alone gets constants of f32.
+  const auto floats =
+      ChooseWidened(module, module.node(id),
+                    [](const ir::Module& m, const ir::Node& n) { return !CanWiden(m, n); });
+  EXPECT_EQ(floats, WidenedWeights::kWidened);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "base/aligned_buffer.h"
 #include "kernels/cpu/pointwise/pointwise.h"
+#include "kernels/cpu/strides.h"
 
 namespace graft::cpu {
 namespace {
@@ -73,15 +74,15 @@ OperandShape Classify(const BoundValue& operand, const Dims& output) {
 }  // namespace
 
 std::optional<Refusal> RefuseEpilogue(const ir::Module& module, const ir::Node& node,
-                                      const PointwiseProgram& program, int first_operand) {
+                                      const PointwiseProgram& program, DType sums) {
   if (program.empty()) return std::nullopt;
-  std::vector<DType> dtypes = {module.value(node.outputs[0]).dtype};
-  for (size_t i = first_operand; i < node.inputs.size(); ++i) {
+  std::vector<DType> dtypes = {sums};
+  for (size_t i = kFirstEpilogueOperand; i < node.inputs.size(); ++i) {
     dtypes.push_back(module.value(node.inputs[i]).dtype);
   }
-  const Result<PointwiseKernel> kernel = PointwiseKernel::Compile(program, dtypes);
-  if (kernel.ok()) return std::nullopt;
-  return Refuse("{}: {}", node.name, kernel.status().message());
+  const Status supported = PointwiseKernel::Check(program, dtypes);
+  if (supported.ok()) return std::nullopt;
+  return Refuse("{}: {}", node.name, supported.message());
 }
 
 // The program, and how its operands lie along the output's rows (all but the last axis, flat).
@@ -95,7 +96,8 @@ struct BoundEpilogue::Program {
   PointwiseKernel kernel;
   std::vector<Operand> operands;
   Dims row_dims;
-  size_t output_size;  // of an element
+  size_t sum_size;  // of an element
+  size_t output_size;
   int64_t output_stride;
   // Every operand moves by the same distance from each row to the next.
   bool uniform_rows = true;
@@ -109,47 +111,33 @@ struct BoundEpilogue::Program {
   }
 
   // False where integer arithmetic had no result.
-  bool Run(const StepPointers& pointers, std::byte* scratch, int64_t row, int64_t rows,
-           int64_t column, int64_t columns) const {
+  bool Run(const StepPointers& pointers, const SumsBlock& block, std::byte* scratch) const {
     bool defined = true;
     const auto size = static_cast<int64_t>(output_size);
-    std::byte* output =
-        static_cast<std::byte*>(pointers.outputs[0]) + (row * output_stride + column) * size;
+    const int64_t column = block.column;
+    auto* output =
+        static_cast<std::byte*>(pointers.outputs[0]) + (block.row * output_stride + column) * size;
+    const auto* sums = static_cast<const std::byte*>(block.sums);
     RowsOperand bound[kMaxPointwiseInstructions + 1];
-    const int64_t step = uniform_rows ? rows : 1;
-    for (int64_t r = 0; r < rows; r += step) {
-      bound[0] = {output, output_stride, 1};
+    const int64_t step = uniform_rows ? block.rows : 1;
+    for (int64_t r = 0; r < block.rows; r += step) {
+      bound[0] = {sums + r * block.sums_stride * static_cast<int64_t>(sum_size), block.sums_stride,
+                  1};
       for (size_t i = 0; i < operands.size(); ++i) {
         const Operand& operand = operands[i];
-        const int64_t offset = RowOffset(operand, row + r) + column * operand.column_stride;
+        const int64_t offset = RowOffset(operand, block.row + r) + column * operand.column_stride;
         bound[i + 1] = {static_cast<const std::byte*>(pointers.inputs[operand.input]) +
                             offset * static_cast<int64_t>(operand.element_size),
                         operand.strides.empty() ? 0 : operand.strides.back(),
                         operand.column_stride};
       }
-      defined &= kernel.RunRows(step, columns, {bound, operands.size() + 1}, output, output_stride,
-                                scratch);
+      defined &= kernel.RunRows(step, block.columns, {bound, operands.size() + 1}, output,
+                                output_stride, scratch);
       output += step * output_stride * size;
     }
     return defined;
   }
 };
-
-namespace {
-
-// Strides of a value along the output's axes; 0 where it broadcasts.
-Dims BroadcastStrides(const BoundValue& value, size_t rank) {
-  Dims strides(rank, 0);
-  int64_t stride = 1;
-  for (size_t i = 0; i < value.dims.size(); ++i) {
-    const int64_t n = value.dims[value.dims.size() - 1 - i];
-    if (n != 1) strides[rank - 1 - i] = stride;
-    stride = i == 0 ? value.row_stride : stride * n;
-  }
-  return strides;
-}
-
-}  // namespace
 
 BoundEpilogue::BoundEpilogue()
     : low_(-std::numeric_limits<float>::infinity()),
@@ -159,18 +147,23 @@ BoundEpilogue::BoundEpilogue(BoundEpilogue&&) noexcept = default;
 BoundEpilogue& BoundEpilogue::operator=(BoundEpilogue&&) noexcept = default;
 
 Result<BoundEpilogue> BoundEpilogue::Bind(const BoundNode& node, const PointwiseProgram& program,
-                                          int first_operand) {
-  const Dims& output = node.outputs[0].dims;
-  const DType dtype = node.outputs[0].dtype;
+                                          DType sums, SumsIn kernel_sums) {
+  const BoundValue& y = node.outputs[0];
+  const Dims& output = y.dims;
   BoundEpilogue bound;
+  bound.sums_stride_ = y.row_stride;
+  if (kernel_sums == SumsIn::kOutput && sums != y.dtype) {
+    bound.sums_stride_ = output.back();
+    bound.sums_bytes_ = CountElements(output) * SizeOf(sums);
+  }
   const auto native = MatchNative(program, [&](int i) {
-    const BoundValue& operand = node.inputs[first_operand + i - 1];
+    const BoundValue& operand = node.inputs[kFirstEpilogueOperand + i - 1];
     return operand.dtype == DType::kFloat32 ? Classify(operand, output) : OperandShape::kOther;
   });
-  if (native) {
-    if (native->bias > 0) bound.bias_ = first_operand + native->bias - 1;
+  if (native && kernel_sums == SumsIn::kOutput) {
+    if (native->bias > 0) bound.bias_ = kFirstEpilogueOperand + native->bias - 1;
     if (native->residual > 0) {
-      bound.residual_ = first_operand + native->residual - 1;
+      bound.residual_ = kFirstEpilogueOperand + native->residual - 1;
       bound.residual_stride_ = node.inputs[bound.residual_].row_stride;
     }
     bound.low_ = native->low;
@@ -178,13 +171,13 @@ Result<BoundEpilogue> BoundEpilogue::Bind(const BoundNode& node, const Pointwise
     return bound;
   }
 
-  std::vector<DType> dtypes = {dtype};
+  std::vector<DType> dtypes = {sums};
   std::vector<Program::Operand> operands;
   bool uniform_rows = true;
   const Dims row_dims(output.begin(), output.end() - 1);
-  for (size_t i = first_operand; i < node.inputs.size(); ++i) {
+  for (size_t i = kFirstEpilogueOperand; i < node.inputs.size(); ++i) {
     const BoundValue& value = node.inputs[i];
-    Dims strides = BroadcastStrides(value, output.size());
+    Dims strides = BroadcastStrides(value.dims, value.row_stride, output);
     const int64_t column_stride = strides.back();
     strides.pop_back();
     for (size_t axis = 0; axis + 1 < strides.size(); ++axis) {
@@ -194,19 +187,23 @@ Result<BoundEpilogue> BoundEpilogue::Bind(const BoundNode& node, const Pointwise
     operands.push_back(
         {static_cast<int>(i), SizeOf(value.dtype), std::move(strides), column_stride});
   }
-  GRAFT_ASSIGN_OR_RETURN(PointwiseKernel kernel, PointwiseKernel::Compile(program, dtypes));
-  bound.program_ = std::make_unique<const Program>(
-      Program{std::move(kernel), std::move(operands), row_dims, SizeOf(dtype),
-              node.outputs[0].row_stride, uniform_rows});
+  // A program without instructions has no operands either: it copies the sums out of their tile.
+  PointwiseProgram complete = program;
+  complete.inputs = static_cast<int>(dtypes.size());
+  GRAFT_ASSIGN_OR_RETURN(PointwiseKernel kernel, PointwiseKernel::Compile(complete, dtypes));
+  bound.program_ = std::make_unique<const Program>(Program{std::move(kernel), std::move(operands),
+                                                           row_dims, SizeOf(sums), SizeOf(y.dtype),
+                                                           y.row_stride, uniform_rows});
   return bound;
 }
 
 size_t BoundEpilogue::scratch_bytes(int width) const {
-  return program_ ? AlignUp(program_->kernel.scratch_bytes()) * width : 0;
+  if (!program_) return 0;
+  return AlignUp(program_->kernel.scratch_bytes()) * width + AlignUp(sums_bytes_);
 }
 
-Status BoundEpilogue::Run(const StepPointers& pointers, void* scratch,
-                          FunctionRef<void(const Epilogue& epilogue)> run) const {
+Status BoundEpilogue::Run(const StepPointers& pointers, void* scratch, int width,
+                          FunctionRef<void(const Epilogue& epilogue, void* sums)> run) const {
   Epilogue epilogue;
   if (bias_ >= 0) epilogue.bias = static_cast<const float*>(pointers.inputs[bias_]);
   if (residual_ >= 0) {
@@ -216,19 +213,27 @@ Status BoundEpilogue::Run(const StepPointers& pointers, void* scratch,
   epilogue.low = low_;
   epilogue.high = high_;
   if (!program_) {
-    run(epilogue);
+    run(epilogue, pointers.outputs[0]);
     return OkStatus();
   }
 
   const size_t scratch_size = AlignUp(program_->kernel.scratch_bytes());
+  std::byte* scratches = static_cast<std::byte*>(scratch);
+  std::byte* sums = sums_bytes_ > 0 ? scratches + scratch_size * width
+                                    : static_cast<std::byte*>(pointers.outputs[0]);
   std::atomic<bool> defined = true;
-  auto finish_block = [&](int64_t row, int64_t rows, int64_t column, int64_t columns, int worker) {
-    std::byte* own = static_cast<std::byte*>(scratch) + scratch_size * worker;
-    if (!program_->Run(pointers, own, row, rows, column, columns)) defined = false;
+  auto finish_block = [&](const SumsBlock& block, int worker) {
+    SumsBlock placed = block;
+    if (placed.sums == nullptr) {
+      placed.sums = sums + (block.row * sums_stride_ + block.column) *
+                               static_cast<int64_t>(program_->sum_size);
+      placed.sums_stride = sums_stride_;
+    }
+    if (!program_->Run(pointers, placed, scratches + scratch_size * worker)) defined = false;
   };
   const BlockFunction finish = finish_block;
   epilogue.finish = &finish;
-  run(epilogue);
+  run(epilogue, sums);
   return defined ? OkStatus() : UndefinedArithmetic();
 }
 

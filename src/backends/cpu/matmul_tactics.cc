@@ -1,50 +1,41 @@
 // Matrix products by the kernels of kernels/cpu/matmul/kernels.inc, one tactic each.
-#include "backends/cpu/epilogue.h"
+#include "backends/cpu/dense_step.h"
 #include "backends/cpu/matmul_problem.h"
-#include "backends/cpu/packed_floats.h"
+#include "backends/cpu/packed_bytes.h"
 #include "backends/cpu/tactics.h"
-#include "base/aligned_buffer.h"
 
 namespace graft::cpu {
 namespace {
 
 constexpr double kCyclesPerMillisecond = 3e6;
 
-class MatMulStep final : public BoundStep {
+class MatMulStep final : public DenseStep {
  public:
-  MatMulStep(const MatMulKernel& kernel, MatMulProblem problem, const float* panels,
+  // Without `packed` B is read from the step's pointers.
+  MatMulStep(const MatMulKernel& kernel, MatMulProblem problem, const void* packed,
              BoundEpilogue epilogue)
-      : kernel_(kernel),
+      : DenseStep(std::move(epilogue)),
+        kernel_(kernel),
         problem_(std::move(problem)),
-        panels_(panels),
-        epilogue_(std::move(epilogue)) {}
+        packed_(packed) {}
 
-  size_t workspace_bytes(int width) const override {
-    return kernel_workspace(width) + epilogue_.scratch_bytes(width);
+ protected:
+  size_t kernel_workspace_bytes(int width) const override {
+    return kernel_.workspace_bytes(problem_, width);
   }
-  Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
-    MatMulArguments arguments;
-    arguments.a = static_cast<const float*>(pointers.inputs[0]);
-    arguments.b = panels_ ? panels_ : static_cast<const float*>(pointers.inputs[1]);
-    arguments.c = static_cast<float*>(pointers.outputs[0]);
-    arguments.workspace = static_cast<float*>(pointers.workspace);
-    void* scratch =
-        static_cast<std::byte*>(pointers.workspace) + kernel_workspace(queue.executor->width());
-    return epilogue_.Run(pointers, scratch, [&](const Epilogue& epilogue) {
-      arguments.epilogue = epilogue;
-      kernel_.run(problem_, arguments, *queue.executor);
-    });
+  Status Compute(const StepPointers& pointers, const Epilogue& epilogue, void* sums,
+                 std::byte* workspace, Executor& executor) const override {
+    kernel_.run(
+        problem_,
+        {pointers.inputs[0], packed_ ? packed_ : pointers.inputs[1], sums, epilogue, workspace},
+        executor);
+    return OkStatus();
   }
 
  private:
-  size_t kernel_workspace(int width) const {
-    return AlignUp(static_cast<size_t>(kernel_.workspace_size(problem_, width)) * sizeof(float));
-  }
-
   const MatMulKernel& kernel_;
   MatMulProblem problem_;
-  const float* panels_;  // null: B is read from the step's pointers
-  BoundEpilogue epilogue_;
+  const void* packed_;
 };
 
 class MatMulTactic final : public Tactic {
@@ -59,8 +50,11 @@ class MatMulTactic final : public Tactic {
     const auto& attributes = *node.get<ir::MatMulAttributes>();
     const ir::Value& a = module.value(node.inputs[0]);
     const ir::Value& b = module.value(node.inputs[1]);
-    if (a.dtype != DType::kFloat32 || b.dtype != DType::kFloat32) {
-      return Refuse("{}: product of {} and {}", node.name, Name(a.dtype), Name(b.dtype));
+    const DType sums = ir::AccumulatorOf(attributes, a.dtype);
+    if (a.dtype != kernel_.types.input || sums != kernel_.types.accumulator ||
+        !(packs() ? CanPackAs(kernel_.types.filter, b) : b.dtype == kernel_.types.filter)) {
+      return Refuse("{}: product of {} and {}, sums in {}", node.name, Name(a.dtype), Name(b.dtype),
+                    Name(sums));
     }
     // Panels are one stack for all products or one for each, never broadcast.
     const ir::Shape& y = module.value(node.outputs[0]).shape;
@@ -74,7 +68,7 @@ class MatMulTactic final : public Tactic {
     if (!packs() && packable) {
       return Refuse("{}: a constant need not be packed on every run", node.name);
     }
-    return RefuseEpilogue(module, node, attributes.epilogue, 2);
+    return RefuseEpilogue(module, node, attributes.epilogue, sums);
   }
 
   TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
@@ -88,30 +82,39 @@ class MatMulTactic final : public Tactic {
   Result<std::unique_ptr<PackedWeights>> Pack(const ir::Module& module, const ir::Node& node,
                                               Executor& executor) const override {
     if (!packs()) return Tactic::Pack(module, node, executor);
-    const Tensor& b = *module.value(node.inputs[1]).constant;
-    const MatMulProblem problem =
-        MakePackedMatMulProblem(*node.get<ir::MatMulAttributes>(), b.dims());
-    GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<PackedFloats> packed,
-                           PackedFloats::Allocate(MatMulPanelsSize(problem)));
-    PackMatMul(problem, b.data<float>().data(), packed->data(), executor);
+    GRAFT_ASSIGN_OR_RETURN(const Tensor b,
+                           WeightsAs(kernel_.types.filter, *module.value(node.inputs[1]).constant));
+    MatMulProblem problem = MakePackedMatMulProblem(*node.get<ir::MatMulAttributes>(), b.dims());
+    problem.types = kernel_.types;
+    GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<PackedBytes> packed,
+                           PackedBytes::Allocate(kernel_.packed_bytes(problem)));
+    kernel_.pack(problem, b.raw(), packed->data(), executor);
     return std::unique_ptr<PackedWeights>(std::move(packed));
   }
 
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,
                                           std::string_view) const override {
     const auto& attributes = std::get<ir::MatMulAttributes>(node.attributes);
-    GRAFT_ASSIGN_OR_RETURN(BoundEpilogue epilogue,
-                           BoundEpilogue::Bind(node, attributes.epilogue, 2));
-    const float* panels = packs() ? static_cast<const PackedFloats*>(packed)->data() : nullptr;
-    return std::unique_ptr<BoundStep>(std::make_unique<MatMulStep>(kernel_, MakeMatMulProblem(node),
-                                                                   panels, std::move(epilogue)));
+    GRAFT_ASSIGN_OR_RETURN(
+        BoundEpilogue epilogue,
+        BoundEpilogue::Bind(node, attributes.epilogue, kernel_.types.accumulator, kernel_.sums));
+    const void* panels = packs() ? static_cast<const PackedBytes*>(packed)->data() : nullptr;
+    MatMulProblem problem = ProblemOf(node);
+    problem.c_row = epilogue.sums_stride();
+    return std::unique_ptr<BoundStep>(
+        std::make_unique<MatMulStep>(kernel_, std::move(problem), panels, std::move(epilogue)));
   }
 
   double Cost(const BoundNode& node) const override {
-    return kernel_.cost(MakeMatMulProblem(node)) / kCyclesPerMillisecond;
+    return kernel_.cost(ProblemOf(node)) / kCyclesPerMillisecond;
   }
 
  private:
+  MatMulProblem ProblemOf(const BoundNode& node) const {
+    MatMulProblem problem = MakeMatMulProblem(node);
+    problem.types = kernel_.types;
+    return problem;
+  }
   bool packs() const { return !kernel_.packing.empty(); }
   const MatMulKernel& kernel_;
 };

@@ -11,7 +11,8 @@
 #include <vector>
 
 #include "backends/cpu/conv_problem.h"
-#include "backends/cpu/epilogue.h"
+#include "backends/cpu/dense_step.h"
+#include "backends/cpu/packed_bytes.h"
 #include "backends/cpu/tactics.h"
 #include "base/aligned_buffer.h"
 #include "kernels/cpu/parallel.h"
@@ -243,14 +244,14 @@ Block MakeBlock(const ConvProblem& p, const BoundEpilogue::Form& form, int64_t i
           end,           first,  std::make_unique<ArgumentsSlot[]>(Block::kSlots)};
 }
 
-class OnednnStep final : public BoundStep {
+class OnednnStep final : public DenseStep {
  public:
   // `schedules` for one worker, for two, for more; the last of them serves any number beyond.
   OnednnStep(std::string name, ConvProblem problem, BoundEpilogue epilogue,
              std::vector<Schedule> schedules)
-      : name_(std::move(name)),
+      : DenseStep(std::move(epilogue)),
+        name_(std::move(name)),
         problem_(problem),
-        epilogue_(std::move(epilogue)),
         schedules_(std::move(schedules)) {
     for (const Schedule& schedule : schedules_) {
       for (const Block& block : schedule.blocks) {
@@ -259,36 +260,28 @@ class OnednnStep final : public BoundStep {
     }
   }
 
-  size_t workspace_bytes(int width) const override {
-    return scratchpad_ * width + epilogue_.scratch_bytes(width);
-  }
-
-  Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
-    Executor& executor = *queue.executor;
+ protected:
+  size_t kernel_workspace_bytes(int width) const override { return scratchpad_ * width; }
+  Status Compute(const StepPointers& pointers, const Epilogue& epilogue, void* sums,
+                 std::byte* workspace, Executor& executor) const override {
     const Schedule& schedule =
         schedules_[std::min(static_cast<size_t>(executor.width()), schedules_.size()) - 1];
-    auto* workspace = static_cast<std::byte*>(pointers.workspace);
     std::atomic<bool> failed = false;
-    const Status status = epilogue_.Run(
-        pointers, workspace + scratchpad_ * executor.width(), [&](const Epilogue& epilogue) {
-          const auto count = static_cast<int64_t>(schedule.calls.size());
-          executor.ParallelFor(count, [&](int64_t i, int worker) {
-            const Call& call = schedule.calls[i];
-            const Status called = Guard(name_, [&] {
-              Run(schedule.blocks[call.block], call.image, pointers, epilogue,
-                  workspace + scratchpad_ * worker, worker);
-              return OkStatus();
-            });
-            if (!called.ok()) failed = true;
-          });
-        });
-    if (failed) return InternalError("{}: oneDNN failed", name_);
-    return status;
+    executor.ParallelFor(static_cast<int64_t>(schedule.calls.size()), [&](int64_t i, int worker) {
+      const Call& call = schedule.calls[i];
+      const Status called = Guard(name_, [&] {
+        Run(schedule.blocks[call.block], call.image, pointers, epilogue, sums,
+            workspace + scratchpad_ * worker, worker);
+        return OkStatus();
+      });
+      if (!called.ok()) failed = true;
+    });
+    return failed ? InternalError("{}: oneDNN failed", name_) : OkStatus();
   }
 
  private:
   void Run(const Block& block, int64_t image, const StepPointers& pointers,
-           const Epilogue& epilogue, void* scratchpad, int worker) const {
+           const Epilogue& epilogue, void* sums, void* scratchpad, int worker) const {
     const ConvProblem& p = problem_;
     const SequentialScope sequential;
     const int64_t input_row = image * p.input[1] + block.first_input_row;
@@ -301,7 +294,7 @@ class OnednnStep final : public BoundStep {
     block.WithArguments(worker, [&](Arguments& arguments) {
       arguments.source.set_data_handle(
           at(pointers.inputs[0], input_row * p.input[2] * p.input_stride));
-      arguments.target.set_data_handle(at(pointers.outputs[0], row * p.output_stride));
+      arguments.target.set_data_handle(at(sums, row * p.output_stride));
       arguments.scratchpad.set_data_handle(scratchpad);
       if (arguments.bias) arguments.bias.set_data_handle(at(epilogue.bias, 0));
       if (arguments.residual) {
@@ -315,14 +308,14 @@ class OnednnStep final : public BoundStep {
     dnnl::error::wrap_c_api(status, "could not run a primitive");
     if (!epilogue.finish) return;
     for (int64_t i = 0; i < block.images; ++i) {
-      (*epilogue.finish)(row + i * p.output_pixels(), (block.end - block.begin) * p.output[2], 0,
-                         p.filter.output_channels, worker);
+      (*epilogue.finish)({row + i * p.output_pixels(), (block.end - block.begin) * p.output[2], 0,
+                          p.filter.output_channels},
+                         worker);
     }
   }
 
   std::string name_;
   ConvProblem problem_;
-  BoundEpilogue epilogue_;
   std::vector<Schedule> schedules_;
   size_t scratchpad_ = 0;
 };
@@ -344,12 +337,14 @@ Schedule MakeSchedule(const ConvProblem& p, const BoundEpilogue::Form& form, int
   return schedule;
 }
 
-Result<std::unique_ptr<BoundStep>> BindConv(const BoundNode& node, const ConvProblem& p,
+Result<std::unique_ptr<BoundStep>> BindConv(const BoundNode& node, ConvProblem p,
                                             const PointwiseProgram& program,
                                             const FilterStrides& strides,
                                             const PackedWeights* packed) {
   if (p.multiply_adds() == 0) return UnsupportedError("{}: nothing to multiply", node.name);
-  GRAFT_ASSIGN_OR_RETURN(BoundEpilogue epilogue, BoundEpilogue::Bind(node, program, 2));
+  GRAFT_ASSIGN_OR_RETURN(BoundEpilogue epilogue,
+                         BoundEpilogue::Bind(node, program, DType::kFloat32, SumsIn::kOutput));
+  p.output_stride = epilogue.sums_stride();
   return Guard(node.name, [&]() -> Result<std::unique_ptr<BoundStep>> {
     const SequentialScope sequential;
     const auto& weights = *static_cast<const OnednnWeights*>(packed);
@@ -394,16 +389,22 @@ class OnednnTactic : public Tactic {
   }
   Result<std::unique_ptr<PackedWeights>> Pack(const ir::Module& module, const ir::Node& node,
                                               Executor&) const override {
-    return std::unique_ptr<PackedWeights>(
-        std::make_unique<OnednnWeights>(*module.value(node.inputs[1]).constant));
+    GRAFT_ASSIGN_OR_RETURN(Tensor weights,
+                           WeightsAs(DType::kFloat32, *module.value(node.inputs[1]).constant));
+    return std::unique_ptr<PackedWeights>(std::make_unique<OnednnWeights>(std::move(weights)));
   }
 
  protected:
-  static std::optional<Refusal> RefuseOperands(const ir::Module& module, const ir::Node& node) {
+  template <class Attributes>
+  static std::optional<Refusal> RefuseOperands(const ir::Module& module, const ir::Node& node,
+                                               const Attributes& attributes) {
     const ir::Value& x = module.value(node.inputs[0]);
     const ir::Value& weights = module.value(node.inputs[1]);
-    if (x.dtype != DType::kFloat32 || weights.dtype != DType::kFloat32) {
-      return Refuse("{}: {} by {}", node.name, Name(x.dtype), Name(weights.dtype));
+    const DType sums = ir::AccumulatorOf(attributes, x.dtype);
+    if (x.dtype != DType::kFloat32 || sums != DType::kFloat32 ||
+        !CanPackAs(DType::kFloat32, weights)) {
+      return Refuse("{}: {} by {}, sums in {}", node.name, Name(x.dtype), Name(weights.dtype),
+                    Name(sums));
     }
     if (!weights.constant) return Refuse("{}: the weights are not a constant", node.name);
     return std::nullopt;
@@ -427,9 +428,9 @@ class OnednnConv final : public OnednnTactic {
 
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const auto& attributes = *node.get<ir::ConvAttributes>();
-    if (auto refusal = RefuseOperands(module, node)) return refusal;
+    if (auto refusal = RefuseOperands(module, node, attributes)) return refusal;
     if (attributes.strides.size() > 2) return Refuse("{}: three spatial dimensions", node.name);
-    return RefuseEpilogue(module, node, attributes.epilogue, 2);
+    return RefuseEpilogue(module, node, attributes.epilogue, DType::kFloat32);
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,
                                           std::string_view) const override {
@@ -450,12 +451,12 @@ class OnednnMatMul final : public OnednnTactic {
 
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const auto& attributes = *node.get<ir::MatMulAttributes>();
-    if (auto refusal = RefuseOperands(module, node)) return refusal;
+    if (auto refusal = RefuseOperands(module, node, attributes)) return refusal;
     if (attributes.transpose_a) return Refuse("{}: a transposed first matrix", node.name);
     if (module.value(node.inputs[1]).shape.size() != 2) {
       return Refuse("{}: more than one constant matrix", node.name);
     }
-    return RefuseEpilogue(module, node, attributes.epilogue, 2);
+    return RefuseEpilogue(module, node, attributes.epilogue, DType::kFloat32);
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,
                                           std::string_view) const override {

@@ -1,6 +1,6 @@
 // Convolutions and products of f64 and integers, by the kernels of kernels/cpu/plain.
 #include "backends/cpu/conv_problem.h"
-#include "backends/cpu/epilogue.h"
+#include "backends/cpu/dense_step.h"
 #include "backends/cpu/matmul_problem.h"
 #include "backends/cpu/table_tactics.h"
 #include "backends/cpu/tactic_base.h"
@@ -16,6 +16,7 @@ struct Conv {
   using Problem = ConvProblem;
   static constexpr auto kLoop = PlainConvLoop;
   static Problem MakeProblem(const BoundNode& node) { return MakeConvProblem<Attributes>(node); }
+  static int64_t& OutputStride(Problem& p) { return p.output_stride; }
   static double MultiplyAdds(const Problem& p) { return p.multiply_adds(); }
 };
 struct ConvTranspose {
@@ -23,6 +24,7 @@ struct ConvTranspose {
   using Problem = ConvProblem;
   static constexpr auto kLoop = PlainConvTransposeLoop;
   static Problem MakeProblem(const BoundNode& node) { return MakeConvProblem<Attributes>(node); }
+  static int64_t& OutputStride(Problem& p) { return p.output_stride; }
   static double MultiplyAdds(const Problem& p) { return p.multiply_adds(); }
 };
 struct MatMul {
@@ -30,6 +32,7 @@ struct MatMul {
   using Problem = MatMulProblem;
   static constexpr auto kLoop = PlainMatMulLoop;
   static Problem MakeProblem(const BoundNode& node) { return MakeMatMulProblem(node); }
+  static int64_t& OutputStride(Problem& p) { return p.c_row; }
   static double MultiplyAdds(const Problem& p) {
     return static_cast<double>(p.a_offsets.size()) * static_cast<double>(p.rows) *
            static_cast<double>(p.columns * p.depth);
@@ -37,22 +40,21 @@ struct MatMul {
 };
 
 template <class Problem>
-class PlainStep final : public BoundStep {
+class PlainStep final : public DenseStep {
  public:
   PlainStep(PlainKernel<Problem> kernel, BoundEpilogue epilogue)
-      : kernel_(std::move(kernel)), epilogue_(std::move(epilogue)) {}
+      : DenseStep(std::move(epilogue)), kernel_(std::move(kernel)) {}
 
-  size_t workspace_bytes(int width) const override { return epilogue_.scratch_bytes(width); }
-  Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
-    return epilogue_.Run(pointers, pointers.workspace, [&](const Epilogue& epilogue) {
-      kernel_.Run({pointers.inputs[0], pointers.inputs[1], pointers.outputs[0], epilogue.finish},
-                  *queue.executor);
-    });
+ protected:
+  size_t kernel_workspace_bytes(int) const override { return 0; }
+  Status Compute(const StepPointers& pointers, const Epilogue& epilogue, void* sums, std::byte*,
+                 Executor& executor) const override {
+    kernel_.Run({pointers.inputs[0], pointers.inputs[1], sums, epilogue.finish}, executor);
+    return OkStatus();
   }
 
  private:
   PlainKernel<Problem> kernel_;
-  BoundEpilogue epilogue_;
 };
 
 template <class Op>
@@ -62,18 +64,26 @@ class PlainTactic final : public CpuTactic {
       : CpuTactic(name, version, {.strided_inputs = true, .strided_output = true}) {}
 
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
+    const auto& attributes = *node.get<typename Op::Attributes>();
     const DType dtype = module.value(node.inputs[0]).dtype;
+    const DType filter = module.value(node.inputs[1]).dtype;
+    const DType sums = ir::AccumulatorOf(attributes, dtype);
+    if (filter != dtype || sums != dtype)
+      return Refuse("{}: no plain {} of {} by {}, sums in {}", node.name, ir::Name(node.kind()),
+                    Name(dtype), Name(filter), Name(sums));
     if (Op::kLoop(dtype) == nullptr)
       return Refuse("{}: no plain {} of {}", node.name, ir::Name(node.kind()), Name(dtype));
-    return RefuseEpilogue(module, node, node.get<typename Op::Attributes>()->epilogue, 2);
+    return RefuseEpilogue(module, node, attributes.epilogue, sums);
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
                                           std::string_view) const override {
     const auto& attributes = std::get<typename Op::Attributes>(node.attributes);
-    GRAFT_ASSIGN_OR_RETURN(BoundEpilogue epilogue,
-                           BoundEpilogue::Bind(node, attributes.epilogue, 2));
-    PlainKernel<typename Op::Problem> kernel(Op::MakeProblem(node),
-                                             Op::kLoop(node.inputs[0].dtype));
+    GRAFT_ASSIGN_OR_RETURN(
+        BoundEpilogue epilogue,
+        BoundEpilogue::Bind(node, attributes.epilogue, node.inputs[0].dtype, SumsIn::kOutput));
+    typename Op::Problem problem = Op::MakeProblem(node);
+    Op::OutputStride(problem) = epilogue.sums_stride();
+    PlainKernel<typename Op::Problem> kernel(std::move(problem), Op::kLoop(node.inputs[0].dtype));
     return std::unique_ptr<BoundStep>(
         std::make_unique<PlainStep<typename Op::Problem>>(std::move(kernel), std::move(epilogue)));
   }

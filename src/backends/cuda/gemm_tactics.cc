@@ -104,6 +104,16 @@ std::optional<Refusal> RefuseProduct(const ir::Module& module, const ir::Node& n
   if (module.value(node.inputs[0]).dtype != module.value(node.inputs[1]).dtype)
     return Refuse("factors of dtypes {} and {}", Name(module.value(node.inputs[0]).dtype),
                   Name(module.value(node.inputs[1]).dtype));
+  const DType x = module.value(node.inputs[0]).dtype;
+  const DType sums = std::visit(
+      [&](const auto& a) {
+        if constexpr (requires { a.accumulator; }) return ir::AccumulatorOf(a, x);
+        return x;
+      },
+      node.attributes);
+  const DType result = module.value(node.outputs[0]).dtype;
+  if (sums != x || result != x)
+    return Refuse("sums in {} and a result in {} of {}", Name(sums), Name(result), Name(x));
   if (node.inputs.size() - operands > 12)
     return Refuse("{} epilogue operands, at most 12", node.inputs.size() - operands);
   if (auto refusal = RefuseRank(module, node, kEpilogueRank)) return refusal;

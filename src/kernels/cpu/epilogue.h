@@ -1,4 +1,4 @@
-// What convolution and matmul do to a result before it leaves the cache.
+// What convolution and matmul do to their sums before those leave the cache.
 #pragma once
 
 #include <cstdint>
@@ -8,12 +8,25 @@
 
 namespace graft::cpu {
 
-// Called with a block of the output (rows [row, row + rows), columns [column, column + columns))
-// when its last value has been written, on the worker that wrote it.
-using BlockFunction =
-    FunctionRef<void(int64_t row, int64_t rows, int64_t column, int64_t columns, int worker)>;
+// Where a kernel leaves its sums: in the output, for the epilogue's `finish` in place, or in tiles
+// that `finish` alone sees.
+enum class SumsIn : uint8_t { kOutput, kTiles };
 
-// result = min(max(result + bias + residual, low), high), NaN kept; then `finish`.
+// Rows [row, row + rows), columns [column, column + columns) of the output, and where their sums
+// are: in the kernel's output, or, of a kernel that writes none, at `sums`, rows sums_stride apart.
+struct SumsBlock {
+  int64_t row;
+  int64_t rows;
+  int64_t column;
+  int64_t columns;
+  const void* sums = nullptr;
+  int64_t sums_stride = 0;
+};
+// Called with each block when its last sum is there, on the worker that made it.
+using BlockFunction = FunctionRef<void(const SumsBlock& block, int worker)>;
+
+// sum = min(max(sum + bias + residual, low), high), NaN kept; then `finish`. Bias, residual and
+// bounds are for kernels that sum in f32 and are neutral for all others.
 struct Epilogue {
   const float* bias = nullptr;      // one a column
   const float* residual = nullptr;  // of the output's shape

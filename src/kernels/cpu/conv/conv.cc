@@ -15,9 +15,18 @@ TapRange TapsInside(const ConvProblem& problem, int axis, int64_t start) {
   return {first, std::max(first, last)};
 }
 
-#define GRAFT_CONV_KERNEL(Id, name, version, packing)                 \
-  {name,     version,           packing, Id##Refuses, Id##PackedSize, \
-   Id##Pack, Id##WorkspaceSize, Id##Run, Id##Cost},
+#define GRAFT_CONV_KERNEL(Id, name, version, packing, Input, Filter, Accumulator, Sums) \
+  {name,                                                                                \
+   version,                                                                             \
+   packing,                                                                             \
+   {DType::Input, DType::Filter, DType::Accumulator},                                   \
+   SumsIn::Sums,                                                                        \
+   Id##Refuses,                                                                         \
+   Id##PackedBytes,                                                                     \
+   Id##Pack,                                                                            \
+   Id##WorkspaceBytes,                                                                  \
+   Id##Run,                                                                             \
+   Id##Cost},
 
 std::span<const ConvKernel> ConvKernels() {
   static constexpr ConvKernel kKernels[] = {

@@ -1,4 +1,4 @@
-// Convolution of NHWC images, single precision: the problem, and the algorithms that solve it.
+// Convolution of NHWC images: the problem, and the algorithms that solve it.
 //
 // Everything has three spatial dimensions; those that an image does not have are 1, outermost.
 #pragma once
@@ -11,6 +11,7 @@
 
 #include "base/executor.h"
 #include "base/status.h"
+#include "kernels/cpu/element_types.h"
 #include "kernels/cpu/epilogue.h"
 
 namespace graft::cpu {
@@ -25,6 +26,7 @@ struct ConvFilter {
   int64_t groups = 1;
   int64_t input_channels = 1;   // of all groups
   int64_t output_channels = 1;  // of all groups
+  ElementTypes types;           // the kernel's: those of its row
 
   int64_t group_inputs() const { return input_channels / groups; }
   int64_t group_outputs() const { return output_channels / groups; }
@@ -62,41 +64,44 @@ struct TapRange {
 TapRange TapsInside(const ConvProblem& problem, int axis, int64_t start);
 
 struct ConvArguments {
-  const float* input = nullptr;
-  const float* weights = nullptr;  // packed by the same kernel, 64-byte aligned
-  float* output = nullptr;
+  const void* input = nullptr;
+  const void* weights = nullptr;  // packed by the same kernel, 64-byte aligned
+  void* output = nullptr;         // of the accumulator's type
   Epilogue epilogue;
   void* workspace = nullptr;  // 64-byte aligned
 };
 
-// One algorithm. `weights` of pack are [kernel…, group_inputs, output_channels].
+// One algorithm. `weights` of pack are [kernel…, group_inputs, output_channels]. Sizes are in
+// bytes.
 struct ConvKernel {
   std::string_view name;
   int version;
   std::string_view packing;
+  ElementTypes types;
+  SumsIn sums;
   std::optional<Refusal> (*refuses)(const ConvFilter& filter);
-  int64_t (*packed_size)(const ConvFilter& filter);  // in floats
-  void (*pack)(const ConvFilter& filter, const float* weights, float* packed, Executor& executor);
-  int64_t (*workspace_size)(const ConvProblem& problem, int width);  // in floats
+  size_t (*packed_bytes)(const ConvFilter& filter);
+  void (*pack)(const ConvFilter& filter, const void* weights, void* packed, Executor& executor);
+  size_t (*workspace_bytes)(const ConvProblem& problem, int width);
   void (*run)(const ConvProblem& problem, const ConvArguments& arguments, Executor& executor);
   // An estimate in cycles of one core, to rank kernels that were not timed.
   double (*cost)(const ConvProblem& problem);
 };
 
-#define GRAFT_CONV_KERNEL(Id, name, version, packing)                                           \
-  std::optional<Refusal> Id##Refuses(const ConvFilter& filter);                                 \
-  int64_t Id##PackedSize(const ConvFilter& filter);                                             \
-  void Id##Pack(const ConvFilter& filter, const float* weights, float* packed,                  \
-                Executor& executor);                                                            \
-  int64_t Id##WorkspaceSize(const ConvProblem& problem, int width);                             \
-  void Id##Run(const ConvProblem& problem, const ConvArguments& arguments, Executor& executor); \
+// Rows may share functions: the filter says for which types they are called.
+#define GRAFT_CONV_KERNEL(Id, name, version, packing, Input, Filter, Accumulator, Sums)           \
+  std::optional<Refusal> Id##Refuses(const ConvFilter& filter);                                   \
+  size_t Id##PackedBytes(const ConvFilter& filter);                                               \
+  void Id##Pack(const ConvFilter& filter, const void* weights, void* packed, Executor& executor); \
+  size_t Id##WorkspaceBytes(const ConvProblem& problem, int width);                               \
+  void Id##Run(const ConvProblem& problem, const ConvArguments& arguments, Executor& executor);   \
   double Id##Cost(const ConvProblem& problem);
 #include "kernels/cpu/conv/kernels.inc"
 #include "kernels/cpu/conv/transposed_kernels.inc"
 #undef GRAFT_CONV_KERNEL
 
-// All of them. Every filter is taken by one at least; the last one computes any, also what it
-// refuses because another is better at it.
+// All of them. Every filter is taken by one at least; the last one of its types computes any, also
+// what it refuses because another is better at it.
 std::span<const ConvKernel> ConvKernels();
 
 // Transposed convolution: output z * stride - pad + k * dilation gets input z times tap k.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/aligned_buffer.h"
+#include "base/half.h"
 #include "kernels/cpu/test_util.h"
 
 namespace graft::cpu {
@@ -122,18 +123,19 @@ void Check(const ConvKernel& kernel, const Case& c, Finish finish, int threads) 
   std::vector<float> output(p.rows() * p.output_stride, kUntouched);
 
   const std::unique_ptr<Executor> executor = MakeTbbExecutor(threads);
-  AlignedBuffer packed(kernel.packed_size(f) * sizeof(float));
-  kernel.pack(f, weights.data(), reinterpret_cast<float*>(packed.data()), *executor);
-  AlignedBuffer workspace(kernel.workspace_size(p, executor->width()) * sizeof(float));
+  AlignedBuffer packed(kernel.packed_bytes(f));
+  kernel.pack(f, weights.data(), packed.data(), *executor);
+  AlignedBuffer workspace(kernel.workspace_bytes(p, executor->width()));
 
   ConvArguments a;
   a.input = input.data();
-  a.weights = reinterpret_cast<const float*>(packed.data());
+  a.weights = packed.data();
   a.output = output.data();
   a.workspace = workspace.data();
-  auto double_block = [&](int64_t row, int64_t rows, int64_t column, int64_t columns, int) {
-    for (int64_t r = row; r < row + rows; ++r) {
-      for (int64_t k = column; k < column + columns; ++k) output[r * p.output_stride + k] *= 2;
+  auto double_block = [&](const SumsBlock& b, int) {
+    for (int64_t r = b.row; r < b.row + b.rows; ++r) {
+      for (int64_t k = b.column; k < b.column + b.columns; ++k)
+        output[r * p.output_stride + k] *= 2;
     }
   };
   const BlockFunction callback = double_block;
@@ -175,6 +177,7 @@ TEST(ConvKernels, AgreeWithTheDefinition) {
   for (const std::string& target : SupportedTargets()) {
     const ScopedTarget scoped(target);
     for (const ConvKernel& kernel : ConvKernels()) {
+      if (kernel.types != ElementTypes()) continue;  // conformance has those of other types
       int taken = 0;
       for (size_t i = 0; i < std::size(kCases); ++i) {
         if (kernel.refuses(MakeProblem(kCases[i]).filter)) continue;
@@ -250,14 +253,15 @@ void CheckTransposed(const ConvKernel& kernel, const TransposedCase& c, Finish f
   }
 
   const std::unique_ptr<Executor> executor = MakeTbbExecutor(threads);
-  AlignedBuffer packed(kernel.packed_size(f) * sizeof(float));
-  kernel.pack(f, weights.data(), reinterpret_cast<float*>(packed.data()), *executor);
-  AlignedBuffer workspace(kernel.workspace_size(p, executor->width()) * sizeof(float));
-  ConvArguments a{input.data(), reinterpret_cast<const float*>(packed.data()), output.data()};
+  AlignedBuffer packed(kernel.packed_bytes(f));
+  kernel.pack(f, weights.data(), packed.data(), *executor);
+  AlignedBuffer workspace(kernel.workspace_bytes(p, executor->width()));
+  ConvArguments a{input.data(), packed.data(), output.data()};
   a.workspace = workspace.data();
-  auto double_block = [&](int64_t row, int64_t rows, int64_t column, int64_t columns, int) {
-    for (int64_t r = row; r < row + rows; ++r) {
-      for (int64_t k = column; k < column + columns; ++k) output[r * p.output_stride + k] *= 2;
+  auto double_block = [&](const SumsBlock& b, int) {
+    for (int64_t r = b.row; r < b.row + b.rows; ++r) {
+      for (int64_t k = b.column; k < b.column + b.columns; ++k)
+        output[r * p.output_stride + k] *= 2;
     }
   };
   const BlockFunction callback = double_block;
@@ -297,9 +301,14 @@ TEST(TransposedConvKernels, AgreeWithTheDefinition) {
 TEST(ConvKernels, TakeEveryFilter) {
   for (const Case& c : kCases) {
     const std::span<const ConvKernel> kernels = ConvKernels();
-    EXPECT_TRUE(std::any_of(kernels.begin(), kernels.end(), [&](const ConvKernel& kernel) {
-      return !kernel.refuses(MakeProblem(c).filter);
-    }));
+    for (const ConvKernel& row : kernels) {
+      EXPECT_TRUE(std::any_of(kernels.begin(), kernels.end(), [&](const ConvKernel& kernel) {
+        // Filters of 16-bit floats can be packed in f32.
+        const bool fits = kernel.types == row.types ||
+                          (IsHalf(row.types.filter) && kernel.types == ElementTypes());
+        return fits && !kernel.refuses(MakeProblem(c).filter);
+      })) << row.name;
+    }
   }
 }
 
@@ -312,13 +321,13 @@ TEST(ConvKernels, KeepNaN) {
     input[21 * 16] = NAN;
     const std::vector<float> weights(9 * 16 * 16, 1.0f);
     for (const ConvKernel& kernel : ConvKernels()) {
-      if (kernel.refuses(p.filter)) continue;
+      if (kernel.types != ElementTypes() || kernel.refuses(p.filter)) continue;
       InlineExecutor executor;
-      AlignedBuffer packed(kernel.packed_size(p.filter) * sizeof(float));
-      kernel.pack(p.filter, weights.data(), reinterpret_cast<float*>(packed.data()), executor);
-      AlignedBuffer workspace(kernel.workspace_size(p, 1) * sizeof(float));
+      AlignedBuffer packed(kernel.packed_bytes(p.filter));
+      kernel.pack(p.filter, weights.data(), packed.data(), executor);
+      AlignedBuffer workspace(kernel.workspace_bytes(p, 1));
       std::vector<float> output(36 * 16);
-      ConvArguments a{input.data(), reinterpret_cast<const float*>(packed.data()), output.data()};
+      ConvArguments a{input.data(), packed.data(), output.data()};
       a.workspace = workspace.data();
       a.epilogue.low = 0;
       kernel.run(p, a, executor);

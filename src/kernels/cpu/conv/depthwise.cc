@@ -155,9 +155,9 @@ void Row(const ConvProblem& p, const ConvArguments& arguments, int64_t row) {
   s.output_stride = p.output_stride;
   s.epilogue = &arguments.epilogue;
   const float* input =
-      arguments.input + (n * p.input[1] + y0 + rows.first * f.dilation[1]) * image_row;
-  const float* weights = arguments.weights + rows.first * s.weight_row;
-  float* output = arguments.output + row * p.output[2] * p.output_stride;
+      As<float>(arguments.input) + (n * p.input[1] + y0 + rows.first * f.dilation[1]) * image_row;
+  const float* weights = As<float>(arguments.weights) + rows.first * s.weight_row;
+  float* output = As<float>(arguments.output) + row * p.output[2] * p.output_stride;
   const float* residual =
       arguments.epilogue.residual
           ? arguments.epilogue.residual + row * p.output[2] * arguments.epilogue.residual_stride
@@ -202,11 +202,13 @@ std::optional<Refusal> DepthwiseRefuses(const ConvFilter& f) {
   return std::nullopt;
 }
 
-int64_t DepthwisePackedSize(const ConvFilter& f) {
-  return CeilDiv(f.output_channels, kChannelBlock) * kChannelBlock * f.taps();
+size_t DepthwisePackedBytes(const ConvFilter& f) {
+  return CeilDiv(f.output_channels, kChannelBlock) * kChannelBlock * f.taps() * sizeof(float);
 }
 
-void DepthwisePack(const ConvFilter& f, const float* weights, float* packed, Executor&) {
+void DepthwisePack(const ConvFilter& f, const void* filter, void* target, Executor&) {
+  const float* weights = As<float>(filter);
+  float* packed = As<float>(target);
   for (int64_t block = 0; block < f.output_channels; block += kChannelBlock) {
     for (int64_t tap = 0; tap < f.taps(); ++tap) {
       for (int64_t c = block; c < block + kChannelBlock; ++c) {
@@ -216,7 +218,7 @@ void DepthwisePack(const ConvFilter& f, const float* weights, float* packed, Exe
   }
 }
 
-int64_t DepthwiseWorkspaceSize(const ConvProblem&, int) { return 0; }
+size_t DepthwiseWorkspaceBytes(const ConvProblem&, int) { return 0; }
 
 void DepthwiseRun(const ConvProblem& p, const ConvArguments& arguments, Executor& executor) {
   const int64_t rows = p.batch * p.output[0] * p.output[1];
@@ -230,7 +232,7 @@ void DepthwiseRun(const ConvProblem& p, const ConvArguments& arguments, Executor
     for (int64_t row = range.begin; row < range.end; ++row) {
       run_row(p, arguments, row);
       if (arguments.epilogue.finish) {
-        (*arguments.epilogue.finish)(row* p.output[2], p.output[2], 0, p.filter.output_channels,
+        (*arguments.epilogue.finish)({row * p.output[2], p.output[2], 0, p.filter.output_channels},
                                      worker);
       }
     }

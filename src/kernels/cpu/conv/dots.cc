@@ -154,7 +154,7 @@ void WriteSums(const ConvProblem& p, const ConvArguments& arguments, int64_t row
                const float* sums) {
   const Epilogue& epilogue = arguments.epilogue;
   for (int64_t i = 0; i < count; ++i) {
-    float* to = arguments.output + (row + i) * p.output_stride;
+    float* to = As<float>(arguments.output) + (row + i) * p.output_stride;
     const float* residual =
         epilogue.residual ? epilogue.residual + (row + i) * epilogue.residual_stride : nullptr;
     for (int m = 0; m < kOutputs; ++m) {
@@ -189,11 +189,11 @@ void LineOf(const ConvProblem& p, const ConvArguments& arguments, int64_t first,
   window.rows = {rows.count(), f.dilation[1] * row_size, row_weights};
   window.pixel_step = f.stride[2] * p.input_stride;
   window.weight_channel = f.depth();
-  const float* input = arguments.input + n * p.input_pixels() * p.input_stride +
+  const float* input = As<float>(arguments.input) + n * p.input_pixels() * p.input_stride +
                        (z0 + planes.first * f.dilation[0]) * plane_size +
                        (y0 + rows.first * f.dilation[1]) * row_size;
   const float* weights =
-      arguments.weights + planes.first * plane_weights + rows.first * row_weights;
+      As<float>(arguments.weights) + planes.first * plane_weights + rows.first * row_weights;
 
   const bool joined = f.dilation[2] == 1 && p.input_stride == channels;
   const int64_t extent = (f.kernel[2] - 1) * f.dilation[2];
@@ -255,16 +255,20 @@ std::optional<Refusal> DotsRefuses(const ConvFilter& f) {
   return std::nullopt;
 }
 
-int64_t DotsPackedSize(const ConvFilter& f) { return f.depth() * f.output_channels; }
+size_t DotsPackedBytes(const ConvFilter& f) {
+  return f.depth() * f.output_channels * sizeof(float);
+}
 
 // All weights of an output channel together.
-void DotsPack(const ConvFilter& f, const float* weights, float* packed, Executor&) {
+void DotsPack(const ConvFilter& f, const void* filter, void* target, Executor&) {
+  const float* weights = As<float>(filter);
+  float* packed = As<float>(target);
   for (int64_t m = 0; m < f.output_channels; ++m) {
     for (int64_t k = 0; k < f.depth(); ++k) *packed++ = weights[k * f.output_channels + m];
   }
 }
 
-int64_t DotsWorkspaceSize(const ConvProblem&, int) { return 0; }
+size_t DotsWorkspaceBytes(const ConvProblem&, int) { return 0; }
 
 void DotsRun(const ConvProblem& problem, const ConvArguments& arguments, Executor& executor) {
   if (problem.rows() == 0) return;
@@ -279,7 +283,7 @@ void DotsRun(const ConvProblem& problem, const ConvArguments& arguments, Executo
       const int64_t count = std::min(range.end - row, p.output[2] - row % p.output[2]);
       run_line(p, arguments, row, count);
       if (arguments.epilogue.finish) {
-        (*arguments.epilogue.finish)(row, count, 0, p.filter.output_channels, worker);
+        (*arguments.epilogue.finish)({row, count, 0, p.filter.output_channels}, worker);
       }
       row += count;
     }

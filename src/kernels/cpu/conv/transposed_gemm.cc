@@ -41,7 +41,7 @@ void RunTile(const ConvProblem& p, const ConvArguments& arguments, const OutputR
   job.a = row.tile;
   job.rows = rows;
   job.panel_stride = f.input_channels * kPanel;
-  job.c = arguments.output + pixel * p.output_stride;
+  job.c = As<float>(arguments.output) + pixel * p.output_stride;
   job.c_stride = stride * p.output_stride;
   job.columns = f.output_channels;
   job.bias = epilogue.bias;
@@ -54,7 +54,7 @@ void RunTile(const ConvProblem& p, const ConvArguments& arguments, const OutputR
       const auto in_y = Source(p, 1, row.y, ky);
       if (!in_y) continue;
       const float* input_row =
-          arguments.input +
+          As<float>(arguments.input) +
           ((row.image * p.input[0] + *in_z) * p.input[1] + *in_y) * p.input[2] * p.input_stride;
       for (int64_t kx = 0; kx < f.kernel[2]; ++kx) {
         const int64_t position = x + p.pad[2] - kx * f.dilation[2];
@@ -73,7 +73,7 @@ void RunTile(const ConvProblem& p, const ConvArguments& arguments, const OutputR
               std::fill_n(to, job.depth, 0.0f);
             }
           }
-          job.b = arguments.weights + tap * tap_size + k * kPanel;
+          job.b = As<float>(arguments.weights) + tap * tap_size + k * kPanel;
           MultiplyTile(job);
           job.first = false;
         }
@@ -82,7 +82,7 @@ void RunTile(const ConvProblem& p, const ConvArguments& arguments, const OutputR
   }
   // The epilogue, on zeros where no tap reaches.
   job.depth = 0;
-  job.b = arguments.weights;
+  job.b = As<float>(arguments.weights);
   job.last = true;
   job.low = epilogue.low;
   job.high = epilogue.high;
@@ -100,20 +100,23 @@ std::optional<Refusal> TransposedGemmRefuses(const ConvFilter& f) {
   return std::nullopt;
 }
 
-int64_t TransposedGemmPackedSize(const ConvFilter& f) {
-  return f.taps() * PanelsSize(f.input_channels, f.output_channels);
+size_t TransposedGemmPackedBytes(const ConvFilter& f) {
+  return f.taps() * PanelsSize(f.input_channels, f.output_channels) * sizeof(float);
 }
 
-void TransposedGemmPack(const ConvFilter& f, const float* weights, float* packed,
-                        Executor& executor) {
+void TransposedGemmPack(const ConvFilter& f, const void* filter, void* packed, Executor& executor) {
+  const float* weights = As<float>(filter);
   const int64_t tap_size = PanelsSize(f.input_channels, f.output_channels);
   for (int64_t tap = 0; tap < f.taps(); ++tap) {
     PackPanels(weights + tap * f.input_channels * f.output_channels, f.input_channels,
-               f.output_channels, 1, f.input_channels, packed + tap * tap_size, executor);
+               f.output_channels, 1, f.input_channels, As<float>(packed) + tap * tap_size,
+               executor);
   }
 }
 
-int64_t TransposedGemmWorkspaceSize(const ConvProblem&, int width) { return width * kTileFloats; }
+size_t TransposedGemmWorkspaceBytes(const ConvProblem&, int width) {
+  return width * kTileFloats * sizeof(float);
+}
 
 void TransposedGemmRun(const ConvProblem& p, const ConvArguments& arguments, Executor& executor) {
   const int64_t rows = p.batch * p.output[0] * p.output[1];
@@ -135,7 +138,7 @@ void TransposedGemmRun(const ConvProblem& p, const ConvArguments& arguments, Exe
         }
       }
       if (arguments.epilogue.finish) {
-        (*arguments.epilogue.finish)(i* p.output[2], p.output[2], 0, p.filter.output_channels,
+        (*arguments.epilogue.finish)({i * p.output[2], p.output[2], 0, p.filter.output_channels},
                                      worker);
       }
     }
@@ -145,7 +148,9 @@ void TransposedGemmRun(const ConvProblem& p, const ConvArguments& arguments, Exe
 double TransposedGemmCost(const ConvProblem& p) {
   // Each input meets each tap once.
   return static_cast<double>(p.batch * p.input_pixels()) *
-         static_cast<double>(TransposedGemmPackedSize(p.filter)) / 16 / 0.7;
+         static_cast<double>(p.filter.taps() *
+                             PanelsSize(p.filter.input_channels, p.filter.output_channels)) /
+         16 / 0.7;
 }
 
 }  // namespace graft::cpu

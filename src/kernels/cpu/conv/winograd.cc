@@ -433,7 +433,7 @@ void TransformOutputs(const Variant& v, const Plan& plan, const ConvProblem& p,
     const TilePosition at = Position(v, plan, tiles.begin + i);
     const int64_t row = (at.image * p.output[1] + at.y) * p.output[2] + at.x;
     tile.products = outputs + i * kBlockColumns;
-    tile.output = arguments.output + row * p.output_stride + column;
+    tile.output = As<float>(arguments.output) + row * p.output_stride + column;
     tile.residual =
         epilogue.residual ? epilogue.residual + row * epilogue.residual_stride + column : nullptr;
     tile.height = std::min<int64_t>(v.m, p.output[1] - at.y);
@@ -441,7 +441,7 @@ void TransformOutputs(const Variant& v, const Plan& plan, const ConvProblem& p,
     v.transform_output(tile);
     if (!epilogue.finish) continue;
     for (int64_t y = 0; y < tile.height; ++y) {
-      (*epilogue.finish)(row + y * p.output[2], tile.width, column, columns, worker);
+      (*epilogue.finish)({row + y * p.output[2], tile.width, column, columns}, worker);
     }
   }
 }
@@ -457,10 +457,11 @@ void Run(const Variant& v, const ConvProblem& p, const ConvArguments& arguments,
     const int64_t first = task / plan.blocks * plan.columns;
     const int64_t last = std::min(p.filter.output_channels, first + plan.columns);
     std::fill_n(zeros, plan.zeros, 0.0f);
-    TransformInputs(v, plan, p, arguments.input, tiles, zeros, inputs);
+    TransformInputs(v, plan, p, As<float>(arguments.input), tiles, zeros, inputs);
     for (int64_t column = first; column < last; column += kBlockColumns) {
       const int64_t columns = std::min(last - column, kBlockColumns);
-      Multiply(v, plan, p, arguments.weights, tiles.size(), column, columns, inputs, outputs);
+      Multiply(v, plan, p, As<float>(arguments.weights), tiles.size(), column, columns, inputs,
+               outputs);
       TransformOutputs(v, plan, p, arguments, tiles, column, columns, outputs, worker);
     }
   });
@@ -479,18 +480,18 @@ double Cost(const Variant& v, const ConvProblem& p) {
 
 }  // namespace
 
-#define GRAFT_WINOGRAD(Id)                                                                      \
-  std::optional<Refusal> Id##Refuses(const ConvFilter& f) { return Refuses(f); }                \
-  int64_t Id##PackedSize(const ConvFilter& f) { return PackedSize(Id(), f); }                   \
-  void Id##Pack(const ConvFilter& f, const float* weights, float* packed, Executor& executor) { \
-    Pack(Id(), f, weights, packed, executor);                                                   \
-  }                                                                                             \
-  int64_t Id##WorkspaceSize(const ConvProblem& p, int width) {                                  \
-    return MakePlan(Id(), p, width).size() * width;                                             \
-  }                                                                                             \
-  void Id##Run(const ConvProblem& p, const ConvArguments& arguments, Executor& executor) {      \
-    Run(Id(), p, arguments, executor);                                                          \
-  }                                                                                             \
+#define GRAFT_WINOGRAD(Id)                                                                    \
+  std::optional<Refusal> Id##Refuses(const ConvFilter& f) { return Refuses(f); }              \
+  size_t Id##PackedBytes(const ConvFilter& f) { return PackedSize(Id(), f) * sizeof(float); } \
+  void Id##Pack(const ConvFilter& f, const void* weights, void* packed, Executor& executor) { \
+    Pack(Id(), f, As<float>(weights), As<float>(packed), executor);                           \
+  }                                                                                           \
+  size_t Id##WorkspaceBytes(const ConvProblem& p, int width) {                                \
+    return MakePlan(Id(), p, width).size() * width * sizeof(float);                           \
+  }                                                                                           \
+  void Id##Run(const ConvProblem& p, const ConvArguments& arguments, Executor& executor) {    \
+    Run(Id(), p, arguments, executor);                                                        \
+  }                                                                                           \
   double Id##Cost(const ConvProblem& p) { return Cost(Id(), p); }
 GRAFT_WINOGRAD(Winograd2)
 GRAFT_WINOGRAD(Winograd4)

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/matmul/gemm_tile.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/pointwise/instructions.h"
 
 namespace graft::cpu {
 namespace {
@@ -16,6 +17,11 @@ constexpr int64_t kCachedC = 32 * 1024;
 // Below this, handing work to another worker costs more than it saves.
 constexpr double kTaskMultiplyAdds = 2e5;
 constexpr int64_t kTileColumns = 2 * kPanel;
+// Of one worker: a tile of A; and, where panels are widened, the most of B that a block has.
+constexpr int64_t kWideFloats = kCachedB + 2 * kTileColumns * kDepthBlock;
+int64_t WorkerFloats(DType b_type) {
+  return kTileFloats + (b_type == DType::kFloat32 ? 0 : kWideFloats);
+}
 
 // Tiles of C, cut into blocks.
 struct Blocks {
@@ -61,7 +67,9 @@ Blocks MakeBlocks(const GemmProblem& p, int width) {
 
 }  // namespace
 
-int64_t GemmWorkspaceSize(int width) { return width * kTileFloats; }
+size_t GemmWorkspaceBytes(int width, DType b_type) {
+  return width * WorkerFloats(b_type) * sizeof(float);
+}
 
 void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction copy_tile,
           Executor& executor) {
@@ -70,6 +78,9 @@ void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction
   const int tile_rows = TileRows();
   const int64_t depth_block = DepthBlockSize(p.depth);
   const Epilogue& epilogue = arguments.epilogue;
+  const InstructionLoop widen = arguments.b_type == DType::kFloat32
+                                    ? nullptr
+                                    : VectorCastLoop(arguments.b_type, DType::kFloat32);
 
   // Rows are the fastest index: a worker goes through the rows with the same block of B.
   const int64_t tasks = p.groups * blocks.column_blocks * blocks.row_blocks;
@@ -83,12 +94,14 @@ void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction
     const int64_t column = column_tiles.begin * kTileColumns;
     const int64_t columns = std::min(p.columns, column_tiles.end * kTileColumns) - column;
     const int64_t c_column = group * p.group_column + column;
-    const float* b = arguments.b + group * p.group_panels + column / kPanel * kPanel * p.depth;
+    const int64_t first_panel = group * p.group_panels + column / kPanel * kPanel * p.depth;
+    const float* b = widen ? nullptr : As<float>(arguments.b) + first_panel;
 
     TileJob job;
-    float* tile = arguments.workspace + worker * kTileFloats;
+    float* tile = As<float>(arguments.workspace) + worker * WorkerFloats(arguments.b_type);
+    float* wide = tile + kTileFloats;
     job.a = tile;
-    job.panel_stride = kPanel * p.depth;
+    job.panel_stride = kPanel * (widen ? depth_block : p.depth);
     job.c_stride = arguments.c_stride;
     job.columns = columns;
     job.bias = epilogue.bias ? epilogue.bias + c_column : nullptr;
@@ -100,6 +113,7 @@ void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction
     // The panels that follow those at k: of the next depth, else of the next task, which has the
     // same columns or the next ones. The columns of the last task are followed by nothing near.
     auto next_block = [&](int64_t k, bool last) -> const float* {
+      if (widen) return nullptr;
       if (!last) return b + (k + depth_block) * kPanel;
       if (task % blocks.row_blocks + 1 < blocks.row_blocks) return b;
       return column + columns < p.columns ? b + panels * job.panel_stride : nullptr;
@@ -109,7 +123,18 @@ void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction
     do {
       const int64_t k_end = std::min(p.depth, k + depth_block);
       job.depth = k_end - k;
-      job.b = b + k * kPanel;
+      job.b = widen ? wide : b + k * kPanel;
+      if (widen) {
+        const auto* halves = As<uint16_t>(arguments.b) + first_panel + k * kPanel;
+        for (int64_t panel = 0; panel < panels; ++panel, halves += kPanel * p.depth) {
+          widen({{halves},
+                 {~size_t{0}},
+                 wide + panel * job.panel_stride,
+                 static_cast<size_t>(job.depth * kPanel),
+                 0,
+                 0});
+        }
+      }
       job.first = k == 0;
       job.last = k_end == p.depth;
       for (int64_t row = row_begin; row < row_end; row += tile_rows) {
@@ -124,7 +149,7 @@ void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction
         if (tile_index > 0) {
           job.ahead = next_block(k, job.last);
           if (job.ahead) ahead = Part(panels, tiles - 1, tile_index - 1);
-        } else if (job.first) {
+        } else if (job.first && !widen) {
           job.ahead = job.b;
           ahead = {std::min(panels, kTileColumns / kPanel), panels};
         }
@@ -135,7 +160,7 @@ void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction
         }
         MultiplyTile(job);
         if (job.last && epilogue.finish) {
-          (*epilogue.finish)(c_row, job.rows, c_column, columns, worker);
+          (*epilogue.finish)({c_row, job.rows, c_column, columns}, worker);
         }
       }
       k += depth_block;

@@ -5,12 +5,13 @@
 #include <cstdint>
 
 #include "base/executor.h"
+#include "kernels/cpu/element_types.h"
 #include "kernels/cpu/epilogue.h"
 
 namespace graft::cpu {
 
 // `groups` products of the same size. Group g's result begins at row g * group_row, column
-// g * group_column of C, its panels at g * group_panels floats.
+// g * group_column of C, its panels at g * group_panels elements.
 struct GemmProblem {
   int64_t rows = 0;
   int64_t columns = 0;
@@ -22,11 +23,13 @@ struct GemmProblem {
 };
 
 struct GemmArguments {
-  const float* b = nullptr;  // PackPanels
+  // PackPanels, of f32, f16 or bf16. 16-bit panels are widened a block at a time, in the cache.
+  const void* b = nullptr;
+  DType b_type = DType::kFloat32;
   float* c = nullptr;
   int64_t c_stride = 0;
   Epilogue epilogue;
-  float* workspace = nullptr;  // GemmWorkspaceSize floats, 64-byte aligned
+  void* workspace = nullptr;  // GemmWorkspaceBytes, 64-byte aligned
 };
 
 // Writes A[row, row + rows) × [k, k_end) of a group to `tile`, rows kRowStride apart. It may write
@@ -40,7 +43,7 @@ struct TileRange {
 };
 using CopyTileFunction = FunctionRef<void(const TileRange& range, float* tile)>;
 
-int64_t GemmWorkspaceSize(int width);
+size_t GemmWorkspaceBytes(int width, DType b_type);
 void Gemm(const GemmProblem& problem, const GemmArguments& arguments, CopyTileFunction copy_tile,
           Executor& executor);
 // Cycles of one core, roughly.

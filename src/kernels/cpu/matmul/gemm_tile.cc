@@ -148,18 +148,32 @@ HWY_EXPORT(Multiply);
 int TileRows() { return HWY_DYNAMIC_DISPATCH(Rows)(); }
 void MultiplyTile(const TileJob& job) { HWY_DYNAMIC_DISPATCH(Multiply)(job); }
 
-void PackPanels(const float* b, int64_t k, int64_t columns, int64_t row_stride,
-                int64_t column_stride, float* panels, Executor& executor) {
+namespace {
+
+template <class T>
+void Pack(const T* b, int64_t k, int64_t columns, int64_t row_stride, int64_t column_stride,
+          T* panels, Executor& executor) {
   executor.ParallelFor(PanelCount(columns), [&](int64_t panel, int) {
-    float* out = panels + panel * k * kPanel;
-    const float* in = b + panel * kPanel * column_stride;
+    T* out = panels + panel * k * kPanel;
+    const T* in = b + panel * kPanel * column_stride;
     const int64_t width = std::min(kPanel, columns - panel * kPanel);
     for (int64_t i = 0; i < k; ++i) {
       for (int64_t j = 0; j < kPanel; ++j) {
-        out[i * kPanel + j] = j < width ? in[i * row_stride + j * column_stride] : 0.0f;
+        out[i * kPanel + j] = j < width ? in[i * row_stride + j * column_stride] : T(0);
       }
     }
   });
+}
+
+}  // namespace
+
+void PackPanels(const float* b, int64_t k, int64_t columns, int64_t row_stride,
+                int64_t column_stride, float* panels, Executor& executor) {
+  Pack(b, k, columns, row_stride, column_stride, panels, executor);
+}
+void PackPanels(const uint16_t* b, int64_t k, int64_t columns, int64_t row_stride,
+                int64_t column_stride, uint16_t* panels, Executor& executor) {
+  Pack(b, k, columns, row_stride, column_stride, panels, executor);
 }
 
 }  // namespace graft::cpu

@@ -59,5 +59,8 @@ inline int64_t PanelsSize(int64_t k, int64_t columns) { return PanelCount(column
 // B[k, columns], element (i, j) at b[i * row_stride + j * column_stride], into panels.
 void PackPanels(const float* b, int64_t k, int64_t columns, int64_t row_stride,
                 int64_t column_stride, float* panels, Executor& executor);
+// The same of 16-bit floats, as the bits they are.
+void PackPanels(const uint16_t* b, int64_t k, int64_t columns, int64_t row_stride,
+                int64_t column_stride, uint16_t* panels, Executor& executor);
 
 }  // namespace graft::cpu

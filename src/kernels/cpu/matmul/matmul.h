@@ -1,4 +1,4 @@
-// Products of matrices, single precision: any strides, any number of products at once.
+// Products of matrices: any strides, any number of products at once.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "kernels/cpu/element_types.h"
 #include "kernels/cpu/epilogue.h"
+#include "kernels/cpu/matmul/gemm.h"
 
 namespace graft::cpu {
 
@@ -25,38 +27,47 @@ struct MatMulProblem {
   int64_t b_depth = 0;
   int64_t b_column = 1;
   int64_t c_row = 0;
+  ElementTypes types;  // the kernel's: those of its row; its filter is B
 };
 
 struct MatMulArguments {
-  const float* a = nullptr;
-  const float* b = nullptr;  // panels where the kernel wants them
-  float* c = nullptr;
+  const void* a = nullptr;
+  const void* b = nullptr;  // packed where the kernel wants that
+  void* c = nullptr;        // of the accumulator's type
   Epilogue epilogue;
-  float* workspace = nullptr;  // 64-byte aligned
+  void* workspace = nullptr;  // 64-byte aligned
 };
 
+// Sizes are in bytes.
 struct MatMulKernel {
   std::string_view name;
   int version;
   std::string_view packing;  // of B; "" when B is read as it is
-  int64_t (*workspace_size)(const MatMulProblem& problem, int width);  // in floats
+  ElementTypes types;
+  SumsIn sums;
+  size_t (*packed_bytes)(const MatMulProblem& problem);  // of every B of the problem
+  void (*pack)(const MatMulProblem& problem, const void* b, void* packed, Executor& executor);
+  size_t (*workspace_bytes)(const MatMulProblem& problem, int width);
   void (*run)(const MatMulProblem& problem, const MatMulArguments& arguments, Executor& executor);
   double (*cost)(const MatMulProblem& problem);  // in cycles of one core
 };
 
-#define GRAFT_MATMUL_KERNEL(Id, name, version, packing)                        \
-  int64_t Id##WorkspaceSize(const MatMulProblem& problem, int width);          \
-  void Id##Run(const MatMulProblem& problem, const MatMulArguments& arguments, \
-               Executor& executor);                                            \
+// Rows may share functions: the problem says for which types they are called.
+#define GRAFT_MATMUL_KERNEL(Id, name, version, packing, Input, Filter, Accumulator, Sums)       \
+  size_t Id##PackedBytes(const MatMulProblem& problem);                                         \
+  void Id##Pack(const MatMulProblem& problem, const void* b, void* packed, Executor& executor); \
+  size_t Id##WorkspaceBytes(const MatMulProblem& problem, int width);                           \
+  void Id##Run(const MatMulProblem& problem, const MatMulArguments& arguments,                  \
+               Executor& executor);                                                             \
   double Id##Cost(const MatMulProblem& problem);
 #include "kernels/cpu/matmul/kernels.inc"
 #undef GRAFT_MATMUL_KERNEL
 
-// The last one takes any B.
+// The last one of f32 takes any B.
 std::span<const MatMulKernel> MatMulKernels();
 
-// Panels of every matrix B of the problem.
-int64_t MatMulPanelsSize(const MatMulProblem& problem);
-void PackMatMul(const MatMulProblem& problem, const float* b, float* panels, Executor& executor);
+// All products as one, when they are one tall matrix times the same B; else a group for each.
+// `panels` are the elements of one packed B.
+GemmProblem MatMulProduct(const MatMulProblem& problem, int64_t panels);
 
 }  // namespace graft::cpu

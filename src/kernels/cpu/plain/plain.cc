@@ -39,7 +39,7 @@ void ForEachRow(int64_t rows, int64_t columns, double work, const PlainArguments
     for (int64_t first = part.begin; first < part.end; first += kBlockRows) {
       const int64_t last = std::min(first + kBlockRows, part.end);
       for (int64_t i = first; i < last; ++i) row(i);
-      if (arguments.finish) (*arguments.finish)(first, last - first, 0, columns, worker);
+      if (arguments.finish) (*arguments.finish)({first, last - first, 0, columns}, worker);
     }
   });
 }

@@ -14,7 +14,7 @@ struct PlainArguments {
   const void* x = nullptr;
   const void* w = nullptr;
   void* y = nullptr;
-  const BlockFunction* finish = nullptr;  // called with whole rows
+  const BlockFunction* finish = nullptr;  // called with whole rows of y
 };
 
 template <class Problem>

@@ -41,10 +41,10 @@ TEST(Plain, RowsAreFinishedOnce) {
   const std::vector<double> w = {1, 2, 3, 4, 5, 6};
   std::vector<double> y(p.rows() * 3);
   std::vector<int> finished(p.rows());
-  const auto finish = [&](int64_t row, int64_t rows, int64_t column, int64_t columns, int) {
-    EXPECT_EQ(column, 0);
-    EXPECT_EQ(columns, 3);
-    for (int64_t r = row; r < row + rows; ++r) ++finished[r];
+  const auto finish = [&](const SumsBlock& b, int) {
+    EXPECT_EQ(b.column, 0);
+    EXPECT_EQ(b.columns, 3);
+    for (int64_t r = b.row; r < b.row + b.rows; ++r) ++finished[r];
   };
   const BlockFunction function = finish;
   const std::unique_ptr<Executor> executor = MakeTbbExecutor(3);

@@ -71,6 +71,23 @@ Result<InstructionLoop> FindLoop(const PointwiseInstruction& in, std::span<const
 
 }  // namespace
 
+Status PointwiseKernel::Check(const PointwiseProgram& original, std::span<const DType> inputs) {
+  GRAFT_RETURN_IF_ERROR(Verify(original));
+  GRAFT_RETURN_IF_ERROR(VerifyTypes(original, inputs));
+  const PointwiseProgram program = LowerHalves(original, inputs);
+  std::vector<DType> dtypes(inputs.begin(), inputs.end());
+  for (const PointwiseInstruction& in : program.instructions) {
+    if (in.op == PointwiseOp::kConstant) {
+      if (!CastLoop(DType::kFloat64, in.dtype))
+        return UnsupportedError("a constant of {} on the CPU", Name(in.dtype));
+    } else if (const Result<InstructionLoop> loop = FindLoop(in, dtypes); !loop.ok()) {
+      return loop.status();
+    }
+    dtypes.push_back(in.dtype);
+  }
+  return OkStatus();
+}
+
 Result<PointwiseKernel> PointwiseKernel::Compile(const PointwiseProgram& original,
                                                  std::span<const DType> inputs) {
   GRAFT_RETURN_IF_ERROR(Verify(original));

@@ -30,6 +30,9 @@ class PointwiseKernel {
   static Result<PointwiseKernel> Compile(const PointwiseProgram& program,
                                          std::span<const DType> inputs);
 
+  // Why Compile would fail, without its work.
+  static Status Check(const PointwiseProgram& program, std::span<const DType> inputs);
+
   DType result_dtype() const { return registers_[result_].dtype; }
   // Of 64-byte aligned memory, for each thread that runs.
   size_t scratch_bytes() const { return scratch_bytes_; }

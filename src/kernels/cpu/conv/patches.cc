@@ -1,0 +1,145 @@
+#include "kernels/cpu/conv/patches.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/matmul/gemm_tile.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/conv/patches.cc"
+#include <hwy/foreach_target.h>
+// Highway's own order: foreach_target.h first.
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace graft::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Those of floats write whole vectors: up to a vector less one element past the end.
+HWY_INLINE void Copy(const float* HWY_RESTRICT from, int64_t count, float* HWY_RESTRICT to) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
+  if (i < count) {
+    hn::StoreU(hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(count - i)), d, from + i), d,
+               to + i);
+  }
+}
+HWY_INLINE void Clear(int64_t count, float* to) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  for (int64_t i = 0; i < count; i += lanes) hn::StoreU(hn::Zero(d), d, to + i);
+}
+template <class Byte>
+HWY_INLINE void Copy(const Byte* HWY_RESTRICT from, int64_t count, int16_t* HWY_RESTRICT to) {
+  const hn::ScalableTag<int16_t> d;
+  const hn::Rebind<Byte, decltype(d)> bytes;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    hn::StoreU(hn::PromoteTo(d, hn::LoadU(bytes, from + i)), d, to + i);
+  }
+  for (; i < count; ++i) to[i] = from[i];
+}
+HWY_INLINE void Clear(int64_t count, int16_t* to) { std::fill_n(to, count, int16_t{0}); }
+
+// Patches are made of runs: stretches of the image that are contiguous in memory.
+template <class From, class To>
+void CopyPatches(const ConvProblem& p, const void* from_input, const TileRange& range,
+                 void* to_tile) {
+  const From* input = As<From>(from_input);
+  To* tile = As<To>(to_tile);
+  const ConvFilter& f = p.filter;
+  const int64_t channels = f.group_inputs();
+  // Neighbouring pixels of a filter row touch: the row is one run. Else each pixel is.
+  const bool joined = f.dilation[2] == 1 && p.input_stride == channels;
+  const int64_t run_pixels = joined ? f.kernel[2] : 1;
+  const int64_t row_runs = f.kernel[2] / run_pixels;
+  const int64_t run = run_pixels * channels;
+  const int64_t first_run = range.k / run;
+
+  int64_t position = range.row;
+  int64_t x = position % p.output[2];
+  position /= p.output[2];
+  int64_t y = position % p.output[1];
+  position /= p.output[1];
+  int64_t z = position % p.output[0];
+  const From* image =
+      input + range.group * channels + position / p.output[0] * p.input_pixels() * p.input_stride;
+
+  for (int r = 0; r < range.rows; ++r, tile += kRowStride) {
+    const int64_t z0 = z * f.stride[0] - p.pad[0];
+    const int64_t y0 = y * f.stride[1] - p.pad[1];
+    const int64_t x0 = x * f.stride[2] - p.pad[2];
+    int64_t kx = first_run % row_runs;
+    int64_t ky = first_run / row_runs % f.kernel[1];
+    int64_t kz = first_run / row_runs / f.kernel[1];
+    int64_t begin = range.k - first_run * run;
+    To* to = tile;
+    for (int64_t left = range.k_end - range.k; left > 0;) {
+      const int64_t end = std::min(run, begin + left);
+      const int64_t in_z = z0 + kz * f.dilation[0];
+      const int64_t in_y = y0 + ky * f.dilation[1];
+      const int64_t in_x = x0 + kx * f.dilation[2];
+      int64_t from = end;  // the part of the run inside the image
+      int64_t until = end;
+      if (in_z >= 0 && in_z < p.input[0] && in_y >= 0 && in_y < p.input[1]) {
+        from = std::clamp(-in_x * channels, begin, end);
+        until = std::clamp((p.input[2] - in_x) * channels, from, end);
+      }
+      Clear(from - begin, to);
+      const From* source =
+          image + ((in_z * p.input[1] + in_y) * p.input[2] + in_x) * p.input_stride;
+      if (from < until) Copy(source + from, until - from, to + (from - begin));
+      Clear(end - until, to + (until - begin));
+      to += end - begin;
+      left -= end - begin;
+      begin = 0;
+      if (++kx == row_runs) {
+        kx = 0;
+        if (++ky == f.kernel[1]) ky = 0, ++kz;
+      }
+    }
+    if (++x == p.output[2]) {
+      x = 0;
+      if (++y == p.output[1]) {
+        y = 0;
+        if (++z == p.output[0]) z = 0, image += p.input_pixels() * p.input_stride;
+      }
+    }
+  }
+}
+
+CopyPatchesFunction Choose(DType input) {
+  switch (input) {
+    case DType::kInt8:
+      return CopyPatches<int8_t, int16_t>;
+    case DType::kUint8:
+      return CopyPatches<uint8_t, int16_t>;
+    default:
+      return CopyPatches<float, float>;
+  }
+}
+
+}  // namespace graft::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace graft::cpu {
+
+HWY_EXPORT(Choose);
+
+CopyPatchesFunction ChooseCopyPatches(DType input) { return HWY_DYNAMIC_DISPATCH(Choose)(input); }
+
+GemmProblem PatchesProduct(const ConvProblem& p) {
+  GemmProblem gemm;
+  gemm.rows = p.rows();
+  gemm.columns = p.filter.group_outputs();
+  gemm.depth = p.filter.depth();
+  gemm.groups = p.filter.groups;
+  gemm.group_column = gemm.columns;
+  return gemm;
+}
+
+}  // namespace graft::cpu
+#endif  // HWY_ONCE
