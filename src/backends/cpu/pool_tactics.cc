@@ -7,7 +7,8 @@ namespace graft::cpu {
 namespace {
 
 Pooling PoolingOf(const ir::PoolAttributes& a) {
-  return a.kind == ir::PoolKind::kMax ? Pooling::kMax : Pooling::kAverage;
+  if (a.kind == ir::PoolKind::kAverage) return Pooling::kAverage;
+  return a.window.size() == 3 ? Pooling::kMaxOrNan : Pooling::kMax;
 }
 
 class PoolTactic final : public CpuTactic {

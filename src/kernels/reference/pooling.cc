@@ -12,6 +12,7 @@ void Pool(const PoolProblem& p, const ConstArray& x, const Array& y) {
   const Spatial stride = ToSpatial(p.strides, 1);
   const Spatial pad = ToSpatial(p.pads_before, 0);
   const int64_t channels = y.dims.back();
+  const bool in_depth = p.window.size() == 3;
   for (int64_t n = 0; n < x.dims[0]; ++n) {
     ForEachSpatial(out, [&](const Spatial& o) {
       T* result = y.Row<T>(n * out.count() + out.Index(o));
@@ -24,7 +25,9 @@ void Pool(const PoolProblem& p, const ConstArray& x, const Array& y) {
                           o.w * stride.w - pad.w + k.w};
           if (!in.Contains(i)) return;
           const T value = x.Row<T>(n * in.count() + in.Index(i))[c];
-          if (cells == 0 || value > largest || value != value) largest = value;
+          // NaN is never larger; in three dimensions TensorFlow spreads it, and knows -infinity.
+          if (in_depth ? cells == 0 || value > largest || value != value : value > largest)
+            largest = value;
           sum += static_cast<Accumulator<T>>(value);
           ++cells;
         });

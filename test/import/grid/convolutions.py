@@ -188,6 +188,13 @@ def fill(grid):
                  where=lambda p: isinstance(p.padding, str) or p.window == (3, 3))
     grid.add("MaxPool", lambda p: node("MaxPool", p.fill((2, 4, 4, 6)), ksize=[1, 1, 1, 2], strides=[1, 1, 1, 2], padding="VALID"),
              T=NUMBERS, window=["channels"])
+    # Pooling of images passes NaN over, that of volumes does not.
+    def pool_of_nan(p):
+        x = p.fill((1, 4, 6, 9))
+        x[0, :2, 2], x[0, 2:], x[0, 1, 5] = np.nan, np.nan, -np.inf
+        return node("MaxPool", x, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding="VALID")
+
+    grid.add("MaxPool", pool_of_nan, T=FLOATS, values=["NaN"])
     grid.add("MaxPoolV2", lambda p: node("MaxPoolV2", p.fill((2, 9, 10, 3)), const([1, *p.window, 1], np.int32), const([1, p.stride, p.stride, 1], np.int32),
                                          padding=p.padding), T=NUMBERS, padding=["SAME", "VALID"], window=[(2, 2), (1, 4)], stride=[1, 2])
     # Whether a padding is empty is known only with the sizes.

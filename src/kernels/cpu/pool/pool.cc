@@ -13,9 +13,10 @@ namespace {
 template <Pooling kPooling, class T>
 void PoolEach(const PoolWindow& w, int64_t channels) {
   for (int64_t c = 0; c < channels; ++c) {
-    constexpr T kLowest = std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
-                                                               : std::numeric_limits<T>::lowest();
-    T a = kPooling == Pooling::kMax ? kLowest : T(0);
+    using Limits = std::numeric_limits<T>;
+    constexpr bool kInfinite = kPooling == Pooling::kMaxOrNan && Limits::has_infinity;
+    constexpr T kLowest = kInfinite ? -Limits::infinity() : Limits::lowest();
+    T a = kPooling == Pooling::kAverage ? T(0) : kLowest;
     for (int64_t i = 0; i < w.count[0]; ++i) {
       for (int64_t j = 0; j < w.count[1]; ++j) {
         for (int64_t k = 0; k < w.count[2]; ++k) {
@@ -23,6 +24,8 @@ void PoolEach(const PoolWindow& w, int64_t channels) {
               w.x)[c + i * w.strides[0] + j * w.strides[1] + k * w.strides[2]];
           if constexpr (kPooling == Pooling::kAverage) {
             a += x;
+          } else if constexpr (kPooling == Pooling::kMax) {
+            a = x > a ? x : a;
           } else {
             a = x > a || x != x ? x : a;
           }
@@ -38,6 +41,7 @@ PoolLoop FindLoop(Pooling pooling, DType dtype) {
   if (dtype == DType::kFloat32) return F32PoolLoop(pooling);
   return TryVisitDType(kNativeTypes - TypeSet<float>{}, dtype, [&]<class T>(T) -> PoolLoop {
     if (pooling == Pooling::kMax) return PoolEach<Pooling::kMax, T>;
+    if (pooling == Pooling::kMaxOrNan) return PoolEach<Pooling::kMaxOrNan, T>;
     // An average of integers has no rounding that everybody agrees on.
     if constexpr (std::is_floating_point_v<T>) return PoolEach<Pooling::kAverage, T>;
     return nullptr;

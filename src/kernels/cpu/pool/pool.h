@@ -10,7 +10,9 @@
 
 namespace graft::cpu {
 
-enum class Pooling : uint8_t { kMax, kAverage };
+// kMax passes NaN over and gives the lowest number where there is nothing else, as TensorFlow's
+// pooling of images. kMaxOrNan gives NaN where there is one, as its pooling of volumes.
+enum class Pooling : uint8_t { kMax, kMaxOrNan, kAverage };
 
 struct PoolProblem {
   Pooling pooling = Pooling::kMax;

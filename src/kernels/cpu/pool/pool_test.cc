@@ -92,13 +92,33 @@ TEST(Pool, WindowsStridesAndPads) {
   });
 }
 
-TEST(Pool, KeepsNan) {
-  ForEachTarget([](const std::string&) {
-    const std::vector<float> x = {1, NAN, 3, 2};
-    const PoolProblem p{Pooling::kMax, DType::kFloat32, {1, 4, 1}, 1, {1, 2, 1}, 1, {2}, {2}, {0}};
-    const std::vector<float> y = RunOperation<float>(PoolOperation::Make(p).value(), {x.data()}, 2);
-    EXPECT_TRUE(std::isnan(y[0]));
-    EXPECT_EQ(y[1], 3.f);
+TEST(Pool, MaximaPassNanOverOrKeepIt) {
+  constexpr float kLowest = std::numeric_limits<float>::lowest();
+  // Pairs of pixels, with as many channels as there are vectors and tails.
+  const float pairs[][2] = {{1, NAN}, {NAN, 1}, {NAN, NAN}, {-HUGE_VALF, -HUGE_VALF}, {3, 2}};
+  const float images[] = {1, 1, kLowest, kLowest, 3};
+  const float volumes[] = {NAN, NAN, NAN, -HUGE_VALF, 3};
+  auto check = [&]<class T>(T, int64_t channels) {
+    std::vector<T> x;
+    for (const auto& pair : pairs) {
+      for (float v : pair) x.insert(x.end(), channels, static_cast<T>(v));
+    }
+    for (const Pooling pooling : {Pooling::kMax, Pooling::kMaxOrNan}) {
+      const PoolProblem p{
+          pooling, DTypeOf<T>(), {1, 10, channels}, channels, {1, 5, channels}, channels, {2},
+          {2},     {0}};
+      const std::vector<T> y =
+          RunOperation<T>(PoolOperation::Make(p).value(), {x.data()}, 5 * channels);
+      for (int64_t i = 0; i < 5 * channels; ++i) {
+        T want = static_cast<T>((pooling == Pooling::kMax ? images : volumes)[i / channels]);
+        if (pooling == Pooling::kMax && i / channels / 2 == 1)
+          want = std::numeric_limits<T>::lowest();
+        EXPECT_TRUE(y[i] == want || (std::isnan(y[i]) && std::isnan(want))) << i << " " << y[i];
+      }
+    }
+  };
+  ForEachTarget([&](const std::string&) {
+    for (const int64_t channels : {1, 8, 71}) check(float(), channels), check(double(), channels);
   });
 }
 

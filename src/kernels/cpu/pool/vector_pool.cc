@@ -1,4 +1,6 @@
 // The f32 pooling loops, vectorised over channels.
+#include <limits>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/pool/vector_pool.cc"
 #include <hwy/foreach_target.h>
@@ -16,6 +18,9 @@ template <Pooling kPooling>
 HWY_INLINE VF Join(VF a, VF x) {
   if constexpr (kPooling == Pooling::kAverage) {
     return hn::Add(a, x);
+  } else if constexpr (kPooling == Pooling::kMax) {
+    // Max gives its second operand, which is never NaN, when either is.
+    return hn::Max(x, a);
   } else {
     // Max gives x when either is NaN: only a NaN in `a` has to be kept.
     return hn::IfThenElse(hn::IsNaN(a), a, hn::Max(a, x));
@@ -27,7 +32,17 @@ template <Pooling kPooling, int kVectors, class Load, class Store>
 HWY_INLINE void PoolVectors(const PoolWindow& w, const Load& load, const Store& store) {
   VF a[kVectors];
   for (int v = 0; v < kVectors; ++v) {
-    a[v] = kPooling == Pooling::kMax ? Splat(-HUGE_VALF) : hn::Zero(F32());
+    switch (kPooling) {
+      case Pooling::kMax:
+        a[v] = Splat(std::numeric_limits<float>::lowest());
+        break;
+      case Pooling::kMaxOrNan:
+        a[v] = Splat(-HUGE_VALF);
+        break;
+      case Pooling::kAverage:
+        a[v] = hn::Zero(F32());
+        break;
+    }
   }
   const float* x = reinterpret_cast<const float*>(w.x);
   for (int64_t i = 0; i < w.count[0]; ++i) {
@@ -77,7 +92,15 @@ void PoolChannels(const PoolWindow& window, int64_t channels) {
 }  // namespace
 
 PoolLoop ChoosePoolLoop(Pooling pooling) {
-  return pooling == Pooling::kMax ? PoolChannels<Pooling::kMax> : PoolChannels<Pooling::kAverage>;
+  switch (pooling) {
+    case Pooling::kMax:
+      return PoolChannels<Pooling::kMax>;
+    case Pooling::kMaxOrNan:
+      return PoolChannels<Pooling::kMaxOrNan>;
+    case Pooling::kAverage:
+      break;
+  }
+  return PoolChannels<Pooling::kAverage>;
 }
 
 }  // namespace graft::cpu::HWY_NAMESPACE
