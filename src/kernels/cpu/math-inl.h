@@ -132,6 +132,23 @@ HWY_INLINE VF Erf(VF x) {
   return hn::IfThenElse(hn::Gt(t, Splat(0.927734375f)), hn::CopySignToAbs(large, x), small);
 }
 
+// x/2 · erfc(-x/√2), the tail with relative accuracy: with z = |x|/√2, erfc z = e^(-z²) · t · q(t)
+// for t = 1/(1 + z/2), q of least relative error on z in [0, 10]. e^(-x²/2) is taken of the whole
+// square, its rounding error in a factor of its own: z² loses what matters far out.
+HWY_INLINE VF Gelu(VF x) {
+  const VF bound = AtMost(Splat(14.f), hn::Abs(x));
+  const VF t = hn::Div(Splat(1.f), hn::MulAdd(bound, Splat(0.35355339059327376f), Splat(1.f)));
+  const VF q = Horner(t, Splat(-0.0590700338f), 0.284580037f, -0.487210021f, 0.27807825f,
+                      -0.0266329281f, 0.202689765f, 0.24310308f, 0.282375395f, 0.282086413f);
+  const VF square = hn::Mul(bound, bound);
+  const VF lost = hn::MulSub(bound, bound, square);
+  const VF power = Exp(hn::Mul(square, Splat(-0.5f)));
+  const VF corrected = hn::NegMulAdd(hn::Mul(lost, Splat(0.5f)), power, power);
+  const VF tail = hn::Mul(hn::Mul(hn::Mul(t, q), corrected), hn::Mul(bound, Splat(0.5f)));
+  // x/2 · (2 - erfc) = x - tail, and -tail; a comparison with NaN fails.
+  return hn::IfThenElse(hn::Lt(x, hn::Zero(F32())), hn::Neg(tail), hn::Sub(x, tail));
+}
+
 HWY_INLINE VF Softplus(VF x) {
   return hn::Add(AtLeast(hn::Zero(F32()), x), Log1p(Exp(hn::Neg(hn::Abs(x)))));
 }

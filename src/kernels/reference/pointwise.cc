@@ -19,18 +19,25 @@ struct alignas(8) Column {
   }
 };
 
+// The integer whose lower bits a cast from a float to To gives, as TensorFlow's CPU kernels do it:
+// a signed one of 64 bits, for what is shorter than 32 bits one of 32; where x does not fit, or is
+// NaN, the least one. Of u32 and u64 all values fit as well.
+template <class To>
+uint64_t Whole(double x) {
+  const bool narrow = sizeof(To) < 8;
+  const double least = narrow ? -0x1p31 : -0x1p63;
+  const double above = std::is_signed_v<To> || sizeof(To) < 4 ? -least : -2 * least;
+  x = std::trunc(x);
+  if (!(x >= least && x < above)) return static_cast<uint64_t>(static_cast<int64_t>(least));
+  return x < 0 ? static_cast<uint64_t>(static_cast<int64_t>(x)) : static_cast<uint64_t>(x);
+}
+
 template <class To, class From>
 To Cast(From x) {
   if constexpr (std::is_same_v<To, bool>) {
     return x != From(0);
   } else if constexpr (kIsFloat<From> && std::is_integral_v<To>) {
-    if constexpr (kIsHalf<From>) return Cast<To>(static_cast<float>(x));
-    if (x != x) return 0;
-    if (x <= static_cast<From>(std::numeric_limits<To>::lowest()))
-      return std::numeric_limits<To>::lowest();
-    if (x >= static_cast<From>(std::numeric_limits<To>::max()))
-      return std::numeric_limits<To>::max();
-    return static_cast<To>(x);
+    return static_cast<To>(Whole<To>(static_cast<double>(x)));
   } else {
     return static_cast<To>(x);
   }
@@ -54,6 +61,14 @@ T Softplus(T x) {
   if (x > -threshold) return x;
   if (x < threshold) return std::exp(x);
   return std::log1p(std::exp(x));
+}
+
+double Cube(double x) { return x * x * x; }
+
+// x · factor, where a factor of 0 is more than an infinity.
+template <class T>
+T Tail(T x, double factor) {
+  return static_cast<T>(factor == 0 ? std::copysign(0.0, static_cast<double>(x)) : x * factor);
 }
 
 template <class T>
@@ -169,9 +184,9 @@ T ApplyFloat(PointwiseOp op, T x, T y, T p, T q) {
     case PointwiseOp::kSwish:
       return x / (1 + std::exp(-x));
     case PointwiseOp::kGelu:
-      return x / 2 * (1 + std::erf(x * T(0.70710678118654752)));
+      return Tail(x, std::erfc(static_cast<double>(x) * -0.70710678118654752) / 2);
     case PointwiseOp::kGeluTanh:
-      return x / 2 * (1 + std::tanh(T(0.79788456080286536) * (x + T(0.044715) * x * x * x)));
+      return Tail(x, 1 / (1 + std::exp(-1.5957691216057308 * (x + 0.044715 * Cube(x)))));
     default:
       GRAFT_CHECK(false, "{} on floats", Name(op));
   }

@@ -115,7 +115,7 @@ def fill(grid):
     grid.add("Bitcast", lambda p: node("Bitcast", p.fill(p.shape), type=p.type), T=NUMBERS, type=NUMBERS, shape=[(3, 4), (2, 2), (8,)],
              where=lambda p: np.dtype(p.T).itemsize >= np.dtype(p.type).itemsize or p.shape[-1] * np.dtype(p.T).itemsize == np.dtype(p.type).itemsize)
 
-    # From floats: what lies within both ranges; beyond it, C++ defines nothing. To integers, cut at zero.
+    # From floats: what lies within both ranges. To integers, cut at zero.
     def cast(p):
         low = 0 if U8 in (p.T, p.to) else -100
         values = p.rng().uniform(low, 100, p.shape)
@@ -124,3 +124,12 @@ def fill(grid):
     grid.add("Cast", cast, T=ALL, to=ALL, shape=[(), (3, 4)], limit=200)
     grid.add("Cast", lambda p: node("Cast", extremes(p.T), DstT=p.to), T=ALL, to=ALL,
              where=lambda p: not (is_float(p.T) and not is_float(p.to)))
+
+    # Out of range. TensorFlow's vectors give other numbers than the rest behind them: few elements where an integer is narrow,
+    # whole vectors where it is not.
+    def cast_out_of_range(p):
+        with np.errstate(over="ignore"):
+            values = np.array([300, -1, 1e10, -1e10, np.nan, np.inf, -np.inf][: 4 if p.values == "finite" else None][-4:], p.T)
+        return node("Cast", np.tile(values, 1 if np.dtype(p.to).itemsize < 4 else 8), DstT=p.to)
+
+    grid.add("Cast", cast_out_of_range, T=FLOATS, to=[t for t in NUMBERS if not is_float(t)], values=["finite", "special"])

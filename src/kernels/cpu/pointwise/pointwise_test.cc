@@ -111,6 +111,67 @@ TEST(Pointwise, VectorMathIsWithinAFewUlps) {
   });
 }
 
+// Activations over the whole range of f32: what an activation makes of a number far out is small,
+// but its digits are right. Below the least normal number results are flushed.
+TEST(Pointwise, ActivationsKeepRelativeAccuracyInTheirTails) {
+  struct Case {
+    Op op;
+    double (*expected)(double);
+    double eps;
+    // Relative change of the result for a relative change of x: what rounding an argument costs.
+    double (*condition)(double);
+  };
+  constexpr auto kNone = [](double) { return 0.0; };
+  constexpr auto kX = [](double x) { return std::abs(x); };
+  const Case cases[] = {
+      {Op::kGelu, [](double x) { return x / 2 * std::erfc(-x * std::sqrt(0.5)); }, 8, kNone},
+      {Op::kGeluTanh,
+       [](double x) {
+         return x / (1 + std::exp(-1.5957691216057308 * (x + 0.044715 * x * x * x)));
+       },
+       8, [](double x) { return x < 0 ? std::abs(x + 0.13 * x * x * x) : 0; }},
+      {Op::kSoftplus, [](double x) { return std::fmax(x, 0) + std::log1p(std::exp(-std::abs(x))); },
+       8, kNone},
+      {Op::kSigmoid, [](double x) { return 1 / (1 + std::exp(-x)); }, 8, kNone},
+      {Op::kSwish, [](double x) { return x / (1 + std::exp(-x)); }, 8, kNone},
+      {Op::kTanh, [](double x) { return std::tanh(x); }, 8, kNone},
+      {Op::kLog1p, [](double x) { return std::log1p(x); }, 8, kNone},
+      {Op::kExpm1, [](double x) { return std::expm1(x); }, 8, kNone},
+      {Op::kErf, [](double x) { return std::erf(x); }, 8, kNone},
+      {Op::kErfc, [](double x) { return std::erfc(x); }, 8, kX},
+      {Op::kExp, [](double x) { return std::exp(x); }, 8, kNone},
+      {Op::kSoftsign, [](double x) { return x / (1 + std::abs(x)); }, 8, kNone},
+      {Op::kElu, [](double x) { return x > 0 ? x : std::expm1(x); }, 8, kNone},
+      {Op::kSelu,
+       [](double x) {
+         return 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * std::expm1(x));
+       },
+       8, kNone},
+  };
+  // Every binary order of magnitude, 64 numbers in each.
+  std::vector<float> xs;
+  for (float x = 1.2e-38f; x < 3e38f; x *= 1.0109f) xs.push_back(x), xs.push_back(-x);
+  const auto n = static_cast<int64_t>(xs.size());
+  ForEachTarget([&](const std::string& target) {
+    for (const Case& c : cases) {
+      const std::vector<float> y = RunF32(Unary(c.op, kF32, 1), {{{n}, xs}}, {n});
+      for (int64_t i = 0; i < n; ++i) {
+        const double want = c.expected(xs[i]);
+        if (std::isnan(want) || std::abs(want) > 3.4e38) continue;
+        // Of x · sigmoid(x) it is the sigmoid.
+        const double flushed = 1.2e-38 * std::max(1.0, std::abs(double{xs[i]}));
+        if (std::abs(want) < flushed) {
+          EXPECT_LT(std::abs(y[i]), 2 * flushed) << target << " " << Name(c.op) << " of " << xs[i];
+          continue;
+        }
+        const double eps = 0x1p-23 * (c.eps + c.condition(xs[i]) * 4);
+        EXPECT_LE(std::abs(y[i] - want), eps * std::abs(want))
+            << target << " " << Name(c.op) << "(" << xs[i] << ") = " << y[i] << ", not " << want;
+      }
+    }
+  });
+}
+
 TEST(Pointwise, VectorAndScalarLoopsAgree) {
   std::vector<float> xs = {0.f, -0.f, kInf, -kInf, NAN, 1.f, -1.f, 0.5f, 2.f, 6.f, 6.5f};
   std::vector<float> ys = {1.f, 0.f, kInf, 2.f, 1.f, NAN, -0.f, 0.5f, -3.f, 6.f, -kInf};
@@ -260,8 +321,9 @@ std::vector<To> Cast(const std::vector<From>& x) {
   return y;
 }
 
-TEST(Pointwise, CastsSaturate) {
-  const std::vector<float> x = {1.9f, -1.9f, 300.f, -5.f, NAN, kInf, -kInf, 2147483648.f};
+// The expected values are those of TensorFlow 2.21 on its CPU, for tensors of a few elements.
+TEST(Pointwise, CastsOutOfRangeAreTensorFlows) {
+  const std::vector<float> x = {1.9f, -1.9f, 300.f, -5.f, NAN, kInf, -1e10f, 2147483648.f};
   // Five times, so that there are whole vectors and a rest.
   auto repeated = []<class T>(const std::vector<T>& values) {
     std::vector<T> all;
@@ -272,12 +334,22 @@ TEST(Pointwise, CastsSaturate) {
     EXPECT_EQ((Cast<float, T>(repeated(x))), repeated(expected)) << Name(DTypeOf<T>());
   };
   ForEachTarget([&](const std::string&) {
-    check(std::vector<int8_t>{1, -1, 127, -5, 0, 127, -128, 127});
-    check(std::vector<uint8_t>{1, 0, 255, 0, 0, 255, 0, 255});
-    check(std::vector<int16_t>{1, -1, 300, -5, 0, INT16_MAX, INT16_MIN, INT16_MAX});
-    check(std::vector<uint16_t>{1, 0, 300, 0, 0, UINT16_MAX, 0, UINT16_MAX});
-    check(std::vector<int32_t>{1, -1, 300, -5, 0, INT32_MAX, INT32_MIN, INT32_MAX});
+    check(std::vector<int8_t>{1, -1, 44, -5, 0, 0, 0, 0});
+    check(std::vector<uint8_t>{1, 255, 44, 251, 0, 0, 0, 0});
+    check(std::vector<int16_t>{1, -1, 300, -5, 0, 0, 0, 0});
+    check(std::vector<uint16_t>{1, UINT16_MAX, 300, UINT16_MAX - 4, 0, 0, 0, 0});
+    check(std::vector<int32_t>{1, -1, 300, -5, INT32_MIN, INT32_MIN, INT32_MIN, INT32_MIN});
+    constexpr uint32_t k31 = uint32_t{1} << 31;
+    check(std::vector<uint32_t>{1, UINT32_MAX, 300, UINT32_MAX - 4, k31, k31, k31, k31});
+    check(std::vector<int64_t>{1, -1, 300, -5, INT64_MIN, INT64_MIN, -10000000000, 2147483648});
+    constexpr uint64_t k63 = uint64_t{1} << 63;
+    check(std::vector<uint64_t>{1, UINT64_MAX, 300, UINT64_MAX - 4, k63, k63,
+                                UINT64_MAX - 9999999999, 2147483648});
   });
+  EXPECT_EQ((Cast<double, uint8_t>({300, -1, 1e10, NAN})), (std::vector<uint8_t>{44, 255, 0, 0}));
+  EXPECT_EQ((Cast<double, uint32_t>({3e9, 1e10})), (std::vector<uint32_t>{3000000000, 1u << 31}));
+  EXPECT_EQ((Cast<double, uint64_t>({1.5e19, 1e20})),
+            (std::vector<uint64_t>{15000000000000000000u, uint64_t{1} << 63}));
   EXPECT_EQ((Cast<int64_t, float>({INT64_MIN, 0, 7})), (std::vector<float>{-0x1p63f, 0, 7}));
 }
 

@@ -188,11 +188,14 @@ T ComputeFloat(T x, T y, T p, T q) {
   if constexpr (op == Op::kSoftsign) return x / (1 + std::abs(x));
   if constexpr (op == Op::kHardSwish) return x * std::clamp(x + 3, T(0), T(6)) / 6;
   if constexpr (op == Op::kSwish) return x * sigmoid(x);
-  if constexpr (op == Op::kGelu)
-    return x / 2 * (1 + std::erf(x * static_cast<T>(0.70710678118654752)));
+  if constexpr (op == Op::kGelu) {
+    return x == -std::numeric_limits<T>::infinity()
+               ? -T(0)
+               : x / 2 * std::erfc(x * static_cast<T>(-0.70710678118654752));
+  }
   if constexpr (op == Op::kGeluTanh) {
-    const T t = static_cast<T>(0.79788456080286536) * (x + static_cast<T>(0.044715) * x * x * x);
-    return x / 2 * (1 + std::tanh(t));
+    const T t = static_cast<T>(1.5957691216057308) * (x + static_cast<T>(0.044715) * x * x * x);
+    return x == -std::numeric_limits<T>::infinity() ? -T(0) : x * sigmoid(t);
   }
 }
 
@@ -293,6 +296,32 @@ InstructionLoop Find(Op op) {
   return kLoops[static_cast<int>(op)];
 }
 
+// What the processor's conversion gives: what does not fit is the least integer.
+template <class I, class From>
+I Truncate(From x) {
+  constexpr From kLimit = -static_cast<From>(std::numeric_limits<I>::min());
+  return x >= -kLimit && x < kLimit ? static_cast<I>(x) : std::numeric_limits<I>::min();
+}
+
+// As TensorFlow's CPU kernels: narrow integers are the lower bits of 32, unsigned ones the bits of
+// a signed one, as far as there is one.
+template <class To, class From>
+To ToInteger(From x) {
+  constexpr From k32 = 4294967296;
+  constexpr From k63 = 9223372036854775808u;
+  if constexpr (std::is_same_v<To, uint32_t>) {
+    const bool fits = x >= -k32 / 2 && x < k32;
+    return static_cast<To>(fits ? static_cast<int64_t>(x) : std::numeric_limits<int32_t>::min());
+  } else if constexpr (std::is_same_v<To, uint64_t>) {
+    if (x >= k63 && x < 2 * k63) return static_cast<To>(Truncate<int64_t>(x - k63)) + (To{1} << 63);
+    return static_cast<To>(Truncate<int64_t>(x));
+  } else if constexpr (std::is_same_v<To, int64_t>) {
+    return Truncate<int64_t>(x);
+  } else {
+    return static_cast<To>(Truncate<int32_t>(x));
+  }
+}
+
 template <class From, class To>
 To Convert(From x) {
   if constexpr (std::is_same_v<To, bool>) {
@@ -300,13 +329,7 @@ To Convert(From x) {
   } else if constexpr (kIsHalf<From>) {
     return Convert<float, To>(x);
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
-    // The limits of To as From may round up: compare with the first value outside.
-    constexpr From kAbove = static_cast<From>(std::numeric_limits<To>::max() / 2 + 1) * 2;
-    if (x != x) return 0;
-    if (x >= kAbove) return std::numeric_limits<To>::max();
-    if (x < static_cast<From>(std::numeric_limits<To>::min()))
-      return std::numeric_limits<To>::min();
-    return static_cast<To>(x);
+    return ToInteger<To>(x);
   } else {
     return static_cast<To>(x);
   }

@@ -2,6 +2,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <type_traits>
 
 #include "base/dtype_visit.h"
 #include "kernels/cpu/pointwise/instructions.h"
@@ -93,15 +95,13 @@ HWY_INLINE VF Compute(VF x, VF y, VF p, VF q) {
     return hn::Mul(hn::Mul(x, gate), Splat(1.f / 6.f));
   }
   if constexpr (op == Op::kSwish) return hn::Mul(x, Sigmoid(x));
-  if constexpr (op == Op::kGelu) {
-    const VF half = hn::Mul(x, Splat(0.5f));
-    return hn::MulAdd(half, Erf(hn::Mul(x, Splat(0.70710678118654752f))), half);
-  }
+  if constexpr (op == Op::kGelu) return Gelu(x);
   if constexpr (op == Op::kGeluTanh) {
-    const VF half = hn::Mul(x, Splat(0.5f));
-    const VF cube = hn::Mul(hn::Mul(x, x), x);
-    const VF t = hn::Mul(Splat(0.79788456080286536f), hn::MulAdd(Splat(0.044715f), cube, x));
-    return hn::MulAdd(half, Tanh(t), half);
+    // Below, the result is nothing but a sign.
+    const VF least = AtLeast(Splat(-100.f), x);
+    const VF cube = hn::Mul(hn::Mul(least, least), least);
+    const VF t = hn::Mul(Splat(1.5957691216057308f), hn::MulAdd(Splat(0.044715f), cube, least));
+    return hn::Mul(least, Sigmoid(t));
   }
   __builtin_unreachable();
 }
@@ -275,13 +275,20 @@ struct Stored {
       return hn::ConvertTo(F32(), hn::PromoteTo(I32(), v));
     }
   }
-  // Both steps saturate.
+  // As ScalarLoop's casts: what does not fit into 32 bits is their least integer, and of that the
+  // lower bits are taken.
   static HWY_INLINE hn::Vec<D> Narrow(VF x) {
-    const VI whole = hn::ConvertTo(I32(), hn::IfThenZeroElse(hn::IsNaN(x), x));
-    if constexpr (sizeof(T) == sizeof(float)) {
+    const VF limit = Splat(2147483648.f);
+    const auto fits = hn::And(hn::Ge(x, hn::Neg(limit)), hn::Lt(x, limit));
+    const VI whole = hn::IfThenElse(hn::RebindMask(I32(), fits), hn::ConvertTo(I32(), x),
+                                    hn::Set(I32(), std::numeric_limits<int32_t>::min()));
+    constexpr int kUpper = 32 - 8 * static_cast<int>(sizeof(T));
+    if constexpr (kUpper == 0) {
       return whole;
+    } else if constexpr (std::is_signed_v<T>) {
+      return hn::DemoteTo(D(), hn::ShiftRight<kUpper>(hn::ShiftLeft<kUpper>(whole)));
     } else {
-      return hn::DemoteTo(D(), whole);
+      return hn::DemoteTo(D(), hn::And(whole, hn::Set(I32(), std::numeric_limits<T>::max())));
     }
   }
 };
