@@ -7,11 +7,13 @@
 //
 // A problem is batch x height x width x channels, a dash, kernel height x width x output channels,
 // and options: s2 (stride), d2 (dilation), g32 (groups; "gc" for as many as channels), valid (no
-// padding): 1x56x56x64-3x3x64-s2. A product is matmul-MxKxN, with the second matrix constant.
+// padding): 1x56x56x64-3x3x64-s2. A product is matmul-MxKxN, with the second matrix constant. The
+// option f16 stores the weights in 16 bits; i8 is a layer of 8-bit integers, requantised.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <random>
 #include <sstream>
 #include <string>
@@ -19,6 +21,7 @@
 
 #include "backends/cpu/cpu_backend.h"
 #include "base/aligned_buffer.h"
+#include "base/dtype_visit.h"
 #include "fma_peak.h"
 #include "kernels/cpu/targets.h"
 
@@ -95,13 +98,54 @@ std::vector<int64_t> ParseDims(const std::string& text, size_t count) {
   return dims;
 }
 
-Tensor RandomTensor(Dims dims) {
-  Tensor tensor = Tensor::Allocate(DType::kFloat32, std::move(dims)).value();
+// Floats between -1 and 1, integers between -127 and 127.
+Tensor RandomTensor(Dims dims, DType dtype = DType::kFloat32) {
+  Tensor tensor = Tensor::Allocate(dtype, std::move(dims)).value();
   std::mt19937 generator(1);
   std::uniform_real_distribution<float> uniform(-1, 1);
-  for (float& v : tensor.mutable_data<float>()) v = uniform(generator);
+  VisitDType(kEngineTypes, dtype, [&]<class T>(T) {
+    const float scale = kIsFloat<T> ? 1 : 127;
+    for (T& v : tensor.mutable_data<T>()) v = static_cast<T>(scale * uniform(generator));
+  });
   return tensor;
 }
+
+// The dtypes of a layer, and its epilogue: a bias and a ReLU, requantised where it is of integers.
+struct Layer {
+  DType input = DType::kFloat32;
+  DType weights = DType::kFloat32;
+
+  // The option's layer, or nothing when it names no dtype.
+  static std::optional<Layer> Of(const std::string& option) {
+    if (option == "f16") return Layer{.weights = DType::kFloat16};
+    if (option == "i8") return Layer{DType::kInt8, DType::kInt8};
+    return std::nullopt;
+  }
+  bool integers() const { return input == DType::kInt8; }
+
+  template <class Attributes>
+  Result<ir::NodeId> Add(ir::Module& module, Attributes attributes, const Dims& x,
+                         const Dims& w) const {
+    std::vector<ir::ValueId> operands = {module.AddInput("x", input, ir::MakeShape(x)),
+                                         module.AddConstant("w", RandomTensor(w, weights))};
+    const Dims channels = {w.back()};
+    if (integers()) {
+      attributes.accumulator = DType::kInt32;
+      attributes.epilogue = ParsePointwise(
+                                "3:r3=add.i32(r0,r1);r4=cast.f32(r3);r5=mul.f32(r4,r2);"
+                                "r6=round.f32(r5);r7=clamp.f32(r6|0,127);r8=cast.i8(r7)")
+                                .value();
+      operands.push_back(module.AddConstant("bias", RandomTensor(channels, DType::kInt32)));
+      operands.push_back(module.AddConstant(
+          "scale", Tensor::Of<float>(channels, std::vector<float>(channels[0], 1e-3f))));
+    } else {
+      if (weights != input) attributes.accumulator = DType::kFloat32;
+      attributes.epilogue = ParsePointwise("2:r2=add.f32(r0,r1);r3=relu.f32(r2)").value();
+      operands.push_back(module.AddConstant("bias", RandomTensor(channels)));
+    }
+    return module.AddNode(std::move(attributes), operands, "layer");
+  }
+};
 
 Result<Problem> MakeConv(const std::vector<std::string>& parts) {
   const std::vector<int64_t> x = ParseDims(parts[0], 4);
@@ -109,10 +153,13 @@ Result<Problem> MakeConv(const std::vector<std::string>& parts) {
   if (x.size() != 4 || w.size() != 3) return InvalidArgumentError("not a problem");
   int64_t stride = 1, dilation = 1, groups = 1;
   bool valid = false;
+  Layer layer;
   for (size_t i = 2; i < parts.size(); ++i) {
     const std::string& option = parts[i];
     const int64_t number = std::atoll(option.c_str() + 1);
-    if (option == "valid") {
+    if (const std::optional<Layer> named = Layer::Of(option)) {
+      layer = *named;
+    } else if (option == "valid") {
       valid = true;
     } else if (option == "gc") {
       groups = x[3];
@@ -137,14 +184,9 @@ Result<Problem> MakeConv(const std::vector<std::string>& parts) {
     conv.pads_before.push_back(pad / 2);
     conv.pads_after.push_back(pad - pad / 2);
   }
-  conv.epilogue = ParsePointwise("2:r2=add.f32(r0,r1);r3=relu.f32(r2)").value();
   Problem problem;
-  const ir::ValueId input = problem.module.AddInput("x", DType::kFloat32, ir::MakeShape(x));
-  const ir::ValueId weights =
-      problem.module.AddConstant("w", RandomTensor({w[0], w[1], x[3] / groups, w[2]}));
-  const ir::ValueId bias = problem.module.AddConstant("b", RandomTensor({w[2]}));
   GRAFT_ASSIGN_OR_RETURN(problem.node,
-                         problem.module.AddNode(conv, {input, weights, bias}, "conv"));
+                         layer.Add(problem.module, conv, x, {w[0], w[1], x[3] / groups, w[2]}));
   GRAFT_ASSIGN_OR_RETURN(const BoundNode bound,
                          BindNode(problem.module, problem.module.node(problem.node), {}));
   const Dims& y = bound.outputs[0].dims;
@@ -153,34 +195,32 @@ Result<Problem> MakeConv(const std::vector<std::string>& parts) {
   return problem;
 }
 
-Result<Problem> MakeMatMul(const std::string& text) {
-  const std::vector<int64_t> d = ParseDims(text, 3);
-  if (d.size() != 3) return InvalidArgumentError("not a product");
-  ir::MatMulAttributes matmul;
-  matmul.epilogue = ParsePointwise("2:r2=add.f32(r0,r1);r3=relu.f32(r2)").value();
+Result<Problem> MakeMatMul(const std::vector<std::string>& parts) {
+  const std::vector<int64_t> d = ParseDims(parts[1], 3);
+  const std::optional<Layer> layer = parts.size() == 2 ? Layer() : Layer::Of(parts[2]);
+  if (d.size() != 3 || parts.size() > 3 || !layer) return InvalidArgumentError("not a product");
   Problem problem;
-  const ir::ValueId a = problem.module.AddInput("a", DType::kFloat32, {d[0], d[1]});
-  const ir::ValueId b = problem.module.AddConstant("b", RandomTensor({d[1], d[2]}));
-  const ir::ValueId bias = problem.module.AddConstant("bias", RandomTensor({d[2]}));
-  GRAFT_ASSIGN_OR_RETURN(problem.node, problem.module.AddNode(matmul, {a, b, bias}, "matmul"));
+  GRAFT_ASSIGN_OR_RETURN(
+      problem.node, layer->Add(problem.module, ir::MatMulAttributes(), {d[0], d[1]}, {d[1], d[2]}));
   problem.operations = 2.0 * static_cast<double>(d[0] * d[1] * d[2]);
   return problem;
 }
 
 Result<Problem> MakeProblem(const std::string& text) {
   const std::vector<std::string> parts = Split(text, '-');
-  if (parts.size() == 2 && parts[0] == "matmul") return MakeMatMul(parts[1]);
+  if (parts.size() >= 2 && parts[0] == "matmul") return MakeMatMul(parts);
   return MakeConv(parts);
 }
 
 // The shortest of many runs, in seconds.
 Result<double> Time(const BoundNode& bound, const BoundStep& step, const PackedWeights* packed,
                     const Options& options, Executor& executor) {
-  const Tensor x = RandomTensor(bound.inputs[0].dims);
-  Tensor y = RandomTensor(bound.outputs[0].dims);
+  const Tensor x = RandomTensor(bound.inputs[0].dims, bound.inputs[0].dtype);
+  Tensor y = RandomTensor(bound.outputs[0].dims, bound.outputs[0].dtype);
   AlignedBuffer workspace(step.workspace_bytes(executor.width()));
-  const void* inputs[] = {x.raw(), bound.inputs[1].constant->raw(),
-                          bound.inputs[2].constant->raw()};
+  std::vector<const void*> inputs = {x.raw()};
+  for (size_t i = 1; i < bound.inputs.size(); ++i)
+    inputs.push_back(bound.inputs[i].constant->raw());
   void* outputs[] = {y.mutable_raw()};
   const StepPointers pointers{inputs, outputs, workspace.data()};
   using Clock = std::chrono::steady_clock;

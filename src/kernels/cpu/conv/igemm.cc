@@ -64,6 +64,6 @@ void IgemmRun(const ConvProblem& p, const ConvArguments& arguments, Executor& ex
       executor);
 }
 
-double IgemmCost(const ConvProblem& p) { return GemmCost(ToGemm(p)); }
+double IgemmCost(const ConvProblem& p) { return GemmCost(ToGemm(p), p.filter.types.filter); }
 
 }  // namespace graft::cpu

@@ -168,11 +168,13 @@ void Gemm(const GemmProblem& p, const GemmArguments& arguments, CopyTileFunction
   });
 }
 
-double GemmCost(const GemmProblem& p) {
-  // Whole vectors of 16 columns, 16 multiply-adds a cycle; and B comes from memory once.
+double GemmCost(const GemmProblem& p, DType b_type) {
+  // Whole vectors of 16 columns, 16 multiply-adds a cycle; and B comes from memory once. To widen
+  // it costs more than half of the bytes save.
   const double b_size =
       static_cast<double>(PanelsSize(p.depth, p.columns)) * static_cast<double>(p.groups);
-  return b_size * static_cast<double>(p.rows) / 16 / 0.85 + b_size / 2;
+  const double once = b_type == DType::kFloat32 ? 0.5 : 0.75;
+  return b_size * static_cast<double>(p.rows) / 16 / 0.85 + b_size * once;
 }
 
 }  // namespace graft::cpu

@@ -47,6 +47,6 @@ size_t GemmWorkspaceBytes(int width, DType b_type);
 void Gemm(const GemmProblem& problem, const GemmArguments& arguments, CopyTileFunction copy_tile,
           Executor& executor);
 // Cycles of one core, roughly.
-double GemmCost(const GemmProblem& problem);
+double GemmCost(const GemmProblem& problem, DType b_type);
 
 }  // namespace graft::cpu

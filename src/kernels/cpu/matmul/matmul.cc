@@ -113,7 +113,9 @@ void PackedMatMulRun(const MatMulProblem& p, const MatMulArguments& arguments, E
       [&](const TileRange& range, float* tile) { CopyTile(p, a, range, tile); }, executor);
 }
 
-double PackedMatMulCost(const MatMulProblem& p) { return GemmCost(MatMulProduct(p, PanelsOf(p))); }
+double PackedMatMulCost(const MatMulProblem& p) {
+  return GemmCost(MatMulProduct(p, PanelsOf(p)), p.types.filter);
+}
 
 size_t DirectMatMulPackedBytes(const MatMulProblem&) { return 0; }
 
