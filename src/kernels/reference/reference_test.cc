@@ -104,10 +104,21 @@ TEST(Pointwise, FloatsKeepNanAndInfinity) {
   Expect<float>(Unary<float>(PointwiseOp::kSoftplus, {100, -200}), {100, 0});
 }
 
-TEST(Pointwise, CastsSaturate) {
-  Expect<int32_t>(Cast<int32_t, float>({1.9f, -1.9f, kNan, kInf, -1e30f}),
-                  {1, -1, 0, kHighest, kLowest});
-  Expect<uint8_t>(Cast<uint8_t, float>({-1.0f, 300.0f}), {0, 255});
+// As TensorFlow 2.21 on its CPU, for tensors of a few elements.
+TEST(Pointwise, CastsOutOfRangeAreTensorFlows) {
+  Expect<int32_t>(Cast<int32_t, float>({1.9f, -1.9f, kNan, kInf, -1e30f, 1e10f}),
+                  {1, -1, kLowest, kLowest, kLowest, kLowest});
+  Expect<uint8_t>(Cast<uint8_t, float>({-1.0f, 300.0f, 1e10f, -1e10f}), {255, 44, 0, 0});
+  Expect<int8_t>(Cast<int8_t, float>({-1.0f, 300.0f, 1e10f, -1e10f}), {-1, 44, 0, 0});
+  Expect<int16_t>(Cast<int16_t, double>({1e10, -1e10, -32769}), {0, 0, 32767});
+  Expect<uint16_t>(Cast<uint16_t, float>({-1.0f, 1e10f}), {65535, 0});
+  constexpr uint32_t k31 = uint32_t{1} << 31;
+  Expect<uint32_t>(Cast<uint32_t, float>({-1.0f, 3e9f, 1e10f, -1e10f, kNan}),
+                   {UINT32_MAX, 3000000000, k31, k31, k31});
+  Expect<int64_t>(Cast<int64_t, float>({-1.0f, kNan, 1e30f}), {-1, INT64_MIN, INT64_MIN});
+  constexpr uint64_t k63 = uint64_t{1} << 63;
+  Expect<uint64_t>(Cast<uint64_t, double>({-1.0, 1.5e19, 1e20, kNan}),
+                   {UINT64_MAX, 15000000000000000000u, k63, k63});
   Expect<bool>(Cast<bool, float>({0.0f, 0.25f, kNan}), {false, true, true});
   Expect<int8_t>(Cast<int8_t, int32_t>({257}), {1});
 }
@@ -124,7 +135,7 @@ TEST(Pointwise, HalvesRoundEachResultOnce) {
   Expect<Float16>(Cast<Float16, double>({65519.0, 1e9, 0.1}),
                   {Float16(65504), Float16(kInf), Float16(0.1f)});
   Expect<int32_t>(Cast<int32_t, Float16>({Float16(-2.5), Float16(kInf), Float16(kNan)}),
-                  {-2, kHighest, 0});
+                  {-2, kLowest, kLowest});
   Expect<BFloat16>(Cast<BFloat16, Float16>({Float16(1.00390625f)}), {BFloat16(1)});
 }
 
@@ -181,6 +192,18 @@ TEST(MatMul, TransposesAndBroadcastsBatches) {
   Expect<float>(Compute<float>(MatMulProblem{.transpose_a = true},
                                {Tensor::Of<float>({2, 1}, {1, 2}), b}, {1, 2}),
                 {201, 2010});
+}
+
+TEST(Pool, MaximaOfImagesPassNanOver) {
+  constexpr float kLeast = std::numeric_limits<float>::lowest();
+  const std::vector<float> pairs = {1, kNan, kNan, 1, kNan, kNan, -kInf, -kInf};
+  const PoolProblem image{false, {1, 2}, {1, 2}, {0, 0}, false};
+  Expect<float>(Compute<float>(image, {Tensor::Of<float>({1, 1, 8, 1}, pairs)}, {1, 1, 4, 1}),
+                {1, 1, kLeast, kLeast});
+  const PoolProblem volume{false, {1, 1, 2}, {1, 1, 2}, {0, 0, 0}, false};
+  Expect<float>(
+      Compute<float>(volume, {Tensor::Of<float>({1, 1, 1, 8, 1}, pairs)}, {1, 1, 1, 4, 1}),
+      {kNan, kNan, kNan, -kInf});
 }
 
 TEST(Pool, PaddingNeitherWinsNorCounts) {
