@@ -42,8 +42,9 @@ class Watch {
     for (const quant::MissingRange& needed : quant::FindNeededRanges(module)) {
       const ir::Value& value = module.value(needed.value);
       const std::string name = quant::TableName(value);
-      if (value.quantization && value.quantization->origin == ir::RangeOrigin::kNode) {
-        from_nodes->push_back(name);
+      // Tables come before ops, so a table must not hold what the op knows better: Relu6 ends at 6.
+      if (value.quantization) {
+        if (value.quantization->origin == ir::RangeOrigin::kNode) from_nodes->push_back(name);
         continue;
       }
       names_.push_back(name);

@@ -26,8 +26,8 @@ struct CalibrateReport {
 };
 
 // Runs the graph over all batches, of any shapes, and gives the ranges of the values that need one
-// (quant/range_rules.h) and have none from quantisation nodes. kUnsupported when nodes are refused;
-// a batch that fails ends it.
+// (quant/range_rules.h) and have none from quantisation nodes or ops. kUnsupported when nodes are
+// refused; a batch that fails ends it.
 Result<CalibrateReport> CalibrateGraph(const EngineSource& source, const CalibrateOptions& options,
                                        const NextBatch& next);
 

@@ -99,7 +99,7 @@ def test_quantisation_nodes_win(images, data, tmp_path):
     model = tmp_path / "model.pb"
     model.write_bytes(graph.as_graph_def().SerializeToString())
     _, ranges = calibrate(model, data, tmp_path / "t", "--calibrator", "minmax")
-    assert sorted(ranges) == ["relu", "six"], "the image has its range from the node"
+    assert sorted(ranges) == ["relu"], "the image has its range from the node, six from Relu6"
 
 
 @pytest.mark.parametrize(
