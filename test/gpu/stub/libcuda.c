@@ -1,0 +1,100 @@
+// A driver that is not there: libcuda.so.1 for tests on machines without a card. Device memory is
+// the host's, kernels do nothing, and $GRAFT_STUB chooses what goes wrong:
+//   old        the driver is for CUDA 12.8
+//   no_device  there is no card
+//   memory     device memory is out
+//   async      queued work fails: what waits for it says so
+//   kernel     launches fail
+#include <stdlib.h>
+#include <string.h>
+
+enum { kOutOfMemory = 2, kIllegalAddress = 700 };
+
+static int Is(const char* mode) {
+  const char* asked = getenv("GRAFT_STUB");
+  return asked && strcmp(asked, mode) == 0;
+}
+
+#define STUB(name) \
+  int name(void) { return 0; }
+#define MAKES_HANDLE(name)     \
+  int name(void** handle) {    \
+    *handle = malloc(1);       \
+    return 0;                  \
+  }
+
+int cuInit(unsigned flags) { return (void)flags, 0; }
+int cuDriverGetVersion(int* version) { return *version = Is("old") ? 12080 : 13000, 0; }
+int cuGetErrorName(int error, const char** name) {
+  *name = error == kOutOfMemory ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR_ILLEGAL_ADDRESS";
+  return 0;
+}
+int cuGetErrorString(int error, const char** text) {
+  *text = error == kOutOfMemory ? "out of memory" : "an illegal memory access was encountered";
+  return 0;
+}
+int cuDeviceGetCount(int* count) { return *count = Is("no_device") ? 0 : 1, 0; }
+int cuDeviceGet(int* device, int ordinal) { return *device = ordinal, 0; }
+int cuDeviceGetName(char* name, int size, int device) {
+  return (void)device, strncpy(name, "Stub", (size_t)size), 0;
+}
+int cuDeviceGetAttribute(int* value, int attribute, int device) {
+  (void)device;
+  *value = attribute == 75 ? 9 : attribute == 76 ? 0 : 1;  // compute capability 9.0
+  return 0;
+}
+int cuDevicePrimaryCtxRetain(void** context, int device) {
+  return (void)device, *context = (void*)1, 0;
+}
+int cuCtxPushCurrent_v2(void* context) { return (void)context, 0; }
+int cuCtxPopCurrent_v2(void** context) { return *context = 0, 0; }
+int cuMemAlloc_v2(unsigned long long* memory, size_t bytes) {
+  if (Is("memory")) return kOutOfMemory;
+  *memory = (unsigned long long)aligned_alloc(64, (bytes + 63) / 64 * 64);
+  return 0;
+}
+int cuMemFree_v2(unsigned long long memory) { return free((void*)memory), 0; }
+int cuMemAllocAsync(unsigned long long* memory, size_t bytes, void* stream) {
+  return (void)stream, cuMemAlloc_v2(memory, bytes);
+}
+int cuMemFreeAsync(unsigned long long memory, void* stream) {
+  return (void)stream, cuMemFree_v2(memory);
+}
+int cuMemHostAlloc(void** memory, size_t bytes, unsigned flags) {
+  return (void)flags, *memory = aligned_alloc(64, (bytes + 63) / 64 * 64), 0;
+}
+int cuMemFreeHost(void* memory) { return free(memory), 0; }
+int cuMemcpyAsync(unsigned long long target, unsigned long long source, size_t bytes,
+                  void* stream) {
+  return (void)stream, memcpy((void*)target, (const void*)source, bytes), 0;
+}
+STUB(cuMemcpy2DAsync_v2)
+STUB(cuMemsetD8Async)
+MAKES_HANDLE(cuStreamCreate)
+int cuStreamDestroy_v2(void* stream) { return free(stream), 0; }
+int cuStreamSynchronize(void* stream) {
+  return (void)stream, Is("async") ? kIllegalAddress : 0;
+}
+STUB(cuStreamWaitEvent)
+STUB(cuStreamBeginCapture_v2)
+int cuStreamEndCapture(void* stream, void** graph) {
+  return (void)stream, *graph = malloc(1), 0;
+}
+MAKES_HANDLE(cuEventCreate)
+int cuEventDestroy_v2(void* event) { return free(event), 0; }
+STUB(cuEventRecord)
+int cuEventQuery(void* event) { return (void)event, Is("async") ? kIllegalAddress : 0; }
+int cuEventSynchronize(void* event) { return (void)event, Is("async") ? kIllegalAddress : 0; }
+int cuEventElapsedTime_v2(float* milliseconds) { return *milliseconds = 1, 0; }
+MAKES_HANDLE(cuModuleLoadData)
+int cuModuleGetFunction(void** function) { return *function = (void*)1, 0; }
+STUB(cuFuncGetAttribute)
+STUB(cuFuncGetParamInfo)
+int cuLaunchKernel(void) { return Is("kernel") ? kIllegalAddress : 0; }
+MAKES_HANDLE(cuGraphCreate)
+MAKES_HANDLE(cuGraphAddChildGraphNode)
+MAKES_HANDLE(cuGraphInstantiateWithFlags)
+STUB(cuGraphExecChildGraphNodeSetParams)
+STUB(cuGraphLaunch)
+int cuGraphDestroy(void* graph) { return free(graph), 0; }
+int cuGraphExecDestroy(void* graph) { return free(graph), 0; }
