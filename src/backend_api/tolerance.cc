@@ -23,6 +23,7 @@ Row RowOf(ir::OpKind op) {
     return {Rule::rule, factor};
 #include "backend_api/tolerance.inc"
 #undef GRAFT_TOLERANCE
+    case ir::OpKind::kChoice:
     case ir::OpKind::kOpaque:
       break;
   }

@@ -44,6 +44,22 @@ struct Printer {
   void operator()(std::string_view name, E v) {
     Put(name, EnumName(v));
   }
+  // ["apart"{conv … (0,1) "a";pointwise … (2) "b" origin=[7];->3},…]
+  void operator()(std::string_view name, const std::vector<Body>& v) {
+    std::string bodies;
+    for (const Body& body : v) {
+      bodies += fmt::format("{}{}{{", bodies.empty() ? "" : ",", Quote(body.name));
+      for (const BodyNode& node : body.nodes) {
+        bodies += fmt::format("{} ({}) {}", AttributesToString(node.attributes),
+                              fmt::join(node.operands, ","), Quote(node.name));
+        if (!node.origin.empty())
+          bodies += fmt::format(" origin=[{}]", fmt::join(node.origin, ","));
+        bodies += ";";
+      }
+      bodies += fmt::format("->{}}}", fmt::join(body.results, ","));
+    }
+    Put(name, fmt::format("[{}]", bodies));
+  }
 
   void Put(std::string_view name, std::string_view value) {
     *text += fmt::format(" {}={}", name, value);
@@ -71,6 +87,18 @@ struct Substituter {
   void operator()(std::string_view, Dim& v) { One(v); }
   void operator()(std::string_view, std::vector<Dim>& v) {
     for (Dim& d : v) One(d);
+  }
+  void operator()(std::string_view, std::vector<Body>& v) {
+    for (Body& body : v) {
+      for (BodyNode& node : body.nodes) {
+        if (!status.ok()) return;
+        Result<Attributes> replaced = SubstituteDims(node.attributes, *substitute);
+        if (replaced.ok())
+          node.attributes = *std::move(replaced);
+        else
+          status = replaced.status();
+      }
+    }
   }
   template <class T>
   void operator()(std::string_view, T&) {}

@@ -477,6 +477,21 @@ struct FakeQuantizeAttributes {
   }
 };
 
+// [operands…] → what any one of the bodies gives: they compute the same, and which is the fastest
+// has to be measured. A pass offers a choice where it cannot know; a body takes its place before
+// memory is placed (choice.h). The first body is what the module was without the pass. A body is a
+// list of nodes; its values are numbered: the choice's operands from 0, then the results of its
+// nodes, each of which has one, in order. Bodies hold no constants, choices or opaque nodes.
+struct Body;  // module.h
+struct ChoiceAttributes {
+  std::string region;  // what kind of choice it is: the pass's name
+  std::vector<Body> bodies;
+  template <class V>
+  void Visit(V&& v) {
+    v("region", region), v("bodies", bodies);
+  }
+};
+
 // Any number of operands and results: a TensorFlow node that is not converted, kept so that the
 // graph is whole. node_def holds the NodeDef's bytes.
 struct OpaqueAttributes {

@@ -63,6 +63,35 @@ struct Reader {
     GRAFT_RETURN_IF_ERROR(Assign(v, ParsePointwise(scanner.UntilAnyOf("}"))));
     return scanner.Expect("}");
   }
+  Status Read(std::vector<Body>& v) {
+    v.clear();
+    return ReadList(scanner, [&] { return ReadBody(v.emplace_back()); });
+  }
+  Status ReadBody(Body& body) {
+    GRAFT_RETURN_IF_ERROR(Assign(body.name, scanner.Quoted()));
+    GRAFT_RETURN_IF_ERROR(scanner.Expect("{"));
+    while (!scanner.Take("->")) {
+      BodyNode& node = body.nodes.emplace_back();
+      // One level deep, whatever a file holds.
+      if (scanner.Peek("choice")) return scanner.Bad("an op other than choice");
+      GRAFT_RETURN_IF_ERROR(Assign(node.attributes, ReadAttributes(scanner, symbol_count)));
+      GRAFT_RETURN_IF_ERROR(scanner.Expect(" ("));
+      GRAFT_RETURN_IF_ERROR(ReadNumbers(node.operands, ")"));
+      GRAFT_RETURN_IF_ERROR(scanner.Expect(" "));
+      GRAFT_RETURN_IF_ERROR(Assign(node.name, scanner.Quoted()));
+      if (scanner.Take(" origin=[")) GRAFT_RETURN_IF_ERROR(ReadNumbers(node.origin, "]"));
+      GRAFT_RETURN_IF_ERROR(scanner.Expect(";"));
+    }
+    return ReadNumbers(body.results, "}");
+  }
+  template <class T>
+  Status ReadNumbers(std::vector<T>& numbers, std::string_view end) {
+    while (!scanner.Take(end)) {
+      if (!numbers.empty()) GRAFT_RETURN_IF_ERROR(scanner.Expect(","));
+      GRAFT_RETURN_IF_ERROR(scanner.Number(&numbers.emplace_back()));
+    }
+    return OkStatus();
+  }
   template <class E, class = std::enable_if_t<std::is_enum_v<E>>>
   Status Read(E& v) {
     const std::string_view word = scanner.Word();

@@ -26,7 +26,7 @@ enum class OpKind : uint8_t {
 #include "ir/ops.inc"
 #undef GRAFT_OP
 };
-enum OpFlags : uint8_t { kNone = 0, kViewOfInput = 1, kEpilogue = 2, kOpaque = 4 };
+enum OpFlags : uint8_t { kNone = 0, kViewOfInput = 1, kEpilogue = 2, kOpaque = 4, kUndecided = 8 };
 
 // The alternatives stand in the order of OpKind, so OpKind is the variant's index.
 using Attributes = std::variant<
@@ -34,6 +34,20 @@ using Attributes = std::variant<
 #include "ir/ops.inc"
 #undef GRAFT_OP
     std::monostate>;
+
+// A body (ChoiceAttributes), and one of its nodes, which has one result.
+struct BodyNode;
+struct Body {
+  std::string name;
+  std::vector<BodyNode> nodes;
+  std::vector<int64_t> results;
+};
+struct BodyNode {
+  Attributes attributes = std::monostate();
+  std::vector<int64_t> operands;
+  std::string name;
+  std::vector<int32_t> origin;
+};
 
 std::string_view Name(OpKind kind);
 std::optional<OpKind> ParseOpKind(std::string_view name);

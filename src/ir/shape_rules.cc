@@ -780,6 +780,63 @@ Status Infer(Rule& r, const FakeQuantizeAttributes& a) {
   return OkStatus();
 }
 
+// The body's results, its attributes taken as the module's symbols have them.
+Result<std::vector<Value>> InferBody(const Rule& r, const Body& body) {
+  Module module;
+  module.symbols = r.module.symbols;
+  for (int i = 0; i < r.operand_count(); ++i) {
+    Value operand;
+    operand.dtype = r.operand(i).dtype;
+    operand.has_shape = true;
+    operand.shape = r.shape(i);
+    operand.constant = r.operand(i).constant;
+    module.AddValue(std::move(operand));
+  }
+  auto in_range = [&](int64_t v) { return v >= 0 && v < module.value_count(); };
+  for (const BodyNode& node : body.nodes) {
+    if (Flags(static_cast<OpKind>(node.attributes.index())) & (kOpaque | kUndecided) ||
+        ResultDimOf(node.attributes)) {
+      return InvalidArgumentError("{}: {} in a body", node.name,
+                                  Name(static_cast<OpKind>(node.attributes.index())));
+    }
+    if (!std::ranges::all_of(node.operands, in_range))
+      return InvalidArgumentError("{}: an operand that does not exist", node.name);
+    GRAFT_ASSIGN_OR_RETURN(
+        const NodeId id,
+        module.AddNode(node.attributes, {node.operands.begin(), node.operands.end()}, node.name));
+    if (module.node(id).outputs.size() != 1)
+      return InvalidArgumentError("{}: {} results", node.name, module.node(id).outputs.size());
+  }
+  std::vector<Value> results;
+  for (const int64_t v : body.results) {
+    if (!in_range(v) || v < r.operand_count()) return InvalidArgumentError("no result {}", v);
+    const Value& value = module.value(static_cast<ValueId>(v));
+    Value& result = results.emplace_back();
+    result.dtype = value.dtype;
+    result.has_shape = true;
+    result.shape = value.shape;
+  }
+  return results;
+}
+
+Status Infer(Rule& r, const ChoiceAttributes& a) {
+  if (a.bodies.empty()) return InvalidArgumentError("no bodies");
+  for (const Body& body : a.bodies) {
+    Result<std::vector<Value>> results = InferBody(r, body);
+    if (!results.ok()) return results.status().WithContext(body.name);
+    if (&body == &a.bodies[0]) {
+      r.results = *std::move(results);
+      continue;
+    }
+    const bool same = std::ranges::equal(*results, r.results, [](const Value& x, const Value& y) {
+      return x.dtype == y.dtype && x.shape == y.shape;
+    });
+    if (!same)
+      return InvalidArgumentError("{} gives other results than {}", body.name, a.bodies[0].name);
+  }
+  return OkStatus();
+}
+
 Status Infer(Rule&, const OpaqueAttributes& a) {
   return InvalidArgumentError("the results of {} cannot be inferred", a.op);
 }

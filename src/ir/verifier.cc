@@ -161,6 +161,13 @@ class Verifier {
       return OkStatus();
     }
     Status Check(const PointwiseProgram& program) const { return graft::Verify(program); }
+    Status Check(const std::vector<Body>& bodies) const {
+      for (const Body& body : bodies) {
+        for (const BodyNode& node : body.nodes)
+          GRAFT_RETURN_IF_ERROR(verifier.CheckAttributes(node.attributes));
+      }
+      return OkStatus();
+    }
     template <class T>
     Status Check(const T& v) const {
       if constexpr (std::is_enum_v<T> && !std::is_same_v<T, DType>) {

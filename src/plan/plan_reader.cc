@@ -215,7 +215,7 @@ class Reader {
       }
       node.attributes = std::move(attributes).value();
       if (std::holds_alternative<std::monostate>(node.attributes) ||
-          (ir::Flags(node.kind()) & ir::kOpaque)) {
+          (ir::Flags(node.kind()) & (ir::kOpaque | ir::kUndecided))) {
         return DataLossError("node {} ({}): it cannot be in a plan", i, node.name);
       }
       node.inputs = Numbers(stored.inputs());

@@ -16,9 +16,9 @@ Status CheckWhole(const Plan& plan) {
   const ir::Module& module = plan.module;
   for (ir::NodeId id = 0; id < module.node_count(); ++id) {
     if (module.removed(id)) return InvalidArgumentError("node {} is removed: compact first", id);
-    if (ir::Flags(module.node(id).kind()) & ir::kOpaque) {
-      return InvalidArgumentError("{}: an opaque node cannot be in a plan", module.node(id).name);
-    }
+    const ir::Node& node = module.node(id);
+    if (ir::Flags(node.kind()) & (ir::kOpaque | ir::kUndecided))
+      return InvalidArgumentError("{}: {} cannot be in a plan", node.name, ir::Name(node.kind()));
   }
   if (plan.choices.steps.size() != static_cast<size_t>(module.node_count())) {
     return InvalidArgumentError("{} steps for {} nodes", plan.choices.steps.size(),
