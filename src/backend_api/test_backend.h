@@ -159,6 +159,8 @@ class TestBackend final : public Backend {
     return found == tactics_.end() ? nullptr : found->second.get();
   }
   std::string Fingerprint() const override { return "test"; }
+  bool on_executor = true;
+  bool uses_executor() const override { return on_executor; }
 
  private:
   TestDevice device_;

@@ -1,7 +1,11 @@
 #include "convert/build_engine.h"
 
+#include <fmt/ranges.h>
+
 #include "backends/reference/evaluator.h"
 #include "base/log.h"
+#include "convert/time_bodies.h"
+#include "passes/views.h"
 #include "runtime/backend_table.h"
 
 namespace graft::convert {
@@ -97,6 +101,29 @@ Result<std::vector<TuningPoint>> FindPoints(const ir::Module& module,
   return points;
 }
 
+// By result of a choice, whether it may stay a window of a wider value.
+std::vector<bool> FindWindows(const ir::Module& module, const ir::Node& choice,
+                              const passes::PassContext& context) {
+  const ir::Uses uses(module);
+  std::vector<bool> windows;
+  for (const ir::ValueId v : choice.outputs) {
+    windows.push_back(!uses.is_output(v) &&
+                      passes::ReadersTakeStrided(module, context, uses, v, -1));
+  }
+  return windows;
+}
+
+void LogRegions(const TuneReport& report) {
+  for (const RegionReport& region : report.regions) {
+    std::vector<std::string> times;
+    for (const RegionReport::BodyTime& body : region.bodies)
+      times.push_back(fmt::format("{} {:.1f} us", body.name, body.microseconds));
+    GRAFT_VLOG(1, "convert_nodes", "{}: {}: {} {} ({})", region.node, region.region,
+               region.bodies[region.chosen].name, region.measured ? "measured" : "estimated",
+               fmt::join(times, ", "));
+  }
+}
+
 void LogLayers(const ir::Module& module, const Choices& choices) {
   if (VerboseLevel("convert_nodes") < 2) return;
   Log(LogLevel::kInfo, "convert_nodes", "Created an engine with the following layers:");
@@ -130,6 +157,11 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
     GRAFT_RETURN_IF_ERROR(module.Compact());
     GRAFT_RETURN_IF_ERROR(ir::Verify(module).WithContext("after import"));
   }
+  std::shared_ptr<Executor> executor =
+      MakeTbbExecutor(backend->uses_executor() ? options.threads : 1);
+  TuneOptions tune;
+  tune.threads = executor->width();
+  tune.opt_level = options.opt_level;
   {
     StageTimer timer(&times->passes);
     passes::PassContext context = MakePassContext(*backend);
@@ -137,6 +169,21 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
     pipeline.disabled = options.disabled_passes;
     pipeline.stop_after = options.stop_after;
     pipeline.dump_directory = options.dump_directory;
+    std::vector<TuningPoint> points;  // passes leave symbols as they are
+    RegionHooks hooks;
+    hooks.optimize = [&](ir::Module& body) {
+      return passes::RunPassesAfterChoices(pipeline, context, body);
+    };
+    hooks.time = [&](std::vector<TunedBody> bodies, double milliseconds) {
+      return TimeBodies(std::move(bodies), *backend, executor, milliseconds);
+    };
+    context.choose = [&](const ir::Module& whole, const ir::Node& choice) -> Result<int> {
+      if (points.empty()) {
+        GRAFT_ASSIGN_OR_RETURN(points, FindPoints(whole, source.points));
+      }
+      return ChooseBody(whole, choice, FindWindows(whole, choice, context), *backend, points, tune,
+                        hooks, *options.cache, &built.tune);
+    };
     GRAFT_RETURN_IF_ERROR(CallWhen("fold-constants", passes::Stage::kSimplify,
                                    options.on_constants_folded, context, module));
     for (const passes::Stage stage : {passes::Stage::kSimplify, passes::Stage::kOptimize}) {
@@ -148,18 +195,19 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
                              passes::RunPipeline(stage, pipeline, context, module));
       built.passes.insert(built.passes.end(), reports.begin(), reports.end());
     }
+    // What is undecided, since a pass was to be the last or is disabled, stays as it was.
+    passes::PassContext first_body;
+    GRAFT_RETURN_IF_ERROR(passes::ResolveChoices(module, first_body).status());
+    GRAFT_RETURN_IF_ERROR(module.Compact());
   }
   StageTimer timer(&times->tune);
   GRAFT_ASSIGN_OR_RETURN(std::vector<TuningPoint> points, FindPoints(module, source.points));
-  std::unique_ptr<Executor> executor = MakeTbbExecutor(options.threads);  // for its width
-  TuneOptions tune;
-  tune.threads = executor->width();
-  tune.opt_level = options.opt_level;
   if (options.progress)
     tune.progress = [&](int done, int total) { options.progress("tune", done, total); };
   GRAFT_ASSIGN_OR_RETURN(built.plan.choices, Tune(module, *backend, std::move(points), tune,
                                                   *options.cache, &built.tune));
   LogLayers(module, built.plan.choices);
+  LogRegions(built.tune);
   built.plan.backend = backend->name();
   built.plan.provenance.fingerprint = backend->Fingerprint();
   built.plan.provenance.versions = BuildVersions();

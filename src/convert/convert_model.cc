@@ -227,9 +227,21 @@ Result<ModelReport> ConvertModel(const ModelOptions& options) {
 namespace {
 
 nlohmann::ordered_json Tactics(const TuneReport& tune) {
-  return {{"tactics_measured", tune.measured},
-          {"tactics_remembered", tune.remembered},
-          {"tactics_estimated", tune.estimated}};
+  nlohmann::ordered_json json = {{"tactics_measured", tune.measured},
+                                 {"tactics_remembered", tune.remembered},
+                                 {"tactics_estimated", tune.estimated},
+                                 {"regions", nlohmann::ordered_json::array()}};
+  for (const RegionReport& region : tune.regions) {
+    nlohmann::ordered_json bodies = nlohmann::ordered_json::object();
+    // Infinity, for a body that cannot run, becomes null.
+    for (const RegionReport::BodyTime& body : region.bodies) bodies[body.name] = body.microseconds;
+    json["regions"].push_back({{"pass", region.region},
+                               {"node", region.node},
+                               {"chosen", region.bodies[region.chosen].name},
+                               {"measured", region.measured},
+                               {"microseconds", std::move(bodies)}});
+  }
+  return json;
 }
 
 }  // namespace

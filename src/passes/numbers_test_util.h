@@ -23,7 +23,33 @@ inline PassContext ContextForTests() {
   return {[](const ir::Module& module, const ir::Node& node, std::span<const Tensor> inputs) {
             return reference::Evaluate(module, node, inputs);
           },
-          supports, yes, yes};
+          supports,
+          yes,
+          yes,
+          {}};
+}
+
+// The module with its choices decided, in as many ways as one of them has bodies: all for the first
+// body, all for the second, ….
+inline std::vector<ir::Module> Decided(const ir::Module& module) {
+  size_t ways = 1;
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    if (const auto* choice = module.node(id).get<ir::ChoiceAttributes>())
+      ways = std::max(ways, choice->bodies.size());
+  }
+  std::vector<ir::Module> decided(ways, module);
+  for (size_t way = 0; way < ways; ++way) {
+    PassContext context;
+    context.choose = [&](const ir::Module&, const ir::Node& node) {
+      const auto last = static_cast<int>(node.get<ir::ChoiceAttributes>()->bodies.size()) - 1;
+      return std::min(static_cast<int>(way), last);
+    };
+    const Result<bool> changed = ResolveChoices(decided[way], context);
+    EXPECT_TRUE(changed.ok()) << changed.status().message();
+    const Status compact = decided[way].Compact();
+    EXPECT_TRUE(compact.ok()) << compact.message();
+  }
+  return decided;
 }
 
 // Normal numbers within the input's range; every symbol is `size`.

@@ -25,6 +25,8 @@ struct PassContext {
   // that are not dense. Empty: it cannot.
   std::function<bool(const ir::Module&, const ir::Node&)> supports_strided_output;
   std::function<bool(const ir::Module&, const ir::Node&)> supports_strided_input;
+  // The body that is to take the place of a choice. Empty: the first.
+  std::function<Result<int>(const ir::Module&, const ir::Node&)> choose;
 };
 
 // Changes the module and says whether it did. The driver calls it until it says no, and compacts

@@ -66,6 +66,11 @@ constexpr PassFunction kOptimize[] = {
     SimplifyPrograms,
     // After epilogues: a convolution takes its stride with all that follows it, residual included.
     HoistStride,
+    // What is offered is decided at once, by measuring, with the weights as they will be. It wants
+    // convolutions in their last form, and before anything is placed.
+    MergeSiblings,
+    ResolveChoices,
+    FoldConstants,
     // The plan states the ranges of what is left.
     PropagateRanges,
     // Last, since rewriting a node makes its result a value of its own again. Slices come after
@@ -130,6 +135,17 @@ Result<int> RunToFixedPoint(const Pass& pass, PassContext& context, ir::Module& 
   }
   if (rounds > 0) GRAFT_RETURN_IF_ERROR(ir::Verify(module).WithContext(pass.name));
   return rounds;
+}
+
+Status RunPassesAfterChoices(const PipelineOptions& options, PassContext& context,
+                             ir::Module& module) {
+  const auto resolve = std::ranges::find(kOptimize, PassFunction{ResolveChoices});
+  for (const PassFunction function : std::span(resolve + 1, std::end(kOptimize))) {
+    const Pass& pass = FindPass(function);
+    if (std::ranges::find(options.disabled, pass.name) != options.disabled.end()) continue;
+    GRAFT_RETURN_IF_ERROR(RunToFixedPoint(pass, context, module).status());
+  }
+  return OkStatus();
 }
 
 Result<std::vector<PassReport>> RunPipeline(Stage stage, const PipelineOptions& options,

@@ -31,6 +31,11 @@ struct PassReport {
 Result<std::vector<PassReport>> RunPipeline(Stage stage, const PipelineOptions& options,
                                             PassContext& context, ir::Module& module);
 
+// What happens to a body that takes the place of a choice: the passes behind resolve-choices, but
+// those that are disabled.
+Status RunPassesAfterChoices(const PipelineOptions& options, PassContext& context,
+                             ir::Module& module);
+
 // One pass to its fixed point; how many rounds changed something.
 Result<int> RunToFixedPoint(const Pass& pass, PassContext& context, ir::Module& module);
 

@@ -73,35 +73,10 @@ int64_t IndexLimit(const BoundNode& node, size_t operand) {
   return 0;
 }
 
-// Random data, the same for the same seed. A short block is repeated at a period that no image row
-// has: enough for timing and for finding wrong results.
 std::vector<std::byte> SeededData(const BoundNode& node, size_t operand) {
-  const BoundValue& v = node.inputs[operand];
-  std::vector<std::byte> bytes(BufferBytes(v));
-  const int64_t limit = IndexLimit(node, operand);
-  constexpr size_t kPeriod = 8191;
-  std::mt19937 generator(static_cast<uint32_t>(operand) + 1);
-  std::normal_distribution<float> normal;
-  VisitDType(kEngineTypes, StorageOf(v.dtype), [&]<class T>(T) {
-    const size_t count = bytes.size() / sizeof(T);
-    const size_t period = std::min(kPeriod, count);
-    auto* const out = reinterpret_cast<T*>(bytes.data());
-    for (size_t i = 0; i < period; ++i) {
-      if constexpr (kIsFloat<T>) {
-        out[i] = static_cast<T>(normal(generator));
-      } else if constexpr (std::is_same_v<T, bool>) {
-        out[i] = generator() % 2;
-      } else if (limit > 0) {
-        out[i] = static_cast<T>(generator() % static_cast<uint64_t>(limit));
-      } else {
-        // 1 … 100, of either sign where there are signs.
-        const int magnitude = 1 + static_cast<int>(generator() % 100);
-        out[i] = static_cast<T>(std::is_signed_v<T> && generator() % 2 ? -magnitude : magnitude);
-      }
-    }
-    for (size_t i = period; i < count; i += period)
-      std::memcpy(out + i, out, std::min(period, count - i) * sizeof(T));
-  });
+  std::vector<std::byte> bytes(BufferBytes(node.inputs[operand]));
+  SeedValues(node.inputs[operand].dtype, bytes, IndexLimit(node, operand),
+             static_cast<uint32_t>(operand) + 1);
   return bytes;
 }
 
@@ -290,6 +265,34 @@ std::string DifferenceOf(const BoundNode& node, const std::vector<std::vector<st
 }
 
 }  // namespace
+
+void SeedValues(DType dtype, std::span<std::byte> bytes, int64_t limit, uint32_t seed) {
+  // A short block is repeated at a period that no image row has: enough for timing and for finding
+  // wrong results.
+  constexpr size_t kPeriod = 8191;
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  VisitDType(kEngineTypes, StorageOf(dtype), [&]<class T>(T) {
+    const size_t count = bytes.size() / sizeof(T);
+    const size_t period = std::min(kPeriod, count);
+    auto* const out = reinterpret_cast<T*>(bytes.data());
+    for (size_t i = 0; i < period; ++i) {
+      if constexpr (kIsFloat<T>) {
+        out[i] = static_cast<T>(normal(generator));
+      } else if constexpr (std::is_same_v<T, bool>) {
+        out[i] = generator() % 2;
+      } else if (limit > 0) {
+        out[i] = static_cast<T>(generator() % static_cast<uint64_t>(limit));
+      } else {
+        // 1 … 100, of either sign where there are signs.
+        const int magnitude = 1 + static_cast<int>(generator() % 100);
+        out[i] = static_cast<T>(std::is_signed_v<T> && generator() % 2 ? -magnitude : magnitude);
+      }
+    }
+    for (size_t i = period; i < count; i += period)
+      std::memcpy(out + i, out, std::min(period, count - i) * sizeof(T));
+  });
+}
 
 Result<std::string> PrepareTactic(const Tactic& tactic, const TacticTraits& traits,
                                   const BoundNode& node, const PackedWeights* packed) {

@@ -2,6 +2,8 @@
 // the same as the others.
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,10 @@ struct Measurement {
 // Tactic::Prepare, where the traits want it; else "". kUnsupported also when it is too large.
 Result<std::string> PrepareTactic(const Tactic& tactic, const TacticTraits& traits,
                                   const BoundNode& node, const PackedWeights* packed);
+
+// Fills memory with numbers of the dtype, the same for the same seed: floats normally distributed,
+// integers from 1 to 100 of either sign, or, with a limit, from 0 to below it.
+void SeedValues(DType dtype, std::span<std::byte> bytes, int64_t limit = 0, uint32_t seed = 1);
 
 // What a run of the node has in memory, constants and workspaces not counted.
 size_t MeasuredBytes(const BoundNode& node);

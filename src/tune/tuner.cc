@@ -11,8 +11,6 @@
 namespace graft {
 namespace {
 
-// Ties within this share go to the earlier candidate: timings are not that good.
-constexpr double kTie = 0.03;
 // At levels 1 and 2, candidates that the cost model puts beyond this factor are not timed.
 constexpr double kModelFactor = 2.0;
 
@@ -156,7 +154,7 @@ class Tuner {
   static int FastestOf(const std::vector<double>& times) {
     const double best = *std::min_element(times.begin(), times.end());
     for (size_t t = 0; t < times.size(); ++t) {
-      if (times[t] <= best * (1 + kTie)) return static_cast<int>(t);
+      if (times[t] <= best * (1 + kTuningTie)) return static_cast<int>(t);
     }
     return 0;
   }

@@ -23,10 +23,27 @@ struct TuneOptions {
   std::function<void(int, int)> progress;
 };
 
+// Times within this share of the fastest count as equal, and the earlier candidate wins: timings
+// are not better than that.
+inline constexpr double kTuningTie = 0.03;
+
 struct RejectedTactic {
   std::string node;
   std::string tactic;
   std::string reason;
+};
+
+// How a choice between several forms of some nodes was decided (regions.h).
+struct RegionReport {
+  struct BodyTime {
+    std::string name;
+    double microseconds;  // at the first tuning point; infinite: the backend cannot run it
+  };
+  std::string region;  // the pass that offered it
+  std::string node;
+  std::vector<BodyTime> bodies;
+  int chosen = 0;
+  bool measured = false;  // false: by the cost model
 };
 
 struct TuneReport {
@@ -36,6 +53,7 @@ struct TuneReport {
   int estimated = 0;                     // by the cost model
   int prepared = 0;                      // tactics that had to prepare for a point now
   std::vector<RejectedTactic> rejected;  // their results were wrong
+  std::vector<RegionReport> regions;
 };
 
 // `points` must not be empty; the first is the most important. Errors: a node that no tactic takes

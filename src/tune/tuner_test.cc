@@ -304,6 +304,12 @@ TEST_F(TunerTest, ConstantsThatACacheHoldsStayThere) {
   EXPECT_NE(Timings().find("test.first@1 t1 ["), std::string::npos);
 }
 
+TEST_F(TunerTest, ThreadsAreInKeysWhereStepsRunOnThem) {
+  backend_.on_executor = false;
+  ASSERT_TRUE(Run().ok());
+  EXPECT_NE(Timings().find("test.first@1 [test]"), std::string::npos);
+}
+
 TEST_F(TunerTest, NothingIsColdWhereCachesAreNotKnown) {
   backend_.device().cache = 0;
   ASSERT_TRUE(Run().ok());
