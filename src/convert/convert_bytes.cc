@@ -202,15 +202,21 @@ Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
   for (importer::GraphInput& input : request.inputs)
     input.tensor = tf::CanonicalTensor(input.tensor);
   for (std::string& output : request.outputs) output = tf::CanonicalTensor(output);
+  std::vector<std::string> roots;
   if (request.inputs.empty()) {
     GRAFT_ASSIGN_OR_RETURN(const std::vector<tf::Endpoint> inputs, tf::DefaultInputs(graph));
     for (const tf::Endpoint& e : inputs) request.inputs.push_back({e.tensor, e.dtype, e.shape});
+    // Those that nobody reads are no inputs, but a caller may feed them.
+    for (const tf::NodeDef& node : graph.nodes) {
+      if (node.op == "Placeholder") roots.push_back(node.name);
+    }
   }
-  std::vector<std::string> roots;
   if (request.outputs.empty()) {
     GRAFT_ASSIGN_OR_RETURN(const std::vector<tf::Endpoint> outputs, tf::DefaultOutputs(graph));
     for (const tf::Endpoint& e : outputs) request.outputs.push_back(e.tensor);
-    GRAFT_ASSIGN_OR_RETURN(roots, UnreadNodes(graph, request.convert.tidy.keep_asserts));
+    GRAFT_ASSIGN_OR_RETURN(std::vector<std::string> unread,
+                           UnreadNodes(graph, request.convert.tidy.keep_asserts));
+    roots.insert(roots.end(), unread.begin(), unread.end());
   }
   GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph.nodes));
   for (const std::string& name : request.convert.candidates.denied_nodes) {
