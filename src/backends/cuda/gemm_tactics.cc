@@ -21,6 +21,18 @@ struct Product {
   int64_t batch_rows = 0, batch_columns = 0;
 };
 
+// The dtype of the sums over operands of a dtype: the operation's own choice, where it has one.
+template <class Attributes>
+DType SumsOf(const Attributes& attributes, DType operand) {
+  if constexpr (requires { attributes.accumulator; }) {
+    if (attributes.accumulator != DType::kInvalid) return attributes.accumulator;
+  }
+  return operand;
+}
+DType SumsOf(const ir::Attributes& attributes, DType operand) {
+  return std::visit([&](const auto& a) { return SumsOf(a, operand); }, attributes);
+}
+
 // Tiles: the largest whose blocks still fill a card.
 struct Tile {
   int m, n, tm, tn;
@@ -44,9 +56,10 @@ StepProgram Multiply(const Product& p, const BoundNode& node, size_t epilogue_op
                      const PointwiseProgram& epilogue, bool split) {
   StepProgram step;
   const DType dtype = node.inputs[0].dtype;
+  const DType sums = SumsOf(node.attributes, dtype);
   const int64_t batches = CountElements(p.batch_dims);
   if (p.rows == 0 || p.columns == 0 || batches == 0) return step;
-  const Tile tile = TileOf(p, batches, dtype);
+  const Tile tile = TileOf(p, batches, sums);
   const int64_t tiles = (p.rows + tile.m - 1) / tile.m * ((p.columns + tile.n - 1) / tile.n);
   int64_t splits = split ? SplitsFor(tiles * batches, p.depth) : 1;
   constexpr int64_t kDepthStep = 16;  // BK of gemm.cu
@@ -64,9 +77,9 @@ StepProgram Multiply(const Product& p, const BoundNode& node, size_t epilogue_op
     launch.kernel.text = fmt::format(
         "#define SPLIT {:d}\n#define SOURCE {}\n#define BM {}\n#define BN {}\n#define TM "
         "{}\n#define TN {}\n"
-        "#define B_DEPTH_FIRST {}\ntypedef {} T;\ntypedef {} Acc;\n{}",
+        "#define B_DEPTH_FIRST {}\ntypedef {} T;\ntypedef {} Sum;\ntypedef {} Acc;\n{}",
         split, p.source, tile.m, tile.n, tile.tm, tile.tn, p.b_depth == 1 ? 1 : 0, TypeOf(dtype),
-        AccumulatorOf(dtype), EpilogueText(node, epilogue_operands, dtype, epilogue));
+        TypeOf(sums), AccumulatorOf(sums), EpilogueText(node, epilogue_operands, sums, epilogue));
     launch.entry = "gemm";
     launch.grid[0] = (p.rows + tile.m - 1) / tile.m;
     launch.grid[1] = (p.columns + tile.n - 1) / tile.n;
@@ -258,14 +271,16 @@ StepProgram SlideWindows(const BoundNode& node, int kind, std::string_view accum
                          std::span<const int64_t> pads, bool count_padding, size_t operands,
                          const PointwiseProgram& epilogue) {
   const BoundValue &x = node.inputs[0], &y = node.outputs[0];
+  const DType sums = SumsOf(node.attributes, x.dtype);
   StepProgram step;
   const int64_t count = CountElements(y.dims);
   if (count == 0) return step;
   Launch launch;
   launch.kernel.file = "windows.cu";
-  launch.kernel.text =
-      fmt::format("#define KIND {}\ntypedef {} T;\ntypedef {} Acc;\n{}", kind, TypeOf(x.dtype),
-                  accumulator, EpilogueText(node, operands, x.dtype, epilogue));
+  launch.kernel.text = fmt::format(
+      "#define KIND {}\n#define IN_DEPTH {:d}\ntypedef {} T;\ntypedef {} Sum;\ntypedef {} Acc;\n{}",
+      kind, window.size() == 3, TypeOf(x.dtype), TypeOf(sums), accumulator,
+      EpilogueText(node, operands, sums, epilogue));
   launch.entry = "windows";
   launch.grid[0] = BlocksFor(count);
   Parameter& p = launch.parameter;
@@ -299,7 +314,7 @@ std::optional<Refusal> RefuseDepthwise(const ir::Module& module, const ir::Node&
 Result<StepProgram> PlanDepthwise(const BoundNode& node) {
   const auto& a = std::get<ir::ConvAttributes>(node.attributes);
   const BoundValue &w = node.inputs[1], &y = node.outputs[0];
-  return SlideWindows(node, 0, AccumulatorOf(node.inputs[0].dtype), &w,
+  return SlideWindows(node, 0, AccumulatorOf(SumsOf(a, node.inputs[0].dtype)), &w,
                       y.dims.back() / std::max<int64_t>(*a.groups.constant(), 1),
                       std::span(w.dims).first(w.dims.size() - 2), a.strides, a.dilations,
                       Known(a.pads_before), false, 2, a.epilogue);

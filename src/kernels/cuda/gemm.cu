@@ -6,7 +6,8 @@
 // into the workspace, and a second kernel adds the parts in their order, so that the bits are the
 // same every run.
 //
-// Class: SPLIT (1: parts), SOURCE (0 matmul, 1 convolution, 2 transposed convolution), T, Acc, Y, BM, BN, TM, TN (the
+// Class: SPLIT (1: parts), SOURCE (0 matmul, 1 convolution, 2 transposed convolution), T, Sum (the dtype
+// of sums, the epilogue's register 0), Acc, Y, BM, BN, TM, TN (the
 // tile and each thread's part of it; (BM / TM) · (BN / TN) = 256), B_DEPTH_FIRST (1: b's elements
 // along the depth lie side by side), EPILOGUE_OPERANDS, CALL(first, load) with load(operand, type).
 #define BK 16
@@ -42,7 +43,7 @@ struct Params {
 // The epilogue of one sum of batch element `element`, and the result's store.
 __device__ inline void Finish(const Params& p, i64 element, i64 y_first, i64 row, i64 column,
                               Acc sum, bool& undefined) {
-  const T first = T(sum);
+  const Sum first = Sum(sum);
   const i64 e_row = element * p.batch_rows + row;
   const i64 e_column = element * p.batch_columns + column;
 #define LOAD(o, Type) Load<Type>(p.e[o].data, EpilogueOffset(p.e[o], p.dims, e_row, e_column))

@@ -119,7 +119,20 @@ __device__ inline void Store(void* data, i64 offset, T value) {
   ((T*)data)[offset] = value;
 }
 
-// As static_cast; NaN to an integer gives 0, what is out of range saturates.
+// A float cut to an integer, as TensorFlow's CPU kernels do it: the lower bits of a signed integer
+// of 64 bits, for what is shorter than 32 bits of one of 32; where x does not fit, or is NaN, of the
+// least one. Of u32 and u64 all values fit as well.
+template <class To, class From>
+__device__ inline To Whole(From x) {
+  constexpr bool narrow = sizeof(To) < 8;
+  const From least = narrow ? (From)-2147483648.0 : (From)-9223372036854775808.0;
+  const From above = To(-1) < To(0) || sizeof(To) < 4 ? -least : -2 * least;
+  x = trunc(x);
+  if (!(x >= least && x < above)) return (To)(i64)least;
+  return x < 0 ? (To)(i64)x : (To)(u64)x;
+}
+
+// As static_cast, but for floats to integers.
 template <class To, class From>
 __device__ inline To Convert(From x) {
   if constexpr (Same<To, From>::value) {
@@ -130,10 +143,7 @@ __device__ inline To Convert(From x) {
   } else if constexpr (Traits<From>::is_half && !Traits<To>::is_float) {
     return Convert<To>((float)x);
   } else if constexpr (Traits<From>::is_float && !Traits<To>::is_float) {
-    if (x != x) return To(0);
-    if (x <= (From)Traits<To>::lowest()) return Traits<To>::lowest();
-    if (x >= (From)Traits<To>::max()) return Traits<To>::max();
-    return (To)x;
+    return Whole<To>(x);
   } else if constexpr (Traits<From>::is_half) {
     return To((float)x);
   } else {
@@ -248,9 +258,14 @@ GRAFT_UNARY(kSoftplus, const T threshold = sizeof(T) == 4 ? T(-13.942385) : T(-3
 GRAFT_UNARY(kSoftsign, return x / (T(1) + fabs(x));)
 GRAFT_UNARY(kHardSwish, return x * Clamped(x + T(3), T(0), T(6)) / T(6);)
 GRAFT_UNARY(kSwish, return x / (T(1) + exp(-x));)
-GRAFT_UNARY(kGelu, return x / T(2) * (T(1) + erf(x * T(0.70710678118654752)));)
-GRAFT_UNARY(kGeluTanh, return x / T(2) * (T(1) + tanh(T(0.79788456080286536) *
-                                                      (x + T(0.044715) * x * x * x)));)
+// x · factor, where a factor of 0 is more than an infinity.
+template <class T>
+__device__ inline T Tail(T x, T factor) {
+  return factor == 0 ? copysign(T(0), x) : x * factor;
+}
+GRAFT_UNARY(kGelu, return Tail(x, erfc(x * T(-0.70710678118654752)) / T(2));)
+GRAFT_UNARY(kGeluTanh, return Tail(x, T(1) / (T(1) + exp(T(-1.5957691216057308) *
+                                                         (x + T(0.044715) * x * x * x))));)
 #undef FLOAT
 #undef GRAFT_UNARY
 #undef GRAFT_BINARY

@@ -2,7 +2,8 @@
 // and pooling. A thread computes one element of the result; neighbouring threads have neighbouring
 // channels.
 //
-// Class: KIND (0 depthwise convolution, 1 maximum, 2 average), T, Acc, Y, EPILOGUE_OPERANDS,
+// Class: KIND (0 depthwise convolution, 1 maximum, 2 average), IN_DEPTH (a window of three axes), T, Sum (the dtype of a
+// convolution's sums), Acc, Y, EPILOGUE_OPERANDS,
 // CALL(first, load).
 #include "epilogue.cuh"
 
@@ -56,7 +57,9 @@ extern "C" __global__ void __launch_bounds__(256) windows(const __grid_constant_
           const Acc weight = Acc(p.w[tap * p.channels + channel]);
           sum = MultiplyAdd(Acc(value), weight, sum);
 #elif KIND == 1
-          if (cells == 0 || value > largest || value != value) largest = value;
+          // NaN is never larger; in three dimensions TensorFlow spreads it, and knows -infinity.
+          if (IN_DEPTH ? cells == 0 || value > largest || value != value : value > largest)
+            largest = value;
 #else
           sum += Acc(value);
 #endif
@@ -65,7 +68,7 @@ extern "C" __global__ void __launch_bounds__(256) windows(const __grid_constant_
       }
     }
 #if KIND == 0
-    const T first = T(sum);
+    const Sum first = Sum(sum);
 #elif KIND == 1
     const T first = largest;
 #else
