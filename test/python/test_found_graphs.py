@@ -117,12 +117,13 @@ def test_shapes_go_on_behind_parsed_examples(tmp_path):
 
 
 def test_shapes_go_on_behind_spectra(tmp_path):
+    window = np.hanning(256).astype("f")
+    to_mel = np.random.default_rng(0).random((129, 20), np.float32)
     with tf.Graph().as_default() as graph:
         audio = v1.placeholder(tf.float32, [None, 1024], name="audio")
-        spectrum = tf.signal.stft(audio, 256, 128, 256)
-        energy = tf.abs(spectrum) ** 2
-        mel = tf.tensordot(energy, tf.signal.linear_to_mel_weight_matrix(20, 129, 16000), 1)
-        y = tf.math.log(mel + 1e-3)
+        frames = tf.stack([audio[:, i : i + 256] * window for i in range(0, 768, 128)], 1)
+        energy = tf.abs(tf.signal.rfft(frames, [256])) ** 2
+        y = tf.math.log(tf.tensordot(energy, to_mel, 1) + 1e-3)
         tf.identity(y - tf.reduce_mean(y, axis=1, keepdims=True), "y")
         path = save(tmp_path / "model.pb", graph, forget_shapes)
     report, converted = convert_both(path, tmp_path, "y:0")
@@ -268,7 +269,7 @@ def test_batch_norm_that_learns_is_one_warning(tmp_path):
     said = support.graft(
         "convert", path, "--outputs", "y:0,mean:0", "--output", tmp_path / "out.pb", "--opt-level", 0
     )  # fmt: skip
-    warnings = [line for line in said.splitlines() if "warning:" in line]
+    warnings = [line for line in said.splitlines() if line.startswith("graft: warning")]
     assert sum("set_learning_phase(0)" in line for line in warnings) == 1, said
 
 
