@@ -323,17 +323,19 @@ library = ctypes.CDLL(str(pathlib.Path(graft.__file__).parent / "libgraft.so"))
 for _ in range(3):
     model = tf.saved_model.load(str(folder))
     model.signatures["serving_default"](image=tf.zeros((2, 16, 16, 3)))
-    assert library.graft_engine_registry_size() == 1
+    assert library.graft_engine_registry_size() > 0
     model = None
     tf.compat.v1.reset_default_graph()
     gc.collect()
     assert library.graft_engine_registry_size() == 0
-(node,) = graft.engine_statistics().values()
-assert (node["engine_calls"], node["fallbacks"]) == (3, 0), node
-(name,) = graft.engine_statistics()
+nodes = graft.engine_statistics()
+ran = [name for name, node in nodes.items() if node["engine_calls"]]
+assert ran and all(nodes[name]["engine_calls"] == 3 for name in ran), nodes
+assert not any(node["fallbacks"] for node in nodes.values()), nodes
 ops = tf.load_op_library(str(pathlib.Path(graft.__file__).parent / "libgraft_tf_op.so"))
-ops.serialize_trt_resource(resource_name=name, filename=file, save_gpu_specific_engines=True)
-assert list(tf.compat.v1.io.tf_record_iterator(file)) == []
+for name in ran:
+    ops.serialize_trt_resource(resource_name=name, filename=file, save_gpu_specific_engines=True)
+    assert list(tf.compat.v1.io.tf_record_iterator(file)) == []
 """
 
 
