@@ -13,14 +13,14 @@ import tensorflow as tf
 from graft import trt_convert as trt
 
 
-def attempt(results, variant, convert, folder, engines):
+def attempt(results, variant, convert, folder):
     try:
         converter = convert()
-        graph = converter._converted_graph_def
+        report = converter._report
         results[variant] = {
-            "engines": sum(node.op == "TRTEngineOp" for node in graph.node),
-            "ops": converter._report["total_ops"],
-            "converted": converter._report["converted_ops"],
+            "engines": report["engines"],
+            "ops": report["total_ops"],
+            "converted": report["converted_ops"],
         }
         converter.save(str(folder / variant))
     except Exception as error:
@@ -51,9 +51,9 @@ def main():
             converter.convert()
             return converter
 
-        attempt(results, "v1", convert_1, folder, True)
+        attempt(results, "v1", convert_1, folder)
         for key in feeds:
-            attempt(results, f"v2-{key}", lambda key=key: convert_2(key), folder, True)
+            attempt(results, f"v2-{key}", lambda key=key: convert_2(key), folder)
         (folder / "python.json").write_text(json.dumps(results))
 
 
