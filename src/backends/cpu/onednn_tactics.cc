@@ -163,11 +163,12 @@ struct Block {
   int64_t first_input_row;
   std::unique_ptr<ArgumentsSlot[]> slots;
 
-  // Calls use(arguments) with some that nobody else uses meanwhile.
+  // Calls use(arguments) with some that nobody else uses meanwhile: the first ones, whoever works,
+  // so that a call alone needs one slot.
   template <class Use>
-  void WithArguments(int worker, Use&& use) const {
+  void WithArguments(Use&& use) const {
     for (size_t i = 0; i < kSlots; ++i) {
-      ArgumentsSlot& slot = slots[(static_cast<size_t>(worker) + i) % kSlots];
+      ArgumentsSlot& slot = slots[i];
       if (slot.taken.exchange(true, std::memory_order_acquire)) continue;
       if (!slot.arguments) slot.arguments = std::make_unique<Arguments>(desc, weights, residual);
       use(*slot.arguments);
@@ -291,7 +292,7 @@ class OnednnStep final : public DenseStep {
     auto at = [](const void* base, int64_t element) {
       return const_cast<float*>(static_cast<const float*>(base)) + element;
     };
-    block.WithArguments(worker, [&](Arguments& arguments) {
+    block.WithArguments([&](Arguments& arguments) {
       arguments.source.set_data_handle(
           at(pointers.inputs[0], input_row * p.input[2] * p.input_stride));
       arguments.target.set_data_handle(at(sums, row * p.output_stride));
