@@ -229,6 +229,8 @@ class Simplifier {
                  : EmitUnary(PointwiseOp::kRelu, in.dtype, x);
     }
     if (std::isinf(low) || std::isinf(high)) return kNone;
+    // Between two zeros the order of minimum and maximum decides the sign of the result.
+    if (low == high && std::signbit(low) != std::signbit(high)) return kNone;
     const PointwiseInstruction clamp = {PointwiseOp::kClamp, in.dtype, {x, -1, -1}, low, high};
     return clamp == in ? kNone : Emit(clamp);
   }
