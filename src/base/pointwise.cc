@@ -1,9 +1,13 @@
 #include "base/pointwise.h"
 
 #include <charconv>
+#include <cmath>
 
 namespace graft {
 namespace {
+
+// Zero without a sign: what an immediate is that is not printed.
+bool IsPlainZero(double x) { return x == 0 && !std::signbit(x); }
 
 struct Row {
   std::string_view name;
@@ -137,7 +141,7 @@ std::string ToString(const PointwiseProgram& program) {
     text += fmt::format("r{}={}.{}(", result++, Name(in.op), Name(in.dtype));
     for (int k = 0; k < OperandCount(in.op); ++k)
       text += fmt::format("{}r{}", k ? "," : "", in.operands[k]);
-    if (in.p != 0 || in.q != 0)
+    if (!IsPlainZero(in.p) || !IsPlainZero(in.q))
       text += fmt::format("|{},{}", in.p, in.q);  // fmt prints the shortest text that reads back
     text += ")";
   }
