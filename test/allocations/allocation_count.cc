@@ -1,9 +1,10 @@
-// Counts the heap allocations of an engine's calls once its shapes are known. oneDNN's own are
-// counted apart: its interface builds a map of a primitive's arguments in each call.
+// Counts the heap allocations of an engine's calls once its shapes are known. Those of libraries
+// are counted apart: oneDNN's interface builds a map of a primitive's arguments in each call, and
+// oneTBB makes a task when a thread that has left is called back.
 //
 //   allocation_count PLAN [THREADS]
 //
-// Prints "graft N onednn M", each for ten calls; fails when N is not 0.
+// Prints "graft N libraries M", each for ten calls; fails when N is not 0.
 #include <link.h>
 
 #include <algorithm>
@@ -27,25 +28,36 @@ namespace {
 
 std::atomic<bool> counting{false};
 std::atomic<int64_t> ours{0};
-std::atomic<int64_t> onednns{0};
-uintptr_t onednn_begin = 0;
-uintptr_t onednn_end = 0;
+std::atomic<int64_t> theirs{0};
+// Where the libraries' code lies.
+struct Range {
+  uintptr_t begin = 0;
+  uintptr_t end = 0;
+};
+Range libraries[2];
+constexpr const char* kLibraries[] = {"libdnnl", "libtbb"};
 
 void Count(const void* caller) {
   if (!counting.load(std::memory_order_relaxed)) return;
   const auto address = reinterpret_cast<uintptr_t>(caller);
-  ++(address >= onednn_begin && address < onednn_end ? onednns : ours);
+  const bool inside = std::any_of(std::begin(libraries), std::end(libraries), [&](const Range& r) {
+    return address >= r.begin && address < r.end;
+  });
+  ++(inside ? theirs : ours);
 }
 
-int FindOnednn(dl_phdr_info* info, size_t, void*) {
-  if (std::strstr(info->dlpi_name, "libdnnl") == nullptr) return 0;
-  onednn_begin = info->dlpi_addr;
-  for (int i = 0; i < info->dlpi_phnum; ++i) {
-    const auto& header = info->dlpi_phdr[i];
-    if (header.p_type == PT_LOAD)
-      onednn_end = std::max(onednn_end, info->dlpi_addr + header.p_vaddr + header.p_memsz);
+int FindLibraries(dl_phdr_info* info, size_t, void*) {
+  for (size_t i = 0; i < std::size(kLibraries); ++i) {
+    if (std::strstr(info->dlpi_name, kLibraries[i]) == nullptr) continue;
+    libraries[i].begin = info->dlpi_addr;
+    for (int p = 0; p < info->dlpi_phnum; ++p) {
+      const auto& header = info->dlpi_phdr[p];
+      if (header.p_type != PT_LOAD) continue;
+      libraries[i].end =
+          std::max(libraries[i].end, info->dlpi_addr + header.p_vaddr + header.p_memsz);
+    }
   }
-  return 1;
+  return 0;
 }
 
 void* OrThrow(void* memory) {
@@ -105,12 +117,12 @@ Status Run(const std::string& plan, int threads) {
   };
   // The executor's threads begin with the first calls.
   for (int i = 0; i < kCalls; ++i) GRAFT_RETURN_IF_ERROR(loaded.context->Run(views, allocate));
-  dl_iterate_phdr(FindOnednn, nullptr);
+  dl_iterate_phdr(FindLibraries, nullptr);
   counting = true;
   for (int i = 0; i < kCalls; ++i) GRAFT_RETURN_IF_ERROR(loaded.context->Run(views, allocate));
   counting = false;
-  std::printf("graft %lld onednn %lld\n", static_cast<long long>(ours),
-              static_cast<long long>(onednns));
+  std::printf("graft %lld libraries %lld\n", static_cast<long long>(ours),
+              static_cast<long long>(theirs));
   return ours == 0 ? OkStatus() : InternalError("{} allocations in {} calls", ours.load(), kCalls);
 }
 
