@@ -3,10 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
 #include <future>
+#include <random>
 #include <thread>
 
 #include "backend_api/test_backend.h"
+#include "base/file.h"
+#include "plan/container.h"
+#include "plan/plan_file.h"
+#include "runtime/backend_table.h"
 #include "runtime/context.h"
 #include "runtime/placement.h"
 #include "runtime/test_modules.h"
@@ -387,6 +395,108 @@ TEST(HostilePlans, PaddingsAndProductsOutOfRange) {
   const ir::ValueId b = module.AddInput("b", DType::kFloat32, {1, 1});
   EXPECT_THAT(module.AddNode(ir::MatMulAttributes{}, {a, b}, "y").status().message(),
               HasSubstr("products"));
+}
+
+// Memory for outputs and arenas, up to a limit.
+class SmallArena : public ArenaAllocator {
+ public:
+  static constexpr size_t kGranted = size_t{1} << 20;
+  Result<void*> Allocate(size_t bytes, void*) override {
+    if (bytes > kGranted) return ResourceExhaustedError("{} bytes", bytes);
+    return std::aligned_alloc(64, (std::max<size_t>(bytes, 1) + 63) / 64 * 64);
+  }
+  void Free(void* memory, void*) override { std::free(memory); }
+};
+
+// Runs the engine on inputs of bytes that are small numbers, its symbols being `size`.
+Status RunSmall(const Engine& engine, Context& context, SmallArena& arena, int64_t size) {
+  const std::vector<int64_t> symbols(engine.module().symbols.size(), size);
+  std::vector<Tensor> inputs;
+  std::vector<TensorView> views;
+  for (const ir::ValueId id : engine.module().inputs) {
+    const ir::Value& value = engine.module().value(id);
+    Dims dims;
+    for (const ir::Dim& d : value.shape) {
+      GRAFT_ASSIGN_OR_RETURN(const int64_t n, d.Evaluate(symbols));
+      dims.push_back(n);
+    }
+    const int64_t elements = CountElements(dims);
+    if (elements < 0 || elements > static_cast<int64_t>(SmallArena::kGranted / 8))
+      return ResourceExhaustedError("an input of {} elements", elements);
+    GRAFT_ASSIGN_OR_RETURN(Tensor tensor, Tensor::Allocate(value.dtype, dims));
+    auto* bytes = reinterpret_cast<uint8_t*>(tensor.mutable_raw());
+    for (size_t i = 0; i < tensor.bytes(); ++i)
+      bytes[i] = i % SizeOf(value.dtype) == 0 ? static_cast<uint8_t>(size) : 0;
+    inputs.push_back(std::move(tensor));
+    views.push_back(ViewOf(inputs.back()));
+  }
+  std::vector<void*> outputs;
+  const auto give = [&](const OutputRequest& request) -> Result<OutputMemory> {
+    GRAFT_ASSIGN_OR_RETURN(void* const memory, arena.Allocate(request.bytes, nullptr));
+    outputs.push_back(memory);
+    return OutputMemory{memory};
+  };
+  const Status status = context.Run(views, give);
+  for (void* memory : outputs) arena.Free(memory, nullptr);
+  return status;
+}
+
+// The number of runs that an engine of the bytes made; 0 where they are refused.
+int BuildAndRun(const std::string& metadata) {
+  const std::string weights(256, '\1');
+  const NewSection sections[] = {{SectionKind::kMetadata, {{0, metadata}}},
+                                 {SectionKind::kWeights, {{0, weights}}}};
+  const std::string file = WriteContainer(sections).Joined();
+  std::shared_ptr<std::byte[]> copy(new std::byte[file.size()]);
+  std::memcpy(copy.get(), file.data(), file.size());
+  Result<Plan> plan = ReadPlan({std::shared_ptr<const std::byte>(copy, copy.get()), file.size()});
+  if (!plan.ok()) return 0;
+  const Result<Backend*> backend = FindBackend(plan->backend);
+  if (!backend.ok() || !(*backend)->device().host_accessible()) return 0;
+  const auto engine = Engine::Create(*std::move(plan), **backend);
+  if (!engine.ok()) return 0;
+  SmallArena arena;
+  ContextOptions options;
+  options.allocator = &arena;
+  const auto context = Context::Create(*engine, options);
+  if (!context.ok()) return 0;
+  int runs = 0;
+  for (const int64_t size : {1, 3, 0})
+    runs += RunSmall(**engine, **context, arena, size).ok() ? 1 : 0;
+  return runs;
+}
+
+std::string MetadataOf(const Plan& plan) {
+  const std::string file = WritePlan(plan).value();
+  Tensor copy = Tensor::Allocate(DType::kUint8, {static_cast<int64_t>(file.size())}).value();
+  std::memcpy(copy.mutable_raw(), file.data(), file.size());
+  const auto sections = ReadContainer(FileBytes{copy.shared(), file.size()}).value();
+  return std::string(sections.front().bytes);
+}
+
+// Bytes of plans, some of them changed: engines that run in little memory, or errors.
+TEST(HostilePlans, ChangedBytesRunOrAreRefused) {
+  std::vector<std::string> seeds;
+  for (const auto& entry : std::filesystem::directory_iterator("test/fuzz/seeds/plan"))
+    seeds.emplace_back(ReadFile(entry.path().string(), /*map=*/false)->view());
+  std::ranges::sort(seeds);
+  // Most bytes of those are refused: plans of random modules that run, without weights.
+  for (uint32_t seed = 1; seed <= 4; ++seed) {
+    Backend& backend = **FindBackend("reference");
+    seeds.push_back(MetadataOf(testing::PlanFor(testing::RandomModule(seed), backend)));
+  }
+  std::mt19937 random(1);
+  int runs = 0;
+  for (int i = 0; i < 30000; ++i) {
+    std::string bytes = seeds[random() % seeds.size()];
+    if (bytes.empty()) continue;
+    for (int changes = static_cast<int>(random() % 4); changes > 0; --changes) {
+      char& byte = bytes[random() % bytes.size()];
+      byte = random() % 2 ? static_cast<char>(random()) : "0123456789s+*,-()"[random() % 17];
+    }
+    runs += BuildAndRun(bytes);
+  }
+  EXPECT_GT(runs, 0);
 }
 
 }  // namespace

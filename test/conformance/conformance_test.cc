@@ -192,7 +192,7 @@ std::vector<ir::OpKind> EngineOps() {
   std::vector<ir::OpKind> ops;
   for (int i = 0; i + 1 < static_cast<int>(std::variant_size_v<ir::Attributes>); ++i) {
     const auto op = static_cast<ir::OpKind>(i);
-    if (!(ir::Flags(op) & ir::kOpaque)) ops.push_back(op);
+    if (!(ir::Flags(op) & (ir::kOpaque | ir::kUndecided))) ops.push_back(op);
   }
   return ops;
 }
