@@ -2,6 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "backends/reference/evaluator.h"
 #include "base/log.h"
 #include "convert/time_bodies.h"
@@ -101,13 +103,17 @@ Result<std::vector<TuningPoint>> FindPoints(const ir::Module& module,
   return points;
 }
 
-// By result of a choice, whether it may stay a window of a wider value.
+// By result of a choice, whether it may stay a window of a wider value. What a concatenation reads
+// may not: computed alone it would be written in its place there, as a window it has to be copied.
 std::vector<bool> FindWindows(const ir::Module& module, const ir::Node& choice,
                               const passes::PassContext& context) {
   const ir::Uses uses(module);
   std::vector<bool> windows;
   for (const ir::ValueId v : choice.outputs) {
-    windows.push_back(!uses.is_output(v) &&
+    const bool concatenated = std::ranges::any_of(uses.of(v), [&](ir::NodeId reader) {
+      return module.node(reader).get<ir::ConcatAttributes>() != nullptr;
+    });
+    windows.push_back(!uses.is_output(v) && !concatenated &&
                       passes::ReadersTakeStrided(module, context, uses, v, -1));
   }
   return windows;
