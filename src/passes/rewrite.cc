@@ -82,6 +82,18 @@ const PointwiseProgram* Epilogue(const ir::Node& node) {
   return MutableEpilogue(const_cast<ir::Attributes&>(node.attributes));
 }
 
+DType OwnDType(const ir::Module& module, const ir::Node& node) {
+  return std::visit(
+      [&](const auto& a) {
+        if constexpr (requires { a.accumulator; }) {
+          return ir::AccumulatorOf(a, module.value(node.inputs[0]).dtype);
+        } else {
+          return module.value(node.outputs[0]).dtype;
+        }
+      },
+      node.attributes);
+}
+
 std::optional<std::vector<double>> ChannelVector(const ir::Value& value, int64_t channels) {
   if (!value.constant) return std::nullopt;
   const Tensor& tensor = *value.constant;

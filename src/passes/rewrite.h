@@ -35,6 +35,9 @@ void ReplaceNodeByValue(ir::Module& module, ir::NodeId id, ir::ValueId value);
 const PointwiseProgram* Epilogue(const ir::Node& node);
 PointwiseProgram* MutableEpilogue(ir::Attributes& attributes);
 
+// The dtype of what a node computes before its epilogue: of its sums, where it forms sums.
+DType OwnDType(const ir::Module& module, const ir::Node& node);
+
 // A floating-point constant that varies along the last axis at most, as one number for each of
 // `channels`.
 std::optional<std::vector<double>> ChannelVector(const ir::Value& value, int64_t channels);

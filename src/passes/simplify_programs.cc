@@ -451,7 +451,7 @@ Result<bool> SimplifyPrograms(ir::Module& module, PassContext&) {
     if (!pointwise && (Epilogue(node) == nullptr || Epilogue(node)->empty())) continue;
     const Expression before = ExpressionOf(node);
     const ir::Value& result = module.value(node.outputs[0]);
-    const Expression after = Simplify(module, before, result.dtype);
+    const Expression after = Simplify(module, before, OwnDType(module, node));
     if (after == before) continue;
     if (!pointwise) {
       ir::Attributes attributes = node.attributes;
