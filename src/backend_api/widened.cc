@@ -4,7 +4,7 @@
 
 #include "backend_api/backend.h"
 #include "backend_api/lowered.h"
-#include "base/half.h"
+#include "base/dtype_visit.h"
 
 namespace graft {
 namespace {
@@ -12,6 +12,20 @@ namespace {
 PointwiseProgram CastTo(DType dtype) {
   PointwiseProgram program{.inputs = 1};
   program.Add(PointwiseOp::kCast, dtype, 0);
+  return program;
+}
+
+// How the f32 result of an op becomes the half that the op itself gives. A maximum of nothing, or
+// of minus infinity alone, is the lowest number of its dtype; that of f32 would round to infinity.
+PointwiseProgram Narrowing(const ir::Attributes& attributes, DType dtype) {
+  const auto* pool = std::get_if<ir::PoolAttributes>(&attributes);
+  if (pool == nullptr || pool->kind != ir::PoolKind::kMax) return CastTo(dtype);
+  const auto lowest = TryVisitDType(kHalfTypes, dtype, []<class Half>(Half) {
+    return static_cast<float>(std::numeric_limits<Half>::lowest());
+  });
+  PointwiseProgram program{.inputs = 1};
+  const int bound = program.Add(PointwiseOp::kConstant, DType::kFloat32, -1, -1, -1, lowest);
+  program.Add(PointwiseOp::kCast, dtype, program.Add(PointwiseOp::kMax, DType::kFloat32, 0, bound));
   return program;
 }
 
@@ -83,7 +97,8 @@ class Widening {
     for (size_t i = 0; i < results.size(); ++i) {
       const DType wanted = module_.value(node_.outputs[i]).dtype;
       if (module_.value(results[i]).dtype == wanted) continue;
-      GRAFT_ASSIGN_OR_RETURN(results[i], Pointwise(CastTo(wanted), {results[i]}));
+      GRAFT_ASSIGN_OR_RETURN(results[i],
+                             Pointwise(Narrowing(node_.attributes, wanted), {results[i]}));
     }
     return results;
   }
