@@ -1,5 +1,7 @@
 #include "base/pointwise.h"
 
+#include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cmath>
 
@@ -23,6 +25,14 @@ constexpr Row kRows[] = {
 
 std::string_view Name(PointwiseOp op) { return kRows[static_cast<int>(op)].name; }
 int OperandCount(PointwiseOp op) { return kRows[static_cast<int>(op)].operands; }
+
+bool PointwiseInstruction::operator==(const PointwiseInstruction& other) const {
+  auto same_bits = [](double a, double b) {
+    return std::bit_cast<uint64_t>(a) == std::bit_cast<uint64_t>(b);
+  };
+  return op == other.op && dtype == other.dtype && std::ranges::equal(operands, other.operands) &&
+         same_bits(p, other.p) && same_bits(q, other.q);
+}
 
 int PointwiseProgram::Add(PointwiseInstruction instruction) {
   instructions.push_back(instruction);

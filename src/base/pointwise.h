@@ -35,7 +35,8 @@ struct PointwiseInstruction {
   double p = 0;  // immediates, in the result's precision: kConstant's value, kLeakyRelu's slope,
                  // kClamp's bounds
   double q = 0;
-  bool operator==(const PointwiseInstruction&) const = default;
+  // Compares immediates by their bits: zeros of two signs differ, a NaN equals itself.
+  bool operator==(const PointwiseInstruction& other) const;
 };
 
 struct PointwiseProgram {

@@ -17,10 +17,7 @@ struct Expression {
 
   // Hands on its only operand.
   bool identity() const { return program.empty() && operands.size() == 1; }
-  // As printed: an immediate that is NaN equals itself.
-  bool operator==(const Expression& other) const {
-    return operands == other.operands && ToString(program) == ToString(other.program);
-  }
+  bool operator==(const Expression&) const = default;
 };
 
 // What an element-wise node computes, or what an op does to its own result.
