@@ -139,8 +139,8 @@ T ComputeFloat(T x, T y, T p, T q) {
   if constexpr (op == Op::kFloorMod) return FloatFloorMod(x, y);
   if constexpr (op == Op::kTruncMod) return std::fmod(x, y);
   if constexpr (op == Op::kPow) return std::pow(x, y);
-  if constexpr (op == Op::kMin) return std::isnan(x) ? x : x < y ? x : y;
-  if constexpr (op == Op::kMax) return std::isnan(x) ? x : x > y ? x : y;
+  if constexpr (op == Op::kMin) return std::isnan(y) ? y : y < x ? y : x;
+  if constexpr (op == Op::kMax) return std::isnan(y) ? y : y > x ? y : x;
   if constexpr (op == Op::kSquaredDifference) return (x - y) * (x - y);
   if constexpr (op == Op::kAtan2) return std::atan2(x, y);
   if constexpr (op == Op::kXdivy) return x == 0 ? 0 : x / y;

@@ -53,8 +53,9 @@ HWY_INLINE VF Compute(VF x, VF y, VF p, VF q) {
   if constexpr (op == Op::kFloorDiv) return hn::Floor(hn::Div(x, y));
   if constexpr (op == Op::kXdivy) return hn::IfThenZeroElse(hn::Eq(x, zero), hn::Div(x, y));
   if constexpr (op == Op::kXlogy) return hn::IfThenZeroElse(hn::Eq(x, zero), hn::Mul(x, Log(y)));
-  if constexpr (op == Op::kMin) return hn::IfThenElse(hn::IsNaN(x), x, AtMost(x, y));
-  if constexpr (op == Op::kMax) return hn::IfThenElse(hn::IsNaN(x), x, AtLeast(x, y));
+  // Of equal operands, which zeros of two signs are, the first.
+  if constexpr (op == Op::kMin) return hn::IfThenElse(hn::IsNaN(y), y, AtMost(y, x));
+  if constexpr (op == Op::kMax) return hn::IfThenElse(hn::IsNaN(y), y, AtLeast(y, x));
   if constexpr (op == Op::kSquaredDifference) {
     const VF difference = hn::Sub(x, y);
     return hn::Mul(difference, difference);
