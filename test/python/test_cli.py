@@ -331,6 +331,28 @@ def test_bench_reports_latency_and_layers(plan, out):
     assert all(layer["tactic"] and layer["ms"] >= 0 for layer in figures["layers"])
 
 
+def test_bench_says_what_got_slower(plan, out):
+    bench = ("bench", plan, "--threads", 1, "--duration", 0.1, "--layers")
+    graft(*bench, "--json", out / "now.json")
+    figures = json.loads((out / "now.json").read_text())
+    slow, *others = sorted(figures["layers"], key=lambda layer: layer["ms"], reverse=True)
+    # As if the dearest layer had taken no time, by another tactic, and one more had been there.
+    gone = {**slow, "name": "gone", "ms": 10 * slow["ms"] + 1}
+    figures["layers"] = [{**slow, "ms": 0, "tactic": "other"}, gone, *others]
+    (out / "before.json").write_text(json.dumps(figures))
+    printed = graft(*bench, "--compare", out / "before.json").split("=== Against")[1]
+    lines = [line for line in printed.splitlines() if " (" in line]
+    assert re.search(rf"^ +0\.0000 .* \+.*  {re.escape(slow['name'])} \(other before, ", lines[0])
+    assert re.search(r" -.*  gone \(gone\)$", lines[-1])
+
+
+@pytest.mark.parametrize("text", ["[]", '{"latency_ms": {}}', '{"latency_ms": 3}', "{"])
+def test_bench_compares_with_its_own_figures_only(plan, out, text):
+    (out / "before.json").write_text(text)
+    printed = graft("bench", plan, "--compare", out / "before.json", expect=BAD_INPUT)
+    assert "before.json: not the figures of graft bench --json: no latency_ms" in printed
+
+
 def test_inspect_shows_models_and_plans(frozen_graph, v1_saved_model, plan, out):
     support.convert(v1_saved_model, "--output", out / "converted")
     assert "Conv2D" in graft("inspect", frozen_graph)

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/file.h"
+#include "bench_compare.h"
 #include "command.h"
 
 namespace graft {
@@ -24,6 +25,7 @@ struct Options {
   double warm_up = 0.2;
   bool layers = false;
   std::string json;
+  std::string compare;
 };
 
 double Milliseconds(Clock::time_point from) {
@@ -88,6 +90,10 @@ nlohmann::ordered_json ToJson(const Statistics& s) {
 }
 
 Status Run(const Options& o) {
+  nlohmann::ordered_json before;
+  if (!o.compare.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(before, ReadBenchFigures(o.compare));
+  }
   const Clock::time_point load_start = Clock::now();
   GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.plan, o.threads, o.device));
   const double load_ms = Milliseconds(load_start);
@@ -175,6 +181,10 @@ Status Run(const Options& o) {
                                 {"gflop", l.gflop}});
     }
   }
+  if (!o.compare.empty()) {
+    std::printf("\n=== Against %s ===\n%s", o.compare.c_str(),
+                CompareBenchFigures(json, before).c_str());
+  }
   if (!o.json.empty()) GRAFT_RETURN_IF_ERROR(WriteFileAtomically(o.json, json.dump(2) + "\n"));
   return OkStatus();
 }
@@ -194,6 +204,7 @@ Command AddBench(CLI::App& program) {
       ->check(CLI::NonNegativeNumber);
   app->add_flag("--layers", o->layers, "Time every step too");
   app->add_option("--json", o->json, "Write the figures to this file");
+  app->add_option("--compare", o->compare, "Figures of an earlier run: what got slower");
   app->footer("Example:\n  graft bench model.plan --batch 8 --threads 2 --layers");
   return {app, [o] { return Report(Run(*o)); }};
 }
