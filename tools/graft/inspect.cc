@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "command.h"
+#include "event_file.h"
 #include "ir/stages.h"
 #include "plan/container.h"
 #include "tf/load_model.h"
@@ -19,6 +20,7 @@ struct Options {
   std::optional<std::string> tag;
   std::string signature;
   bool ir = false;
+  std::string tensorboard;
 };
 
 Status InspectPlan(const Options& o) {
@@ -116,13 +118,17 @@ Status InspectModel(const Options& o) {
     GRAFT_RETURN_IF_ERROR(
         InspectEngines(model.graph, function.nodes, " in function " + function.signature.name));
   }
+  if (!o.tensorboard.empty()) return WriteGraphEvent(o.tensorboard, model.graph);
   return OkStatus();
 }
 
 Status Run(const Options& o) {
   if (fs::is_directory(o.path)) return InspectModel(o);
   GRAFT_ASSIGN_OR_RETURN(const FileBytes bytes, ReadFile(o.path));
-  return bytes.view().starts_with(kPlanMagic) ? InspectPlan(o) : InspectModel(o);
+  if (!bytes.view().starts_with(kPlanMagic)) return InspectModel(o);
+  if (!o.tensorboard.empty())
+    return InvalidArgumentError("{}: --tensorboard shows models: a plan is no graph", o.path);
+  return InspectPlan(o);
 }
 
 }  // namespace
@@ -136,6 +142,8 @@ Command AddInspect(CLI::App& program) {
                   "Tag of the SavedModel's graph (serve); \"\" for a graph without tags");
   app->add_option("--signature", o->signature, "Signature of the SavedModel");
   app->add_flag("--ir", o->ir, "Print a plan's module as text");
+  app->add_option("--tensorboard", o->tensorboard,
+                  "Write the model's graph as an event file into this folder");
   app->footer("Example:\n  graft inspect model.plan");
   return {app, [o] { return Report(Run(*o)); }};
 }
