@@ -365,6 +365,35 @@ def test_verify_accepts_a_good_plan(plan):
     assert "good" in graft("plan", "verify", plan)
 
 
+def test_a_plan_is_tuned_again(frozen_graph, out):
+    quick = ("--opt-level", 0, "--threads", 1, "--timing-cache", out / "timings")
+    graft("convert", frozen_graph, "--plan", out / "quick.plan", *quick)
+    said = graft(
+        "plan", "tune", out / "quick.plan", "--output", out / "tuned.plan", "--threads", 1, "--opt-level", 1,
+        "--shapes", "4x16x16x3", "--timing-cache", out / "timings",
+    )  # fmt: skip
+    assert re.search(r"tactics: [1-9]\d* measured", said)
+    ir = [graft("inspect", out / f"{name}.plan", "--ir") for name in ("quick", "tuned")]
+    assert ir[0] == ir[1]
+    assert "good" in graft("plan", "verify", out / "tuned.plan")
+    # At the same points by the same means it is the same plan.
+    graft("plan", "tune", out / "quick.plan", "--output", out / "same.plan", *quick)
+    assert (out / "same.plan").read_bytes() == (out / "quick.plan").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "arguments, code, reason",
+    [
+        (("--shapes", "nothing:1x8x8x3"), USAGE, "nothing"),
+        (("--shapes", "1x8"), USAGE, "has 4 dimensions, not 2"),
+        (("--device", "reference"), USAGE, "made for cpu, not for reference"),
+    ],
+)
+def test_a_plan_is_tuned_for_what_it_is(plan, out, arguments, code, reason):
+    said = graft("plan", "tune", plan, "--output", out / "p", *arguments, expect=code)
+    assert reason in said and not (out / "p").exists()
+
+
 @pytest.mark.parametrize("place", [0.02, 0.5, 0.98])
 def test_verify_finds_a_changed_byte(plan, out, place):
     data = bytearray(plan.read_bytes())
