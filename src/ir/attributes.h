@@ -22,10 +22,17 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "base/op_kinds.h"
 #include "base/pointwise.h"
 #include "ir/dim.h"
 
 namespace graft::ir {
+
+using graft::FakeQuantizeArithmetic;
+using graft::PadMode;
+using graft::ReduceKind;
+using graft::ResizeMode;
+using graft::ScatterKind;
 
 // [inputs…] → 1. Element-wise with NumPy broadcasting. program.inputs == number of operands.
 struct PointwiseAttributes {
@@ -115,7 +122,6 @@ struct PoolAttributes {
 
 // [x] → y. Axes ascending. An empty set of elements gives TensorFlow's values (0, NaN, 1, ±infinity
 // or the type's limit).
-enum class ReduceKind : uint8_t { kSum, kMean, kMax, kMin, kProd, kAll, kAny };
 struct ReduceAttributes {
   ReduceKind kind = ReduceKind::kSum;
   std::vector<int64_t> axes;
@@ -186,9 +192,7 @@ struct SliceAttributes {
   }
 };
 
-// [x] → y. kConstant pads with `value` (in x's dtype); kReflect leaves the edge out of the mirror,
-// kSymmetric takes it in.
-enum class PadMode : uint8_t { kConstant, kReflect, kSymmetric };
+// [x] → y. kConstant pads with `value` (in x's dtype).
 struct PadAttributes {
   PadMode mode = PadMode::kConstant;
   std::vector<Dim> before;
@@ -240,8 +244,7 @@ struct GatherNdAttributes {
 };
 
 // [x[N, H, W, C]] → y[N, size[0], size[1], C]. kNearest keeps the dtype, the others give f32. kArea
-// averages what lies under each result and has no half_pixel_centers.
-enum class ResizeMode : uint8_t { kNearest, kBilinear, kBicubic, kArea };
+// has no half_pixel_centers.
 struct ResizeAttributes {
   ResizeMode mode = ResizeMode::kNearest;
   std::vector<Dim> size;
@@ -303,7 +306,6 @@ struct CumulativeAttributes {
 // [x, indices[…, K], updates: indices.dims[:-1] + x.dims[K:]] → x with the slices that indices name
 // replaced by, or combined with, those of updates, in their order. An index out of range is an
 // error of the run.
-enum class ScatterKind : uint8_t { kUpdate, kAdd, kSub, kMin, kMax };
 struct ScatterNdAttributes {
   ScatterKind kind = ScatterKind::kUpdate;
   template <class V>
@@ -459,7 +461,6 @@ struct DequantizeAttributes {
 //     halves up, the range given.
 //   kNudgedDividing: the same, but x is divided by the step where kNudged multiplies by the
 //   inverse.
-enum class FakeQuantizeArithmetic : uint8_t { kScaled, kNudged, kNudgedDividing };
 enum class Rounding : uint8_t { kHalfEven, kHalfUp };
 struct FakeQuantizeAttributes {
   FakeQuantizeArithmetic arithmetic = FakeQuantizeArithmetic::kScaled;

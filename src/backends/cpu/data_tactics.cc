@@ -169,18 +169,9 @@ class PadTactic final : public CpuTactic {
     const auto& a = std::get<ir::PadAttributes>(node.attributes);
     const BoundValue& x = node.inputs[0];
     PadProblem problem;
-    switch (a.mode) {
-      case ir::PadMode::kConstant:
-        problem.padding = Padding::kConstant;
-        CastLoop(DType::kFloat64, x.dtype)({{&a.value}, {0}, problem.value, 1, 0, 0});
-        break;
-      case ir::PadMode::kReflect:
-        problem.padding = Padding::kReflect;
-        break;
-      case ir::PadMode::kSymmetric:
-        problem.padding = Padding::kSymmetric;
-        break;
-    }
+    problem.mode = a.mode;
+    if (a.mode == PadMode::kConstant)
+      CastLoop(DType::kFloat64, x.dtype)({{&a.value}, {0}, problem.value, 1, 0, 0});
     problem.x = x.dims;
     problem.x_row_stride = x.row_stride;
     problem.before = Values(a.before);
@@ -242,7 +233,7 @@ class ScatterTactic final : public CpuTactic {
     const DType dtype = module.value(node.inputs[0]).dtype;
     const DType index = module.value(node.inputs[1]).dtype;
     const auto& a = *node.get<ir::ScatterNdAttributes>();
-    if (ScatterOperation::Supports(KindOf(a), dtype, index)) return std::nullopt;
+    if (ScatterOperation::Supports(a.kind, dtype, index)) return std::nullopt;
     return Refuse("no {} of {} by indices of {} on the CPU", ir::EnumName(a.kind), Name(dtype),
                   Name(index));
   }
@@ -251,31 +242,13 @@ class ScatterTactic final : public CpuTactic {
     const auto& a = std::get<ir::ScatterNdAttributes>(node.attributes);
     const Dims& indices = node.inputs[1].dims;
     ScatterProblem problem;
-    problem.kind = KindOf(a);
+    problem.kind = a.kind;
     problem.dtype = node.inputs[0].dtype;
     problem.index_dtype = node.inputs[1].dtype;
     problem.x = node.inputs[0].dims;
     problem.depth = indices.back();
     problem.tuples = CountElements(std::span(indices).first(indices.size() - 1));
     return MakeStep(node, ScatterOperation::Make(problem));
-  }
-
- private:
-  static Scatter KindOf(const ir::ScatterNdAttributes& a) {
-    switch (a.kind) {
-      case ir::ScatterKind::kUpdate:
-        return Scatter::kUpdate;
-      case ir::ScatterKind::kAdd:
-        return Scatter::kAdd;
-      case ir::ScatterKind::kSub:
-        return Scatter::kSub;
-      case ir::ScatterKind::kMin:
-        return Scatter::kMin;
-      case ir::ScatterKind::kMax:
-        return Scatter::kMax;
-    }
-    GRAFT_CHECK(false, "scatter {}", static_cast<int>(a.kind));
-    return Scatter::kUpdate;
   }
 };
 

@@ -7,41 +7,20 @@
 namespace graft::cpu {
 namespace {
 
-Reduction ReductionOf(const ir::ReduceAttributes& a) {
-  switch (a.kind) {
-    case ir::ReduceKind::kSum:
-      return Reduction::kSum;
-    case ir::ReduceKind::kMean:
-      return Reduction::kMean;
-    case ir::ReduceKind::kMax:
-      return Reduction::kMax;
-    case ir::ReduceKind::kMin:
-      return Reduction::kMin;
-    case ir::ReduceKind::kProd:
-      return Reduction::kProd;
-    case ir::ReduceKind::kAll:
-      return Reduction::kAll;
-    case ir::ReduceKind::kAny:
-      return Reduction::kAny;
-  }
-  GRAFT_CHECK(false, "reduction {}", static_cast<int>(a.kind));
-  return Reduction::kSum;
-}
-
 class ReduceTactic final : public CpuTactic {
  public:
   using CpuTactic::CpuTactic;
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     const DType dtype = module.value(node.inputs[0]).dtype;
     const auto& a = *node.get<ir::ReduceAttributes>();
-    if (ReduceOperation::Supports(ReductionOf(a), dtype)) return std::nullopt;
+    if (ReduceOperation::Supports(a.kind, dtype)) return std::nullopt;
     return Refuse("no {} of {} on the CPU", ir::EnumName(a.kind), Name(dtype));
   }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
                                           std::string_view) const override {
     const auto& a = std::get<ir::ReduceAttributes>(node.attributes);
     const BoundValue& x = node.inputs[0];
-    return MakeStep(node, ReduceOperation::Make({ReductionOf(a), x.dtype, x.dims, a.axes}));
+    return MakeStep(node, ReduceOperation::Make({a.kind, x.dtype, x.dims, a.axes}));
   }
 };
 

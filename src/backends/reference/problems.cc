@@ -10,13 +10,6 @@ std::vector<int64_t> Known(const std::vector<ir::Dim>& dims) {
   return *std::move(known);
 }
 
-static_assert(static_cast<int>(Reduction::kAny) == static_cast<int>(ir::ReduceKind::kAny));
-static_assert(static_cast<int>(Interpolation::kArea) == static_cast<int>(ir::ResizeMode::kArea));
-static_assert(static_cast<int>(Scatter::kMax) == static_cast<int>(ir::ScatterKind::kMax));
-static_assert(static_cast<int>(FakeQuantizeKind::kNudgedDividing) ==
-              static_cast<int>(ir::FakeQuantizeArithmetic::kNudgedDividing));
-static_assert(static_cast<int>(Padding::kSymmetric) == static_cast<int>(ir::PadMode::kSymmetric));
-
 }  // namespace
 
 PointwiseProblem ToProblem(const ir::PointwiseAttributes& a) { return {a.program}; }
@@ -34,9 +27,7 @@ PoolProblem ToProblem(const ir::PoolAttributes& a) {
   return {a.kind == ir::PoolKind::kAverage, a.window, a.strides, Known(a.pads_before),
           a.count_padding};
 }
-ReduceProblem ToProblem(const ir::ReduceAttributes& a) {
-  return {static_cast<Reduction>(a.kind), a.axes};
-}
+ReduceProblem ToProblem(const ir::ReduceAttributes& a) { return {a.kind, a.axes}; }
 ArgReduceProblem ToProblem(const ir::ArgReduceAttributes& a) {
   return {a.kind == ir::ArgReduceKind::kMin, a.axis};
 }
@@ -45,15 +36,13 @@ ReshapeProblem ToProblem(const ir::ReshapeAttributes&) { return {}; }
 TransposeProblem ToProblem(const ir::TransposeAttributes& a) { return {a.permutation}; }
 ConcatProblem ToProblem(const ir::ConcatAttributes& a) { return {a.axis}; }
 SliceProblem ToProblem(const ir::SliceAttributes& a) { return {Known(a.begin), a.strides}; }
-PadProblem ToProblem(const ir::PadAttributes& a) {
-  return {static_cast<Padding>(a.mode), Known(a.before), a.value};
-}
+PadProblem ToProblem(const ir::PadAttributes& a) { return {a.mode, Known(a.before), a.value}; }
 BroadcastProblem ToProblem(const ir::BroadcastAttributes&) { return {}; }
 TileProblem ToProblem(const ir::TileAttributes&) { return {}; }
 GatherProblem ToProblem(const ir::GatherAttributes& a) { return {a.axis, a.batch_dims}; }
 GatherNdProblem ToProblem(const ir::GatherNdAttributes& a) { return {a.batch_dims}; }
 ResizeProblem ToProblem(const ir::ResizeAttributes& a) {
-  return {static_cast<Interpolation>(a.mode), a.align_corners, a.half_pixel_centers};
+  return {a.mode, a.align_corners, a.half_pixel_centers};
 }
 DepthToSpaceProblem ToProblem(const ir::DepthToSpaceAttributes& a) { return {a.block, a.to_depth}; }
 DimsProblem ToProblem(const ir::DimsAttributes& a) { return {Known(a.values)}; }
@@ -61,9 +50,7 @@ TopKProblem ToProblem(const ir::TopKAttributes&) { return {}; }
 CumulativeProblem ToProblem(const ir::CumulativeAttributes& a) {
   return {a.kind == ir::CumulativeKind::kProd, a.axis, a.exclusive, a.reverse};
 }
-ScatterNdProblem ToProblem(const ir::ScatterNdAttributes& a) {
-  return {static_cast<Scatter>(a.kind)};
-}
+ScatterNdProblem ToProblem(const ir::ScatterNdAttributes& a) { return {a.kind}; }
 CropAndResizeProblem ToProblem(const ir::CropAndResizeAttributes& a) {
   return {a.mode == ir::ResizeMode::kBilinear, static_cast<float>(a.extrapolation)};
 }
@@ -82,8 +69,8 @@ UniqueProblem ToProblem(const ir::UniqueAttributes&) { return {}; }
 QuantizeProblem ToProblem(const ir::QuantizeAttributes& a) { return {a.axis}; }
 DequantizeProblem ToProblem(const ir::DequantizeAttributes& a) { return {a.axis}; }
 FakeQuantizeProblem ToProblem(const ir::FakeQuantizeAttributes& a) {
-  return {static_cast<FakeQuantizeKind>(a.arithmetic), a.bits,        a.is_signed, a.narrow_range,
-          a.rounding == ir::Rounding::kHalfUp,         a.range_given, a.axis};
+  return {a.arithmetic,  a.bits, a.is_signed, a.narrow_range, a.rounding == ir::Rounding::kHalfUp,
+          a.range_given, a.axis};
 }
 
 }  // namespace graft::reference

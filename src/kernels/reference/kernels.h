@@ -4,6 +4,7 @@
 // gives.
 #pragma once
 
+#include "base/op_kinds.h"
 #include "base/pointwise.h"
 #include "kernels/reference/array.h"
 
@@ -39,9 +40,8 @@ struct PoolProblem {
   bool count_padding = false;
 };
 
-enum class Reduction { kSum, kMean, kMax, kMin, kProd, kAll, kAny };
 struct ReduceProblem {
-  Reduction kind = Reduction::kSum;
+  ReduceKind kind = ReduceKind::kSum;
   std::vector<int64_t> axes;
 };
 
@@ -68,9 +68,8 @@ struct SliceProblem {
   std::vector<int64_t> begin, strides;
 };
 
-enum class Padding { kConstant, kReflect, kSymmetric };
 struct PadProblem {
-  Padding mode = Padding::kConstant;
+  PadMode mode = PadMode::kConstant;
   std::vector<int64_t> before;
   double value = 0;
 };
@@ -87,9 +86,8 @@ struct GatherNdProblem {
   int64_t batch_dims = 0;
 };
 
-enum class Interpolation { kNearest, kBilinear, kBicubic, kArea };
 struct ResizeProblem {
-  Interpolation mode = Interpolation::kNearest;
+  ResizeMode mode = ResizeMode::kNearest;
   bool align_corners = false;
   bool half_pixel_centers = false;
 };
@@ -112,9 +110,8 @@ struct CumulativeProblem {
   bool reverse = false;
 };
 
-enum class Scatter { kUpdate, kAdd, kSub, kMin, kMax };
 struct ScatterNdProblem {
-  Scatter kind = Scatter::kUpdate;
+  ScatterKind kind = ScatterKind::kUpdate;
 };
 
 struct CropAndResizeProblem {
@@ -156,9 +153,8 @@ struct DequantizeProblem {
   int64_t axis = -1;
 };
 
-enum class FakeQuantizeKind { kScaled, kNudged, kNudgedDividing };
 struct FakeQuantizeProblem {
-  FakeQuantizeKind kind = FakeQuantizeKind::kScaled;
+  FakeQuantizeArithmetic kind = FakeQuantizeArithmetic::kScaled;
   int64_t bits = 8;
   bool is_signed = true;
   bool narrow_range = false;

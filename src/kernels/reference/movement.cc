@@ -26,14 +26,14 @@ const std::byte* ElementAt(const ConstArray& x, Index index) {
 }
 
 // Where position i of a padded axis comes from, in an axis of n; -1: from nowhere.
-int64_t PadSource(Padding mode, int64_t i, int64_t n) {
+int64_t PadSource(PadMode mode, int64_t i, int64_t n) {
   if (i >= 0 && i < n) return i;
   switch (mode) {
-    case Padding::kConstant:
+    case PadMode::kConstant:
       return -1;
-    case Padding::kReflect:
+    case PadMode::kReflect:
       return i < 0 ? -i : 2 * n - 2 - i;
-    case Padding::kSymmetric:
+    case PadMode::kSymmetric:
       return i < 0 ? -i - 1 : 2 * n - 1 - i;
   }
   return -1;

@@ -66,7 +66,7 @@ class Grid {
     if (zero > most) zero = most;
     grid.low_ = (least - zero) * grid.step_;
     grid.high_ = (most - zero) * grid.step_;
-    grid.divides_ = problem.kind == FakeQuantizeKind::kNudgedDividing;
+    grid.divides_ = problem.kind == FakeQuantizeArithmetic::kNudgedDividing;
     grid.factor_ = grid.divides_ ? grid.step_ : inverse;
     const W product = -grid.low_ * inverse;
     grid.zero_ = std::floor(product + W{0.5});
@@ -109,7 +109,7 @@ class Grid {
 template <class T>
 void FakeQuantize(const FakeQuantizeProblem& problem, Inputs in, Outputs out) {
   using W = ArithmeticType<T>;
-  const bool is_nudged = problem.kind != FakeQuantizeKind::kScaled;
+  const bool is_nudged = problem.kind != FakeQuantizeArithmetic::kScaled;
   const int64_t ranges = problem.axis < 0 ? 1 : in[0].dims[problem.axis];
   std::vector<W> min(ranges, std::numeric_limits<W>::infinity());
   std::vector<W> max(ranges, -std::numeric_limits<W>::infinity());

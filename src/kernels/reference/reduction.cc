@@ -51,11 +51,11 @@ void ReduceNumbers(const ReduceProblem& p, const ConstArray& x, const Array& y) 
     Store<T>(folded, y, [](auto v) { return static_cast<T>(v); });
   };
   switch (p.kind) {
-    case Reduction::kSum:
+    case ReduceKind::kSum:
       return store(Fold<T, A>(p, x, outputs, 0, [](A a, T v) { return a + static_cast<A>(v); }));
-    case Reduction::kProd:
+    case ReduceKind::kProd:
       return store(Fold<T, A>(p, x, outputs, 1, [](A a, T v) { return a * static_cast<A>(v); }));
-    case Reduction::kMean: {
+    case ReduceKind::kMean: {
       const int64_t count = outputs == 0 ? 0 : x.elements() / outputs;
       const auto sums =
           Fold<T, A>(p, x, outputs, 0, [](A a, T v) { return a + static_cast<A>(v); });
@@ -65,22 +65,22 @@ void ReduceNumbers(const ReduceProblem& p, const ConstArray& x, const Array& y) 
         return count == 0 ? T(0) : static_cast<T>(static_cast<int64_t>(sum) / count);
       });
     }
-    case Reduction::kMax:
+    case ReduceKind::kMax:
       return store(Fold<T, T>(p, x, outputs, Lowest<T>(), [](T a, T v) {
         return a != a ? a : v > a || v != v ? v : a;
       }));
-    case Reduction::kMin:
+    case ReduceKind::kMin:
       return store(Fold<T, T>(p, x, outputs, Highest<T>(), [](T a, T v) {
         return a != a ? a : v < a || v != v ? v : a;
       }));
-    case Reduction::kAll:
-    case Reduction::kAny:
+    case ReduceKind::kAll:
+    case ReduceKind::kAny:
       GRAFT_CHECK(false, "a logical reduction of {}", Name(x.dtype));
   }
 }
 
 void ReduceBools(const ReduceProblem& p, const ConstArray& x, const Array& y) {
-  const bool all = p.kind == Reduction::kAll || p.kind == Reduction::kMin;
+  const bool all = p.kind == ReduceKind::kAll || p.kind == ReduceKind::kMin;
   const auto folded = Fold<bool, uint8_t>(
       p, x, y.elements(), all, [&](uint8_t a, bool v) -> uint8_t { return all ? a && v : a || v; });
   Store<bool>(folded, y, [](uint8_t v) { return v != 0; });

@@ -218,22 +218,22 @@ TEST(Pool, PaddingNeitherWinsNorCounts) {
 
 TEST(Reduce, EmptySetsAndNan) {
   const Tensor none = Tensor::Of<float>({2, 0}, {});
-  auto reduce = [&](Reduction kind) {
+  auto reduce = [&](ReduceKind kind) {
     return Compute<float>(ReduceProblem{kind, {1}}, {none}, {2});
   };
-  Expect<float>(reduce(Reduction::kSum), {0, 0});
-  Expect<float>(reduce(Reduction::kMean), {kNan, kNan});
-  Expect<float>(reduce(Reduction::kProd), {1, 1});
-  Expect<float>(reduce(Reduction::kMax), {-kInf, -kInf});
-  Expect<float>(reduce(Reduction::kMin), {kInf, kInf});
+  Expect<float>(reduce(ReduceKind::kSum), {0, 0});
+  Expect<float>(reduce(ReduceKind::kMean), {kNan, kNan});
+  Expect<float>(reduce(ReduceKind::kProd), {1, 1});
+  Expect<float>(reduce(ReduceKind::kMax), {-kInf, -kInf});
+  Expect<float>(reduce(ReduceKind::kMin), {kInf, kInf});
   const Tensor x = Tensor::Of<float>({2, 2}, {1, kNan, kNan, 4});
-  Expect<float>(Compute<float>(ReduceProblem{Reduction::kMax, {1}}, {x}, {2}), {kNan, kNan});
+  Expect<float>(Compute<float>(ReduceProblem{ReduceKind::kMax, {1}}, {x}, {2}), {kNan, kNan});
   const Tensor i = Tensor::Of<int32_t>({2, 2}, {1, 2, -3, -4});
-  Expect<int32_t>(Compute<int32_t>(ReduceProblem{Reduction::kMean, {1}}, {i}, {2}), {1, -3});
-  Expect<int32_t>(Compute<int32_t>(ReduceProblem{Reduction::kSum, {0}}, {i}, {2}), {-2, -2});
+  Expect<int32_t>(Compute<int32_t>(ReduceProblem{ReduceKind::kMean, {1}}, {i}, {2}), {1, -3});
+  Expect<int32_t>(Compute<int32_t>(ReduceProblem{ReduceKind::kSum, {0}}, {i}, {2}), {-2, -2});
   const Tensor b = Tensor::Of<bool>({2}, {true, false});
-  Expect<bool>(Compute<bool>(ReduceProblem{Reduction::kAny, {0}}, {b}, {}), {true});
-  Expect<bool>(Compute<bool>(ReduceProblem{Reduction::kAll, {0}}, {b}, {}), {false});
+  Expect<bool>(Compute<bool>(ReduceProblem{ReduceKind::kAny, {0}}, {b}, {}), {true});
+  Expect<bool>(Compute<bool>(ReduceProblem{ReduceKind::kAll, {0}}, {b}, {}), {false});
 }
 
 TEST(ArgReduce, FirstOfEqualsAndNeverNan) {
@@ -251,11 +251,11 @@ TEST(Softmax, IsStableForLargeValues) {
 TEST(Movement, SlicesPadsAndGathers) {
   const Tensor x = Tensor::Of<int32_t>({4}, {1, 2, 3, 4});
   Expect<int32_t>(Compute<int32_t>(SliceProblem{{3}, {-2}}, {x}, {2}), {4, 2});
-  Expect<int32_t>(Compute<int32_t>(PadProblem{Padding::kConstant, {1}, 9}, {x}, {6}),
+  Expect<int32_t>(Compute<int32_t>(PadProblem{PadMode::kConstant, {1}, 9}, {x}, {6}),
                   {9, 1, 2, 3, 4, 9});
-  Expect<int32_t>(Compute<int32_t>(PadProblem{Padding::kReflect, {2}}, {x}, {7}),
+  Expect<int32_t>(Compute<int32_t>(PadProblem{PadMode::kReflect, {2}}, {x}, {7}),
                   {3, 2, 1, 2, 3, 4, 3});
-  Expect<int32_t>(Compute<int32_t>(PadProblem{Padding::kSymmetric, {2}}, {x}, {7}),
+  Expect<int32_t>(Compute<int32_t>(PadProblem{PadMode::kSymmetric, {2}}, {x}, {7}),
                   {2, 1, 1, 2, 3, 4, 4});
   const Tensor at = Tensor::Of<int64_t>({3}, {2, 3, 0});
   Expect<int32_t>(Compute<int32_t>(GatherProblem{}, {x, at}, {3}), {3, 4, 1});
@@ -275,21 +275,21 @@ TEST(Movement, SlicesPadsAndGathers) {
 TEST(Resize, FollowsTensorFlowsThreeGrids) {
   const Tensor x = Tensor::Of<float>({1, 1, 2, 1}, {0, 4});
   auto resize = [&](ResizeProblem p) { return Compute<float>(p, {x}, {1, 1, 4, 1}); };
-  constexpr auto kLinear = Interpolation::kBilinear;
+  constexpr auto kLinear = ResizeMode::kBilinear;
   Expect<float>(resize({kLinear, false, false}), {0, 2, 4, 4});
   Expect<float>(resize({kLinear, false, true}), {0, 1, 3, 4});
   Expect<float>(resize({kLinear, true, false}), {0, 4 * (1.0f / 3), 4 * (2.0f / 3), 4});
-  Expect<float>(resize({Interpolation::kNearest, false, false}), {0, 0, 4, 4});
-  Expect<float>(resize({Interpolation::kNearest, true, false}), {0, 0, 4, 4});
+  Expect<float>(resize({ResizeMode::kNearest, false, false}), {0, 0, 4, 4});
+  Expect<float>(resize({ResizeMode::kNearest, true, false}), {0, 0, 4, 4});
 }
 
 TEST(Resize, WeighsPixels) {
   // Half way between two pixels the cubic weights are -3/32, 19/32, 19/32, -3/32.
   const Tensor x = Tensor::Of<float>({1, 1, 4, 1}, {8, 16, 32, 64});
-  Expect<float>(Compute<float>(ResizeProblem{Interpolation::kBicubic}, {x}, {1, 1, 8, 1}),
+  Expect<float>(Compute<float>(ResizeProblem{ResizeMode::kBicubic}, {x}, {1, 1, 8, 1}),
                 {8, 10.5f, 16, 21.75f, 32, 49.5f, 64, 67});
-  Expect<float>(Compute<float>(ResizeProblem{Interpolation::kArea}, {x}, {1, 1, 2, 1}), {12, 48});
-  Expect<float>(Compute<float>(ResizeProblem{Interpolation::kArea}, {x}, {1, 1, 1, 1}), {30});
+  Expect<float>(Compute<float>(ResizeProblem{ResizeMode::kArea}, {x}, {1, 1, 2, 1}), {12, 48});
+  Expect<float>(Compute<float>(ResizeProblem{ResizeMode::kArea}, {x}, {1, 1, 1, 1}), {30});
 }
 
 TEST(CropAndResize, BetweenCornersAndOutside) {
@@ -310,13 +310,13 @@ TEST(Scatter, DuplicatesCountInOrder) {
   const Tensor x = Tensor::Of<int32_t>({4}, {1, 2, 3, 4});
   const Tensor at = Tensor::Of<int32_t>({3, 1}, {2, 0, 2});
   const Tensor updates = Tensor::Of<int32_t>({3}, {10, 20, 30});
-  auto scatter = [&](Scatter kind) {
+  auto scatter = [&](ScatterKind kind) {
     return Compute<int32_t>(ScatterNdProblem{kind}, {x, at, updates}, {4});
   };
-  Expect<int32_t>(scatter(Scatter::kUpdate), {20, 2, 30, 4});
-  Expect<int32_t>(scatter(Scatter::kAdd), {21, 2, 43, 4});
-  Expect<int32_t>(scatter(Scatter::kSub), {-19, 2, -37, 4});
-  Expect<int32_t>(scatter(Scatter::kMin), {1, 2, 3, 4});
+  Expect<int32_t>(scatter(ScatterKind::kUpdate), {20, 2, 30, 4});
+  Expect<int32_t>(scatter(ScatterKind::kAdd), {21, 2, 43, 4});
+  Expect<int32_t>(scatter(ScatterKind::kSub), {-19, 2, -37, 4});
+  Expect<int32_t>(scatter(ScatterKind::kMin), {1, 2, 3, 4});
 }
 
 TEST(Cumulative, EveryDirection) {
@@ -367,7 +367,7 @@ TEST(FakeQuantize, NudgedRangesAreTensorFlows) {
   auto ends = [&](FakeQuantizeProblem problem, float min, float max, float low, float high) {
     problem.half_up = true;
     problem.is_signed = false;
-    for (auto kind : {FakeQuantizeKind::kNudged, FakeQuantizeKind::kNudgedDividing}) {
+    for (auto kind : {FakeQuantizeArithmetic::kNudged, FakeQuantizeArithmetic::kNudgedDividing}) {
       problem.kind = kind;
       Expect<float>(FakeQuantized(problem, min, max, {far[0], far[1]}), {low, high});
     }
@@ -378,7 +378,7 @@ TEST(FakeQuantize, NudgedRangesAreTensorFlows) {
   ends({.bits = 4}, -1, 1, -0.9333334F, 1.0666667F);
   ends({}, 1, 1, kNan, kNan);
   ends({}, 0, 0, 0, 0);
-  const FakeQuantizeProblem nudged = {.kind = FakeQuantizeKind::kNudged, .is_signed = false};
+  const FakeQuantizeProblem nudged = {.kind = FakeQuantizeArithmetic::kNudged, .is_signed = false};
   Expect<float>(FakeQuantized(nudged, 0, 0, {kNan, kInf, -kInf, 3}), {0, 0, 0, 0});
   Expect<float>(FakeQuantized(nudged, -1, 1, {kNan, kInf, -kInf}), {kNan, 1.0039216F, -0.9960785F});
 }

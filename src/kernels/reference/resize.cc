@@ -46,7 +46,7 @@ struct Axis {
     float weight;
   };
   std::vector<Tap> Taps(int64_t i) const {
-    return p.mode == Interpolation::kBicubic ? Cubic(i) : Area(i);
+    return p.mode == ResizeMode::kBicubic ? Cubic(i) : Area(i);
   }
 
   // Cubic convolution. TensorFlow rounds the position to 1/1024 of a pixel. With half-pixel centres
@@ -159,12 +159,12 @@ void Run(const ResizeProblem& problem, Inputs in, Outputs out) {
   VisitDType(kNumberTypes, x.dtype, [&](auto type) {
     using T = decltype(type);
     switch (problem.mode) {
-      case Interpolation::kNearest:
+      case ResizeMode::kNearest:
         return Nearest<T>(vertical, horizontal, x, y);
-      case Interpolation::kBilinear:
+      case ResizeMode::kBilinear:
         return Bilinear<T>(vertical, horizontal, x, y);
-      case Interpolation::kBicubic:
-      case Interpolation::kArea:
+      case ResizeMode::kBicubic:
+      case ResizeMode::kArea:
         return Weighted<T>(vertical, horizontal, x, y);
     }
   });

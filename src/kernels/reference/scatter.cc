@@ -8,18 +8,18 @@ namespace {
 
 // Sums wrap as the machine's do, whatever T's sign.
 template <class T>
-T Join(Scatter kind, T x, T update) {
+T Join(ScatterKind kind, T x, T update) {
   using A = std::conditional_t<std::is_integral_v<T>, uint64_t, T>;
   switch (kind) {
-    case Scatter::kUpdate:
+    case ScatterKind::kUpdate:
       return update;
-    case Scatter::kAdd:
+    case ScatterKind::kAdd:
       return static_cast<T>(static_cast<A>(x) + static_cast<A>(update));
-    case Scatter::kSub:
+    case ScatterKind::kSub:
       return static_cast<T>(static_cast<A>(x) - static_cast<A>(update));
-    case Scatter::kMin:
+    case ScatterKind::kMin:
       return std::min(x, update);
-    case Scatter::kMax:
+    case ScatterKind::kMax:
       return std::max(x, update);
   }
   return x;

@@ -130,9 +130,9 @@ TEST(Copy, Concatenates) {
 }
 
 template <class T>
-void CheckPad(Padding padding, const Dims& dims, int64_t row_stride,
+void CheckPad(PadMode mode, const Dims& dims, int64_t row_stride,
               const std::vector<int64_t>& before, const std::vector<int64_t>& after, T value) {
-  PadProblem problem{padding, dims, row_stride, before, after, sizeof(T)};
+  PadProblem problem{mode, dims, row_stride, before, after, sizeof(T)};
   std::memcpy(problem.value, &value, sizeof(T));
   Result<PadOperation> operation = PadOperation::Make(problem);
   ASSERT_TRUE(operation.ok()) << operation.status().ToString();
@@ -147,11 +147,11 @@ void CheckPad(Padding padding, const Dims& dims, int64_t row_stride,
       source[i] -= before[i];
       const bool in = source[i] >= 0 && source[i] < dims[i];
       inside = inside && in;
-      if (in || padding == Padding::kConstant) continue;
-      const int64_t edge = padding == Padding::kSymmetric ? 1 : 0;
+      if (in || mode == PadMode::kConstant) continue;
+      const int64_t edge = mode == PadMode::kSymmetric ? 1 : 0;
       source[i] = source[i] < 0 ? -source[i] - edge : 2 * (dims[i] - 1) - source[i] + edge;
     }
-    expected.push_back(inside || padding != Padding::kConstant
+    expected.push_back(inside || mode != PadMode::kConstant
                            ? x[Dot(source, RowMajorStrides(dims, row_stride))]
                            : value);
   });
@@ -159,14 +159,14 @@ void CheckPad(Padding padding, const Dims& dims, int64_t row_stride,
 }
 
 TEST(Pad, EveryMode) {
-  for (Padding padding : {Padding::kConstant, Padding::kReflect, Padding::kSymmetric}) {
-    CheckPad<float>(padding, {2, 5, 6, 3}, 3, {0, 1, 2, 0}, {0, 3, 1, 0}, 1.5f);
-    CheckPad<float>(padding, {2, 5, 6, 3}, 4, {0, 1, 2, 0}, {0, 3, 1, 0}, 1.5f);
-    CheckPad<uint8_t>(padding, {4, 7}, 7, {2, 3}, {0, 2}, 9);
-    CheckPad<int64_t>(padding, {4, 7}, 7, {0, 0}, {0, 0}, 9);
-    CheckPad<float>(padding, {300, 200}, 200, {1, 1}, {1, 1}, 0);
+  for (PadMode mode : {PadMode::kConstant, PadMode::kReflect, PadMode::kSymmetric}) {
+    CheckPad<float>(mode, {2, 5, 6, 3}, 3, {0, 1, 2, 0}, {0, 3, 1, 0}, 1.5f);
+    CheckPad<float>(mode, {2, 5, 6, 3}, 4, {0, 1, 2, 0}, {0, 3, 1, 0}, 1.5f);
+    CheckPad<uint8_t>(mode, {4, 7}, 7, {2, 3}, {0, 2}, 9);
+    CheckPad<int64_t>(mode, {4, 7}, 7, {0, 0}, {0, 0}, 9);
+    CheckPad<float>(mode, {300, 200}, 200, {1, 1}, {1, 1}, 0);
   }
-  PadProblem far{Padding::kReflect, {3}, 3, {3}, {0}, 4};
+  PadProblem far{PadMode::kReflect, {3}, 3, {3}, {0}, 4};
   EXPECT_FALSE(PadOperation::Make(far).ok());
 }
 
@@ -231,14 +231,14 @@ TEST(Scatter, UpdatesAndSumsInOrder) {
   problem.index_dtype = DType::kInt64;
   problem.x = {3, 2};
   problem.tuples = 3;
-  auto run = [&](Scatter kind) {
+  auto run = [&](ScatterKind kind) {
     problem.kind = kind;
     return RunOperation<float>(ScatterOperation::Make(problem).value(),
                                {x.data(), indices.data(), updates.data()}, 6);
   };
-  EXPECT_EQ(run(Scatter::kUpdate), (std::vector<float>{30, 40, 3, 4, 50, 60}));
-  EXPECT_EQ(run(Scatter::kAdd), (std::vector<float>{31, 42, 3, 4, 65, 86}));
-  EXPECT_EQ(run(Scatter::kMax), (std::vector<float>{30, 40, 3, 4, 50, 60}));
+  EXPECT_EQ(run(ScatterKind::kUpdate), (std::vector<float>{30, 40, 3, 4, 50, 60}));
+  EXPECT_EQ(run(ScatterKind::kAdd), (std::vector<float>{31, 42, 3, 4, 65, 86}));
+  EXPECT_EQ(run(ScatterKind::kMax), (std::vector<float>{30, 40, 3, 4, 50, 60}));
 }
 
 TEST(Scatter, RefusesIndicesOutOfRange) {

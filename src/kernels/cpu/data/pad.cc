@@ -8,14 +8,14 @@ namespace graft::cpu {
 namespace {
 
 // The input index whose element stands at `index` of the output, or -1.
-int64_t Source(Padding padding, int64_t index, int64_t count) {
+int64_t Source(PadMode mode, int64_t index, int64_t count) {
   if (index >= 0 && index < count) return index;
-  switch (padding) {
-    case Padding::kConstant:
+  switch (mode) {
+    case PadMode::kConstant:
       return -1;
-    case Padding::kReflect:
+    case PadMode::kReflect:
       return index < 0 ? -index : 2 * count - 2 - index;
-    case Padding::kSymmetric:
+    case PadMode::kSymmetric:
       return index < 0 ? -index - 1 : 2 * count - 1 - index;
   }
   return -1;
@@ -38,14 +38,14 @@ Result<PadOperation> PadOperation::Make(const PadProblem& p) {
   operation.block_bytes_ = block * static_cast<int64_t>(p.element_size);
   for (size_t axis = 0; axis < inner; ++axis) {
     const int64_t n = p.x[axis];
-    const int64_t reach = n - (p.padding == Padding::kReflect ? 1 : 0);
-    if (p.padding != Padding::kConstant && (p.before[axis] > reach || p.after[axis] > reach)) {
+    const int64_t reach = n - (p.mode == PadMode::kReflect ? 1 : 0);
+    if (p.mode != PadMode::kConstant && (p.before[axis] > reach || p.after[axis] > reach)) {
       return InvalidArgumentError("a mirror padding of {} and {} on an axis of {}", p.before[axis],
                                   p.after[axis], n);
     }
     Axis a{strides[axis], {}};
     for (int64_t i = -p.before[axis]; i < n + p.after[axis]; ++i) {
-      a.source.push_back(Source(p.padding, i, n));
+      a.source.push_back(Source(p.mode, i, n));
     }
     operation.blocks_ *= static_cast<int64_t>(a.source.size());
     operation.axes_.push_back(std::move(a));

@@ -4,15 +4,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/op_kinds.h"
 #include "base/tensor.h"
 #include "kernels/cpu/parallel.h"
 
 namespace graft::cpu {
 
-enum class Padding : uint8_t { kConstant, kReflect, kSymmetric };
-
 struct PadProblem {
-  Padding padding = Padding::kConstant;
+  PadMode mode = PadMode::kConstant;
   Dims x;
   int64_t x_row_stride = 1;
   std::vector<int64_t> before;

@@ -8,20 +8,20 @@
 namespace graft::cpu {
 namespace {
 
-template <Scatter kKind, class T>
+template <ScatterKind kKind, class T>
 void Join(const void* update, void* y, int64_t count) {
   // Integers wrap around.
   using Wide = std::conditional_t<std::is_integral_v<T>, uint64_t, T>;
   const T* from = static_cast<const T*>(update);
   T* to = static_cast<T*>(y);
   for (int64_t i = 0; i < count; ++i) {
-    if constexpr (kKind == Scatter::kUpdate) {
+    if constexpr (kKind == ScatterKind::kUpdate) {
       to[i] = from[i];
-    } else if constexpr (kKind == Scatter::kAdd) {
+    } else if constexpr (kKind == ScatterKind::kAdd) {
       to[i] = static_cast<T>(static_cast<Wide>(to[i]) + static_cast<Wide>(from[i]));
-    } else if constexpr (kKind == Scatter::kSub) {
+    } else if constexpr (kKind == ScatterKind::kSub) {
       to[i] = static_cast<T>(static_cast<Wide>(to[i]) - static_cast<Wide>(from[i]));
-    } else if constexpr (kKind == Scatter::kMin) {
+    } else if constexpr (kKind == ScatterKind::kMin) {
       to[i] = std::min(to[i], from[i]);
     } else {
       to[i] = std::max(to[i], from[i]);
@@ -29,33 +29,33 @@ void Join(const void* update, void* y, int64_t count) {
   }
 }
 
-ScatterLoop FindLoop(Scatter kind, DType dtype) {
-  if (kind == Scatter::kUpdate) {
+ScatterLoop FindLoop(ScatterKind kind, DType dtype) {
+  if (kind == ScatterKind::kUpdate) {
     switch (SizeOf(dtype)) {
       case 1:
-        return Join<Scatter::kUpdate, uint8_t>;
+        return Join<ScatterKind::kUpdate, uint8_t>;
       case 2:
-        return Join<Scatter::kUpdate, uint16_t>;
+        return Join<ScatterKind::kUpdate, uint16_t>;
       case 4:
-        return Join<Scatter::kUpdate, uint32_t>;
+        return Join<ScatterKind::kUpdate, uint32_t>;
       case 8:
-        return Join<Scatter::kUpdate, uint64_t>;
+        return Join<ScatterKind::kUpdate, uint64_t>;
       default:
         return nullptr;
     }
   }
   return TryVisitDType(kNativeTypes, dtype, [&]<class T>(T) -> ScatterLoop {
     switch (kind) {
-      case Scatter::kUpdate:
+      case ScatterKind::kUpdate:
         return nullptr;
-      case Scatter::kAdd:
-        return Join<Scatter::kAdd, T>;
-      case Scatter::kSub:
-        return Join<Scatter::kSub, T>;
-      case Scatter::kMin:
-        return Join<Scatter::kMin, T>;
-      case Scatter::kMax:
-        return Join<Scatter::kMax, T>;
+      case ScatterKind::kAdd:
+        return Join<ScatterKind::kAdd, T>;
+      case ScatterKind::kSub:
+        return Join<ScatterKind::kSub, T>;
+      case ScatterKind::kMin:
+        return Join<ScatterKind::kMin, T>;
+      case ScatterKind::kMax:
+        return Join<ScatterKind::kMax, T>;
     }
     return nullptr;
   });
@@ -63,7 +63,7 @@ ScatterLoop FindLoop(Scatter kind, DType dtype) {
 
 }  // namespace
 
-bool ScatterOperation::Supports(Scatter kind, DType dtype, DType index_dtype) {
+bool ScatterOperation::Supports(ScatterKind kind, DType dtype, DType index_dtype) {
   return FindLoop(kind, dtype) != nullptr &&
          (index_dtype == DType::kInt32 || index_dtype == DType::kInt64);
 }

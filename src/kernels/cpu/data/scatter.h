@@ -5,16 +5,15 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "base/op_kinds.h"
 #include "base/tensor.h"
 #include "kernels/cpu/parallel.h"
 
 namespace graft::cpu {
 
-enum class Scatter : uint8_t { kUpdate, kAdd, kSub, kMin, kMax };
-
 // y = x; then for each tuple t of indices, in order: y[tuple_t, :] = y[tuple_t, :] ∘ updates[t, :].
 struct ScatterProblem {
-  Scatter kind = Scatter::kUpdate;
+  ScatterKind kind = ScatterKind::kUpdate;
   DType dtype = DType::kFloat32;
   DType index_dtype = DType::kInt32;
   Dims x;             // dense
@@ -29,7 +28,7 @@ class ScatterOperation {
  public:
   // kUnsupported where Supports says no.
   static Result<ScatterOperation> Make(const ScatterProblem& problem);
-  static bool Supports(Scatter kind, DType dtype, DType index_dtype);
+  static bool Supports(ScatterKind kind, DType dtype, DType index_dtype);
 
   size_t scratch_bytes(int) const { return 0; }
   // Inputs are x, indices, updates; y may be x. kInvalidArgument for an index out of range.

@@ -10,30 +10,30 @@
 namespace graft::cpu {
 namespace {
 
-template <Reduction kReduction, class T>
+template <ReduceKind kReduction, class T>
 struct Fold {
   static constexpr bool kInfinite = std::numeric_limits<T>::has_infinity;
   static constexpr T Identity() {
-    if constexpr (kReduction == Reduction::kSum) return T(0);
-    if constexpr (kReduction == Reduction::kProd) return T(1);
-    if constexpr (kReduction == Reduction::kMax) {
+    if constexpr (kReduction == ReduceKind::kSum) return T(0);
+    if constexpr (kReduction == ReduceKind::kProd) return T(1);
+    if constexpr (kReduction == ReduceKind::kMax) {
       return kInfinite ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
     }
     return kInfinite ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
   }
   static T Join(T a, T x) {
-    if constexpr (kReduction == Reduction::kMax) return x > a || x != x ? x : a;
-    if constexpr (kReduction == Reduction::kMin) return x < a || x != x ? x : a;
+    if constexpr (kReduction == ReduceKind::kMax) return x > a || x != x ? x : a;
+    if constexpr (kReduction == ReduceKind::kMin) return x < a || x != x ? x : a;
     // Integers wrap around: in 64 unsigned bits nothing overflows that is not cut off again.
     using Wide = std::conditional_t<std::is_integral_v<T>, uint64_t, T>;
-    if constexpr (kReduction == Reduction::kSum) {
+    if constexpr (kReduction == ReduceKind::kSum) {
       return static_cast<T>(static_cast<Wide>(a) + static_cast<Wide>(x));
     }
     return static_cast<T>(static_cast<Wide>(a) * static_cast<Wide>(x));
   }
 };
 
-template <Reduction kReduction, class T>
+template <ReduceKind kReduction, class T>
 void ReduceEach(const ReduceBlock& b) {
   using F = Fold<kReduction, T>;
   const T* x = static_cast<const T*>(b.x);
@@ -85,29 +85,29 @@ Loops IntegerMean() {
           SumIntegers<T, T>, sizeof(int64_t)};
 }
 
-Loops FindLoops(Reduction reduction, DType dtype) {
+Loops FindLoops(ReduceKind reduction, DType dtype) {
   if (dtype == DType::kBool) {
     // Bytes of 0 and 1: all is the minimum, any the maximum.
-    const bool all = reduction == Reduction::kAll || reduction == Reduction::kMin;
-    const bool any = reduction == Reduction::kAny || reduction == Reduction::kMax;
+    const bool all = reduction == ReduceKind::kAll || reduction == ReduceKind::kMin;
+    const bool any = reduction == ReduceKind::kAny || reduction == ReduceKind::kMax;
     if (!all && !any) return {};
-    return Loops::Same(all ? ReduceEach<Reduction::kMin, bool> : ReduceEach<Reduction::kMax, bool>,
-                       dtype);
+    return Loops::Same(
+        all ? ReduceEach<ReduceKind::kMin, bool> : ReduceEach<ReduceKind::kMax, bool>, dtype);
   }
   if (dtype == DType::kFloat32) return Loops::Same(F32ReduceLoop(reduction), dtype);
   return TryVisitDType(kNativeTypes - TypeSet<float, bool>{}, dtype, [&]<class T>(T) -> Loops {
     switch (reduction) {
-      case Reduction::kSum:
-        return Loops::Same(ReduceEach<Reduction::kSum, T>, dtype);
-      case Reduction::kMean:
+      case ReduceKind::kSum:
+        return Loops::Same(ReduceEach<ReduceKind::kSum, T>, dtype);
+      case ReduceKind::kMean:
         if constexpr (std::is_integral_v<T>) return IntegerMean<T>();
-        return Loops::Same(ReduceEach<Reduction::kSum, T>, dtype);
-      case Reduction::kMax:
-        return Loops::Same(ReduceEach<Reduction::kMax, T>, dtype);
-      case Reduction::kMin:
-        return Loops::Same(ReduceEach<Reduction::kMin, T>, dtype);
-      case Reduction::kProd:
-        return Loops::Same(ReduceEach<Reduction::kProd, T>, dtype);
+        return Loops::Same(ReduceEach<ReduceKind::kSum, T>, dtype);
+      case ReduceKind::kMax:
+        return Loops::Same(ReduceEach<ReduceKind::kMax, T>, dtype);
+      case ReduceKind::kMin:
+        return Loops::Same(ReduceEach<ReduceKind::kMin, T>, dtype);
+      case ReduceKind::kProd:
+        return Loops::Same(ReduceEach<ReduceKind::kProd, T>, dtype);
       default:
         return {};
     }
@@ -127,7 +127,7 @@ int64_t PartsOf(int64_t outer, int64_t count, int64_t inner) {
 
 }  // namespace
 
-bool ReduceOperation::Supports(Reduction reduction, DType dtype) {
+bool ReduceOperation::Supports(ReduceKind reduction, DType dtype) {
   return FindLoops(reduction, dtype).only != nullptr;
 }
 
@@ -169,7 +169,7 @@ Result<ReduceOperation> ReduceOperation::Make(const ReduceProblem& p) {
     if (parts > 1) operation.passes_.push_back({outer, parts, 1, inner});
   }
   if (operation.passes_.empty()) operation.passes_.push_back({inner, 1, 1, 1});
-  if (p.reduction == Reduction::kMean) operation.passes_.back().divisor = divisor;
+  if (p.reduction == ReduceKind::kMean) operation.passes_.back().divisor = divisor;
   for (size_t i = 0; i < operation.passes_.size(); ++i) {
     Pass& pass = operation.passes_[i];
     const bool first = i == 0;

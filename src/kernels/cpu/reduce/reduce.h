@@ -5,15 +5,14 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "base/op_kinds.h"
 #include "base/tensor.h"
 #include "kernels/cpu/parallel.h"
 
 namespace graft::cpu {
 
-enum class Reduction : uint8_t { kSum, kMean, kMax, kMin, kProd, kAll, kAny };
-
 struct ReduceProblem {
-  Reduction reduction = Reduction::kSum;
+  ReduceKind reduction = ReduceKind::kSum;
   DType dtype = DType::kFloat32;
   Dims x;  // dense
   std::vector<int64_t> axes;
@@ -31,12 +30,12 @@ struct ReduceBlock {
 };
 using ReduceLoop = void (*)(const ReduceBlock& block);
 // The vectorised f32 loop for this processor; kSum, kMean, kMax, kMin or kProd.
-ReduceLoop F32ReduceLoop(Reduction reduction);
+ReduceLoop F32ReduceLoop(ReduceKind reduction);
 
 class ReduceOperation {
  public:
   static Result<ReduceOperation> Make(const ReduceProblem& problem);
-  static bool Supports(Reduction reduction, DType dtype);
+  static bool Supports(ReduceKind reduction, DType dtype);
 
   // Of the results between passes, the same for any width.
   size_t scratch_bytes(int) const { return scratch_bytes_; }

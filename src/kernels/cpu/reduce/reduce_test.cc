@@ -11,26 +11,26 @@
 namespace graft::cpu {
 namespace {
 
-double Join(Reduction reduction, double a, double x) {
+double Join(ReduceKind reduction, double a, double x) {
   switch (reduction) {
-    case Reduction::kMax:
+    case ReduceKind::kMax:
       return a != a || a > x ? a : x;
-    case Reduction::kMin:
+    case ReduceKind::kMin:
       return a != a || a < x ? a : x;
-    case Reduction::kProd:
+    case ReduceKind::kProd:
       return a * x;
     default:
       return a + x;
   }
 }
 
-double Identity(Reduction reduction) {
+double Identity(ReduceKind reduction) {
   switch (reduction) {
-    case Reduction::kMax:
+    case ReduceKind::kMax:
       return -HUGE_VAL;
-    case Reduction::kMin:
+    case ReduceKind::kMin:
       return HUGE_VAL;
-    case Reduction::kProd:
+    case ReduceKind::kProd:
       return 1;
     default:
       return 0;
@@ -53,7 +53,7 @@ std::vector<double> Expected(const ReduceProblem& p, const std::vector<T>& x) {
     }
     y[output] = Join(p.reduction, y[output], x[i]);
   }
-  for (double& v : y) v /= p.reduction == Reduction::kMean ? count : 1;
+  for (double& v : y) v /= p.reduction == ReduceKind::kMean ? count : 1;
   return y;
 }
 
@@ -81,12 +81,12 @@ TEST(Reduce, AnyAxes) {
   };
   ForEachTarget([&](const std::string& target) {
     for (const Case& c : cases) {
-      for (Reduction reduction : {Reduction::kSum, Reduction::kMean, Reduction::kMax,
-                                  Reduction::kMin, Reduction::kProd}) {
+      for (ReduceKind reduction : {ReduceKind::kSum, ReduceKind::kMean, ReduceKind::kMax,
+                                   ReduceKind::kMin, ReduceKind::kProd}) {
         const ReduceProblem p{reduction, DType::kFloat32, c.x, c.axes};
         std::vector<float> x = RandomFloats(CountElements(c.x));
         // Products of thousands of normal values are 0 or infinite.
-        if (reduction == Reduction::kProd) {
+        if (reduction == ReduceKind::kProd) {
           for (float& v : x) v = 1 + v * 1e-3f;
         }
         const std::vector<double> expected = Expected(p, x);
@@ -112,13 +112,13 @@ TEST(Reduce, AnyAxes) {
 
 TEST(Reduce, LongSumsStayAccurate) {
   const std::vector<float> x(1 << 24, 0.1f);
-  const ReduceProblem p{Reduction::kMean, DType::kFloat32, {1 << 24}, {0}};
+  const ReduceProblem p{ReduceKind::kMean, DType::kFloat32, {1 << 24}, {0}};
   EXPECT_NEAR(RunOperation<float>(ReduceOperation::Make(p).value(), {x.data()}, 1)[0], 0.1f, 1e-6);
 }
 
 TEST(Reduce, ExtremesKeepNan) {
   ForEachTarget([](const std::string&) {
-    for (Reduction reduction : {Reduction::kMax, Reduction::kMin}) {
+    for (ReduceKind reduction : {ReduceKind::kMax, ReduceKind::kMin}) {
       for (int64_t at : {0, 5, 70}) {
         std::vector<float> x = RandomFloats(100);
         x[at] = NAN;
@@ -134,22 +134,22 @@ TEST(Reduce, ExtremesKeepNan) {
 
 TEST(Reduce, OtherTypes) {
   const std::vector<int8_t> x = {100, 100, -3, 4, 5, 6};
-  const ReduceProblem sum{Reduction::kSum, DType::kInt8, {2, 3}, {1}};
+  const ReduceProblem sum{ReduceKind::kSum, DType::kInt8, {2, 3}, {1}};
   EXPECT_EQ(RunOperation<int8_t>(ReduceOperation::Make(sum).value(), {x.data()}, 2),
             (std::vector<int8_t>{static_cast<int8_t>(197), 15}));
-  const ReduceProblem max{Reduction::kMax, DType::kInt8, {2, 3}, {0}};
+  const ReduceProblem max{ReduceKind::kMax, DType::kInt8, {2, 3}, {0}};
   EXPECT_EQ(RunOperation<int8_t>(ReduceOperation::Make(max).value(), {x.data()}, 3),
             (std::vector<int8_t>{100, 100, 6}));
   const std::vector<uint8_t> flags = {1, 0, 1, 1};
-  const ReduceProblem all{Reduction::kAll, DType::kBool, {2, 2}, {1}};
+  const ReduceProblem all{ReduceKind::kAll, DType::kBool, {2, 2}, {1}};
   EXPECT_EQ(RunOperation<uint8_t>(ReduceOperation::Make(all).value(), {flags.data()}, 2),
             (std::vector<uint8_t>{0, 1}));
-  const ReduceProblem mean{Reduction::kMean, DType::kInt8, {2, 3}, {0, 1}};
+  const ReduceProblem mean{ReduceKind::kMean, DType::kInt8, {2, 3}, {0, 1}};
   EXPECT_EQ(RunOperation<int8_t>(ReduceOperation::Make(mean).value(), {x.data()}, 1),
             (std::vector<int8_t>{35}));
-  EXPECT_FALSE(ReduceOperation::Supports(Reduction::kMean, DType::kFloat16));
-  EXPECT_FALSE(ReduceOperation::Supports(Reduction::kSum, DType::kBool));
-  EXPECT_FALSE(ReduceOperation::Supports(Reduction::kAll, DType::kFloat32));
+  EXPECT_FALSE(ReduceOperation::Supports(ReduceKind::kMean, DType::kFloat16));
+  EXPECT_FALSE(ReduceOperation::Supports(ReduceKind::kSum, DType::kBool));
+  EXPECT_FALSE(ReduceOperation::Supports(ReduceKind::kAll, DType::kFloat32));
 }
 
 TEST(ArgReduce, FirstExtremeAlongAnyAxis) {

@@ -15,34 +15,34 @@ HWY_BEFORE_NAMESPACE();
 namespace graft::cpu::HWY_NAMESPACE {
 namespace {
 
-template <Reduction kReduction>
-constexpr float kIdentity = kReduction == Reduction::kSum    ? 0.f
-                            : kReduction == Reduction::kProd ? 1.f
-                            : kReduction == Reduction::kMax  ? -HUGE_VALF
-                                                             : HUGE_VALF;
+template <ReduceKind kReduction>
+constexpr float kIdentity = kReduction == ReduceKind::kSum    ? 0.f
+                            : kReduction == ReduceKind::kProd ? 1.f
+                            : kReduction == ReduceKind::kMax  ? -HUGE_VALF
+                                                              : HUGE_VALF;
 
-template <Reduction kReduction>
+template <ReduceKind kReduction>
 HWY_INLINE VF Join(VF a, VF x) {
-  if constexpr (kReduction == Reduction::kSum) return hn::Add(a, x);
-  if constexpr (kReduction == Reduction::kProd) return hn::Mul(a, x);
+  if constexpr (kReduction == ReduceKind::kSum) return hn::Add(a, x);
+  if constexpr (kReduction == ReduceKind::kProd) return hn::Mul(a, x);
   // Max and Min give x when either is NaN: only a NaN in `a` has to be kept.
-  if constexpr (kReduction == Reduction::kMax) {
+  if constexpr (kReduction == ReduceKind::kMax) {
     return hn::IfThenElse(hn::IsNaN(a), a, hn::Max(a, x));
   }
-  if constexpr (kReduction == Reduction::kMin) {
+  if constexpr (kReduction == ReduceKind::kMin) {
     return hn::IfThenElse(hn::IsNaN(a), a, hn::Min(a, x));
   }
 }
 
-template <Reduction kReduction>
+template <ReduceKind kReduction>
 HWY_INLINE float Join(float x, float y) {
-  if constexpr (kReduction == Reduction::kSum) return x + y;
-  if constexpr (kReduction == Reduction::kProd) return x * y;
-  if constexpr (kReduction == Reduction::kMax) return x > y || x != x ? x : y;
-  if constexpr (kReduction == Reduction::kMin) return x < y || x != x ? x : y;
+  if constexpr (kReduction == ReduceKind::kSum) return x + y;
+  if constexpr (kReduction == ReduceKind::kProd) return x * y;
+  if constexpr (kReduction == ReduceKind::kMax) return x > y || x != x ? x : y;
+  if constexpr (kReduction == ReduceKind::kMin) return x < y || x != x ? x : y;
 }
 
-template <Reduction kReduction>
+template <ReduceKind kReduction>
 float JoinLanes(VF a) {
   const F32 d;
   HWY_ALIGN float lanes[HWY_MAX_BYTES / sizeof(float)];
@@ -55,7 +55,7 @@ float JoinLanes(VF a) {
 }
 
 // One contiguous run. Blocks are reduced for themselves first: a long sum stays accurate.
-template <Reduction kReduction>
+template <ReduceKind kReduction>
 float ReduceRun(const float* x, int64_t count) {
   constexpr int64_t kBlock = 4096;
   const F32 d;
@@ -90,7 +90,7 @@ float ReduceRun(const float* x, int64_t count) {
 }
 
 // kRows rows into y, which holds what came before.
-template <Reduction kReduction, int kRows>
+template <ReduceKind kReduction, int kRows>
 HWY_INLINE void JoinRows(const float* x, int64_t stride, float* y, int64_t columns) {
   const F32 d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -109,7 +109,7 @@ HWY_INLINE void JoinRows(const float* x, int64_t stride, float* y, int64_t colum
   hn::BlendedStore(Join<kReduction>(hn::MaskedLoad(first, d, y + c), a), first, d, y + c);
 }
 
-template <Reduction kReduction>
+template <ReduceKind kReduction>
 void Reduce(const ReduceBlock& b) {
   const float* x = static_cast<const float*>(b.x);
   float* y = static_cast<float*>(b.y);
@@ -133,17 +133,17 @@ void Reduce(const ReduceBlock& b) {
 
 }  // namespace
 
-ReduceLoop ChooseReduceLoop(Reduction reduction) {
+ReduceLoop ChooseReduceLoop(ReduceKind reduction) {
   switch (reduction) {
-    case Reduction::kSum:
-    case Reduction::kMean:
-      return Reduce<Reduction::kSum>;
-    case Reduction::kMax:
-      return Reduce<Reduction::kMax>;
-    case Reduction::kMin:
-      return Reduce<Reduction::kMin>;
-    case Reduction::kProd:
-      return Reduce<Reduction::kProd>;
+    case ReduceKind::kSum:
+    case ReduceKind::kMean:
+      return Reduce<ReduceKind::kSum>;
+    case ReduceKind::kMax:
+      return Reduce<ReduceKind::kMax>;
+    case ReduceKind::kMin:
+      return Reduce<ReduceKind::kMin>;
+    case ReduceKind::kProd:
+      return Reduce<ReduceKind::kProd>;
     default:
       return nullptr;
   }
@@ -156,7 +156,7 @@ HWY_AFTER_NAMESPACE();
 namespace graft::cpu {
 
 HWY_EXPORT(ChooseReduceLoop);
-ReduceLoop F32ReduceLoop(Reduction reduction) {
+ReduceLoop F32ReduceLoop(ReduceKind reduction) {
   return HWY_DYNAMIC_DISPATCH(ChooseReduceLoop)(reduction);
 }
 
