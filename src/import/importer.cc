@@ -170,7 +170,7 @@ Status Importer::ImportNode(int n) {
     // Result dims of the attempt stay symbols of what the node gives.
     for (size_t s = first_symbol; s < result_.module.symbols.size(); ++s) {
       ir::Symbol& symbol = result_.module.symbols[s];
-      if (symbol.is_result()) symbol.input = result_.module.node_count();
+      if (symbol.is_result()) symbol.node = result_.module.node_count();
     }
     AddOpaque(n, signature, &computed);
   }

@@ -694,7 +694,7 @@ std::optional<tf::NodeDef> OpaqueNode::source(int i) const {
 ir::Dim OpaqueNode::Unknown(int result, size_t axis) {
   ir::Symbol symbol;
   symbol.kind = ir::Symbol::Kind::kResultDim;
-  symbol.input = module_->node_count();  // the id that the node will get
+  symbol.node = module_->node_count();  // the id that the node will get
   symbol.axis = static_cast<int32_t>(axis);
   symbol.result = result;
   symbol.name = fmt::format("{}.{}", tf::TensorName(node_.name, result), axis);

@@ -76,7 +76,7 @@ Result<NodeId> Module::AddNode(Attributes attributes, std::vector<ValueId> opera
     for (Dim& d : *value.contents) d = Shorten(d, name);
   }
   const NodeId id = node_count();
-  if (const std::optional<SymbolId> symbol = ResultSymbolOf(node)) symbols[*symbol].input = id;
+  if (const std::optional<SymbolId> symbol = ResultSymbolOf(node)) symbols[*symbol].node = id;
   for (size_t i = 0; i < results->size(); ++i) {
     Value& value = (*results)[i];
     value.name = i == 0 ? node.name : fmt::format("{}:{}", node.name, i);
@@ -157,7 +157,7 @@ std::vector<std::vector<NodeId>> Module::ResultDimReads() const {
   for (size_t s = 0; s < symbols.size(); ++s) {
     if (!symbols[s].expression) continue;
     symbols[s].expression->VisitSymbols([&](SymbolId of) {
-      if (symbols[of].is_result()) makers[s].push_back(symbols[of].input);
+      if (symbols[of].is_result()) makers[s].push_back(symbols[of].node);
       makers[s].insert(makers[s].end(), makers[of].begin(), makers[of].end());
     });
     std::ranges::sort(makers[s]);
@@ -169,8 +169,8 @@ std::vector<std::vector<NodeId>> Module::ResultDimReads() const {
       for (const NodeId maker : makers[s]) {
         if (maker != id && !removed(maker)) reads[id].push_back(maker);
       }
-      if (symbol.is_result() && symbol.input != id && !removed(symbol.input))
-        reads[id].push_back(symbol.input);
+      if (symbol.is_result() && symbol.node != id && !removed(symbol.node))
+        reads[id].push_back(symbol.node);
     };
     const auto read_dim = [&](const Dim& d) -> Result<Dim> {
       d.VisitSymbols(read);
@@ -211,7 +211,7 @@ void Module::DropLostSymbols() {
   bool expressions = false;
   for (size_t s = 0; s < symbols.size(); ++s) {
     expressions |= symbols[s].expression.has_value();
-    lost[s] = symbols[s].is_result() && symbols[s].input < 0;
+    lost[s] = symbols[s].is_result() && symbols[s].node < 0;
     if (symbols[s].expression)
       symbols[s].expression->VisitSymbols([&](SymbolId of) { lost[s] = lost[s] || lost[of]; });
   }
@@ -358,7 +358,7 @@ Status Module::Compact() {
   for (ValueId& v : inputs) v = new_value[v];
   for (ValueId& v : outputs) v = new_value[v];
   for (Symbol& symbol : symbols) {
-    if (symbol.is_result()) symbol.input = new_node[symbol.input];
+    if (symbol.is_result()) symbol.node = new_node[symbol.node];
   }
   values_ = std::move(values);
   nodes_ = std::move(nodes);

@@ -56,16 +56,22 @@ uint8_t Flags(OpKind kind);
 // A symbol of the shapes: what binds it.
 struct Symbol {
   enum class Kind : uint8_t {
-    kInputDim,   // dimension `axis` of engine input `input`
-    kHostValue,  // element `axis` of the small integer engine input `input`, read on the host
-                 // before the engine runs
-    kResultDim,  // known when node `input` has run: dimension `axis` of its output `result` (0 of 0
-                 // but for opaque nodes)
-    kResultValue,  // an integer that node `input`, a `read_integer`, has read: any, negative too
-    kExpression,   // the value of `expression`, which is too large to be written wherever it occurs
+    // Dimension `axis` of engine input `input`.
+    kInputDim,
+    // Element `axis` of the small integer engine input `input`, read on the host before the engine
+    // runs.
+    kHostValue,
+    // Known when `node` has run: dimension `axis` of its output `result` (0 of 0 but for opaque
+    // nodes).
+    kResultDim,
+    // An integer that `node`, a `read_integer`, has read: any, negative too.
+    kResultValue,
+    // The value of `expression`, which is too large to be written wherever it occurs.
+    kExpression,
   };
   Kind kind = Kind::kInputDim;
-  int32_t input = 0;
+  int32_t input = 0;  // index into Module::inputs
+  NodeId node = 0;    // of results
   int32_t axis = 0;
   int32_t result = 0;              // kResultDim
   std::string name;                // for people: "input_1.0"

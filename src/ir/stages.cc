@@ -16,7 +16,7 @@ class StageFinder {
       const Symbol& symbol = m_.symbols[s];
       if (symbol.expression) AddExpression(s);
       if (!symbol.is_result()) continue;
-      own_[symbol.input].push_back(s);
+      own_[symbol.node].push_back(s);
       stages_.symbol[s] = kNotYet;
       any_ = true;
     }
@@ -73,7 +73,7 @@ class StageFinder {
   Status Raise(const Dim& dim, NodeId id, int* stage) const {
     Status status;
     dim.VisitSymbols([&](SymbolId s) {
-      if (m_.symbols[s].is_result() && m_.symbols[s].input == id) return;
+      if (m_.symbols[s].is_result() && m_.symbols[s].node == id) return;
       if (stages_.symbol[s] == kNotYet)
         status = InvalidArgumentError("s{} is used before it is known", s);
       *stage = std::max(*stage, stages_.symbol[s]);

@@ -102,7 +102,7 @@ TEST(Stages, VerifyRefusesWhatCannotBeKnown) {
 
 TEST(Stages, VerifyRefusesTheResultDimOfAnotherNode) {
   Module module = Parse(kText);
-  module.symbols[2].input = 0;
+  module.symbols[2].node = 0;
   EXPECT_THAT(Verify(module).message(), HasSubstr("second: its result dim is no symbol of its"));
 }
 

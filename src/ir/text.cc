@@ -102,14 +102,14 @@ class Writer {
 
   Status WriteSymbol(SymbolId id) {
     const Symbol& s = module_.symbols[id];
-    int32_t input = s.input;
+    int32_t source = s.input;
     if (s.is_result()) {
-      if (input < 0 || input >= module_.node_count() || module_.removed(input))
+      if (s.node < 0 || s.node >= module_.node_count() || module_.removed(s.node))
         return InvalidArgumentError("symbol s{} is a dimension of no node", id);
-      input = node_number_[input];
+      source = node_number_[s.node];
     }
     text_ += fmt::format("symbol s{} {} {} {} {}", id, kSymbolKinds[static_cast<int>(s.kind)],
-                         input, s.axis, Quote(s.name));
+                         source, s.axis, Quote(s.name));
     if (s.result != 0) text_ += fmt::format(" result={}", s.result);
     if (s.upper_bound) text_ += fmt::format(" bound={}", s.upper_bound->ToString());
     if (s.expression) text_ += fmt::format(" value={}", s.expression->ToString());
@@ -202,7 +202,7 @@ class Parser {
     }
     for (size_t id = 0; id < module_.symbols.size(); ++id) {
       const Symbol& s = module_.symbols[id];
-      if (s.is_result() && (s.input < 0 || s.input >= module_.node_count()))
+      if (s.is_result() && (s.node < 0 || s.node >= module_.node_count()))
         return InvalidArgumentError("symbol s{} is a dimension of no node", id);
     }
     return std::move(module_);
@@ -226,7 +226,7 @@ class Parser {
     if (at == std::end(kSymbolKinds)) return in_.Bad("a kind of symbol");
     s.kind = static_cast<Symbol::Kind>(at - std::begin(kSymbolKinds));
     GRAFT_RETURN_IF_ERROR(in_.Expect(" "));
-    GRAFT_RETURN_IF_ERROR(in_.Number(&s.input));
+    GRAFT_RETURN_IF_ERROR(in_.Number(s.is_result() ? &s.node : &s.input));
     GRAFT_RETURN_IF_ERROR(in_.Expect(" "));
     GRAFT_RETURN_IF_ERROR(in_.Number(&s.axis));
     GRAFT_RETURN_IF_ERROR(in_.Expect(" "));

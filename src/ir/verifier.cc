@@ -216,7 +216,7 @@ class Verifier {
       const std::optional<SymbolId> symbol = ResultSymbolOf(node);
       const auto kind = node.kind() == OpKind::kReadInteger ? Symbol::Kind::kResultValue
                                                             : Symbol::Kind::kResultDim;
-      if (!symbol || m_.symbols[*symbol].kind != kind || m_.symbols[*symbol].input != id)
+      if (!symbol || m_.symbols[*symbol].kind != kind || m_.symbols[*symbol].node != id)
         return DataLossError("its result dim is no symbol of its own");
     }
     return CheckResults(node);
@@ -299,8 +299,8 @@ class Verifier {
       return DataLossError("a result dim without an upper bound");
     if (s.kind == Symbol::Kind::kResultValue && s.upper_bound)
       return DataLossError("a result value with an upper bound");
-    if (s.result != 0 || s.axis != 0 || ResultSymbolOf(m_.node(s.input)) != id)
-      return DataLossError("it is not the result dim of {}", m_.node(s.input).name);
+    if (s.result != 0 || s.axis != 0 || ResultSymbolOf(m_.node(s.node)) != id)
+      return DataLossError("it is not the result dim of {}", m_.node(s.node).name);
     return OkStatus();
   }
 
@@ -324,11 +324,11 @@ class Verifier {
     if (s.upper_bound) GRAFT_RETURN_IF_ERROR(CheckDim(*s.upper_bound));
     const Value* source = nullptr;
     if (s.is_result()) {
-      if (s.input < 0 || s.input >= m_.node_count() || m_.removed(s.input) || s.result < 0 ||
-          s.result >= static_cast<int32_t>(m_.node(s.input).outputs.size()))
-        return DataLossError("node {} has no result {}", s.input, s.result);
-      if (!(Flags(m_.node(s.input).kind()) & kOpaque)) GRAFT_RETURN_IF_ERROR(CheckResult(id));
-      source = &m_.value(m_.node(s.input).outputs[s.result]);
+      if (s.node < 0 || s.node >= m_.node_count() || m_.removed(s.node) || s.result < 0 ||
+          s.result >= static_cast<int32_t>(m_.node(s.node).outputs.size()))
+        return DataLossError("node {} has no result {}", s.node, s.result);
+      if (!(Flags(m_.node(s.node).kind()) & kOpaque)) GRAFT_RETURN_IF_ERROR(CheckResult(id));
+      source = &m_.value(m_.node(s.node).outputs[s.result]);
     } else {
       if (s.input < 0 || s.input >= static_cast<int32_t>(m_.inputs.size()))
         return DataLossError("input {} does not exist", s.input);

@@ -95,7 +95,7 @@ class Reader {
       if (stored.kind() > static_cast<uint8_t>(ir::Symbol::Kind::kExpression))
         return DataLossError("symbol {}: kind {}", i, stored.kind());
       symbol.kind = static_cast<ir::Symbol::Kind>(stored.kind());
-      symbol.input = stored.input();
+      (symbol.is_result() ? symbol.node : symbol.input) = stored.source();
       symbol.axis = stored.axis();
       symbol.result = stored.result();
       symbol.name = Text(stored.name());

@@ -107,8 +107,9 @@ class Writer {
   fb::Offset<plan_fbs::Symbol> Put(const ir::Symbol& symbol) {
     const auto bound = symbol.upper_bound ? Put(symbol.upper_bound->ToString()) : 0;
     const auto expression = symbol.expression ? Put(symbol.expression->ToString()) : 0;
-    return plan_fbs::CreateSymbol(builder_, static_cast<uint8_t>(symbol.kind), symbol.input,
-                                  symbol.axis, symbol.result, Put(symbol.name), bound, expression);
+    const int32_t source = symbol.is_result() ? symbol.node : symbol.input;
+    return plan_fbs::CreateSymbol(builder_, static_cast<uint8_t>(symbol.kind), source, symbol.axis,
+                                  symbol.result, Put(symbol.name), bound, expression);
   }
 
   Result<fb::Offset<plan_fbs::Value>> Put(ir::ValueId id) {

@@ -313,7 +313,7 @@ Status Engine::BindStageSymbols(std::span<const int64_t> symbols, ShapePlan* pla
     if (!symbol.upper_bound) continue;  // no dimension of this stage
     GRAFT_ASSIGN_OR_RETURN(plan->symbols[s], symbol.upper_bound->Evaluate(plan->symbols));
     if (plan->symbols[s] < 0) {
-      return InvalidArgumentError("{}: at most {} results", module().node(symbol.input).name,
+      return InvalidArgumentError("{}: at most {} results", module().node(symbol.node).name,
                                   plan->symbols[s]);
     }
   }
@@ -376,7 +376,7 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
   }
   for (const ir::SymbolId s : stages_.results) {
     if (stages_.symbol[s] != stage + 1) continue;
-    const ir::ValueId count = module.node(module.symbols[s].input).outputs.back();
+    const ir::ValueId count = module.node(module.symbols[s].node).outputs.back();
     ShapePlan::Count read = {s, placement.value(count)};
     if (module.symbols[s].upper_bound) read.least = 0, read.most = plan->symbols[s];
     plan->counts.push_back(read);

@@ -170,7 +170,7 @@ void Placement::FindLifetimes() {
     if (Delivers(i)) storage_[Find(module_->outputs[i]).root].last = steps;
   }
   for (const ir::SymbolId s : stages_->results) {
-    const ir::NodeId id = module_->symbols[s].input;
+    const ir::NodeId id = module_->symbols[s].node;
     if (stages_->node[id] == stage_) storage_[module_->node(id).outputs.back()].last = steps;
   }
 }

@@ -62,7 +62,7 @@ constexpr int64_t kSizes[] = {224, 256, 128, 64, 32, 16, 8, 4, 2, 1};
 const ir::Value* ValueOf(const ir::Module& module, const ir::Symbol& symbol) {
   if (symbol.kind == ir::Symbol::Kind::kInputDim) return &module.value(module.inputs[symbol.input]);
   if (symbol.kind != ir::Symbol::Kind::kResultDim) return nullptr;
-  const std::vector<ir::ValueId>& results = module.node(symbol.input).outputs;
+  const std::vector<ir::ValueId>& results = module.node(symbol.node).outputs;
   const auto result = static_cast<size_t>(symbol.result);
   return result < results.size() ? &module.value(results[result]) : nullptr;
 }
