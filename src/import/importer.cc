@@ -285,14 +285,14 @@ void Importer::AddOpaque(int n, const Signature& signature, std::vector<ir::Valu
 
 void Importer::NameResults(int n, ir::NodeId first) {
   ir::Module& module = result_.module;
-  for (ir::NodeId id = first; id < module.node_count(); ++id) module.node(id).origin = {n};
+  for (ir::NodeId id = first; id < module.node_count(); ++id) module.SetOrigin(id, {n});
   const std::vector<ir::ValueId>& outputs = result_.tensors[n];
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (outputs[i] < 0) continue;
     ir::Value& value = module.value(outputs[i]);
     if (value.producer < first) continue;  // an identity: the name stays its producer's
     value.name = tf::TensorName(graph_.nodes[n].name, static_cast<int>(i));
-    if (value.result == 0) module.node(value.producer).name = value.name;
+    if (value.result == 0) module.SetName(value.producer, value.name);
   }
 }
 

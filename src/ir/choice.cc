@@ -8,7 +8,7 @@ Result<std::vector<ValueId>> AppendBody(Module& module, const Body& body,
     for (const int64_t v : node.operands) operands.push_back(values[v]);
     GRAFT_ASSIGN_OR_RETURN(const NodeId id,
                            module.AddNode(node.attributes, std::move(operands), node.name));
-    module.node(id).origin = node.origin;
+    module.SetOrigin(id, node.origin);
     values.push_back(module.node(id).outputs[0]);
   }
   std::vector<ValueId> results;

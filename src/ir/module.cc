@@ -114,6 +114,11 @@ void Module::RemoveNode(NodeId id) {
   nodes_[id].outputs.clear();
 }
 
+void Module::SetName(NodeId id, std::string name) { nodes_[id].name = std::move(name); }
+void Module::SetOrigin(NodeId id, std::vector<int32_t> origin) {
+  nodes_[id].origin = std::move(origin);
+}
+
 void Module::KnowReader(NodeId id) {
   readers_.resize(values_.size());
   for (const ValueId v : nodes_[id].inputs) readers_[v].push_back(id);

@@ -151,8 +151,8 @@ struct Node {
 };
 
 // Nodes are kept in topological order: a node's inputs come from earlier nodes. Ids are indices and
-// stay valid until Compact. A removed node has no outputs and monostate attributes. What a node of
-// the module reads is changed by the module's functions alone: they know who reads what.
+// stay valid until Compact. A removed node has no outputs and monostate attributes. Nodes are
+// changed by the module's functions alone: they know who reads what.
 class Module {
  public:
   std::vector<Symbol> symbols;
@@ -165,7 +165,6 @@ class Module {
   int node_count() const { return static_cast<int>(nodes_.size()); }
   Value& value(ValueId id) { return values_[id]; }
   const Value& value(ValueId id) const { return values_[id]; }
-  Node& node(NodeId id) { return nodes_[id]; }
   const Node& node(NodeId id) const { return nodes_[id]; }
   bool removed(NodeId id) const {
     return nodes_[id].attributes.index() == std::variant_size_v<Attributes> - 1;
@@ -194,6 +193,8 @@ class Module {
 
   // Inserts nodes anywhere: after rewriting, Compact restores the order.
   void RemoveNode(NodeId id);
+  void SetName(NodeId id, std::string name);
+  void SetOrigin(NodeId id, std::vector<int32_t> origin);
   // Every reader of `from` (module outputs too) reads `to` instead, in a time that grows with the
   // number of readers. Views of `from` become views of `to`.
   void ReplaceUses(ValueId from, ValueId to);

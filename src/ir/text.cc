@@ -390,13 +390,13 @@ class Parser {
     GRAFT_ASSIGN_OR_RETURN(std::string name, in_.Quoted());
     GRAFT_ASSIGN_OR_RETURN(const NodeId id, AddNode(std::move(attributes), std::move(operands),
                                                     std::move(results), std::move(name)));
-    Node& node = module_.node(id);
     if (in_.Take(" origin=[")) {
+      std::vector<int32_t> origin;
       do {
-        node.origin.push_back(0);
-        GRAFT_RETURN_IF_ERROR(in_.Number(&node.origin.back()));
+        GRAFT_RETURN_IF_ERROR(in_.Number(&origin.emplace_back()));
       } while (in_.Take(","));
       GRAFT_RETURN_IF_ERROR(in_.Expect("]"));
+      module_.SetOrigin(id, std::move(origin));
     }
     return in_.Expect("\n");
   }

@@ -37,7 +37,7 @@ Module Example() {
   conv.epilogue.Add(PointwiseOp::kClamp, DType::kFloat32, 2, -1, -1, 0, 6);
   const NodeId c = *m.AddNode(conv, {x, w, bias}, "conv \"1\"\n\xff\\");
   const ValueId y = m.node(c).outputs[0];
-  m.node(c).origin = {3, 4};
+  m.SetOrigin(c, {3, 4});
   m.value(y).low = 0;
   m.value(y).high = 6;
   m.value(y).quantization = QuantizationRange{{6}, -1, RangeOrigin::kOp};

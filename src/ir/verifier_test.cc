@@ -21,6 +21,23 @@ Module Example() {
   return m;
 }
 
+// Makes of the node what the module's functions would not.
+void Spoil(Module& m, NodeId spoiled, void (*spoil)(Node&)) {
+  Module copy;
+  copy.symbols = m.symbols;
+  copy.inputs = m.inputs;
+  copy.outputs = m.outputs;
+  copy.input_names = m.input_names;
+  copy.output_names = m.output_names;
+  for (ValueId id = 0; id < m.value_count(); ++id) copy.AddValue(m.value(id));
+  for (NodeId id = 0; id < m.node_count(); ++id) {
+    Node node = m.node(id);
+    if (id == spoiled) spoil(node);
+    copy.AppendNode(std::move(node));
+  }
+  m = std::move(copy);
+}
+
 void ExpectBad(const Module& m, std::string_view part) {
   const Status status = Verify(m);
   EXPECT_EQ(status.code(), StatusCode::kDataLoss);
@@ -53,20 +70,27 @@ TEST(Verifier, RefusesWhatDoesNotHold) {
       {"known elements", [](Module& m) { m.value(1).contents->pop_back(); }},
       {"range", [](Module& m) { m.value(0).low = NAN; }},
       {"a constant i32[2] with", [](Module& m) { m.value(1).dtype = DType::kInt64; }},
-      {"operand relu is not computed before", [](Module& m) { m.node(0).inputs[0] = 2; }},
-      {"value 7 does not exist", [](Module& m) { m.node(0).inputs[0] = 7; }},
-      {"defined twice", [](Module& m) { m.node(0).outputs[0] = 0; }},
+      {"operand relu is not computed before",
+       [](Module& m) { Spoil(m, 0, [](Node& node) { node.inputs[0] = 2; }); }},
+      {"value 7 does not exist",
+       [](Module& m) { Spoil(m, 0, [](Node& node) { node.inputs[0] = 7; }); }},
+      {"defined twice", [](Module& m) { Spoil(m, 0, [](Node& node) { node.outputs[0] = 0; }); }},
       {"belongs to another", [](Module& m) { m.value(2).result = 1; }},
       {"result 0 is f32[s0,4], not f32[s0,5]", [](Module& m) { m.value(2).shape[1] = 5; }},
-      {"1 results, not 0", [](Module& m) { m.node(0).outputs.clear(); }},
+      {"1 results, not 0",
+       [](Module& m) { Spoil(m, 0, [](Node& node) { node.outputs.clear(); }); }},
       {"never computed", [](Module& m) { m.RemoveNode(0); }},
       {"register 3",
        [](Module& m) {
-         m.node(0).get<PointwiseAttributes>()->program.instructions[0].operands[0] = 3;
+         Spoil(m, 0, [](Node& node) {
+           node.get<PointwiseAttributes>()->program.instructions[0].operands[0] = 3;
+         });
        }},
       {"no value 77",
        [](Module& m) {
-         m.node(0).attributes = ReduceAttributes{.kind = static_cast<ReduceKind>(77)};
+         Spoil(m, 0, [](Node& node) {
+           node.attributes = ReduceAttributes{.kind = static_cast<ReduceKind>(77)};
+         });
        }},
       {"view of itself",
        [](Module& m) {

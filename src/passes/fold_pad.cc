@@ -88,7 +88,7 @@ Result<bool> FoldPad(ir::Module& module, PassContext&) {
     if (!Gives(module, *folded, inputs, module.value(module.node(id).outputs[0]))) continue;
     GRAFT_ASSIGN_OR_RETURN(const ir::NodeId replacement,
                            ReplaceNode(module, id, std::move(*folded), std::move(inputs)));
-    Cover(module.node(replacement), pad_node);
+    Cover(module, replacement, pad_node);
     changed = true;
   }
   return changed;

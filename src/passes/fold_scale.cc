@@ -214,7 +214,7 @@ Result<ir::NodeId> Rebuild(ir::Module& module, ir::NodeId op, ir::NodeId replace
   GRAFT_ASSIGN_OR_RETURN(const ir::NodeId rebuilt,
                          ReplaceNode(module, replaced, std::move(attributes),
                                      WithEpilogueOperands({data, weights}, epilogue), name));
-  Cover(module.node(rebuilt), covered);
+  Cover(module, rebuilt, covered);
   return rebuilt;
 }
 
@@ -340,7 +340,7 @@ Result<bool> FoldFromProducer(ir::Module& module, const ir::Uses& uses, ir::Node
                                          ExpressionOf(module.node(id)));
     if (!Fits(epilogue)) return false;
     GRAFT_ASSIGN_OR_RETURN(const ir::NodeId rebuilt, Rebuild(module, id, id, v, scaled, epilogue));
-    Cover(module.node(rebuilt), module.node(producer));
+    Cover(module, rebuilt, module.node(producer));
     return true;
   }
   return false;

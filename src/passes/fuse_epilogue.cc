@@ -65,7 +65,7 @@ Result<bool> FuseEpilogue(ir::Module& module, PassContext& context) {
     GRAFT_ASSIGN_OR_RETURN(
         const ir::NodeId replacement,
         ReplaceNode(module, id, std::move(attributes), std::move(inputs), op.name));
-    Cover(module.node(replacement), op);
+    Cover(module, replacement, op);
     changed = true;
   }
   return changed;

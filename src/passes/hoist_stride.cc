@@ -127,7 +127,7 @@ class Hoister {
     if (!Gives(module_, attributes, inputs, wanted)) return -1;
     GRAFT_ASSIGN_OR_RETURN(const ir::NodeId sampled,
                            module_.AddNode(std::move(attributes), std::move(inputs), node.name));
-    module_.node(sampled).origin = node.origin;
+    module_.SetOrigin(sampled, node.origin);
     ir::Value& value = module_.value(module_.node(sampled).outputs[0]);
     value.name = result.name + "/subsampled";
     value.low = result.low;

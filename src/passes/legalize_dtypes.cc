@@ -20,7 +20,7 @@ Result<bool> LegalizeDTypes(ir::Module& module, PassContext& context) {
     GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::ValueId> results,
                            EmitWidened(module, module.node(id), weights));
     for (ir::NodeId made = first; made < module.node_count(); ++made) {
-      Cover(module.node(made), module.node(id));
+      Cover(module, made, module.node(id));
     }
     for (size_t i = 0; i < results.size(); ++i)
       GRAFT_RETURN_IF_ERROR(ReplaceValue(module, module.node(id).outputs[i], results[i]));

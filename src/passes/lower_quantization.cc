@@ -15,7 +15,7 @@ Result<bool> Lower(ir::Module& module, Wanted wanted) {
     const ir::NodeId first = module.node_count();
     GRAFT_ASSIGN_OR_RETURN(const ir::ValueId result, EmitLowered(module, module.node(id)));
     for (ir::NodeId made = first; made < module.node_count(); ++made) {
-      Cover(module.node(made), module.node(id));
+      Cover(module, made, module.node(id));
     }
     GRAFT_RETURN_IF_ERROR(ReplaceValue(module, module.node(id).outputs[0], result));
     module.RemoveNode(id);

@@ -51,7 +51,7 @@ Result<bool> MergeEqual(ir::Module& module, PassContext&) {
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       module.ReplaceUses(node.outputs[i], module.node(entry->second).outputs[i]);
     }
-    Cover(module.node(entry->second), node);
+    Cover(module, entry->second, node);
     module.RemoveNode(id);
     changed = true;
   }

@@ -181,7 +181,7 @@ Status Offer(ir::Module& module, const ir::Uses& uses, const std::vector<ir::Nod
   for (const ir::Node* conv : convs) Cover(covered, *conv);
   GRAFT_ASSIGN_OR_RETURN(const ir::NodeId id,
                          module.AddNode(std::move(choice), writer.operands(), name));
-  module.node(id).origin = std::move(covered.origin);
+  module.SetOrigin(id, std::move(covered.origin));
   const std::vector<ir::ValueId> results = module.node(id).outputs;
   for (size_t i = 0; i < siblings.size(); ++i) {
     GRAFT_RETURN_IF_ERROR(ReplaceValue(module, module.node(siblings[i]).outputs[0], results[i]));

@@ -61,7 +61,7 @@ Result<bool> SinkThroughPointwise(ir::Module& module, ir::NodeId id) {
   if (!Gives(module, node.attributes, inputs, wanted)) return false;
   GRAFT_ASSIGN_OR_RETURN(const ir::NodeId moved,
                          module.AddNode(node.attributes, inputs, node.name));
-  module.node(moved).origin = node.origin;
+  module.SetOrigin(moved, node.origin);
   module.value(module.node(moved).outputs[0]).name = result.name + "/before_reshape";
   GRAFT_RETURN_IF_ERROR(ReplaceNode(module, id, ir::ReshapeAttributes{result.shape},
                                     {module.node(moved).outputs[0]}, node.name + "/reshape")

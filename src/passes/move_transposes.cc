@@ -118,7 +118,7 @@ class Sinker {
     if (!Gives(module_, moved.attributes, moved.inputs, before)) return false;
     GRAFT_ASSIGN_OR_RETURN(const ir::NodeId inner,
                            module_.AddNode(moved.attributes, moved.inputs, node.name));
-    module_.node(inner).origin = node.origin;
+    module_.SetOrigin(inner, node.origin);
     const ir::ValueId v = module_.node(inner).outputs[0];
     module_.value(v).name = result.name + "/before_transpose";
     GRAFT_RETURN_IF_ERROR(ReplaceNode(module_, id, ir::TransposeAttributes{moved.permutation}, {v},

@@ -63,7 +63,7 @@ Result<bool> JoinPointwise(ir::Module& module,
         ReplaceNode(module, id, ir::PointwiseAttributes{accepted.expression.program},
                     accepted.expression.operands));
     for (size_t i = 1; i < accepted.members.size(); ++i) {
-      Cover(module.node(joined), module.node(accepted.members[i]));
+      Cover(module, joined, module.node(accepted.members[i]));
       module.RemoveNode(accepted.members[i]);
     }
     changed = true;

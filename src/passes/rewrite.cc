@@ -5,11 +5,20 @@
 
 namespace graft::passes {
 
-void Cover(ir::Node& into, const ir::Node& from) {
+namespace {
+
+std::vector<int32_t> JoinedOrigin(const ir::Node& a, const ir::Node& b) {
   std::vector<int32_t> joined;
-  std::ranges::set_union(into.origin, from.origin, std::back_inserter(joined));
-  into.origin = std::move(joined);
+  std::ranges::set_union(a.origin, b.origin, std::back_inserter(joined));
+  return joined;
 }
+
+}  // namespace
+
+void Cover(ir::Module& module, ir::NodeId into, const ir::Node& from) {
+  module.SetOrigin(into, JoinedOrigin(module.node(into), from));
+}
+void Cover(ir::Node& into, const ir::Node& from) { into.origin = JoinedOrigin(into, from); }
 
 bool SameType(const ir::Value& a, const ir::Value& b) {
   return a.dtype == b.dtype && a.has_shape == b.has_shape && a.shape == b.shape;
@@ -50,7 +59,7 @@ Result<ir::NodeId> ReplaceNode(ir::Module& module, ir::NodeId id, ir::Attributes
               module.node(id).name, old_outputs.size(), new_outputs.size());
   for (size_t i = 0; i < old_outputs.size(); ++i)
     GRAFT_RETURN_IF_ERROR(ReplaceValue(module, old_outputs[i], new_outputs[i]));
-  Cover(module.node(replacement), module.node(id));
+  Cover(module, replacement, module.node(id));
   module.RemoveNode(id);
   return replacement;
 }
@@ -61,7 +70,7 @@ void ReplaceNodeByValue(ir::Module& module, ir::NodeId id, ir::ValueId value) {
     module.value(value).quantization = module.value(old).quantization;
   module.ReplaceUses(old, value);
   if (const ir::NodeId producer = module.value(value).producer; producer >= 0) {
-    Cover(module.node(producer), module.node(id));
+    Cover(module, producer, module.node(id));
   }
   module.RemoveNode(id);
 }

@@ -10,6 +10,8 @@
 namespace graft::passes {
 
 // `into` computes what `from` did as well: it covers its TensorFlow nodes.
+void Cover(ir::Module& module, ir::NodeId into, const ir::Node& from);
+// Likewise, for a node that is not in a module yet.
 void Cover(ir::Node& into, const ir::Node& from);
 
 bool SameType(const ir::Value& a, const ir::Value& b);
