@@ -74,12 +74,14 @@ std::string ProblemString(const BoundNode& node) {
   return text;
 }
 
+void ForgetStrideOfSingleRow(BoundValue* value) {
+  if (!value->dims.empty() && CountElements(value->dims) == value->dims.back())
+    value->row_stride = value->dims.back();
+}
+
 void ForgetStrideOfSingleRow(BoundNode* node) {
-  for (std::vector<BoundValue>* values : {&node->inputs, &node->outputs}) {
-    for (BoundValue& v : *values) {
-      if (!v.dims.empty() && CountElements(v.dims) == v.dims.back()) v.row_stride = v.dims.back();
-    }
-  }
+  for (BoundValue& v : node->inputs) ForgetStrideOfSingleRow(&v);
+  for (BoundValue& v : node->outputs) ForgetStrideOfSingleRow(&v);
 }
 
 bool TakesStrides(const TacticTraits& traits, const BoundNode& node) {
@@ -95,37 +97,41 @@ bool TakesStrides(const TacticTraits& traits, const BoundNode& node) {
 
 namespace {
 
-Result<BoundValue> BindValue(const ir::Module& module, const ir::Value& value,
+Result<int64_t> BindDim(const ir::Value& value, const ir::Dim& d,
+                        std::span<const int64_t> symbols) {
+  const Result<int64_t> n = d.Evaluate(symbols);
+  if (!n.ok()) return n.status().WithContext(value.name);
+  if (*n < 0) return InvalidArgumentError("{}: dimension {} is {}", value.name, d.ToString(), *n);
+  return *n;
+}
+
+// `owner`: where the value's views end, whose bytes it has; itself where it is no view.
+Result<BoundValue> BindValue(const ir::Value& value, const ir::Value& owner,
                              std::span<const int64_t> symbols) {
   BoundValue bound;
   bound.dtype = value.dtype;
   bound.dims.reserve(value.shape.size());
   for (const ir::Dim& d : value.shape) {
-    GRAFT_ASSIGN_OR_RETURN(const int64_t n, d.Evaluate(symbols));
-    if (n < 0) return InvalidArgumentError("{}: dimension {} is {}", value.name, d.ToString(), n);
+    GRAFT_ASSIGN_OR_RETURN(const int64_t n, BindDim(value, d, symbols));
     bound.dims.push_back(n);
   }
   bound.row_stride = bound.dims.empty() ? 1 : bound.dims.back();
-  // A window along the last axis keeps its base's row length; along another axis it is dense, and
-  // so is what has a single row whatever the symbols are: with an unknown batch, a tactic chosen at
-  // batch 1 has to serve batch 2 as well.
+  // Rows are the owner's: a window along the last axis keeps their length, one along another axis
+  // is dense. So is what has a single row whatever the symbols are: with an unknown batch, a tactic
+  // chosen at batch 1 has to serve batch 2 as well.
   const bool single_row =
       value.shape.empty() || std::all_of(value.shape.begin(), value.shape.end() - 1,
                                          [](const ir::Dim& d) { return d == 1; });
-  for (const ir::Value* v = &value; v->view; v = &module.value(v->view->base)) {
-    const ir::Value& base = module.value(v->view->base);
-    if (!single_row && v->view->axis == static_cast<int64_t>(base.shape.size()) - 1) {
-      GRAFT_ASSIGN_OR_RETURN(bound.row_stride, base.shape.back().Evaluate(symbols));
-    }
+  if (!single_row && &owner != &value) {
+    GRAFT_ASSIGN_OR_RETURN(bound.row_stride, BindDim(owner, owner.shape.back(), symbols));
   }
   if (value.constant) bound.constant = &*value.constant;
   return bound;
 }
 
-}  // namespace
-
-Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
-                           std::span<const int64_t> symbols) {
+template <class ValueOf>
+Result<BoundNode> BindNodeTo(const ir::Module& module, const ir::Node& node,
+                             std::span<const int64_t> symbols, ValueOf&& value_of) {
   BoundNode bound;
   bound.name = node.name;
   auto evaluate = [&](const ir::Dim& d) -> Result<ir::Dim> {
@@ -136,11 +142,11 @@ Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
   if (!attributes.ok()) return attributes.status().WithContext(node.name);
   bound.attributes = std::move(attributes).value();
   for (ir::ValueId id : node.inputs) {
-    GRAFT_ASSIGN_OR_RETURN(BoundValue v, BindValue(module, module.value(id), symbols));
+    GRAFT_ASSIGN_OR_RETURN(BoundValue v, value_of(id));
     bound.inputs.push_back(std::move(v));
   }
   for (ir::ValueId id : node.outputs) {
-    GRAFT_ASSIGN_OR_RETURN(BoundValue v, BindValue(module, module.value(id), symbols));
+    GRAFT_ASSIGN_OR_RETURN(BoundValue v, value_of(id));
     bound.outputs.push_back(std::move(v));
   }
   if (node.kind() == ir::OpKind::kConcat) {
@@ -150,6 +156,43 @@ Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
     }
   }
   return bound;
+}
+
+}  // namespace
+
+Result<std::vector<BoundValue>> BindValues(const ir::Module& module,
+                                           std::span<const int64_t> symbols,
+                                           FunctionRef<bool(ir::ValueId)> wanted) {
+  std::vector<BoundValue> values(module.value_count());
+  // Chains of views can be as long as the module: each value is walked over once.
+  std::vector<ir::ValueId> owner(module.value_count(), -1);
+  std::vector<ir::ValueId> walked;
+  for (ir::ValueId id = 0; id < module.value_count(); ++id) {
+    if (!wanted(id)) continue;
+    ir::ValueId at = id;
+    for (; owner[at] < 0 && module.value(at).view; at = module.value(at).view->base)
+      walked.push_back(at);
+    if (owner[at] < 0) owner[at] = at;
+    for (; !walked.empty(); walked.pop_back()) owner[walked.back()] = owner[at];
+    GRAFT_ASSIGN_OR_RETURN(values[id],
+                           BindValue(module.value(id), module.value(owner[id]), symbols));
+  }
+  return values;
+}
+
+Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
+                           std::span<const int64_t> symbols, std::span<const BoundValue> values) {
+  return BindNodeTo(module, node, symbols,
+                    [&](ir::ValueId id) -> Result<BoundValue> { return values[id]; });
+}
+
+Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
+                           std::span<const int64_t> symbols) {
+  return BindNodeTo(module, node, symbols, [&](ir::ValueId id) {
+    const ir::Value* owner = &module.value(id);
+    while (owner->view) owner = &module.value(owner->view->base);
+    return BindValue(module.value(id), *owner, symbols);
+  });
 }
 
 Status VerifyBound(const BoundNode& node) {

@@ -273,8 +273,16 @@ class Backend {
 // constant. One spelling for timing cache, logs, tests and benchmarks.
 std::string ProblemString(const BoundNode& node);
 
-// Evaluates the node's attributes and shapes under a binding of the module's symbols. Row strides
-// follow the values' views.
+// How values lie under a binding of the module's symbols, by id: those that are wanted, the others
+// are empty. Row strides follow the views. Nothing else computes them.
+Result<std::vector<BoundValue>> BindValues(const ir::Module& module,
+                                           std::span<const int64_t> symbols,
+                                           FunctionRef<bool(ir::ValueId)> wanted);
+
+// Evaluates the node's attributes under that binding; `values` as BindValues gives them.
+Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
+                           std::span<const int64_t> symbols, std::span<const BoundValue> values);
+// For a single node.
 Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
                            std::span<const int64_t> symbols);
 

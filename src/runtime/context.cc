@@ -525,7 +525,8 @@ Result<std::vector<StepProfile>> Context::Profile() const {
     const ShapePlan& plan = *stage.current->plan;
     for (const ShapePlan::Step& step : plan.steps) {
       const ir::Node& node = module.node(step.node);
-      GRAFT_ASSIGN_OR_RETURN(const BoundNode bound, BindNode(module, node, plan.symbols));
+      GRAFT_ASSIGN_OR_RETURN(BoundNode bound, BindNode(module, node, plan.symbols));
+      ForgetStrideOfSingleRow(&bound);
       profile.push_back({step.node, node.name, std::string(ir::Name(node.kind())),
                          std::string(plan.choices[step.choice].tactic->name()),
                          ProblemString(bound), Flops(bound), profiled_runs_,

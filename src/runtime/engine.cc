@@ -329,16 +329,20 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
   plan->width = executor.width();
   GRAFT_RETURN_IF_ERROR(BindStageSymbols(symbols, plan.get()));
 
+  GRAFT_ASSIGN_OR_RETURN(std::vector<BoundValue> values,
+                         BindValues(module, plan->symbols, [&](ir::ValueId id) {
+                           return stages_.Of(module.value(id)) <= stage;
+                         }));
+  for (BoundValue& value : values) ForgetStrideOfSingleRow(&value);
   std::vector<BoundNode> nodes(module.node_count());
   for (ir::NodeId id = 0; id < module.node_count(); ++id) {
     if (stages_.node[id] != stage) continue;
-    GRAFT_ASSIGN_OR_RETURN(nodes[id], BindNode(module, module.node(id), plan->symbols));
+    GRAFT_ASSIGN_OR_RETURN(nodes[id], BindNode(module, module.node(id), plan->symbols, values));
     // Sizes that only agree by the caller's word are known now; kernels trust them.
     GRAFT_RETURN_IF_ERROR(VerifyBound(nodes[id]));
-    ForgetStrideOfSingleRow(&nodes[id]);
   }
   GRAFT_ASSIGN_OR_RETURN(Placement placement,
-                         Placement::Create(module, stages_, stage, plan->symbols));
+                         Placement::Create(module, stages_, stage, plan->symbols, values));
 
   std::vector<Placement::StepMemory> memory(module.node_count());
   for (ir::NodeId id = 0; id < module.node_count(); ++id) {
@@ -364,11 +368,11 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
   plan->kept = placement.kept();
   plan->output_copies = placement.output_copies();
   for (const BoundChoice& choice : plan->choices) plan->capture_safe &= choice.traits->capture_safe;
-  for (const ir::ValueId v : module.inputs) plan->input_dims.push_back(placement.dims(v));
+  for (const ir::ValueId v : module.inputs) plan->input_dims.push_back(values[v].dims);
   for (size_t i = 0; i < module.outputs.size(); ++i) {
     if (!placement.Delivers(i)) continue;
     const ir::ValueId v = module.outputs[i];
-    const Dims& dims = placement.dims(v);
+    const Dims& dims = values[v].dims;
     plan->outputs.push_back(
         {static_cast<int32_t>(i), dims,
          static_cast<size_t>(CountElements(dims)) * SizeOf(module.value(v).dtype),

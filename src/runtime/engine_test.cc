@@ -356,7 +356,9 @@ TEST(HostilePlans, LongChainsOfViews) {
   module.output_names = {"y"};
   ASSERT_TRUE(ir::Verify(module).ok()) << ir::Verify(module).message();
   const ir::Stages stages = ir::FindStages(module).value();
-  Result<Placement> placement = Placement::Create(module, stages, 0, {});
+  const std::vector<BoundValue> layouts =
+      BindValues(module, {}, [](ir::ValueId) { return true; }).value();
+  Result<Placement> placement = Placement::Create(module, stages, 0, {}, layouts);
   ASSERT_TRUE(placement.ok()) << placement.status().message();
   placement->LayOut(std::vector<Placement::StepMemory>(module.node_count()));
   EXPECT_EQ(placement->value(values.front()), placement->value(values.back()));
@@ -374,7 +376,9 @@ TEST(HostilePlans, AViewOfItsOwnReshape) {
   module.output_names = {"y"};
   ASSERT_TRUE(ir::Verify(module).ok()) << ir::Verify(module).message();
   const ir::Stages stages = ir::FindStages(module).value();
-  Result<Placement> placement = Placement::Create(module, stages, 0, {});
+  const std::vector<BoundValue> layouts =
+      BindValues(module, {}, [](ir::ValueId) { return true; }).value();
+  Result<Placement> placement = Placement::Create(module, stages, 0, {}, layouts);
   ASSERT_TRUE(placement.ok()) << placement.status().message();
   placement->LayOut(std::vector<Placement::StepMemory>(module.node_count()));
   EXPECT_EQ(placement->value(a), placement->value(b));

@@ -7,9 +7,10 @@
 namespace graft {
 
 Result<Placement> Placement::Create(const ir::Module& module, const ir::Stages& stages, int stage,
-                                    std::span<const int64_t> symbols) {
-  Placement placement(module, stages, stage);
-  GRAFT_RETURN_IF_ERROR(placement.Measure(symbols));
+                                    std::span<const int64_t> symbols,
+                                    std::span<const BoundValue> values) {
+  Placement placement(module, stages, stage, values);
+  GRAFT_RETURN_IF_ERROR(placement.Measure());
   for (ir::ValueId id = 0; id < module.value_count(); ++id) {
     if (!placement.IsKnown(id)) continue;
     // Bases of bases first; the verifier has excluded cycles.
@@ -31,28 +32,20 @@ int Placement::DeliveryStage(size_t output) const {
   return std::max(stages_->Of(value), stages_->Of(value.shape));
 }
 
-Status Placement::Measure(std::span<const int64_t> symbols) {
+Status Placement::Measure() {
   storage_.resize(module_->value_count());
   for (ir::ValueId id = 0; id < module_->value_count(); ++id) {
     if (!IsKnown(id)) continue;
     const ir::Value& value = module_->value(id);
-    Storage& storage = storage_[id];
     if (SizeOf(value.dtype) == 0)
       return InvalidArgumentError("{}: an engine holds no {} values", value.name,
                                   Name(value.dtype));
-    for (const ir::Dim& dim : value.shape) {
-      Result<int64_t> n = dim.Evaluate(symbols);
-      if (!n.ok()) return n.status().WithContext(value.name);
-      storage.dims.push_back(*n);
-    }
     constexpr int64_t kMaxBytes = int64_t{1} << 46;
-    const int64_t elements = CountElements(storage.dims);
-    if (elements < 0 || elements > kMaxBytes / static_cast<int64_t>(SizeOf(value.dtype))) {
-      return InvalidArgumentError("{}: it would be {}", value.name,
-                                  Describe(value.dtype, storage.dims));
-    }
-    storage.bytes = static_cast<size_t>(elements) * SizeOf(value.dtype);
-    storage.row_stride = storage.dims.empty() ? 1 : storage.dims.back();
+    const Dims& dims = values_[id].dims;
+    const int64_t elements = CountElements(dims);
+    if (elements < 0 || elements > kMaxBytes / static_cast<int64_t>(SizeOf(value.dtype)))
+      return InvalidArgumentError("{}: it would be {}", value.name, Describe(value.dtype, dims));
+    storage_[id].bytes = static_cast<size_t>(elements) * SizeOf(value.dtype);
   }
   return OkStatus();
 }
@@ -63,17 +56,17 @@ Status Placement::PlaceView(ir::ValueId id, std::span<const int64_t> symbols) {
   const ir::Value& value = module_->value(id);
   if (value.producer < 0)
     return InvalidArgumentError("{}: only results of nodes can be views", value.name);
-  const Storage& base = storage_[value.view->base];
+  const BoundValue& base = values_[value.view->base];
+  const Dims& dims = values_[id].dims;
   Storage& storage = storage_[id];
   const auto axis = static_cast<size_t>(value.view->axis);
   GRAFT_ASSIGN_OR_RETURN(const int64_t begin, value.view->offset.Evaluate(symbols));
-  if (axis >= base.dims.size() || storage.dims.size() != base.dims.size() || begin < 0 ||
-      begin + storage.dims[axis] > base.dims[axis]) {
+  if (axis >= base.dims.size() || dims.size() != base.dims.size() || begin < 0 ||
+      begin + dims[axis] > base.dims[axis]) {
     return InvalidArgumentError("{}: no window of {} at {} along axis {}", value.name,
                                 Describe(value.dtype, base.dims), begin, axis);
   }
   storage.parent = value.view->base;
-  storage.row_stride = base.row_stride;
   const size_t size = SizeOf(value.dtype);
   if (axis + 1 == base.dims.size()) {
     storage.offset = static_cast<size_t>(begin) * size;
@@ -140,9 +133,8 @@ Placement::Place Placement::Find(ir::ValueId id) const {
 }
 
 bool Placement::Dense(ir::ValueId id) const {
-  const Storage& s = storage_[id];
-  return s.dims.empty() || s.bytes == 0 || s.row_stride == s.dims.back() ||
-         CountElements(s.dims) == s.dims.back();
+  const BoundValue& v = values_[id];
+  return v.dense() || CountElements(v.dims) == v.dims.back();
 }
 
 // The value is all that its root holds.
@@ -189,12 +181,12 @@ void Placement::FindKept() {
 }
 
 ShapePlan::OutputCopy Placement::MakeOutputCopy(int32_t index, ir::ValueId id) const {
-  const Storage& s = storage_[id];
-  const size_t size = SizeOf(module_->value(id).dtype);
-  if (Dense(id)) return {index, value(id), 1, s.bytes, s.bytes};
-  const size_t row_bytes = static_cast<size_t>(s.dims.back()) * size;
-  return {index, value(id), static_cast<int64_t>(s.bytes / row_bytes), row_bytes,
-          static_cast<size_t>(s.row_stride) * size};
+  const size_t bytes = storage_[id].bytes;
+  if (Dense(id)) return {index, value(id), 1, bytes, bytes};
+  const BoundValue& v = values_[id];
+  const size_t row_bytes = static_cast<size_t>(v.dims.back()) * SizeOf(v.dtype);
+  return {index, value(id), static_cast<int64_t>(bytes / row_bytes), row_bytes,
+          static_cast<size_t>(v.row_stride) * SizeOf(v.dtype)};
 }
 
 // Decides the roots that are not in the arena, or are there for the border's sake.

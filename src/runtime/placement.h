@@ -16,13 +16,15 @@ namespace graft {
 
 class Placement {
  public:
-  // Finds which values share bytes: views, and reshapes of dense values. `symbols` as in ShapePlan.
-  // Module and stages outlive it.
+  // Finds which values share bytes: views, and reshapes of dense values. `symbols` as in ShapePlan;
+  // `values` are those that are known in the stage (BindValues). Module, stages and values outlive
+  // it.
   static Result<Placement> Create(const ir::Module& module, const ir::Stages& stages, int stage,
-                                  std::span<const int64_t> symbols);
+                                  std::span<const int64_t> symbols,
+                                  std::span<const BoundValue> values);
 
   // True when the node's results lie where they belong without it: a reshape of a dense value, a
-  // concatenation whose operands were written in place, a slice that is a view.
+  // concatenation whose operands were written into it, a slice that is a view.
   bool Skips(ir::NodeId node) const { return skips_[node]; }
 
   struct StepMemory {
@@ -39,7 +41,6 @@ class Placement {
   Location workspace(ir::NodeId node) const { return workspaces_[node]; }
   size_t arena_bytes() const { return arena_bytes_; }
   const std::vector<ShapePlan::OutputCopy>& output_copies() const { return output_copies_; }
-  const Dims& dims(ir::ValueId id) const { return storage_[id].dims; }
   const std::vector<ShapePlan::KeptValue>& kept() const { return kept_; }
   // Whether the dimensions of the engine's output are known when this stage begins and not earlier.
   bool Delivers(size_t output) const { return DeliveryStage(output) == stage_; }
@@ -47,9 +48,7 @@ class Placement {
  private:
   // Of one value. Values that share bytes form a tree; its root owns them.
   struct Storage {
-    Dims dims;
-    size_t bytes = 0;        // when dense
-    int64_t row_stride = 1;  // in elements
+    size_t bytes = 0;  // when dense
     ir::ValueId parent = -1;
     size_t offset = 0;  // from the parent's first byte
     // Of roots.
@@ -63,11 +62,12 @@ class Placement {
     size_t offset;
   };
 
-  Placement(const ir::Module& module, const ir::Stages& stages, int stage)
-      : module_(&module), stages_(&stages), stage_(stage) {}
+  Placement(const ir::Module& module, const ir::Stages& stages, int stage,
+            std::span<const BoundValue> values)
+      : module_(&module), stages_(&stages), stage_(stage), values_(values) {}
   bool IsKnown(ir::ValueId id) const { return stages_->Of(module_->value(id)) <= stage_; }
   int DeliveryStage(size_t output) const;
-  Status Measure(std::span<const int64_t> symbols);
+  Status Measure();
   Status PlaceView(ir::ValueId id, std::span<const int64_t> symbols);
   void FindSkips();
   // Makes the value, and what lies between it and its root, children of the root.
@@ -84,6 +84,7 @@ class Placement {
   const ir::Module* module_;
   const ir::Stages* stages_;
   int stage_;
+  std::span<const BoundValue> values_;
   std::vector<Storage> storage_;  // by value; those of later stages are not there yet
   std::vector<bool> skips_;       // by node
   std::vector<Location> workspaces_;
