@@ -45,17 +45,22 @@ Status CopyBytes(Device& device, void* target, MemorySpace target_space, const v
                      stream);
 }
 
+std::vector<Candidate> Backend::Candidates(const ir::Module& module, const ir::Node& node) const {
+  std::vector<Candidate> candidates;
+  for (const Tactic* tactic : Tactics(module, node))
+    candidates.push_back({tactic, tactic->Accepts(module, node)});
+  return candidates;
+}
+
 std::optional<Refusal> Backend::SupportsAsIs(const ir::Module& module, const ir::Node& node) const {
-  std::vector<Candidate> candidates = Candidates(module, node);
-  std::string reasons;
-  for (const Candidate& c : candidates) {
-    if (!c.refusal) return std::nullopt;
-    // The last candidate is the most general one: its reason is the one that a user can act on.
-    reasons = c.refusal->reason;
+  std::optional<Refusal> refusal =
+      Refuse("backend {} has no tactic for {}", name(), ir::Name(node.kind()));
+  // The last tactic is the most general one: its reason is the one that a user can act on.
+  for (const Tactic* tactic : Tactics(module, node)) {
+    refusal = tactic->Accepts(module, node);
+    if (!refusal) break;
   }
-  if (candidates.empty())
-    return Refuse("backend {} has no tactic for {}", name(), ir::Name(node.kind()));
-  return Refusal{std::move(reasons)};
+  return refusal;
 }
 
 std::string ProblemString(const BoundNode& node) {

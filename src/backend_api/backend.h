@@ -251,10 +251,10 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::string_view name() const = 0;
   virtual Device& device() = 0;
-  // Every tactic for the node's op, best guess first, each with its refusal. The last accepting one
-  // takes any shape.
-  virtual std::vector<Candidate> Candidates(const ir::Module& module,
-                                            const ir::Node& node) const = 0;
+  // Every tactic for the node's op, best guess first. The last one that accepts the node takes any
+  // shape.
+  virtual std::vector<const Tactic*> Tactics(const ir::Module& module,
+                                             const ir::Node& node) const = 0;
   virtual const Tactic* FindTactic(std::string_view name) const = 0;
   // What decides this backend's timings: instruction set, caches, processor model, library
   // versions. Part of cache keys; no host name.
@@ -262,7 +262,9 @@ class Backend {
   // Whether its steps run on an Executor (Queue::executor): its width is then part of cache keys.
   virtual bool uses_executor() const { return true; }
 
-  // Why no tactic takes the node as it is, or nullopt. The first accepting candidate is enough.
+  // The tactics, each with its refusal.
+  std::vector<Candidate> Candidates(const ir::Module& module, const ir::Node& node) const;
+  // Why no tactic takes the node as it is, or nullopt. The first one that accepts it is enough.
   std::optional<Refusal> SupportsAsIs(const ir::Module& module, const ir::Node& node) const;
   // Why the node has no form that tactics take, neither its own nor the widened one (widened.h), or
   // nullopt.

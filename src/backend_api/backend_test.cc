@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "backend_api/test_backend.h"
+
 namespace graft {
 namespace {
 
@@ -35,6 +37,46 @@ TEST(BindNodeTest, RowsOfAWindowLieApartLikeTheirBases) {
 TEST(BindNodeTest, AWindowOfOneRowIsDense) {
   EXPECT_TRUE(BindWindow({4}, 2, 1).outputs[0].dense());
   EXPECT_TRUE(BindWindow({1, 1, 4}, 1, 2).outputs[0].dense());
+}
+
+TEST(BindValuesTest, GivesThoseThatAreWanted) {
+  ir::Module module;
+  const ir::ValueId x = module.AddInput("x", DType::kFloat32, {3, 4});
+  const ir::SliceAttributes half{{0, 2}, {3, 2}, {1, 1}};
+  const ir::NodeId first = module.AddNode(half, {x}, "first").value();
+  const ir::ValueId y = module.node(first).outputs[0];
+  const ir::SliceAttributes column{{0, 1}, {3, 1}, {1, 1}};
+  const ir::NodeId second = module.AddNode(column, {y}, "second").value();
+  const ir::ValueId z = module.node(second).outputs[0];
+  module.value(y).view = ir::View{x, 1, ir::Dim(2)};
+  module.value(z).view = ir::View{y, 1, ir::Dim(1)};
+  const std::vector<BoundValue> values =
+      BindValues(module, {}, [&](ir::ValueId id) { return id != y; }).value();
+  EXPECT_EQ(values[x].row_stride, 4);
+  EXPECT_TRUE(values[y].dims.empty());
+  EXPECT_EQ(values[z].dims, (Dims{3, 1}));
+  EXPECT_EQ(values[z].row_stride, 4) << "a window of a window has the rows of what holds both";
+  EXPECT_EQ(BindNode(module, module.node(second), {})->outputs[0].row_stride, 4);
+}
+
+TEST(BackendTest, TheFirstTacticThatAcceptsEndsTheQuestion) {
+  ir::Module module;
+  const ir::ValueId x = module.AddInput("x", DType::kFloat32, {4});
+  const ir::NodeId node = module.AddNode(ir::ReshapeAttributes{{2, 2}}, {x}, "node").value();
+  testing::TestBackend backend;
+  std::vector<std::string> asked;
+  const auto add = [&](const std::string& name, bool accepts) {
+    backend.Add(name).accepts = [&asked, name, accepts](const ir::Node&) {
+      asked.push_back(name);
+      return accepts;
+    };
+  };
+  add("a", false);
+  add("b", true);
+  add("c", true);
+  EXPECT_FALSE(backend.SupportsAsIs(module, module.node(node)));
+  EXPECT_EQ(asked, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(backend.Candidates(module, module.node(node)).size(), 3u);
 }
 
 }  // namespace

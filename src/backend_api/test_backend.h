@@ -148,11 +148,10 @@ class TestBackend final : public Backend {
   }
   std::string_view name() const override { return "test"; }
   TestDevice& device() override { return device_; }
-  std::vector<Candidate> Candidates(const ir::Module& module, const ir::Node& node) const override {
-    std::vector<Candidate> candidates;
-    for (const auto& [name, tactic] : tactics_)
-      candidates.push_back({tactic.get(), tactic->Accepts(module, node)});
-    return candidates;
+  std::vector<const Tactic*> Tactics(const ir::Module&, const ir::Node&) const override {
+    std::vector<const Tactic*> tactics;
+    for (const auto& [name, tactic] : tactics_) tactics.push_back(tactic.get());
+    return tactics;
   }
   const Tactic* FindTactic(std::string_view name) const override {
     const auto found = tactics_.find(std::string(name));

@@ -218,15 +218,16 @@ class FakeBackend final : public Backend {
  public:
   std::string_view name() const override { return "fake_device"; }
   Device& device() override { return TheDevice(); }
-  std::vector<Candidate> Candidates(const ir::Module& module, const ir::Node& node) const override {
+  std::vector<const Tactic*> Tactics(const ir::Module& module,
+                                     const ir::Node& node) const override {
     const bool half =
         prefer_half_steps && node.outputs[0] % 2 == 0 && IsProductOfFloats(module, node);
-    std::vector<Candidate> candidates;
-    for (const Candidate& c : ReferenceBackend().Candidates(module, node)) {
-      if (half) candidates.push_back({Wrap(*c.tactic, true), c.refusal});
-      candidates.push_back({Wrap(*c.tactic, false), c.refusal});
+    std::vector<const Tactic*> tactics;
+    for (const Tactic* reference : ReferenceBackend().Tactics(module, node)) {
+      if (half) tactics.push_back(Wrap(*reference, true));
+      tactics.push_back(Wrap(*reference, false));
     }
-    return candidates;
+    return tactics;
   }
   const Tactic* FindTactic(std::string_view name) const override {
     if (!name.starts_with(kOwnPrefix)) return nullptr;

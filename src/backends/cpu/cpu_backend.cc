@@ -33,13 +33,12 @@ class Cpu final : public Backend {
   std::string_view name() const override { return "cpu"; }
   Device& device() override { return device_; }
 
-  std::vector<Candidate> Candidates(const ir::Module& module, const ir::Node& node) const override {
-    std::vector<Candidate> candidates;
+  std::vector<const Tactic*> Tactics(const ir::Module&, const ir::Node& node) const override {
+    std::vector<const Tactic*> tactics;
     for (const cpu::TacticEntry& entry : table_) {
-      if (entry.op != node.kind()) continue;
-      candidates.push_back({entry.tactic.get(), entry.tactic->Accepts(module, node)});
+      if (entry.op == node.kind()) tactics.push_back(entry.tactic.get());
     }
-    return candidates;
+    return tactics;
   }
 
   const Tactic* FindTactic(std::string_view name) const override {

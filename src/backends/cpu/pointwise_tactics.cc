@@ -12,10 +12,10 @@ class PointwiseTactic final : public CpuTactic {
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     std::vector<DType> inputs;
     for (ir::ValueId id : node.inputs) inputs.push_back(module.value(id).dtype);
-    const auto kernel =
-        PointwiseKernel::Compile(node.get<ir::PointwiseAttributes>()->program, inputs);
-    if (!kernel.ok()) return Refusal{kernel.status().message()};
-    return std::nullopt;
+    const Status supported =
+        PointwiseKernel::Check(node.get<ir::PointwiseAttributes>()->program, inputs);
+    if (supported.ok()) return std::nullopt;
+    return Refusal{supported.message()};
   }
 
   TacticTraits Traits(const ir::Module& module, const ir::Node& node) const override {

@@ -144,13 +144,12 @@ class ReferenceBackendImpl final : public Backend {
   std::string_view name() const override { return "reference"; }
   Device& device() override { return device_; }
 
-  std::vector<Candidate> Candidates(const ir::Module& module, const ir::Node& node) const override {
-    std::vector<Candidate> candidates;
+  std::vector<const Tactic*> Tactics(const ir::Module&, const ir::Node& node) const override {
+    std::vector<const Tactic*> tactics;
     for (const auto& tactic : tactics_) {
-      if (tactic->op() == node.kind())
-        candidates.push_back({tactic.get(), tactic->Accepts(module, node)});
+      if (tactic->op() == node.kind()) tactics.push_back(tactic.get());
     }
-    return candidates;
+    return tactics;
   }
 
   const Tactic* FindTactic(std::string_view name) const override {

@@ -85,6 +85,7 @@ Status PointwiseKernel::Check(const PointwiseProgram& original, std::span<const 
     }
     dtypes.push_back(in.dtype);
   }
+  if (dtypes.empty()) return InvalidArgumentError("an element-wise program without a result");
   return OkStatus();
 }
 
