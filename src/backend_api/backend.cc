@@ -68,7 +68,7 @@ std::string ProblemString(const BoundNode& node) {
   auto append = [&](const BoundValue& v) {
     text += fmt::format(" {}", Describe(v.dtype, v.dims));
     if (v.in_result)
-      text += ":in_place";
+      text += ":in_result";
     else if (!v.dense())
       text += fmt::format(":ld{}", v.row_stride);
     if (v.constant) text += ":const";

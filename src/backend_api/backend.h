@@ -72,9 +72,8 @@ struct StepPointers {
 class BoundStep {
  public:
   virtual ~BoundStep() = default;
-  virtual size_t workspace_bytes(int width) const {
-    return static_cast<void>(width), 0;
-  }  // width: Executor::width
+  // For an executor of this width.
+  virtual size_t workspace_bytes(int width) const { return static_cast<void>(width), 0; }
   virtual Status Enqueue(const StepPointers& pointers, const Queue& queue) const = 0;
 };
 
@@ -87,8 +86,8 @@ class PackedWeights {
 };
 
 struct TacticTraits {
-  // Constants that Pack reads and the bound step does not: their raw bytes need not stay in memory.
-  // Indices of node inputs.
+  // Inputs of the node, constants, that Pack reads and the bound step does not: their raw bytes
+  // need not stay in memory.
   std::vector<int> packed_inputs;
   bool strided_inputs = false;  // takes inputs whose rows are not dense (input 0 only)
   bool strided_output = false;  // writes output 0 with any row_stride
@@ -288,7 +287,8 @@ Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
 Result<BoundNode> BindNode(const ir::Module& module, const ir::Node& node,
                            std::span<const int64_t> symbols);
 
-// One row is dense whatever the distance to the next: the node as an engine binds it to a shape.
+// One row is dense whatever the distance to the next: what an engine binds to a shape.
+void ForgetStrideOfSingleRow(BoundValue* value);
 void ForgetStrideOfSingleRow(BoundNode* node);
 
 // Whether a tactic with these traits takes the node's operands and results as they lie: rows may be

@@ -1,8 +1,8 @@
 // Errors as values. Status and Result<T> carry what went wrong; nothing throws through Graft's API.
 //
 // Three kinds of failure are kept apart:
-//   Refusal  a normal answer: "this cannot be converted, because …". Counted and reported, never an
-//   error. Status   something outside is wrong: bad bytes, a missing file, no memory, wrong usage.
+//   Refusal      a normal answer, "this cannot be converted, because …": reported, never an error.
+//   Status       something outside is wrong: bad bytes, a missing file, no memory, wrong usage.
 //   GRAFT_CHECK  a bug of ours. Never reachable from outside bytes.
 #pragma once
 

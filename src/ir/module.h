@@ -87,7 +87,7 @@ struct Symbol {
 
 // Where in memory a value's bytes live when they are part of another value's: the elements
 // [offset, offset + size) of `base` along `axis`. Written by passes that avoid copies: a
-// concatenation's operand whose base is the concatenation's result is in place already, and a slice
+// concatenation's operand whose base is the concatenation's result is there already, and a slice
 // whose result is a view of its operand has nothing to do.
 struct View {
   ValueId base = -1;
@@ -263,7 +263,7 @@ std::string AttributesToString(const Attributes& attributes);
 Result<Attributes> ParseAttributes(std::string_view text, int symbol_count);
 
 // The text form, text.cc. Constants are written as `@hash`; their bytes go through the callbacks (a
-// side file). Dense small constants (at most 16 elements) are written in place. Values are numbered
+// side file). Dense small constants (at most 16 elements) are written out. Values are numbered
 // in the order of the text; removed nodes and values that nothing defines are left out.
 struct TextOptions {
   std::function<Status(const std::string& hash, const Tensor&)>

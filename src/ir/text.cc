@@ -24,13 +24,13 @@ namespace {
 constexpr std::string_view kHeader = "graft-ir 1\n";
 constexpr std::string_view kSymbolKinds[] = {"input_dim", "host_value", "result_dim",
                                              "result_value", "expression"};
-constexpr int64_t kMaxInPlace = 16;
+constexpr int64_t kMaxInline = 16;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // "{1,2}", or nullopt when the constant goes to the side file: large, or of values whose bits text
 // does not keep.
-std::optional<std::string> InPlaceText(const Tensor& tensor) {
-  if (tensor.elements() > kMaxInPlace) return std::nullopt;
+std::optional<std::string> InlineText(const Tensor& tensor) {
+  if (tensor.elements() > kMaxInline) return std::nullopt;
   std::vector<std::string> items;
   bool exact = true;
   if (tensor.dtype() == DType::kBool) {
@@ -144,8 +144,8 @@ class Writer {
     const Tensor& tensor = *module_.value(id).constant;
     text_ += "constant ";
     GRAFT_RETURN_IF_ERROR(WriteValue(id, /*with_contents=*/false));
-    if (const std::optional<std::string> in_place = InPlaceText(tensor)) {
-      text_ += fmt::format(" = {}\n", *in_place);
+    if (const std::optional<std::string> elements = InlineText(tensor)) {
+      text_ += fmt::format(" = {}\n", *elements);
       return OkStatus();
     }
     const std::string hash = ToHex(HashBytes(tensor.raw(), tensor.bytes()));
@@ -341,7 +341,7 @@ class Parser {
 
   Result<Tensor> ReadElements(DType dtype, const Dims& dims) {
     const int64_t count = CountElements(dims);
-    if (count < 0 || count > kMaxInPlace) return in_.Bad("at most 16 elements");
+    if (count < 0 || count > kMaxInline) return in_.Bad("at most 16 elements");
     GRAFT_ASSIGN_OR_RETURN(Tensor tensor, Tensor::Allocate(dtype, dims));
     GRAFT_RETURN_IF_ERROR(in_.Expect("{"));
     Status status;

@@ -87,7 +87,7 @@ inline Tensor RandomTensor(Dims dims, std::minstd_rand& random) {
   return tensor;
 }
 
-// Concatenations written in place and slices read in place, as the passes would.
+// Operands that are written into concatenations and slices that are views, as the passes would.
 inline void ShareBytes(ir::Module& m) {
   const Result<ir::Stages> stages = ir::FindStages(m);
   ASSERT_TRUE(stages.ok()) << stages.status().ToString();
@@ -121,8 +121,8 @@ inline void ShareBytes(ir::Module& m) {
   }
 }
 
-// Nodes of all kinds that share bytes: element-wise chains, concatenations written in place, slices
-// that are views, reshapes; with a dynamic batch and several outputs.
+// Nodes of all kinds that share bytes: element-wise chains, concatenations that are views of
+// their operands, slices that are views, reshapes; with a dynamic batch and several outputs.
 inline ir::Module RandomModule(unsigned seed) {
   std::minstd_rand random(seed * 7919 + 1);
   ModuleBuilder b;

@@ -50,10 +50,10 @@ double CostOf(const TunedBody& body, const Backend& backend) {
     const ir::Node& node = body.module.node(id);
     const StepChoice& step = body.choices.steps[id];
     const std::optional<ir::View>& view = body.module.value(node.outputs[0]).view;
-    const bool in_place = view && node.get<ir::SliceAttributes>();
+    const bool is_view = view && node.get<ir::SliceAttributes>();
     const Result<BoundNode> bound = BindNode(body.module, node, {});
     const Tactic* const tactic = backend.FindTactic(step.tactics[step.best[0]].name);
-    if (!in_place && bound.ok() && tactic) sum += tactic->Cost(*bound) * 1000;
+    if (!is_view && bound.ok() && tactic) sum += tactic->Cost(*bound) * 1000;
   }
   return sum;
 }
