@@ -12,9 +12,9 @@ bool IsOp(const tf::NodeDef& node, std::string_view op) {
 
 }  // namespace
 
-Result<GraphOrder> OrderGraph(const tf::GraphDef& graph) {
-  GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph.nodes));
-  const int count = static_cast<int>(graph.nodes.size());
+Result<GraphOrder> OrderGraph(const tf::WiredGraph& wired) {
+  const tf::GraphDef& graph = wired.graph();
+  const int count = wired.node_count();
   GraphOrder order;
   order.inputs.resize(count);
   std::vector<std::vector<int>> readers(count);
@@ -22,18 +22,14 @@ Result<GraphOrder> OrderGraph(const tf::GraphDef& graph) {
   std::vector<int> waiting(count, 0);
   order.back_edges.resize(count);
   for (int n = 0; n < count; ++n) {
-    const tf::NodeDef& node = graph.nodes[n];
-    for (const std::string& input : node.inputs) {
-      GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(input));
-      const int producer = index.Find(ref.node);
-      if (producer < 0) return DataLossError("{}: its input '{}' does not exist", node.name, input);
-      if (IsOp(node, "Merge") && IsOp(graph.nodes[producer], "NextIteration")) {
-        order.back_edges[n] = {producer, ref.index};
+    for (const Edge& edge : wired.inputs(n)) {
+      if (IsOp(wired.node(n), "Merge") && IsOp(wired.node(edge.node), "NextIteration")) {
+        order.back_edges[n] = edge;
         continue;
       }
-      if (!ref.is_control()) order.inputs[n].push_back({producer, ref.index});
-      producers[n].push_back(producer);
-      readers[producer].push_back(n);
+      if (!edge.is_control()) order.inputs[n].push_back(edge);
+      producers[n].push_back(edge.node);
+      readers[edge.node].push_back(n);
       ++waiting[n];
     }
   }

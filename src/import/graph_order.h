@@ -4,19 +4,16 @@
 #include <vector>
 
 #include "base/status.h"
-#include "tf/graph_def.h"
+#include "tf/wired_graph.h"
 
 namespace graft::importer {
 
-struct Edge {
-  int node = -1;
-  int index = 0;
-};
+using Edge = tf::WiredGraph::Edge;
 
 struct GraphOrder {
   std::vector<int> nodes;  // indices into the graph: producers before their readers
-  // For each node, in its own order. The edge that closes a loop (NextIteration to Merge) is left
-  // out, so the rest has no cycle.
+  // For each node, its data edges in its own order. The edge that closes a loop (NextIteration to
+  // Merge) is left out, so the rest has no cycle.
   std::vector<std::vector<Edge>> inputs;
   // That edge, by the Merge; node -1 for every other node.
   std::vector<Edge> back_edges;
@@ -26,7 +23,7 @@ struct GraphOrder {
   std::vector<int> branch_depth;
 };
 
-// kDataLoss for an input that does not exist, a name used twice, a cycle outside of loops.
-Result<GraphOrder> OrderGraph(const tf::GraphDef& graph);
+// kDataLoss for a cycle outside of loops.
+Result<GraphOrder> OrderGraph(const tf::WiredGraph& wired);
 
 }  // namespace graft::importer

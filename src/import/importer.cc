@@ -23,9 +23,9 @@ struct Signature {
 class Importer {
  public:
   // `loops` holds for each node what is taken of a loop variable's shape.
-  Importer(const tf::GraphDef& graph, const GraphOrder& order, const std::vector<LoopShape>& loops,
-           const ImportOptions& options)
-      : graph_(graph), order_(order), loops_(loops), options_(options) {}
+  Importer(const tf::WiredGraph& wired, const GraphOrder& order,
+           const std::vector<LoopShape>& loops, const ImportOptions& options)
+      : wired_(wired), graph_(wired.graph()), order_(order), loops_(loops), options_(options) {}
 
   Result<ImportedGraph> Run(const std::vector<GraphInput>& inputs,
                             const std::vector<std::string>& outputs);
@@ -49,6 +49,7 @@ class Importer {
   void AddOpaque(int n, const Signature& signature, std::vector<ir::ValueId>* outputs);
   void NameResults(int n, ir::NodeId first);
 
+  const tf::WiredGraph& wired_;
   const tf::GraphDef& graph_;
   const GraphOrder& order_;
   const std::vector<LoopShape>& loops_;
@@ -60,7 +61,7 @@ class Importer {
 
 Result<ImportedGraph> Importer::Run(const std::vector<GraphInput>& inputs,
                                     const std::vector<std::string>& outputs) {
-  GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph_.nodes));
+  const tf::NodeIndex& index = wired_.index();
   const size_t count = graph_.nodes.size();
   result_.nodes.resize(count);
   result_.tensors.resize(count);
@@ -84,7 +85,7 @@ Result<ImportedGraph> Importer::Run(const std::vector<GraphInput>& inputs,
   for (int n : order_.nodes) GRAFT_RETURN_IF_ERROR(ImportNode(n));
 
   for (size_t i = 0; i < fetched.size(); ++i) {
-    result_.module.outputs.push_back(result_.tensors[fetched[i].node][fetched[i].index]);
+    result_.module.outputs.push_back(result_.tensors[fetched[i].node][fetched[i].output]);
     result_.module.output_names.push_back(outputs[i]);
   }
   return std::move(result_);
@@ -92,8 +93,8 @@ Result<ImportedGraph> Importer::Run(const std::vector<GraphInput>& inputs,
 
 void Importer::MarkRead(const Edge& edge) {
   std::vector<bool>& read = read_outputs_[edge.node];
-  if (read.size() <= static_cast<size_t>(edge.index)) read.resize(edge.index + 1);
-  read[edge.index] = true;
+  if (read.size() <= static_cast<size_t>(edge.output)) read.resize(edge.output + 1);
+  read[edge.output] = true;
 }
 
 Status Importer::AddInputs(const tf::NodeIndex& index, const std::vector<GraphInput>& inputs) {
@@ -188,7 +189,7 @@ Outcome Importer::Convert(int n, const Signature& signature, std::vector<ir::Val
   if (row == nullptr) return Refuse("Op type {} is not supported.", signature.node.op);
   std::vector<ir::ValueId> operands;
   for (const Edge& edge : order_.inputs[n])
-    operands.push_back(result_.tensors[edge.node][edge.index]);
+    operands.push_back(result_.tensors[edge.node][edge.output]);
   const bool computes = row->role == Role::kComputes;
   if (computes) result_.nodes[n].decision = Decision::kAccepted;
   Outcome refusal = computes ? CheckOperands(*row, signature, operands) : kAccepted;
@@ -261,7 +262,7 @@ void Importer::AddOpaque(int n, const Signature& signature, std::vector<ir::Valu
   ir::Module& module = result_.module;
   std::vector<ir::ValueId> operands;
   for (const Edge& edge : order_.inputs[n])
-    operands.push_back(result_.tensors[edge.node][edge.index]);
+    operands.push_back(result_.tensors[edge.node][edge.output]);
   std::vector<ir::Value> results(signature.outputs.size());
   OpaqueNode opaque(&module, signature.node, operands, loops_[n]);
   for (size_t i = 0; i < results.size(); ++i) {
@@ -305,7 +306,7 @@ bool Holds(const ImportedGraph& imported, const GraphOrder& order, int merge, Lo
   };
   const Edge back = order.back_edges[merge];
   const ir::Value* first = value(merge, 0);
-  const ir::Value* next = value(back.node, back.index);
+  const ir::Value* next = value(back.node, back.output);
   if (first == nullptr || !first->has_shape) return true;  // nothing was taken
   if (next == nullptr || !next->has_shape) return false;
   return taken == LoopShape::kSame ? next->shape == first->shape
@@ -319,12 +320,13 @@ bool Holds(const ImportedGraph& imported, const GraphOrder& order, int merge, Lo
 Result<ImportedGraph> ImportGraph(const tf::GraphDef& graph, const std::vector<GraphInput>& inputs,
                                   const std::vector<std::string>& outputs,
                                   const ImportOptions& options) {
-  GRAFT_ASSIGN_OR_RETURN(const GraphOrder order, OrderGraph(graph));
+  GRAFT_ASSIGN_OR_RETURN(const tf::WiredGraph wired, tf::WiredGraph::Of(graph));
+  GRAFT_ASSIGN_OR_RETURN(const GraphOrder order, OrderGraph(wired));
   constexpr int kAttempts = 4;
   std::vector<LoopShape> loops(graph.nodes.size(), LoopShape::kSame);
   for (int attempt = 1;; ++attempt) {
     GRAFT_ASSIGN_OR_RETURN(ImportedGraph imported,
-                           Importer(graph, order, loops, options).Run(inputs, outputs));
+                           Importer(wired, order, loops, options).Run(inputs, outputs));
     bool holds = true;
     for (int n = 0; n < static_cast<int>(loops.size()); ++n) {
       if (order.back_edges[n].node < 0 || loops[n] == LoopShape::kUnknown) continue;

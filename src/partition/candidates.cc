@@ -62,7 +62,7 @@ bool HasNumericResults(const importer::ImportedGraph& imported, int node) {
 Result<Candidates> FindCandidates(const WiredGraph& wired, const importer::ImportedGraph& imported,
                                   const Backend& backend, const CandidateOptions& options) {
   const tf::GraphDef& graph = wired.graph();
-  GRAFT_ASSIGN_OR_RETURN(importer::GraphOrder order, importer::OrderGraph(graph));
+  GRAFT_ASSIGN_OR_RETURN(importer::GraphOrder order, importer::OrderGraph(wired));
   const size_t n = graph.nodes.size();
   Candidates found;
   found.order = std::move(order.nodes);

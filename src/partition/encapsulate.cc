@@ -110,22 +110,6 @@ Status DropImpliedControls(tf::GraphDef* graph) {
 
 }  // namespace
 
-Result<WiredGraph> WiredGraph::Of(const tf::GraphDef& graph) {
-  GRAFT_ASSIGN_OR_RETURN(tf::NodeIndex index, tf::NodeIndex::Of(graph.nodes));
-  WiredGraph wired(graph, std::move(index));
-  wired.inputs_.reserve(graph.nodes.size());
-  for (const tf::NodeDef& node : graph.nodes) {
-    std::vector<Edge>& inputs = wired.inputs_.emplace_back();
-    for (const std::string& input : node.inputs) {
-      GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(input));
-      const int producer = wired.index_.Find(ref.node);
-      if (producer < 0) return DataLossError("{}: input '{}' does not exist", node.name, input);
-      inputs.push_back({producer, ref.index});
-    }
-  }
-  return wired;
-}
-
 std::string NativeSegmentName(const std::string& engine) { return engine + "_native_segment"; }
 
 Result<std::vector<SegmentPorts>> FindPorts(const WiredGraph& wired,

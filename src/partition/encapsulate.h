@@ -8,34 +8,11 @@
 #include <vector>
 
 #include "base/status.h"
-#include "tf/graph_def.h"
+#include "tf/wired_graph.h"
 
 namespace graft::partition {
 
-// A graph with its nodes' inputs resolved, once for all segments. Refers to the graph, which must
-// not change meanwhile.
-class WiredGraph {
- public:
-  struct Edge {
-    int node;
-    int output;  // tf::TensorRef::kControl for a control edge
-  };
-  static Result<WiredGraph> Of(const tf::GraphDef& graph);
-
-  const tf::GraphDef& graph() const { return *graph_; }
-  const tf::NodeDef& node(int v) const { return graph_->nodes[v]; }
-  int node_count() const { return static_cast<int>(inputs_.size()); }
-  const std::vector<Edge>& inputs(int v) const { return inputs_[v]; }
-  const tf::NodeIndex& index() const { return index_; }
-
- private:
-  WiredGraph(const tf::GraphDef& graph, tf::NodeIndex index)
-      : graph_(&graph), index_(std::move(index)) {}
-
-  const tf::GraphDef* graph_;
-  tf::NodeIndex index_;
-  std::vector<std::vector<Edge>> inputs_;
-};
+using tf::WiredGraph;
 
 // A tensor that crosses a segment's border.
 struct Port {
