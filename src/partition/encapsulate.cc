@@ -1,9 +1,11 @@
 #include "partition/encapsulate.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 
+#include "base/executor.h"
 #include "ir/binding_names.h"
 #include "tf/opdefs.h"
 #include "tf/tidy.h"
@@ -19,6 +21,7 @@ using Edge = WiredGraph::Edge;
 
 // "output_arg:index" of a node's output, as function bodies name it.
 Result<std::string> BodyEdge(const tf::NodeDef& node, int output) {
+  if (output == tf::TensorRef::kControl) return "^" + node.name;
   const tf::OpDef* op = tf::FindOp(node.op);
   if (op == nullptr) return UnsupportedError("{}: op {} is not TensorFlow's", node.name, node.op);
   GRAFT_ASSIGN_OR_RETURN(const std::string name, tf::OutputName(node, *op, output));
@@ -179,63 +182,67 @@ std::vector<std::string> OutputTensors(const tf::GraphDef& graph, const SegmentP
   return names;
 }
 
-Result<tf::GraphDef> SegmentGraph(const WiredGraph& wired, const SegmentPorts& ports) {
-  const tf::GraphDef& graph = wired.graph();
+namespace {
+
+// The segment's nodes, their inputs named by `argument` where they are ports and by `edge` where
+// they are nodes of the segment. Control edges from outside are left out: the engine node waits for
+// them.
+Result<std::vector<tf::NodeDef>> Members(
+    const WiredGraph& wired, const SegmentPorts& ports, std::string (*argument)(size_t port),
+    FunctionRef<Result<std::string>(const tf::NodeDef& producer, int output)> edge) {
   const std::map<Tensor, size_t> numbers = PortNumbers(ports.inputs);
   const std::vector<int> body = BodyNodes(ports);
   const std::set<int> inside(body.begin(), body.end());
+  std::vector<tf::NodeDef> members;
+  for (int v : body) {
+    tf::NodeDef& node = members.emplace_back(Bare(wired.node(v)));
+    for (const Edge& e : wired.inputs(v)) {
+      if (const auto port = numbers.find({e.node, e.output}); port != numbers.end()) {
+        node.inputs.push_back(argument(port->second));
+      } else if (inside.contains(e.node)) {
+        GRAFT_ASSIGN_OR_RETURN(std::string name, edge(wired.node(e.node), e.output));
+        node.inputs.push_back(std::move(name));
+      }
+    }
+  }
+  return members;
+}
+
+}  // namespace
+
+Result<tf::GraphDef> SegmentGraph(const WiredGraph& wired, const SegmentPorts& ports) {
+  const auto name = [](size_t i) { return InputBindingName(static_cast<int>(i)); };
   tf::GraphDef segment;
-  segment.versions = graph.versions;
+  segment.versions = wired.graph().versions;
   for (size_t i = 0; i < ports.inputs.size(); ++i) {
-    tf::NodeDef placeholder{.name = InputBindingName(static_cast<int>(i)), .op = "Placeholder"};
+    tf::NodeDef placeholder{.name = name(i), .op = "Placeholder"};
     placeholder.attrs = {{"dtype", ports.inputs[i].dtype}, {"shape", ports.inputs[i].shape}};
     segment.nodes.push_back(std::move(placeholder));
   }
-  for (int v : body) {
-    tf::NodeDef node = Bare(graph.nodes[v]);
-    for (const Edge& e : wired.inputs(v)) {
-      if (const auto port = numbers.find({e.node, e.output}); port != numbers.end()) {
-        node.inputs.push_back(InputBindingName(static_cast<int>(port->second)));
-      } else if (inside.contains(e.node)) {
-        node.inputs.push_back(tf::TensorName(graph.nodes[e.node].name, e.output));
-      }
-    }
-    segment.nodes.push_back(std::move(node));
-  }
+  GRAFT_ASSIGN_OR_RETURN(
+      std::vector<tf::NodeDef> members,
+      Members(wired, ports, name,
+              [](const tf::NodeDef& producer, int output) -> Result<std::string> {
+                return tf::TensorName(producer.name, output);
+              }));
+  std::move(members.begin(), members.end(), std::back_inserter(segment.nodes));
   return segment;
 }
 
 Result<tf::FunctionDef> NativeSegment(const WiredGraph& wired, const SegmentPorts& ports) {
-  const tf::GraphDef& graph = wired.graph();
-  const std::map<Tensor, size_t> numbers = PortNumbers(ports.inputs);
-  const std::vector<int> body = BodyNodes(ports);
-  const std::set<int> inside(body.begin(), body.end());
   tf::FunctionDef function;
   function.signature.name = NativeSegmentName(ports.engine);
   for (size_t i = 0; i < ports.inputs.size(); ++i) {
     function.signature.inputs.push_back({.name = ArgName(i), .type = ports.inputs[i].dtype});
   }
-  for (int v : body) {
-    tf::NodeDef node = Bare(graph.nodes[v]);
-    for (const Edge& e : wired.inputs(v)) {
-      const std::string& producer = graph.nodes[e.node].name;
-      if (const auto port = numbers.find({e.node, e.output}); port != numbers.end()) {
-        node.inputs.push_back(ArgName(port->second));
-      } else if (!inside.contains(e.node)) {
-        continue;  // a control edge from outside: the engine node waits for it
-      } else if (e.output == tf::TensorRef::kControl) {
-        node.inputs.push_back("^" + producer);
-      } else {
-        GRAFT_ASSIGN_OR_RETURN(std::string edge, BodyEdge(graph.nodes[e.node], e.output));
-        node.inputs.push_back(std::move(edge));
-      }
-    }
-    function.nodes.push_back(std::move(node));
-  }
+  GRAFT_ASSIGN_OR_RETURN(
+      function.nodes, Members(wired, ports, ArgName, [](const tf::NodeDef& producer, int output) {
+        return BodyEdge(producer, output);
+      }));
   for (size_t i = 0; i < ports.outputs.size(); ++i) {
     const Port& port = ports.outputs[i];
     function.signature.outputs.push_back({.name = RetName(i), .type = port.dtype});
-    GRAFT_ASSIGN_OR_RETURN(function.ret[RetName(i)], BodyEdge(graph.nodes[port.node], port.output));
+    GRAFT_ASSIGN_OR_RETURN(function.ret[RetName(i)], BodyEdge(wired.node(port.node), port.output));
   }
   return function;
 }
