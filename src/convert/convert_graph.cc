@@ -1,13 +1,15 @@
 #include "convert/convert_graph.h"
 
-#include <algorithm>
+#include <optional>
 #include <set>
-#include <unordered_map>
-#include <unordered_set>
 
 #include "backends/reference/evaluator.h"
-#include "base/hash.h"
 #include "base/log.h"
+#include "convert/bodies.h"
+#include "convert/count_ops.h"
+#include "convert/engine_names.h"
+#include "convert/external_weights.h"
+#include "convert/segment_points.h"
 #include "plan/plan_file.h"
 #include "runtime/backend_table.h"
 #include "tf/lift.h"
@@ -45,20 +47,23 @@ Status DumpSegment(const std::string& engine, const tf::GraphDef& segment) {
   return WriteFileAtomically(engine + ".pb", bytes);
 }
 
-// Nodes of the graph that stand for bodies of While, If and Case (tf/lift.h).
-struct Bodies {
-  std::set<std::string, std::less<>> scaffold;              // their arguments and results
-  std::set<std::string, std::less<>> roots;                 // their results
-  std::vector<std::pair<std::string, std::string>> owners;  // node, root of one of its bodies
-
-  // Whether the node is one of a body: ROOT/…, or the root.
-  bool Contain(std::string_view name) const {
-    for (size_t slash = name.find('/'); slash != name.npos; slash = name.find('/', slash + 1)) {
-      if (roots.contains(name.substr(0, slash))) return true;
+void LogWiring(const tf::GraphDef& graph, const SegmentPorts& ports) {
+  if (VerboseLevel("convert_graph") < 1) return;
+  auto log = [&](std::string_view side, const std::vector<partition::Port>& list) {
+    for (size_t i = 0; i < list.size(); ++i) {
+      const partition::Port& port = list[i];
+      Log(LogLevel::kInfo, "convert_graph", "{}: {} {} is {} {}{}", ports.engine, side, i,
+          tf::TensorName(graph.nodes[port.node].name, port.output), TensorFlowName(port.dtype),
+          tf::ToString(port.shape));
     }
-    return roots.contains(name);
-  }
-};
+  };
+  Log(LogLevel::kInfo, "convert_graph", "{}: {} nodes, {} constants", ports.engine,
+      ports.nodes.size(), ports.constants.size());
+  log("input", ports.inputs);
+  log("output", ports.outputs);
+  for (int v : ports.control_inputs)
+    Log(LogLevel::kInfo, "convert_graph", "{}: waits for {}", ports.engine, graph.nodes[v].name);
+}
 
 Result<std::string> NodeOf(const std::string& tensor) {
   GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(tensor));
@@ -103,7 +108,8 @@ class Converter {
       GRAFT_ASSIGN_OR_RETURN(candidates_, partition::FindCandidates(*wired_, imported_, *backend,
                                                                     options_.candidates));
       clusters_ = partition::Cluster(candidates_.nodes, candidates_.order, options_.cluster);
-      ExplainDropped();
+      dropped_ =
+          ExplainDropped(clusters_, options_.cluster, graph_.nodes.size(), &report_->warnings);
       report_->candidate_segments = static_cast<int>(clusters_.segments.size());
       GRAFT_ASSIGN_OR_RETURN(ports, FindSegmentPorts());
     }
@@ -111,7 +117,7 @@ class Converter {
     std::vector<EngineNode> engines;
     for (size_t i = 0; i < ports.size(); ++i) {
       EngineNode engine{std::move(ports[i]), options_.attributes};
-      LogWiring(engine.ports);
+      LogWiring(graph_, engine.ports);
       const Status status = Build(engine);
       if (status.code() == StatusCode::kUnsupported) {
         KeepNative(i, engine.ports, status.message());
@@ -124,7 +130,7 @@ class Converter {
       StageTimer timer(&report_->seconds.partition);
       GRAFT_ASSIGN_OR_RETURN(converted.graph, partition::Encapsulate(*wired_, engines, outputs_));
     }
-    Count(engines, converted.graph);
+    GRAFT_RETURN_IF_ERROR(Count(engines, converted.graph));
     report_->engine_nodes = static_cast<int>(engines.size());
     report_->nodes_before = static_cast<int>(graph_.nodes.size());
     report_->nodes_after = static_cast<int>(converted.graph.nodes.size());
@@ -153,36 +159,11 @@ class Converter {
     return OkStatus();
   }
 
-  // A number for the graph, of what decides its engines and their native segments.
-  int ContentNumber() const {
-    constexpr uint64_t kNumbers = 1'000'000'000;
-    std::string content = fmt::format("{} {} {}\n", options_.model_hash, options_.options_text,
-                                      options_.attributes.precision_mode);
-    for (const Segment& segment : clusters_.segments) {
-      for (int v : segment.nodes) content += graph_.nodes[v].name + "\n";
-      content += "\n";
-    }
-    return static_cast<int>(HashBytes(content).low % kNumbers);
-  }
-
-  // "TRTEngineOp_<graph>_", with the first number that no node has yet: a graph that was converted
-  // before keeps its engines.
-  std::string EnginePrefix() const {
-    for (int number = options_.graph_number < 0 ? ContentNumber() : options_.graph_number;;
-         ++number) {
-      std::string prefix = fmt::format("TRTEngineOp_{:03}_", number);
-      const bool taken =
-          std::any_of(graph_.nodes.begin(), graph_.nodes.end(),
-                      [&](const tf::NodeDef& node) { return node.name.starts_with(prefix); });
-      if (!taken) return prefix;
-    }
-  }
-
   Result<std::vector<SegmentPorts>> FindSegmentPorts() {
     std::vector<std::vector<int>> members;
     std::vector<std::string> names;
     std::vector<bool> copied;
-    const std::string prefix = EnginePrefix();
+    const std::string prefix = EnginePrefix(graph_, options_, clusters_.segments);
     for (const Segment& s : clusters_.segments) {
       names.push_back(fmt::format("{}{:03}", prefix, members.size()));
       members.push_back(s.nodes);
@@ -191,42 +172,6 @@ class Converter {
     for (const partition::ClusterNode& node : candidates_.nodes) copied.push_back(node.copied);
     return partition::FindPorts(*wired_, members, copied, outputs_, names,
                                 partition::InfoOf(graph_, imported_));
-  }
-
-  // The whole graph's symbols at the user's points. Each walks the whole graph, so all segments
-  // share them. None where the user gave none and no default fits the whole graph: a segment may
-  // still have one.
-  Status BindPoints() {
-    if (std::exchange(bound_, true)) return OkStatus();
-    for (const std::vector<Dims>& dims : options_.points) {
-      GRAFT_ASSIGN_OR_RETURN(TuningPoint point, TuningPointFor(imported_.module, dims));
-      bindings_.push_back(std::move(point));
-    }
-    if (bindings_.empty()) {
-      Result<TuningPoint> point = DefaultTuningPoint(imported_.module);
-      if (point.ok()) bindings_.push_back(*std::move(point));
-    }
-    return OkStatus();
-  }
-
-  // Where those points put the segment's inputs: each port's dimensions evaluated.
-  Result<std::vector<std::vector<Dims>>> PointsOf(const SegmentPorts& ports) {
-    GRAFT_RETURN_IF_ERROR(BindPoints());
-    std::vector<std::vector<Dims>> points;
-    for (const TuningPoint& binding : bindings_) {
-      std::vector<Dims> point;
-      for (const partition::Port& port : ports.inputs) {
-        Dims dims;
-        for (const ir::Dim& d :
-             imported_.module.value(imported_.tensors[port.node][port.output]).shape) {
-          GRAFT_ASSIGN_OR_RETURN(const int64_t n, d.Evaluate(binding.symbols));
-          dims.push_back(n);
-        }
-        point.push_back(std::move(dims));
-      }
-      points.push_back(std::move(point));
-    }
-    return points;
   }
 
   Status Build(EngineNode& engine) {
@@ -247,7 +192,10 @@ class Converter {
     for (size_t i = 0; i < ports.outputs.size(); ++i) {
       source.output_names.push_back(OutputBindingName(static_cast<int>(i)));
     }
-    GRAFT_ASSIGN_OR_RETURN(source.points, PointsOf(ports));
+    if (!points_) {
+      GRAFT_ASSIGN_OR_RETURN(points_, SegmentPoints::Of(imported_, options_.points));
+    }
+    GRAFT_ASSIGN_OR_RETURN(source.points, points_->At(ports.inputs));
     BuildOptions build = options_.build;
     if (!build.dump_directory.empty()) build.dump_directory += "/" + ports.engine;
     GRAFT_ASSIGN_OR_RETURN(BuiltEngine built, BuildEngine(source, build, &report_->seconds));
@@ -256,43 +204,16 @@ class Converter {
     WarnOf(ExportEngine(options_.exports, ports.engine, built.plan));
     {
       StageTimer timer(&report_->seconds.write);
-      GRAFT_ASSIGN_OR_RETURN(engine.attributes.serialized_segment, Serialize(segment, built.plan));
+      WritePlanOptions write;
+      if (!options_.embed_weights && options_.attributes.native_segment)
+        write.external_name = ConstantsOf(segment, built.plan);
+      GRAFT_ASSIGN_OR_RETURN(engine.attributes.serialized_segment, WritePlan(built.plan, write));
     }
     report_->engines.push_back(
         {ports.engine, static_cast<int>(ports.nodes.size()), static_cast<int>(ports.inputs.size()),
          static_cast<int>(ports.outputs.size()), engine.attributes.serialized_segment.size(),
          std::move(built.tune)});
     return OkStatus();
-  }
-
-  // The plan's bytes. Constants that the segment holds unchanged are stored by name.
-  Result<std::string> Serialize(const tf::GraphDef& segment, const Plan& plan) const {
-    WritePlanOptions write;
-    if (!options_.embed_weights && options_.attributes.native_segment) {
-      std::map<std::string_view, const tf::NodeDef*> constants;
-      for (const tf::NodeDef& node : segment.nodes) {
-        if (node.op == "Const") constants[node.name] = &node;
-      }
-      // Small constants cost nothing, and TensorFlow's own optimisers fold many of them away.
-      constexpr size_t kLeastExternalBytes = 4096;
-      write.external_name = [constants = std::move(constants),
-                             &plan](ir::ValueId id) -> std::string {
-        const ir::Value& value = plan.module.value(id);
-        if (value.constant->bytes() < kLeastExternalBytes) return "";
-        const auto found = constants.find(value.name);
-        if (found == constants.end()) return "";
-        Result<tf::TensorValue> stored = found->second->Attr<tf::TensorValue>("value");
-        if (!stored.ok()) return "";
-        Result<Tensor> tensor = stored->Decode();
-        if (!tensor.ok() || tensor->dtype() != value.dtype ||
-            tensor->bytes() != value.constant->bytes())
-          return "";
-        const bool same =
-            std::equal(tensor->raw(), tensor->raw() + tensor->bytes(), value.constant->raw());
-        return same ? value.name : "";
-      };
-    }
-    return WritePlan(plan, write);
   }
 
   // Files for people to look at are not worth failing for.
@@ -308,103 +229,18 @@ class Converter {
     for (int v : ports.nodes) candidates_.reasons[v] = reason;
   }
 
-  // Why nodes of segments that do not become engines stay native.
-  void ExplainDropped() {
-    dropped_.resize(graph_.nodes.size());
-    idle_.resize(graph_.nodes.size(), false);
-    for (const Segment& segment : clusters_.too_small) {
-      for (int v : segment.nodes) idle_[v] = segment.size == 0;
-    }
-    auto explain = [&](const std::vector<Segment>& segments, const std::string& reason) {
-      for (const Segment& segment : segments) {
-        for (int v : segment.nodes) dropped_[v] = reason;
-      }
-    };
-    explain(clusters_.too_small,
-            fmt::format("its segment has fewer than minimum_segment_size ({}) nodes",
-                        options_.cluster.minimum_segment_size));
-    const int maximum = options_.cluster.maximum_segments;
-    explain(clusters_.too_many,
-            fmt::format("its segment is smaller than the {} that are converted at most", maximum));
-    if (clusters_.too_many.empty()) return;
-    report_->warnings.push_back(
-        fmt::format("{} of {} segments stay in TensorFlow: only the {} largest are converted "
-                    "(TF_TRT_MAX_ALLOWED_ENGINES; 0: all)",
-                    clusters_.too_many.size(), clusters_.too_many.size() + maximum, maximum));
-  }
-
-  void LogWiring(const SegmentPorts& ports) const {
-    if (VerboseLevel("convert_graph") < 1) return;
-    auto log = [&](std::string_view side, const std::vector<partition::Port>& list) {
-      for (size_t i = 0; i < list.size(); ++i) {
-        const partition::Port& port = list[i];
-        Log(LogLevel::kInfo, "convert_graph", "{}: {} {} is {} {}{}", ports.engine, side, i,
-            tf::TensorName(graph_.nodes[port.node].name, port.output), TensorFlowName(port.dtype),
-            tf::ToString(port.shape));
-      }
-    };
-    Log(LogLevel::kInfo, "convert_graph", "{}: {} nodes, {} constants", ports.engine,
-        ports.nodes.size(), ports.constants.size());
-    log("input", ports.inputs);
-    log("output", ports.outputs);
-    for (int v : ports.control_inputs)
-      Log(LogLevel::kInfo, "convert_graph", "{}: waits for {}", ports.engine, graph_.nodes[v].name);
-  }
-
-  // Why a node is outside of engines.
-  std::string ReasonOf(size_t v) const {
-    if (!candidates_.reasons[v].empty()) return candidates_.reasons[v];
-    if (candidates_.nodes[v].copied)
-      return "constants alone decide it, and nodes outside of engines read it";
-    return dropped_[v];
-  }
-
-  void Count(const std::vector<EngineNode>& engines, const tf::GraphDef& result) {
-    std::unordered_map<std::string_view, std::string_view> left;  // name → op
-    for (const tf::NodeDef& node : result.nodes) {
-      if (node.op != "TRTEngineOp" && node.op != "Const") left.emplace(node.name, node.op);
-    }
-    std::vector<bool> converted(graph_.nodes.size(), false);
-    for (const EngineNode& e : engines) {
-      for (int v : e.ports.nodes) converted[v] = true;
-      // What constants decide may be needed outside as well.
-      for (int v : e.ports.constants) converted[v] = !left.contains(graph_.nodes[v].name);
-    }
+  Status Count(const std::vector<EngineNode>& engines, const tf::GraphDef& converted) {
     std::set<std::string, std::less<>> fetched;
     for (const std::string& output : outputs_) {
-      if (Result<std::string> node = NodeOf(output); node.ok()) fetched.insert(*std::move(node));
+      GRAFT_ASSIGN_OR_RETURN(std::string node, NodeOf(output));
+      fetched.insert(std::move(node));
     }
-    bool learns = false;
-    for (size_t v = 0; v < graph_.nodes.size(); ++v) {
-      const tf::NodeDef& node = graph_.nodes[v];
-      // One of them says it for all: the model was built for training.
-      const std::string& kept = candidates_.reasons[v];
-      if (!learns && kept.find("set_learning_phase(0)") != std::string::npos) {
-        report_->warnings.push_back(fmt::format("{} ({}): {}", node.name, node.op, kept));
-        learns = true;
-      }
-      // What no entry point needs saves and restores variables. Who named none wants all.
-      const bool needed = options_.entries.empty() || options_.candidates.groups[v] != 0;
-      if (node.op == "Const" || bodies_.scaffold.contains(node.name) || !needed) continue;
-      const bool counts = !idle_[v] && node.op != "Placeholder" &&
-                          node.op != "PlaceholderWithDefault" && node.op != "NoOp" &&
-                          !(node.op == "Identity" && fetched.contains(node.name));
-      const bool in_function = bodies_.Contain(node.name);
-      report_->total_ops += counts;
-      report_->function_ops += counts && in_function;
-      std::string reason = ReasonOf(v);
-      if (converted[v]) {
-        report_->converted_ops += counts;
-        report_->converted_function_ops += counts && in_function;
-      } else if (counts) {
-        report_->unconverted.push_back({node.op, node.name, reason, in_function});
-      }
-      const auto found = left.find(node.name);
-      if (in_function || found == left.end()) continue;
-      // The name of a fetched member is an Identity's now.
-      if (converted[v]) reason = std::string(partition::kExcluded);
-      report_->left_out.push_back({std::string(found->second), node.name, std::move(reason)});
-    }
+    // What no entry point needs saves and restores variables. Who named none wants all.
+    const std::vector<int> all;
+    const std::vector<int>& needed = options_.entries.empty() ? all : options_.candidates.groups;
+    CountOps({graph_, bodies_, fetched, needed, candidates_, dropped_, engines, converted},
+             report_);
+    return OkStatus();
   }
 
   const tf::GraphDef& graph_;
@@ -417,30 +253,9 @@ class Converter {
   std::optional<partition::WiredGraph> wired_;
   Candidates candidates_;
   partition::Clusters clusters_;
-  std::vector<std::string> dropped_;   // for nodes of dropped segments, why
-  std::vector<bool> idle_;             // nodes of segments that compute nothing: Identities alone
-  bool bound_ = false;                 // bindings_ is what it will be
-  std::vector<TuningPoint> bindings_;  // of imported_'s symbols
+  DroppedNodes dropped_;
+  std::optional<SegmentPoints> points_;  // made once: each point walks the whole graph
 };
-
-// What decides whether a loop goes on computes a few scalars, each time round: an engine would cost
-// more than it saves.
-void KeepConditions(const tf::LiftedNodes& lifted, const tf::GraphDef& graph,
-                    partition::CandidateOptions* candidates) {
-  std::unordered_set<std::string_view> conditions;
-  for (const tf::LiftedNode& node : lifted) {
-    for (const tf::LiftedBody& body : node.bodies) {
-      if (body.attr == "cond") conditions.insert(body.root);
-    }
-  }
-  for (const tf::NodeDef& node : graph.nodes) {
-    const std::string_view name = node.name;
-    for (size_t slash = name.find('/'); slash != name.npos; slash = name.find('/', slash + 1)) {
-      if (conditions.contains(name.substr(0, slash)))
-        candidates->native_nodes[node.name] = "it belongs to the condition of a loop";
-    }
-  }
-}
 
 // The bodies of While, If and Case are converted as parts of the graph.
 Result<ConvertedGraph> ConvertWithBodies(const tf::GraphDef& graph,
@@ -457,21 +272,13 @@ Result<ConvertedGraph> ConvertWithBodies(const tf::GraphDef& graph,
   tf::GraphDef lifted_graph = graph;
   const tf::LiftedNodes lifted = tf::LiftBodies(kept, &lifted_graph);
   GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(lifted_graph.nodes));
-  Bodies bodies;
+  Bodies bodies = FindBodies(lifted);
   for (const std::string& argument : tf::Arguments(lifted)) {
     const tf::NodeDef& node = lifted_graph.nodes[static_cast<size_t>(index.Find(argument))];
     GRAFT_ASSIGN_OR_RETURN(const DType dtype, node.Attr<DType>("dtype"));
     GRAFT_ASSIGN_OR_RETURN(const tf::Shape shape, node.Attr<tf::Shape>("shape"));
     inputs.push_back({argument, dtype, shape});
     for (std::vector<Dims>& point : options.points) point.push_back(shape.dims);
-    bodies.scaffold.insert(argument);
-  }
-  for (const tf::LiftedNode& node : lifted) {
-    for (const tf::LiftedBody& body : node.bodies) {
-      bodies.scaffold.insert(body.root);
-      bodies.roots.insert(body.root);
-      bodies.owners.emplace_back(node.name, body.root);
-    }
   }
   options.imported = nullptr;
   options.candidates.denied_nodes.insert(bodies.scaffold.begin(), bodies.scaffold.end());
