@@ -28,6 +28,7 @@ FakeDevice& TheDevice() {
 }
 
 std::atomic<bool> prefer_half_steps{false};
+std::atomic<int64_t> prepared_steps{0};
 
 void RoundToHalf(std::span<float> values) {
   for (float& value : values) value = static_cast<float>(Float16(value));
@@ -170,6 +171,18 @@ bool IsProductOfFloats(const ir::Module& module, const ir::Node& node) {
   return std::all_of(node.inputs.begin(), node.inputs.end(), is_float) && is_float(node.outputs[0]);
 }
 
+// What a product's tactic prepares: its problem, every byte changed. It must come back for this
+// problem and no other.
+std::string PreparedBytes(std::string_view tactic, const BoundNode& node) {
+  std::string bytes = fmt::format("{} {}", tactic, ir::AttributesToString(node.attributes));
+  for (const std::vector<BoundValue>* values : {&node.inputs, &node.outputs}) {
+    for (const BoundValue& v : *values)
+      bytes += fmt::format(" {} {}", Describe(v.dtype, v.dims), v.row_stride);
+  }
+  for (char& c : bytes) c ^= static_cast<char>(kScramble);
+  return bytes;
+}
+
 class FakeTactic final : public Tactic {
  public:
   // `half`: operands and results are rounded to FP16.
@@ -187,6 +200,7 @@ class FakeTactic final : public Tactic {
   }
   TacticTraits Traits(const ir::Module& module, const ir::Node& node) const override {
     TacticTraits traits = reference_.Traits(module, node);
+    traits.prepares = IsProductOfFloats(module, node);
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       if (module.value(node.inputs[i]).constant)
         traits.packed_inputs.push_back(static_cast<int>(i));
@@ -200,8 +214,17 @@ class FakeTactic final : public Tactic {
                                               Executor&) const override {
     return ScrambledWeights::Pack(module, node, half_);
   }
+  Result<std::string> Prepare(const BoundNode& node, const PackedWeights*) const override {
+    return PreparedBytes(name_, node);
+  }
+  // Nothing is prepared for shapes that are no tuning points.
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,
-                                          std::string_view) const override {
+                                          std::string_view prepared) const override {
+    if (!prepared.empty()) {
+      if (prepared != PreparedBytes(name_, node))
+        return DataLossError("{}: bytes that {} did not prepare for it", node.name, name_);
+      ++prepared_steps;
+    }
     GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<BoundStep> step, reference_.Bind(node, nullptr, ""));
     return std::unique_ptr<BoundStep>(std::make_unique<FakeStep>(
         std::move(step), node, static_cast<const ScrambledWeights*>(packed), half_));
@@ -265,6 +288,7 @@ Result<Backend*> FindFakeDeviceBackend(int device) {
 }
 
 void PreferHalfSteps(bool prefer) { prefer_half_steps = prefer; }
+int64_t PreparedSteps() { return prepared_steps; }
 
 fake_device::FakeDevice& TheFakeDevice() { return TheDevice(); }
 

@@ -14,6 +14,9 @@ Result<Backend*> FindFakeDeviceBackend(int device);
 // From now on convolutions and products of every second value are offered steps that round operands
 // and results to FP16, before those in FP32. Plans that name such steps run without this.
 void PreferHalfSteps(bool prefer);
+// How many steps were bound by what their tactics had prepared, which convolutions and products of
+// f32 do.
+int64_t PreparedSteps();
 // Of that backend, for its memory and its counts.
 fake_device::FakeDevice& TheFakeDevice();
 

@@ -1,6 +1,7 @@
 // Runs a plan of the fake device with its inputs and outputs in the host's memory and in the
-// device's, plain and replayed; all must agree, and nothing may be copied at the engine's border
-// where the spaces are the same. Writes the outputs.
+// device's, waiting and on a stream of the caller's, plain and replayed; all must agree, and
+// nothing may be copied at the engine's border where the spaces are the same. Writes the outputs,
+// and prints how many steps were bound by what the plan holds prepared.
 //
 //   run_in_both_spaces PLAN FOLDER name=file.npy …
 #include <cstdio>
@@ -34,6 +35,16 @@ Status ExpectCopies(const FakeDevice::Copies& before, int64_t to_device, int64_t
   return InternalError("{} copies to the device and {} to the host, not {} and {}", up, down,
                        to_device, to_host);
 }
+
+// A stream of the caller's.
+class Stream {
+ public:
+  ~Stream() { TheFakeDevice().DestroyStream(stream_); }
+  void* get() const { return stream_; }
+
+ private:
+  void* stream_ = TheFakeDevice().CreateStream().value();
+};
 
 Status Run(const std::string& plan, const std::string& folder,
            std::span<const std::string> arguments) {
@@ -74,10 +85,12 @@ Status Run(const std::string& plan, const std::string& folder,
   const int64_t written =
       std::count_if(results.begin(), results.end(), [](const Tensor& t) { return t.bytes() > 0; });
   GRAFT_RETURN_IF_ERROR(ExpectCopies(before, inputs_read, written + counts));
+  const Stream stream;
   for (int run = 0; run < 3; ++run) {
     Outputs there(outputs, MemorySpace::kDevice);
     before = TheFakeDevice().copies();
-    GRAFT_RETURN_IF_ERROR(context->Run(on_device, there));
+    GRAFT_RETURN_IF_ERROR(context->Enqueue(on_device, there, stream.get()));
+    GRAFT_RETURN_IF_ERROR(TheFakeDevice().Synchronize(stream.get()));
     GRAFT_RETURN_IF_ERROR(ExpectCopies(before, shapes_read, counts));
     const std::vector<Tensor> again = there.Read();
     for (size_t i = 0; i < outputs; ++i) {
@@ -86,6 +99,7 @@ Status Run(const std::string& plan, const std::string& folder,
     }
   }
   if (TheFakeDevice().recordings().launches == 0) return InternalError("nothing was replayed");
+  std::printf("%lld steps bound by what was prepared\n", static_cast<long long>(PreparedSteps()));
   for (size_t i = 0; i < outputs; ++i) {
     const std::string name = FileNameOf(engine->outputs()[i].name);
     GRAFT_RETURN_IF_ERROR(WriteNpy(folder + "/" + name + ".npy", results[i]));

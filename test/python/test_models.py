@@ -122,7 +122,8 @@ def check_on_the_fake_device(model, folder, tolerances, *options):
             file = folder / f"input{len(arguments)}.npy"
             np.save(file, value)
             arguments.append(f"{name}={file}")
-        support.graft(plan, folder, *arguments, program=[support.RUN_IN_BOTH_SPACES])
+        said = support.graft(plan, folder, *arguments, program=[support.RUN_IN_BOTH_SPACES])
+        assert int(said.split()[0]) > 0, "no product has what it prepared at the tuning point"
         return {
             name: np.load(folder / f"{name.removesuffix(':0').translate(UNSAFE)}.npy")
             for name in model.output_names
@@ -134,7 +135,8 @@ def check_on_the_fake_device(model, folder, tolerances, *options):
 
 @every_whole_model
 def test_on_the_fake_device(name, tmp_path):
-    """Memory of its own, for the caller's tensors too, asynchronous streams, recordings."""
+    """Memory of its own, for the caller's tensors too, the caller's stream, recordings, and
+    products that find what they prepared."""
     tolerances = {**TOLERANCES, **DOUBLE_SUMS_TOLERANCES}
     check_on_the_fake_device(Model(name), tmp_path, tolerances)
 
