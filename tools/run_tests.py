@@ -67,6 +67,7 @@ def run_one_ctest(args, name, results):
     counts as one."""
     report = results / f"{name}.xml"
     report.unlink(missing_ok=True)
+    start = time.monotonic()
     done = subprocess.run(
         ["ctest", "--test-dir", args.build, "-R", f"^{re.escape(name)}$", "--output-on-failure"],
         env={**os.environ, "GTEST_OUTPUT": f"xml:{report}"},
@@ -78,7 +79,7 @@ def run_one_ctest(args, name, results):
     if done.returncode != 0:
         print(done.stdout)
         tally.failed = max(tally.failed, 1)
-    print(f"  {name}: {tally}", flush=True)
+    print(f"  {name}: {tally} in {time.monotonic() - start:.0f} s", flush=True)
     return tally
 
 
@@ -103,7 +104,8 @@ def run_pytest(args, marker="not models"):
     report.parent.mkdir(exist_ok=True)
     report.unlink(missing_ok=True)
     code = subprocess.run(
-        [sys.executable, "-m", "pytest", "-m", marker, f"--junit-xml={report}"], cwd=ROOT
+        [sys.executable, "-m", "pytest", "-m", marker, "--durations=10", f"--junit-xml={report}"],
+        cwd=ROOT,
     ).returncode
     tally = tally_junit(report) if report.exists() else Tally()
     no_test_collected = 5
