@@ -1,5 +1,7 @@
 #include "quant/range_rules.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -10,24 +12,6 @@
 
 namespace graft::quant {
 namespace {
-
-// Whether the node's result holds nothing but elements of operand 0, and zeros.
-bool SharesScale(const ir::Node& node) {
-  switch (node.kind()) {
-    case ir::OpKind::kReshape:
-    case ir::OpKind::kTranspose:
-    case ir::OpKind::kSlice:
-      return true;
-    case ir::OpKind::kPool:
-      return node.get<ir::PoolAttributes>()->kind == ir::PoolKind::kMax;
-    case ir::OpKind::kPad: {
-      const auto& pad = *node.get<ir::PadAttributes>();
-      return pad.mode == ir::PadMode::kConstant && pad.value == 0;
-    }
-    default:
-      return false;
-  }
-}
 
 // What the op that computes a value says of it.
 std::optional<float> OpRange(const ir::Node& node) {
@@ -83,6 +67,26 @@ ir::ValueId SourceOf(const ir::Module& module, ir::ValueId id) {
 }
 
 }  // namespace
+
+bool SharesScale(const ir::Node& node) {
+  switch (node.kind()) {
+    case ir::OpKind::kReshape:
+    case ir::OpKind::kTranspose:
+    case ir::OpKind::kSlice:
+    case ir::OpKind::kDepthToSpace:
+      return true;
+    case ir::OpKind::kPool:
+      return node.get<ir::PoolAttributes>()->kind == ir::PoolKind::kMax;
+    case ir::OpKind::kResize:
+      return node.get<ir::ResizeAttributes>()->mode == ir::ResizeMode::kNearest;
+    case ir::OpKind::kPad: {
+      const auto& pad = *node.get<ir::PadAttributes>();
+      return pad.mode == ir::PadMode::kConstant && pad.value == 0;
+    }
+    default:
+      return false;
+  }
+}
 
 std::string TableName(const ir::Value& value) {
   std::string name = value.name;
@@ -164,17 +168,21 @@ std::vector<MissingRange> FindMissingRanges(const ir::Module& module) {
   return missing;
 }
 
-Status CheckNoneMissing(const ir::Module& module, const std::vector<MissingRange>& missing) {
-  if (missing.empty()) return OkStatus();
-  std::string list;
-  for (const MissingRange& m : missing) {
-    list += fmt::format("\n  {} (read by {})", TableName(module.value(m.value)),
-                        module.node(m.reader).name);
+std::vector<std::string> DescribeMissing(const ir::Module& module) {
+  std::vector<std::string> lines;
+  for (const MissingRange& m : FindMissingRanges(module)) {
+    lines.push_back(fmt::format("{} (read by {})", TableName(module.value(m.value)),
+                                module.node(m.reader).name));
   }
+  return lines;
+}
+
+Status CheckNoneMissing(const std::vector<std::string>& missing) {
+  if (missing.empty()) return OkStatus();
   return InvalidArgumentError(
       "INT8 without calibration: no range for {} tensor{}; give them quantisation nodes or a "
-      "calibration table:{}",
-      missing.size(), missing.size() == 1 ? "" : "s", list);
+      "calibration table:\n  {}",
+      missing.size(), missing.size() == 1 ? "" : "s", fmt::join(missing, "\n  "));
 }
 
 }  // namespace graft::quant

@@ -14,11 +14,14 @@ namespace graft::quant {
 //   2. the table's entry under its name, or, for inputs and outputs, under TF-TRT's binding name;
 //   3. the op that computes it: a clamp's ends (Relu6: 6), 1 for sigmoid, tanh and softmax;
 //   4. a value that it shares its scale with, because an op between them hands elements on as they
-//      are: reshape, transpose, slice, max pooling, zero padding; both ways, the nearest first,
-//      results before operands.
+//      are (SharesScale); both ways, the nearest first, results before operands.
 // `table` may be null. The module is as the kernels will see it, after fusion, so that ranges of
 // what became part of a larger node are gone.
 void FindRanges(ir::Module& module, const CalibrationTable* table);
+
+// Whether the node's result holds nothing but elements of operand 0, and zeros: integers of that
+// are integers of the result.
+bool SharesScale(const ir::Node& node);
 
 // A value without a range that an INT8 kernel would read.
 struct MissingRange {
@@ -34,8 +37,11 @@ std::vector<MissingRange> FindMissingRanges(const ir::Module& module);
 // The same without asking whether they have one: what calibration watches.
 std::vector<MissingRange> FindNeededRanges(const ir::Module& module);
 
-// InvalidArgument that lists every value with its reader; OK for none.
-Status CheckNoneMissing(const ir::Module& module, const std::vector<MissingRange>& missing);
+// One line for each missing range: the value, and who reads it.
+std::vector<std::string> DescribeMissing(const ir::Module& module);
+
+// InvalidArgument that holds such lines; OK for none.
+Status CheckNoneMissing(const std::vector<std::string>& missing);
 
 // The name of a value in tables: TensorFlow's node, with its output unless that is 0.
 std::string TableName(const ir::Value& value);
