@@ -197,8 +197,10 @@ void AddMixed(Cases& cases, const Attributes& attributes, const Dims& x, const D
     cases.push_back(std::move(c));
   };
   for (const bool constant : {true, false}) {
-    for (const DType dtype : {DType::kInt8, DType::kUint8}) {
-      const std::vector<Operand> operands = {{x, dtype, Fill::kAll8},
+    for (const auto [dtype, fill] :
+         {std::pair(DType::kInt8, Fill::kAll8), std::pair(DType::kUint8, Fill::kAll8),
+          std::pair(DType::kInt8, Fill::kAll7)}) {
+      const std::vector<Operand> operands = {{x, dtype, fill},
                                              {w, DType::kInt8, Fill::kAll8, constant}};
       const Operand bias = Constant({}, DType::kInt32);
       const Operand scale = {{}, DType::kFloat32, Fill::kUnit, true};
@@ -882,6 +884,7 @@ class Filler {
     } else {
       const auto small = static_cast<int64_t>(std::lround(normal * 3));
       if (fill_ == Fill::kAll8) return static_cast<T>(generator_());
+      if (fill_ == Fill::kAll7) return static_cast<T>(generator_() % 128);
       if (fill_ == Fill::kIndices) return static_cast<T>(std::clamp<int64_t>(small + 2, 0, 3));
       if (fill_ == Fill::kPositive) return static_cast<T>(std::abs(small) + 1);
       return static_cast<T>(std::is_unsigned_v<T> ? std::abs(small) : small);

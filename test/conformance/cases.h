@@ -19,6 +19,7 @@ enum class Fill {
   kSpecial,   // NaN, infinities, zeros, extremes; a second operand meets each of them with each
   kIndices,   // integers from 0 to 3
   kAll8,      // all values of an 8-bit integer alike
+  kAll7,      // those that are not negative, as the value's range says
 };
 
 struct Operand {

@@ -96,6 +96,7 @@ Result<Prepared> Prepare(const Case& c) {
     p.inputs.push_back(MakeTensor(c, static_cast<int>(i)));
     operands.push_back(o.constant ? p.module.AddConstant("constant", p.inputs.back())
                                   : p.module.AddInput("input", o.dtype, ir::MakeShape(o.dims)));
+    if (o.fill == Fill::kAll7) p.module.value(operands.back()).low = 0;
   }
   if (std::holds_alternative<ir::ReadIntegerAttributes>(c.attributes)) {
     p.symbols = {-1};

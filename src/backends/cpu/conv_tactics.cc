@@ -75,7 +75,7 @@ class ConvTactic final : public Tactic {
     const ir::Value& x = module.value(node.inputs[0]);
     const ir::Value& weights = module.value(node.inputs[1]);
     const DType sums = ir::AccumulatorOf(attributes, x.dtype);
-    if (x.dtype != kernel_.types.input || sums != kernel_.types.accumulator ||
+    if (!TakesInput(kernel_.types, x) || sums != kernel_.types.accumulator ||
         !CanPackAs(kernel_.types.filter, weights)) {
       return Refuse("{}: convolution of {} by {}, sums in {}", node.name, Name(x.dtype),
                     Name(weights.dtype), Name(sums));

@@ -51,7 +51,7 @@ class MatMulTactic final : public Tactic {
     const ir::Value& a = module.value(node.inputs[0]);
     const ir::Value& b = module.value(node.inputs[1]);
     const DType sums = ir::AccumulatorOf(attributes, a.dtype);
-    if (a.dtype != kernel_.types.input || sums != kernel_.types.accumulator ||
+    if (!TakesInput(kernel_.types, a) || sums != kernel_.types.accumulator ||
         !(packs() ? CanPackAs(kernel_.types.filter, b) : b.dtype == kernel_.types.filter)) {
       return Refuse("{}: product of {} and {}, sums in {}", node.name, Name(a.dtype), Name(b.dtype),
                     Name(sums));

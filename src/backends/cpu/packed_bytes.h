@@ -4,6 +4,7 @@
 #include "backend_api/backend.h"
 #include "base/aligned_buffer.h"
 #include "base/half.h"
+#include "kernels/cpu/element_types.h"
 
 namespace graft::cpu {
 
@@ -24,6 +25,11 @@ class PackedBytes final : public PackedWeights {
   explicit PackedBytes(AlignedBuffer buffer) : buffer_(std::move(buffer)) {}
   AlignedBuffer buffer_;
 };
+
+// Whether a kernel of such types reads the value as it is.
+inline bool TakesInput(const ElementTypes& types, const ir::Value& value) {
+  return value.dtype == types.input && (!types.seven_bits || value.low >= 0);
+}
 
 // Whether a kernel that packs weights of `wanted` can be given these: f32 is made of constants that
 // are stored in 16 bits.

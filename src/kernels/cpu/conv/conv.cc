@@ -19,7 +19,7 @@ TapRange TapsInside(const ConvProblem& problem, int axis, int64_t start) {
   {name,                                                                                \
    version,                                                                             \
    packing,                                                                             \
-   {DType::Input, DType::Filter, DType::Accumulator},                                   \
+   MakeTypes(kernel_input::Input, DType::Filter, DType::Accumulator),                   \
    SumsIn::Sums,                                                                        \
    Id##Refuses,                                                                         \
    Id##PackedBytes,                                                                     \

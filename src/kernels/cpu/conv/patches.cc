@@ -1,6 +1,7 @@
 #include "kernels/cpu/conv/patches.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/cpu/matmul/gemm_tile.h"
 
@@ -42,6 +43,12 @@ HWY_INLINE void Copy(const Byte* HWY_RESTRICT from, int64_t count, int16_t* HWY_
   for (; i < count; ++i) to[i] = from[i];
 }
 HWY_INLINE void Clear(int64_t count, int16_t* to) { std::fill_n(to, count, int16_t{0}); }
+HWY_INLINE void Copy(const uint8_t* from, int64_t count, uint8_t* to) {
+  std::memcpy(to, from, static_cast<size_t>(count));
+}
+HWY_INLINE void Clear(int64_t count, uint8_t* to) {
+  std::memset(to, 0, static_cast<size_t>(count));
+}
 
 // Patches are made of runs: stretches of the image that are contiguous in memory.
 template <class From, class To>
@@ -110,8 +117,9 @@ void CopyPatches(const ConvProblem& p, const void* from_input, const TileRange& 
   }
 }
 
-CopyPatchesFunction Choose(DType input) {
-  switch (input) {
+CopyPatchesFunction Choose(const ElementTypes& types) {
+  if (types.seven_bits) return CopyPatches<uint8_t, uint8_t>;
+  switch (types.input) {
     case DType::kInt8:
       return CopyPatches<int8_t, int16_t>;
     case DType::kUint8:
@@ -129,7 +137,9 @@ namespace graft::cpu {
 
 HWY_EXPORT(Choose);
 
-CopyPatchesFunction ChooseCopyPatches(DType input) { return HWY_DYNAMIC_DISPATCH(Choose)(input); }
+CopyPatchesFunction ChooseCopyPatches(const ElementTypes& types) {
+  return HWY_DYNAMIC_DISPATCH(Choose)(types);
+}
 
 GemmProblem PatchesProduct(const ConvProblem& p) {
   GemmProblem gemm;

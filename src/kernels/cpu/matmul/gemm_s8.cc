@@ -18,10 +18,10 @@
 namespace graft::cpu {
 
 // Some rows of A times panels of B.
-struct PairsJob {
-  const int16_t* a;  // row r at a + r * kRowStride, an even number of elements
+struct IntegersJob {
+  const void* a;  // row r is r * kRowStride elements on: whole steps of 16 or, of quads, 8 bits
   int rows;
-  int64_t pairs;         // of k
+  int64_t steps;         // of k: pairs or quads
   const int8_t* b;       // first panel, at the depth block
   int64_t panel_stride;  // bytes between panels
   int32_t* c;            // whole panels are written
@@ -40,46 +40,76 @@ namespace {  // gemm_tile.cc has functions of these names, too
 
 using D32 = hn::ScalableTag<int32_t>;
 using D16 = hn::Repartition<int16_t, D32>;
-using D8 = hn::Rebind<int8_t, D16>;
-using V = hn::Vec<D32>;
+using D8 = hn::Repartition<int8_t, D32>;
 constexpr int64_t kLanes = hn::MaxLanes(D32());
 constexpr int kTileVectors = 2;
-constexpr int kTileRows = kLanes >= 16 ? 14 : 6;
 
 // Lane i of the result is sum's plus the sum of two products of 16 bits, exact.
-HWY_INLINE V AddPairs(hn::Vec<D16> a, hn::Vec<D16> b, V sum) {
-  V unused = hn::Zero(D32());
-  return hn::ReorderWidenMulAccumulate(D32(), a, b, sum, unused);
-}
+struct Pairs {
+  using A = int16_t;
+  using V = hn::Vec<D16>;
+  static constexpr int kStep = 2;
+  static constexpr int kRows = kLanes >= 16 ? 14 : 6;
+  static HWY_INLINE V LoadB(const int8_t* b) {
+    return hn::PromoteTo(D16(), hn::LoadU(hn::Rebind<int8_t, D16>(), b));
+  }
+  static HWY_INLINE V Spread(int32_t bits) { return hn::BitCast(D16(), hn::Set(D32(), bits)); }
+  static HWY_INLINE hn::Vec<D32> Add(V a, V b, hn::Vec<D32> sum) {
+    hn::Vec<D32> unused = hn::Zero(D32());
+    return hn::ReorderWidenMulAccumulate(D32(), a, b, sum, unused);
+  }
+};
+
+// Lane i of the result is sum's plus the sum of four products: of a in [0, 127], so that two of
+// them fit 16 bits.
+struct Quads {
+  using A = uint8_t;
+  using V = hn::Vec<D8>;
+  static constexpr int kStep = 4;
+  static constexpr int kRows = kLanes >= 16 ? 12 : 5;
+  static HWY_INLINE V LoadB(const int8_t* b) { return hn::LoadU(D8(), b); }
+  static HWY_INLINE V Spread(int32_t bits) { return hn::BitCast(D8(), hn::Set(D32(), bits)); }
+  static HWY_INLINE hn::Vec<D32> Add(V a, V b, hn::Vec<D32> sum) {
+#if HWY_TARGET == HWY_AVX2
+    const __m256i two = _mm256_maddubs_epi16(a.raw, b.raw);
+    return hn::Add(sum, hn::Vec<D32>{_mm256_madd_epi16(two, _mm256_set1_epi16(1))});
+#elif HWY_TARGET == HWY_AVX3
+    const __m512i two = _mm512_maddubs_epi16(a.raw, b.raw);
+    return hn::Add(sum, hn::Vec<D32>{_mm512_madd_epi16(two, _mm512_set1_epi16(1))});
+#else
+    return hn::Vec<D32>{_mm512_dpbusd_epi32(sum.raw, a.raw, b.raw)};
+#endif
+  }
+};
 
 // kVectors vectors of columns from `column` on.
-template <int kRows, int kVectors>
-void Tile(const PairsJob& job, int64_t column) {
+template <class Form, int kRows, int kVectors>
+void Tile(const IntegersJob& job, int64_t column) {
   const D32 d;
   const int8_t* HWY_RESTRICT b[kVectors];
   for (int j = 0; j < kVectors; ++j) {
     const int64_t at = column + j * kLanes;
-    b[j] = job.b + at / kPanel * job.panel_stride + at % kPanel * 2;
+    b[j] = job.b + at / kPanel * job.panel_stride + at % kPanel * Form::kStep;
   }
   int32_t* c = job.c + column;
-  V acc[kRows][kVectors];
+  hn::Vec<D32> acc[kRows][kVectors];
   _Pragma("GCC unroll 16") for (int r = 0; r < kRows; ++r) {
     _Pragma("GCC unroll 2") for (int j = 0; j < kVectors; ++j) {
       acc[r][j] = job.first ? hn::Zero(d) : hn::LoadU(d, c + r * job.c_stride + j * kLanes);
     }
   }
-  const int16_t* HWY_RESTRICT a = job.a;
-  for (int64_t pair = 0; pair < job.pairs; ++pair) {
-    hn::Vec<D16> bv[kVectors];
+  const auto* HWY_RESTRICT a = static_cast<const typename Form::A*>(job.a);
+  for (int64_t step = 0; step < job.steps; ++step) {
+    typename Form::V bv[kVectors];
     _Pragma("GCC unroll 2") for (int j = 0; j < kVectors; ++j) {
-      bv[j] = hn::PromoteTo(D16(), hn::LoadU(D8(), b[j] + pair * 2 * kPanel));
+      bv[j] = Form::LoadB(b[j] + step * Form::kStep * kPanel);
     }
     _Pragma("GCC unroll 16") for (int r = 0; r < kRows; ++r) {
-      int32_t two;
-      std::memcpy(&two, a + r * kRowStride + pair * 2, sizeof(two));
-      const auto av = hn::BitCast(D16(), hn::Set(d, two));
+      int32_t bits;
+      std::memcpy(&bits, a + r * kRowStride + step * Form::kStep, sizeof(bits));
+      const typename Form::V av = Form::Spread(bits);
       _Pragma("GCC unroll 2") for (int j = 0; j < kVectors; ++j) {
-        acc[r][j] = AddPairs(av, bv[j], acc[r][j]);
+        acc[r][j] = Form::Add(av, bv[j], acc[r][j]);
       }
     }
   }
@@ -90,27 +120,39 @@ void Tile(const PairsJob& job, int64_t column) {
   }
 }
 
-using TileFunction = void (*)(const PairsJob&, int64_t);
+using TileFunction = void (*)(const IntegersJob&, int64_t);
 struct TileFunctions {
   TileFunction of[kTileVectors];
 };
-template <int... kRows>
+template <class Form, int... kRows>
 const TileFunctions& FunctionsFor(int rows, std::integer_sequence<int, kRows...>) {
-  static constexpr TileFunctions kTable[] = {{{Tile<kRows + 1, 1>, Tile<kRows + 1, 2>}}...};
+  static constexpr TileFunctions kTable[] = {
+      {{Tile<Form, kRows + 1, 1>, Tile<Form, kRows + 1, 2>}}...};
   return kTable[rows - 1];
 }
 
-}  // namespace
-
-int PairsTileRows() { return kTileRows; }
-
-void MultiplyPairs(const PairsJob& job) {
+template <class Form>
+void Multiply(const IntegersJob& job) {
   const TileFunctions& functions =
-      FunctionsFor(job.rows, std::make_integer_sequence<int, kTileRows>());
+      FunctionsFor<Form>(job.rows, std::make_integer_sequence<int, Form::kRows>());
   const int64_t columns = job.panels * kPanel;
   for (int64_t column = 0; column < columns; column += kTileVectors * kLanes) {
     const int64_t vectors = std::min<int64_t>(kTileVectors, (columns - column) / kLanes);
     functions.of[vectors - 1](job, column);
+  }
+}
+
+}  // namespace
+
+int TileRowsOf(IntegersForm form) {
+  return form == IntegersForm::kPairs ? Pairs::kRows : Quads::kRows;
+}
+
+void MultiplyIntegers(IntegersForm form, const IntegersJob& job) {
+  if (form == IntegersForm::kPairs) {
+    Multiply<Pairs>(job);
+  } else {
+    Multiply<Quads>(job);
   }
 }
 
@@ -120,8 +162,8 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace graft::cpu {
 
-HWY_EXPORT(PairsTileRows);
-HWY_EXPORT(MultiplyPairs);
+HWY_EXPORT(TileRowsOf);
+HWY_EXPORT(MultiplyIntegers);
 
 namespace {
 
@@ -138,7 +180,12 @@ constexpr size_t kTileBytes = kMaxTileRows * kRowStride * sizeof(int16_t);
 constexpr size_t kWorkerBytes = kTileBytes + kMaxTileRows * kMostColumns * sizeof(int32_t);
 static_assert(kTileBytes % 64 == 0);
 
-int64_t Even(int64_t k) { return (k + 1) / 2 * 2; }
+int64_t StepOf(IntegersForm form) { return form == IntegersForm::kPairs ? 2 : 4; }
+size_t ElementSizeOf(IntegersForm form) { return form == IntegersForm::kPairs ? 2 : 1; }
+// Whole steps.
+int64_t RoundUp(int64_t k, IntegersForm form) {
+  return (k + StepOf(form) - 1) / StepOf(form) * StepOf(form);
+}
 
 }  // namespace
 
@@ -147,8 +194,9 @@ size_t GemmS8WorkspaceBytes(int width) { return kWorkerBytes * width; }
 void GemmS8(const GemmProblem& p, const GemmS8Arguments& arguments, CopyWideTileFunction copy_tile,
             Executor& executor) {
   if (p.rows == 0 || p.columns == 0 || p.groups == 0) return;
-  const int tile_rows = HWY_DYNAMIC_DISPATCH(PairsTileRows)();
-  const auto multiply = HWY_DYNAMIC_DISPATCH(MultiplyPairs);
+  const IntegersForm form = arguments.form;
+  const int tile_rows = HWY_DYNAMIC_DISPATCH(TileRowsOf)(form);
+  const auto multiply = HWY_DYNAMIC_DISPATCH(MultiplyIntegers);
   const int64_t row_tiles = CeilDiv(p.rows, tile_rows);
   const int64_t column_tiles = CeilDiv(p.columns, kTileColumns);
   const int64_t fitting =
@@ -169,8 +217,9 @@ void GemmS8(const GemmProblem& p, const GemmS8Arguments& arguments, CopyWideTile
       break;
     }
   }
-  const int64_t depth_block = Even(DepthBlockSize(p.depth));
-  const int64_t panel_stride = Even(p.depth) * kPanel;
+  const int64_t depth_block = RoundUp(DepthBlockSize(p.depth), form);
+  const int64_t panel_stride = RoundUp(p.depth, form) * kPanel;
+  const size_t element_size = ElementSizeOf(form);
 
   // Rows are the fastest index: a worker goes through the rows with the same block of B.
   executor.ParallelFor(p.groups * column_blocks * row_blocks, [&](int64_t task, int worker) {
@@ -180,9 +229,8 @@ void GemmS8(const GemmProblem& p, const GemmS8Arguments& arguments, CopyWideTile
     const int64_t column = part.begin * kTileColumns;
     const int64_t columns = std::min(p.columns, part.end * kTileColumns) - column;
     auto* own = static_cast<std::byte*>(arguments.workspace) + kWorkerBytes * worker;
-    auto* tile = reinterpret_cast<int16_t*>(own);
-    PairsJob job;
-    job.a = tile;
+    IntegersJob job;
+    job.a = own;
     job.panel_stride = panel_stride;
     job.c = reinterpret_cast<int32_t*>(own + kTileBytes);
     job.panels = CeilDiv(columns, kPanel);
@@ -195,14 +243,18 @@ void GemmS8(const GemmProblem& p, const GemmS8Arguments& arguments, CopyWideTile
       int64_t k = 0;
       do {
         const int64_t k_end = std::min(p.depth, k + depth_block);
-        copy_tile({group, row, job.rows, k, k_end}, tile);
-        if ((k_end - k) % 2 != 0) {
-          for (int r = 0; r < job.rows; ++r) tile[r * kRowStride + (k_end - k)] = 0;
+        copy_tile({group, row, job.rows, k, k_end}, own);
+        const int64_t whole = RoundUp(k_end - k, form);
+        if (whole != k_end - k) {
+          for (int r = 0; r < job.rows; ++r) {
+            std::memset(own + (r * kRowStride + k_end - k) * element_size, 0,
+                        (whole - (k_end - k)) * element_size);
+          }
         }
-        job.pairs = Even(k_end - k) / 2;
+        job.steps = whole / StepOf(form);
         job.b = b + k * kPanel;
         job.first = k == 0;
-        multiply(job);
+        multiply(form, job);
         k += depth_block;
       } while (k < p.depth);
       (*arguments.epilogue.finish)({group * p.group_row + row, job.rows,
@@ -212,26 +264,30 @@ void GemmS8(const GemmProblem& p, const GemmS8Arguments& arguments, CopyWideTile
   });
 }
 
-double GemmS8Cost(const GemmProblem& p) {
-  // Whole vectors of 16 columns, 16 pairs of multiply-adds in a cycle and a half, and the epilogue.
+double GemmS8Cost(const GemmProblem& p, IntegersForm form) {
+  // Whole vectors of 16 columns, multiply-adds in a cycle, and the epilogue.
   const double panels =
-      static_cast<double>(PairsSize(p.depth, p.columns)) * static_cast<double>(p.groups);
+      static_cast<double>(IntegersSize(p.depth, p.columns, form)) * static_cast<double>(p.groups);
   const double results = static_cast<double>(p.rows) * static_cast<double>(p.columns * p.groups);
-  return panels * static_cast<double>(p.rows) / 24 / 0.85 + panels / 8 + 2 * results;
+  const double rate = form == IntegersForm::kPairs ? 20 : 30;
+  return panels * static_cast<double>(p.rows) / rate + panels / 8 + results;
 }
 
-int64_t PairsSize(int64_t k, int64_t columns) { return PanelCount(columns) * kPanel * Even(k); }
+int64_t IntegersSize(int64_t k, int64_t columns, IntegersForm form) {
+  return PanelCount(columns) * kPanel * RoundUp(k, form);
+}
 
-void PackPairs(const int8_t* b, int64_t k, int64_t columns, int64_t row_stride,
-               int64_t column_stride, int8_t* panels, Executor& executor) {
+void PackIntegers(const int8_t* b, int64_t k, int64_t columns, int64_t row_stride,
+                  int64_t column_stride, IntegersForm form, int8_t* panels, Executor& executor) {
+  const int64_t step = StepOf(form);
   executor.ParallelFor(PanelCount(columns), [&](int64_t panel, int) {
-    int8_t* out = panels + panel * Even(k) * kPanel;
+    int8_t* out = panels + panel * RoundUp(k, form) * kPanel;
     const int8_t* in = b + panel * kPanel * column_stride;
     const int64_t width = std::min(kPanel, columns - panel * kPanel);
-    for (int64_t i = 0; i < Even(k); ++i) {
+    for (int64_t i = 0; i < RoundUp(k, form); ++i) {
       for (int64_t j = 0; j < kPanel; ++j) {
         const bool inside = i < k && j < width;
-        out[i / 2 * 2 * kPanel + j * 2 + i % 2] =
+        out[i / step * step * kPanel + j * step + i % step] =
             inside ? in[i * row_stride + j * column_stride] : int8_t{0};
       }
     }

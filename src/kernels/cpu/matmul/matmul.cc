@@ -39,9 +39,11 @@ void CopyTile(const MatMulProblem& p, const float* a, const TileRange& range, fl
 
 std::span<const MatMulKernel> MatMulKernels() {
   static constexpr MatMulKernel kKernels[] = {
-#define GRAFT_MATMUL_KERNEL(Id, name, version, packing, Input, Filter, Accumulator, Sums)      \
-  {name,         version,         packing,  {DType::Input, DType::Filter, DType::Accumulator}, \
-   SumsIn::Sums, Id##PackedBytes, Id##Pack, Id##WorkspaceBytes,                                \
+#define GRAFT_MATMUL_KERNEL(Id, name, version, packing, Input, Filter, Accumulator, Sums) \
+  {name,         version,                                                                 \
+   packing,      MakeTypes(kernel_input::Input, DType::Filter, DType::Accumulator),       \
+   SumsIn::Sums, Id##PackedBytes,                                                         \
+   Id##Pack,     Id##WorkspaceBytes,                                                      \
    Id##Run,      Id##Cost},
 #include "kernels/cpu/matmul/kernels.inc"
 #undef GRAFT_MATMUL_KERNEL
