@@ -6,6 +6,7 @@
 
 #include "base/aligned_buffer.h"
 #include "kernels/cpu/pointwise/pointwise.h"
+#include "kernels/cpu/pointwise/requantize.h"
 #include "kernels/cpu/strides.h"
 
 namespace graft::cpu {
@@ -101,6 +102,8 @@ struct BoundEpilogue::Program {
   int64_t output_stride;
   // Every operand moves by the same distance from each row to the next.
   bool uniform_rows = true;
+  // The program does no more than this, with its operands where the loop takes them.
+  std::optional<RequantizingProgram> requantizes;
 
   int64_t RowOffset(const Operand& operand, int64_t row) const {
     int64_t offset = 0;
@@ -110,8 +113,39 @@ struct BoundEpilogue::Program {
     return offset;
   }
 
+  // Operand number `i`, an input of the program, at an element of the output's.
+  template <class T>
+  const T* OperandAt(const StepPointers& pointers, int i, int64_t row, int64_t column) const {
+    const Operand& operand = operands[i - 1];
+    return static_cast<const T*>(pointers.inputs[operand.input]) + RowOffset(operand, row) +
+           column * operand.column_stride;
+  }
+
+  void RunRequantization(const StepPointers& pointers, const SumsBlock& block) const {
+    const RequantizingProgram& p = *requantizes;
+    Requantization r;
+    r.low = p.low;
+    r.high = p.high;
+    r.multiplier = OperandAt<float>(pointers, p.multiplier, block.row, block.column);
+    if (p.bias > 0) r.bias = OperandAt<int32_t>(pointers, p.bias, block.row, block.column);
+    if (p.residual > 0) {
+      r.residual = OperandAt<int8_t>(pointers, p.residual, block.row, block.column);
+      const Dims& strides = operands[p.residual - 1].strides;
+      r.residual_stride = strides.empty() ? 0 : strides.back();
+      r.residual_multiplier = p.residual_multiplier;
+    }
+    auto* output =
+        static_cast<int8_t*>(pointers.outputs[0]) + block.row * output_stride + block.column;
+    Requantize(r, block.rows, block.columns, static_cast<const int32_t*>(block.sums),
+               block.sums_stride, output, output_stride);
+  }
+
   // False where integer arithmetic had no result.
   bool Run(const StepPointers& pointers, const SumsBlock& block, std::byte* scratch) const {
+    if (requantizes) {
+      RunRequantization(pointers, block);
+      return true;
+    }
     bool defined = true;
     const auto size = static_cast<int64_t>(output_size);
     const int64_t column = block.column;
@@ -187,13 +221,26 @@ Result<BoundEpilogue> BoundEpilogue::Bind(const BoundNode& node, const Pointwise
     operands.push_back(
         {static_cast<int>(i), SizeOf(value.dtype), std::move(strides), column_stride});
   }
+  std::optional<RequantizingProgram> requantizes = MatchRequantization(program, dtypes);
+  if (requantizes) {
+    auto is_channels = [&](int i) {
+      const Program::Operand& operand = operands[i - 1];
+      return operand.column_stride == 1 &&
+             std::ranges::all_of(operand.strides, [](int64_t stride) { return stride == 0; });
+    };
+    const bool fits =
+        uniform_rows && is_channels(requantizes->multiplier) &&
+        (requantizes->bias < 0 || is_channels(requantizes->bias)) &&
+        (requantizes->residual < 0 || operands[requantizes->residual - 1].column_stride == 1);
+    if (!fits) requantizes.reset();
+  }
   // A program without instructions has no operands either: it copies the sums out of their tile.
   PointwiseProgram complete = program;
   complete.inputs = static_cast<int>(dtypes.size());
   GRAFT_ASSIGN_OR_RETURN(PointwiseKernel kernel, PointwiseKernel::Compile(complete, dtypes));
-  bound.program_ = std::make_unique<const Program>(Program{std::move(kernel), std::move(operands),
-                                                           row_dims, SizeOf(sums), SizeOf(y.dtype),
-                                                           y.row_stride, uniform_rows});
+  bound.program_ = std::make_unique<const Program>(
+      Program{std::move(kernel), std::move(operands), row_dims, SizeOf(sums), SizeOf(y.dtype),
+              y.row_stride, uniform_rows, std::move(requantizes)});
   return bound;
 }
 
