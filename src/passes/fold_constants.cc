@@ -3,6 +3,7 @@
 
 #include "backend_api/lowered.h"
 #include "passes/pass.h"
+#include "quant/range_rules.h"
 
 namespace graft::passes {
 namespace {
@@ -45,6 +46,39 @@ bool CanFold(const ir::Module& module, const ir::Node& node, const ir::Uses& use
   return bytes && *bytes <= std::max(kAlwaysFoldBytes, operand_bytes);
 }
 
+// Where axis `axis` of operand 0 lies in the result: the indices along both are the same.
+std::optional<int64_t> AxisInResult(const ir::Node& node, const Dims& from, const Dims& to,
+                                    int64_t axis) {
+  if (const auto* transpose = node.get<ir::TransposeAttributes>()) {
+    const auto at = std::ranges::find(transpose->permutation, axis);
+    return at - transpose->permutation.begin();
+  }
+  if (node.get<ir::ReshapeAttributes>() == nullptr) {
+    return from[axis] == to[axis] ? std::optional(axis) : std::nullopt;
+  }
+  int64_t before = 1;
+  for (int64_t i = 0; i < axis; ++i) before *= from[i];
+  for (size_t i = 0; i < to.size(); before /= std::max<int64_t>(to[i], 1), ++i) {
+    if (before == 1 && to[i] == from[axis]) return static_cast<int64_t>(i);
+    if (to[i] == 0 || before % to[i] != 0) break;
+  }
+  return std::nullopt;
+}
+
+// How a constant is to be quantised holds for one that has its elements elsewhere: along the axis
+// where those are now, or, where there is none, for all alike.
+std::optional<ir::QuantizationRange> MovedRange(const ir::Module& module, const ir::Node& node,
+                                                const Dims& to) {
+  if (!quant::SharesScale(node)) return std::nullopt;
+  const ir::Value& operand = module.value(node.inputs[0]);
+  std::optional<ir::QuantizationRange> range = operand.quantization;
+  if (!range || range->axis < 0) return range;
+  const std::optional<int64_t> axis = AxisInResult(node, operand.constant->dims(), to, range->axis);
+  if (!axis) range->amax = {std::ranges::max(range->amax)};
+  range->axis = axis.value_or(-1);
+  return range;
+}
+
 }  // namespace
 
 Result<bool> FoldConstants(ir::Module& module, PassContext& context) {
@@ -62,7 +96,11 @@ Result<bool> FoldConstants(ir::Module& module, PassContext& context) {
     const std::vector<ir::ValueId> outputs = module.node(id).outputs;
     for (size_t i = 0; i < outputs.size(); ++i) {
       const std::string name = module.value(outputs[i]).name;
-      module.ReplaceUses(outputs[i], module.AddConstant(name, std::move((*results)[i])));
+      std::optional<ir::QuantizationRange> range =
+          MovedRange(module, module.node(id), (*results)[i].dims());
+      const ir::ValueId constant = module.AddConstant(name, std::move((*results)[i]));
+      module.value(constant).quantization = std::move(range);
+      module.ReplaceUses(outputs[i], constant);
     }
     module.RemoveNode(id);
     changed = true;

@@ -30,21 +30,6 @@ struct Affine {
   }
 };
 
-// Which dimension of the weights belongs to the op's input channels and which to its outputs'.
-struct WeightAxes {
-  size_t input;
-  size_t output;
-};
-
-std::optional<WeightAxes> Axes(const ir::Node& node, size_t rank) {
-  if (node.get<ir::ConvAttributes>()) return WeightAxes{rank - 2, rank - 1};
-  if (node.get<ir::ConvTransposeAttributes>()) return WeightAxes{rank - 1, rank - 2};
-  if (const auto* matmul = node.get<ir::MatMulAttributes>()) {
-    return matmul->transpose_b ? WeightAxes{rank - 1, rank - 2} : WeightAxes{rank - 2, rank - 1};
-  }
-  return std::nullopt;
-}
-
 // An op whose weights can be changed.
 bool HasConstantWeights(const ir::Module& module, const ir::Node& node) {
   if (Epilogue(node) == nullptr) return false;
@@ -240,7 +225,7 @@ Result<bool> FoldIntoProducer(ir::Module& module, const ir::Uses& uses, ir::Node
     ir::ValueId weights = module.node(op).inputs[1];
     if (affine.scales()) {
       const size_t axis =
-          Axes(module.node(op), module.value(weights).constant->dims().size())->output;
+          AxesOfWeights(module.node(op), module.value(weights).constant->dims().size())->output;
       GRAFT_ASSIGN_OR_RETURN(
           weights, ScaleWeights(module, weights, axis,
                                 [&](int64_t channel, int64_t) { return affine.scale[channel]; }));
@@ -320,7 +305,7 @@ Result<bool> FoldFromProducer(ir::Module& module, const ir::Uses& uses, ir::Node
     if (!Peel(module, v, rest, affine) || !rest.identity()) continue;
     if (affine.shifts() && HasPadding(node)) continue;
 
-    const WeightAxes axes = *Axes(node, weights.dims().size());
+    const WeightAxes axes = *AxesOfWeights(node, weights.dims().size());
     const ir::Dim groups =
         node.get<ir::ConvAttributes>() ? node.get<ir::ConvAttributes>()->groups : ir::Dim(1);
     if (!groups.is_constant()) continue;

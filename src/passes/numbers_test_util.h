@@ -26,7 +26,8 @@ inline PassContext ContextForTests() {
           supports,
           yes,
           yes,
-          {}};
+          {},
+          true};
 }
 
 // The module with its choices decided, in as many ways as one of them has bodies: all for the first
@@ -60,7 +61,7 @@ inline Tensor RandomInput(const ir::Module& module, const ir::Value& input, int6
   for (const ir::Dim& d : input.shape) dims.push_back(*d.Evaluate(symbols));
   Tensor tensor = *Tensor::Allocate(input.dtype, dims);
   std::normal_distribution<float> normal;
-  VisitDType(kFloatTypes + TypeSet<int32_t>{}, input.dtype, [&]<class T>(T) {
+  VisitDType(kFloatTypes + TypeSet<int8_t, int32_t>{}, input.dtype, [&]<class T>(T) {
     for (T& v : tensor.mutable_data<T>()) {
       if constexpr (kIsFloat<T>) {
         v = static_cast<T>(std::clamp(normal(random), input.low, input.high));
@@ -81,10 +82,13 @@ inline std::vector<Tensor> RandomInputs(const ir::Module& module, int64_t size,
   return inputs;
 }
 
-// kExact: the same bits. kRounded: what a few roundings at other places may change.
+// kExact: the same bits. kRounded: what a few roundings at other places may change. kQuantized: a
+// few steps of 8 bits.
 inline void ExpectSameNumbers(const std::vector<Tensor>& before, const std::vector<Tensor>& after,
                               Exactness exactness, const std::string& title) {
-  const Tolerance tolerance = exactness == Exactness::kExact ? Tolerance{} : Tolerance{1e-5, 1e-6};
+  Tolerance tolerance;
+  if (exactness == Exactness::kRounded) tolerance = {1e-5, 1e-6};
+  if (exactness == Exactness::kQuantized) tolerance = {0, 0.05};
   ASSERT_EQ(before.size(), after.size()) << title;
   for (size_t i = 0; i < before.size(); ++i) {
     BoundValue type;

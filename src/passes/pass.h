@@ -27,6 +27,8 @@ struct PassContext {
   std::function<bool(const ir::Module&, const ir::Node&)> supports_strided_input;
   // The body that is to take the place of a choice. Empty: the first.
   std::function<Result<int>(const ir::Module&, const ir::Node&)> choose;
+  // Products whose operands have quantisation ranges are computed on 8-bit integers.
+  bool integers = false;
 };
 
 // Changes the module and says whether it did. The driver calls it until it says no, and compacts
@@ -35,8 +37,9 @@ struct PassContext {
 using PassFunction = Result<bool> (*)(ir::Module&, PassContext&);
 
 enum class Exactness : uint8_t {
-  kExact,    // the same bits
-  kRounded,  // the same real numbers, rounded at other places: within the ops' tolerances
+  kExact,      // the same bits
+  kRounded,    // the same real numbers, rounded at other places: within the ops' tolerances
+  kQuantized,  // numbers that integers of 8 bits stand for
 };
 
 struct Pass {

@@ -57,6 +57,10 @@ constexpr PassFunction kOptimize[] = {
     // Before element-wise nodes join each other: a residual addition and the activation behind it
     // belong to the convolution before them.
     FuseEpilogue,
+    // With whole epilogues: they end in the integers that the next product reads. What it has left
+    // of casts belongs to the floats beside it.
+    Quantize,
+    FuseEpilogue,
     // After epilogues, which know results of the op's own dtype only, and before element-wise nodes
     // join, which takes in the casts.
     LegalizeDTypes,

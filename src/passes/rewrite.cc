@@ -103,6 +103,15 @@ DType OwnDType(const ir::Module& module, const ir::Node& node) {
       node.attributes);
 }
 
+std::optional<WeightAxes> AxesOfWeights(const ir::Node& node, size_t rank) {
+  if (node.get<ir::ConvAttributes>()) return WeightAxes{rank - 2, rank - 1};
+  if (node.get<ir::ConvTransposeAttributes>()) return WeightAxes{rank - 1, rank - 2};
+  if (const auto* matmul = node.get<ir::MatMulAttributes>()) {
+    return matmul->transpose_b ? WeightAxes{rank - 1, rank - 2} : WeightAxes{rank - 2, rank - 1};
+  }
+  return std::nullopt;
+}
+
 std::optional<std::vector<double>> ChannelVector(const ir::Value& value, int64_t channels) {
   if (!value.constant) return std::nullopt;
   const Tensor& tensor = *value.constant;

@@ -40,6 +40,14 @@ PointwiseProgram* MutableEpilogue(ir::Attributes& attributes);
 // The dtype of what a node computes before its epilogue: of its sums, where it forms sums.
 DType OwnDType(const ir::Module& module, const ir::Node& node);
 
+// Which dimension of the weights, of `rank` dimensions, belongs to the input channels of a
+// convolution or product and which to its outputs'. None for other ops.
+struct WeightAxes {
+  size_t input;
+  size_t output;
+};
+std::optional<WeightAxes> AxesOfWeights(const ir::Node& node, size_t rank);
+
 // A floating-point constant that varies along the last axis at most, as one number for each of
 // `channels`.
 std::optional<std::vector<double>> ChannelVector(const ir::Value& value, int64_t channels);
