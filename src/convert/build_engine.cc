@@ -3,11 +3,14 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "backends/reference/evaluator.h"
 #include "base/log.h"
 #include "convert/time_bodies.h"
 #include "passes/views.h"
+#include "quant/node_ranges.h"
+#include "quant/range_rules.h"
 #include "runtime/backend_table.h"
 
 namespace graft::convert {
@@ -78,13 +81,32 @@ passes::PassContext MakePassContext(const Backend& backend) {
   return context;
 }
 
-// Calls `hook`, where there is one, on the module as it is after the stage's first run of a pass.
-Status CallWhen(const std::string& pass, passes::Stage stage,
-                const std::function<Status(ir::Module&)>& hook, passes::PassContext& context,
-                ir::Module& module) {
-  if (!hook) return OkStatus();
-  GRAFT_RETURN_IF_ERROR(passes::RunPipeline(stage, {.stop_after = pass}, context, module).status());
-  return hook(module);
+using ModuleHook = std::function<Status(ir::Module&)>;
+
+// Calls the hooks, where there are any, on the module as it is after the stage's first run of a
+// pass.
+Status CallWhen(const std::string& pass, passes::Stage stage, const std::vector<ModuleHook>& hooks,
+                passes::PassContext& context, ir::Module& module) {
+  bool stopped = false;
+  for (const ModuleHook& hook : hooks) {
+    if (!hook) continue;
+    if (!std::exchange(stopped, true)) {
+      GRAFT_RETURN_IF_ERROR(
+          passes::RunPipeline(stage, {.stop_after = pass}, context, module).status());
+    }
+    GRAFT_RETURN_IF_ERROR(hook(module));
+  }
+  return OkStatus();
+}
+
+// The ranges of the fused module's values, for INT8.
+Status FindRanges(const Int8Options& int8, ir::Module& module) {
+  quant::FindRanges(module, int8.table ? &*int8.table : nullptr);
+  if (int8.table) return OkStatus();
+  const std::vector<std::string> missing = quant::DescribeMissing(module);
+  if (int8.missing == nullptr) return quant::CheckNoneMissing(missing);
+  int8.missing->insert(int8.missing->end(), missing.begin(), missing.end());
+  return OkStatus();
 }
 
 // Tuning points without repetition: bindings that agree are measured once.
@@ -190,12 +212,22 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
       return ChooseBody(whole, choice, FindWindows(whole, choice, context), *backend, points, tune,
                         hooks, *options.cache, &built.tune);
     };
+    ModuleHook read_nodes, find_ranges;
+    if (options.int8) {
+      read_nodes = [&](ir::Module& folded) -> Status {
+        GRAFT_ASSIGN_OR_RETURN(built.warnings, quant::ReadQuantizationNodes(folded));
+        return OkStatus();
+      };
+      find_ranges = [&](ir::Module& fused) { return FindRanges(*options.int8, fused); };
+    }
     GRAFT_RETURN_IF_ERROR(CallWhen("fold-constants", passes::Stage::kSimplify,
-                                   options.on_constants_folded, context, module));
+                                   {read_nodes, options.on_constants_folded}, context, module));
     for (const passes::Stage stage : {passes::Stage::kSimplify, passes::Stage::kOptimize}) {
       if (options.progress) options.progress("passes", static_cast<int>(stage), 2);
       if (stage == passes::Stage::kOptimize) {
-        GRAFT_RETURN_IF_ERROR(CallWhen("fuse-epilogue", stage, options.on_fused, context, module));
+        GRAFT_RETURN_IF_ERROR(
+            CallWhen("fuse-epilogue", stage, {find_ranges, options.on_fused}, context, module));
+        context.integers = options.int8.has_value();
       }
       GRAFT_ASSIGN_OR_RETURN(std::vector<passes::PassReport> reports,
                              passes::RunPipeline(stage, pipeline, context, module));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "import/importer.h"
 #include "passes/pipeline.h"
 #include "plan/plan.h"
+#include "quant/calibration_table.h"
 #include "tf/graph_def.h"
 #include "tune/tuner.h"
 
@@ -16,6 +18,15 @@ namespace graft::convert {
 
 // Called now and then: what is being done, and how far it is.
 using Progress = std::function<void(std::string_view stage, int done, int total)>;
+
+// Products whose operands have quantisation ranges are computed on 8-bit integers.
+struct Int8Options {
+  // Ranges by name, besides those of the model's quantisation nodes. Where there is no table, every
+  // value that needs a range has to have one: else it is an InvalidArgument that lists them.
+  std::optional<quant::CalibrationTable> table;
+  // Gets the lines of that list instead, from a caller that builds several engines.
+  std::vector<std::string>* missing = nullptr;
+};
 
 struct BuildOptions {
   std::string backend = "cpu";
@@ -30,6 +41,7 @@ struct BuildOptions {
   // nodes are fused: what they change is compiled.
   std::function<Status(ir::Module&)> on_constants_folded;
   std::function<Status(ir::Module&)> on_fused;
+  std::optional<Int8Options> int8;  // these come first
   Progress progress;
 };
 
@@ -37,6 +49,7 @@ struct BuiltEngine {
   Plan plan;
   TuneReport tune;
   std::vector<passes::PassReport> passes;
+  std::vector<std::string> warnings;
 };
 
 // A graph that converts whole. Its inputs and outputs become the engine's, under `input_names` and

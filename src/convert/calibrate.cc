@@ -76,11 +76,22 @@ class Watch {
 
 }  // namespace
 
-Result<CalibrateReport> CalibrateGraph(const EngineSource& source, const CalibrateOptions& options,
-                                       const NextBatch& next) {
-  CalibrateReport report;
+struct GraphCalibrator::State {
+  std::shared_ptr<Executor> executor;
+  std::unique_ptr<EngineRunner> runner;
+  std::unique_ptr<quant::Calibration> calibration;
+  CalibrateReport report;  // but for the table
+};
+
+GraphCalibrator::GraphCalibrator(std::unique_ptr<State> state) : state_(std::move(state)) {}
+GraphCalibrator::~GraphCalibrator() = default;
+
+Result<std::unique_ptr<GraphCalibrator>> GraphCalibrator::Create(const EngineSource& source,
+                                                                 const BuildOptions& options) {
+  auto state = std::make_unique<State>();
+  CalibrateReport& report = state->report;
   Watch watch;
-  BuildOptions build = options.build;
+  BuildOptions build = options;
   build.on_constants_folded = [&](ir::Module& module) -> Status {
     GRAFT_ASSIGN_OR_RETURN(report.warnings, quant::ReadQuantizationNodes(module));
     return OkStatus();
@@ -89,23 +100,41 @@ Result<CalibrateReport> CalibrateGraph(const EngineSource& source, const Calibra
   StageTimes times;
   GRAFT_ASSIGN_OR_RETURN(BuiltEngine built, BuildEngine(source, build, &times));
   GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(build.backend));
-  const std::shared_ptr<Executor> executor = MakeTbbExecutor(build.threads);
+  state->executor = MakeTbbExecutor(build.threads);
   GRAFT_ASSIGN_OR_RETURN(
       std::shared_ptr<const Engine> engine,
-      Engine::Create(std::move(built.plan), *backend, {.executor = executor.get()}));
+      Engine::Create(std::move(built.plan), *backend, {.executor = state->executor.get()}));
   GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<Context> context,
-                         Context::Create(std::move(engine), {.executor = executor}));
-  EngineRunner runner(std::move(context), watch.places());
-  quant::Calibration calibration(watch.names(), *executor);
+                         Context::Create(std::move(engine), {.executor = state->executor}));
+  state->runner = std::make_unique<EngineRunner>(std::move(context), watch.places());
+  state->calibration = std::make_unique<quant::Calibration>(watch.names(), *state->executor);
+  return std::unique_ptr<GraphCalibrator>(new GraphCalibrator(std::move(state)));
+}
+
+Status GraphCalibrator::Add(std::span<const Tensor> inputs) {
+  quant::Calibration& calibration = *state_->calibration;
+  const Status status = calibration.Add(*state_->runner, inputs);
+  if (!status.ok()) return status.WithContext(fmt::format("batch {}", calibration.batches() + 1));
+  return status;
+}
+
+Result<CalibrateReport> GraphCalibrator::Finish(quant::Calibrator calibrator) const {
+  CalibrateReport report = state_->report;
+  GRAFT_ASSIGN_OR_RETURN(report.table, state_->calibration->Finish(calibrator));
+  report.batches = state_->calibration->batches();
+  return report;
+}
+
+Result<CalibrateReport> CalibrateGraph(const EngineSource& source, const CalibrateOptions& options,
+                                       const NextBatch& next) {
+  GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<GraphCalibrator> calibrator,
+                         GraphCalibrator::Create(source, options.build));
   for (;;) {
     GRAFT_ASSIGN_OR_RETURN(const std::optional<std::vector<Tensor>> batch, next());
     if (!batch) break;
-    const Status status = calibration.Add(runner, *batch);
-    if (!status.ok()) return status.WithContext(fmt::format("batch {}", calibration.batches() + 1));
+    GRAFT_RETURN_IF_ERROR(calibrator->Add(*batch));
   }
-  GRAFT_ASSIGN_OR_RETURN(report.table, calibration.Finish(options.calibrator));
-  report.batches = calibration.batches();
-  return report;
+  return calibrator->Finish(options.calibrator);
 }
 
 }  // namespace graft::convert

@@ -1,7 +1,9 @@
 // From a TensorFlow graph and data to a calibration table.
 #pragma once
 
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,9 +17,6 @@ struct CalibrateOptions {
   quant::Calibrator calibrator = quant::Calibrator::kEntropy;
 };
 
-// The inputs of the next batch, in the source's order; nothing after the last one.
-using NextBatch = std::function<Result<std::optional<std::vector<Tensor>>>()>;
-
 struct CalibrateReport {
   quant::CalibrationTable table;
   int64_t batches = 0;
@@ -25,9 +24,30 @@ struct CalibrateReport {
   std::vector<std::string> warnings;
 };
 
-// Runs the graph over all batches, of any shapes, and gives the ranges of the values that need one
-// (quant/range_rules.h) and have none from quantisation nodes or ops. kUnsupported when nodes are
-// refused; a batch that fails ends it.
+// Runs a graph over batches, of any shapes, and gives the ranges of the values that need one
+// (quant/range_rules.h) and have none from quantisation nodes or ops.
+class GraphCalibrator {
+ public:
+  // kUnsupported when nodes are refused. What `source` and `build` refer to is not needed later.
+  static Result<std::unique_ptr<GraphCalibrator>> Create(const EngineSource& source,
+                                                         const BuildOptions& build);
+  ~GraphCalibrator();
+
+  // The inputs of one batch, in the source's order. What was gathered stays when it fails.
+  Status Add(std::span<const Tensor> inputs);
+  // InvalidArgument before the first batch.
+  Result<CalibrateReport> Finish(quant::Calibrator calibrator) const;
+
+ private:
+  struct State;
+  explicit GraphCalibrator(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// The inputs of the next batch, in the source's order; nothing after the last one.
+using NextBatch = std::function<Result<std::optional<std::vector<Tensor>>>()>;
+
+// All of them at once; a batch that fails ends it.
 Result<CalibrateReport> CalibrateGraph(const EngineSource& source, const CalibrateOptions& options,
                                        const NextBatch& next);
 

@@ -11,6 +11,7 @@
 #include "convert/external_weights.h"
 #include "convert/segment_points.h"
 #include "plan/plan_file.h"
+#include "quant/range_rules.h"
 #include "runtime/backend_table.h"
 #include "tf/lift.h"
 
@@ -126,6 +127,7 @@ class Converter {
       GRAFT_RETURN_IF_ERROR(status);
       engines.push_back(std::move(engine));
     }
+    GRAFT_RETURN_IF_ERROR(quant::CheckNoneMissing(missing_ranges_));
     {
       StageTimer timer(&report_->seconds.partition);
       GRAFT_ASSIGN_OR_RETURN(converted.graph, partition::Encapsulate(*wired_, engines, outputs_));
@@ -174,6 +176,17 @@ class Converter {
                                 partition::InfoOf(graph_, imported_));
   }
 
+  // A line of quant::DescribeMissing about an engine: its inputs are tensors of the graph.
+  std::string InTheGraph(const std::string& line, const SegmentPorts& ports) const {
+    for (size_t i = 0; i < ports.inputs.size(); ++i) {
+      const std::string name = InputBindingName(static_cast<int>(i));
+      if (!line.starts_with(name + " ")) continue;
+      const partition::Port& port = ports.inputs[i];
+      return tf::TensorName(graph_.nodes[port.node].name, port.output) + line.substr(name.size());
+    }
+    return line;
+  }
+
   Status Build(EngineNode& engine) {
     const SegmentPorts& ports = engine.ports;
     if (!options_.build_engines) return OkStatus();
@@ -198,7 +211,17 @@ class Converter {
     GRAFT_ASSIGN_OR_RETURN(source.points, points_->At(ports.inputs));
     BuildOptions build = options_.build;
     if (!build.dump_directory.empty()) build.dump_directory += "/" + ports.engine;
+    if (options_.calibration && build.int8) {
+      const auto found = options_.calibration->find(ports.engine);
+      build.int8->table =
+          found == options_.calibration->end() ? quant::CalibrationTable() : found->second;
+      GRAFT_ASSIGN_OR_RETURN(engine.attributes.calibration_data, quant::ToText(*build.int8->table));
+    }
+    std::vector<std::string> missing;
+    if (build.int8) build.int8->missing = &missing;
     GRAFT_ASSIGN_OR_RETURN(BuiltEngine built, BuildEngine(source, build, &report_->seconds));
+    for (const std::string& line : missing) missing_ranges_.push_back(InTheGraph(line, ports));
+    report_->warnings.insert(report_->warnings.end(), built.warnings.begin(), built.warnings.end());
     built.plan.provenance.model_hash = options_.model_hash;
     built.plan.provenance.options = options_.options_text;
     WarnOf(ExportEngine(options_.exports, ports.engine, built.plan));
@@ -249,6 +272,7 @@ class Converter {
   ConvertOptions options_;
   const Bodies bodies_;
   ConvertReport* report_ = nullptr;
+  std::vector<std::string> missing_ranges_;  // of all engines, for INT8
   importer::ImportedGraph imported_;
   std::optional<partition::WiredGraph> wired_;
   Candidates candidates_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,9 @@ struct ConvertOptions {
   // TensorFlow knows functions by name.
   int graph_number = -1;
   tf::TidyOptions tidy;  // of the graph before it is converted, by whoever reads it
+  // For INT8: what calibration found of each engine, by its name. Where it is given, an engine that
+  // is not named is computed in floats but for what quantisation nodes say.
+  std::optional<std::map<std::string, quant::CalibrationTable>> calibration;
   // Dimensions of the graph's inputs to tune at; one entry an input, -1 unknown.
   std::vector<std::vector<Dims>> points;
   // The graph with its inputs and outputs, where the caller has imported it already.

@@ -143,6 +143,7 @@ class ModelConverter {
                        "a plan needs the whole model (--output works with parts of it)")
                  : built.status();
     }
+    report_.warnings.insert(report_.warnings.end(), built->warnings.begin(), built->warnings.end());
     built->plan.provenance.model_hash = convert_.model_hash;
     built->plan.provenance.options = convert_.options_text;
     {

@@ -1,10 +1,12 @@
 // graft convert: a TensorFlow model in, a faster one or a plan out.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 
 #include "base/file.h"
+#include "calibration_data.h"
 #include "command.h"
 #include "convert/convert_model.h"
 #include "convert/environment.h"
@@ -20,6 +22,9 @@ struct Options {
   std::vector<std::string> shapes;
   std::string json;
   std::string device;
+  std::string precision = "fp32";
+  std::string calibration_table;
+  CalibrationDataSpec calibration;
   std::string cache = TimingCache::DefaultPath();
 };
 
@@ -74,6 +79,33 @@ convert::Progress TerminalProgress() {
   };
 }
 
+// What INT8 knows of ranges besides the model's quantisation nodes.
+Status FindTable(const Options& o, convert::ModelOptions& model) {
+  const bool is_int8 = o.precision == "int8" || o.precision == "INT8";
+  if (!is_int8 && (!o.calibration_table.empty() || !o.calibration.path.empty()))
+    return InvalidArgumentError("ranges are for --precision int8");
+  if (!is_int8) return OkStatus();
+  model.convert.attributes.precision_mode = "INT8";
+  convert::Int8Options& int8 = model.convert.build.int8.emplace();
+  if (!o.calibration_table.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(const FileBytes text, ReadFile(o.calibration_table));
+    Result<quant::CalibrationTable> table = quant::ParseCalibrationTable(text.view());
+    if (!table.ok()) return table.status().WithContext(o.calibration_table);
+    int8.table = std::move(*table);
+  } else if (!o.calibration.path.empty()) {
+    tf::ModelSpec spec = model.model;
+    spec.tidy = model.convert.tidy;
+    GRAFT_ASSIGN_OR_RETURN(const tf::LoadedModel loaded, tf::LoadModel(spec));
+    convert::BuildOptions build = model.convert.build;
+    build.int8.reset();
+    build.opt_level = std::min(build.opt_level, 1);
+    GRAFT_ASSIGN_OR_RETURN(convert::CalibrateReport report,
+                           CalibrateModel(loaded, o.calibration, build));
+    int8.table = std::move(report.table);
+  }
+  return OkStatus();
+}
+
 Status Run(Options& o) {
   convert::ModelOptions& model = o.model;
   GRAFT_RETURN_IF_ERROR(convert::ApplyEnvironment(&model.convert));
@@ -99,6 +131,7 @@ Status Run(Options& o) {
   }
   build.cache = cache.get();
   build.progress = TerminalProgress();
+  GRAFT_RETURN_IF_ERROR(FindTable(o, model));
   model.convert.options_text = fmt::format("minimum-segment-size={} opt-level={} disable-pass=[{}]",
                                            model.convert.cluster.minimum_segment_size,
                                            build.opt_level, fmt::join(build.disabled_passes, ","));
@@ -138,6 +171,20 @@ Command AddConvert(CLI::App& program) {
   app->add_option("--threads", build.threads, "Threads to tune for; 0: all processors");
   app->add_option("--backend", build.backend, "cpu, cuda or reference");
   AddDevice(app, &o->device);
+  app->add_option("--precision", o->precision,
+                  "fp32 or int8: products whose operands have ranges on 8-bit integers")
+      ->check(CLI::IsMember({"fp32", "int8"}, CLI::ignore_case));
+  auto* table = app->add_option("--calibration-table", o->calibration_table,
+                                "Ranges for int8: a file of graft calibrate, or TensorRT's");
+  app->add_option("--calibration-data", o->calibration.path,
+                  "Find ranges for int8 with this: a .npz file of samples, or a folder of "
+                  "CASE_in_INPUT.npy batches")
+      ->excludes(table);
+  app->add_option("--calibrator", o->calibration.calibrator,
+                  "entropy, percentile, minmax or mse (entropy)");
+  app->add_option("--calibration-batch", o->calibration.batch,
+                  "Samples of a .npz file that run at once (1)")
+      ->check(CLI::PositiveNumber);
   app->add_flag("--embed-weights", o->model.convert.embed_weights,
                 "Engines hold all weights themselves");
   app->add_flag("--keep-asserts", o->model.convert.tidy.keep_asserts,
@@ -152,6 +199,7 @@ Command AddConvert(CLI::App& program) {
       "Examples:\n"
       "  graft convert model.pb --plan model.plan\n"
       "  graft convert saved_model --output converted --json report.json\n"
+      "  graft convert model.pb --plan model.plan --precision int8 --calibration-data images.npz\n"
       "  graft convert model.ckpt.meta --outputs logits:0 --plan model.plan\n"
       "  graft convert saved_model --plan model.plan --shapes images:8x224x224x3 --threads 2");
   return {app, [o] { return Report(Run(*o)); }};
