@@ -41,12 +41,24 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
     // Private attributes of later releases; without them building is allowed.
     if (!construction->GetAttr("_allow_build_at_runtime", &spec.allow_build).ok())
       spec.allow_build = true;
+    std::string precision, calibration_data;
+    bool use_calibration = false;
+    OP_REQUIRES_OK(construction, construction->GetAttr("precision_mode", &precision));
+    OP_REQUIRES_OK(construction, construction->GetAttr("use_calibration", &use_calibration));
+    OP_REQUIRES_OK(construction, construction->GetAttr("calibration_data", &calibration_data));
+    waits_for_calibration_ = precision == "INT8" && use_calibration && calibration_data.empty() &&
+                             spec.serialized_segment.empty();
     native_ = std::make_unique<NativeSegment>(std::move(function));
     engine_ = std::make_unique<EngineHolder>(std::move(spec), native_.get());
     statistics_ = Statistics::Global().Of(name());
   }
 
   void ComputeAsync(OpKernelContext* context, DoneCallback done) override {
+    // The numbers that it is calibrated with are TensorFlow's.
+    if (waits_for_calibration_ && native_->Find(context) != nullptr) {
+      native_->Run(context, std::move(done));
+      return;
+    }
     absl::Status status = CheckInputShapes(context);
     if (status.ok()) status = engine_->Run(context);
     if (status.ok()) {
@@ -96,6 +108,7 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
   }
 
   std::vector<tensorflow::PartialTensorShape> input_shapes_;
+  bool waits_for_calibration_ = false;
   std::unique_ptr<NativeSegment> native_;
   std::unique_ptr<EngineHolder> engine_;
   NodeStatistics* statistics_ = nullptr;

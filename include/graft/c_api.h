@@ -225,6 +225,22 @@ GRAFT_EXPORT graft_status* graft_build_segment(const void* function_def, size_t 
                                                int32_t argument_count, const char* options_json,
                                                graft_bytes** plan);
 
+/* Finds the ranges that INT8 needs in a native segment: runs it in floats over batches of its
+ * arguments. Arguments and options as in graft_build_segment. */
+typedef struct graft_calibrator graft_calibrator;
+GRAFT_EXPORT graft_status* graft_calibrator_create(const void* function_def, size_t size,
+                                                   const graft_tensor* arguments,
+                                                   int32_t argument_count, const char* options_json,
+                                                   graft_calibrator** calibrator);
+GRAFT_EXPORT void graft_calibrator_free(graft_calibrator* calibrator);
+/* One batch, of any shapes, in host memory. Not for two threads at a time. */
+GRAFT_EXPORT graft_status* graft_calibrator_add(graft_calibrator* calibrator,
+                                                const graft_tensor* arguments,
+                                                int32_t argument_count);
+/* The calibration table's text. `name`: "entropy" (also ""), "percentile", "minmax" or "mse". */
+GRAFT_EXPORT graft_status* graft_calibrator_finish(const graft_calibrator* calibrator,
+                                                   const char* name, graft_bytes** table);
+
 #ifdef __cplusplus
 }
 #endif

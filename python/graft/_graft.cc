@@ -22,6 +22,7 @@ struct FreeObject {
   void operator()(graft_engine* p) const { graft_engine_free(p); }
   void operator()(graft_context* p) const { graft_context_free(p); }
   void operator()(graft_bytes* p) const { graft_bytes_free(p); }
+  void operator()(graft_calibrator* p) const { graft_calibrator_free(p); }
 };
 template <class T>
 using Owned = std::unique_ptr<T, FreeObject>;
@@ -282,6 +283,75 @@ nb::bytes ConvertModel(const std::string& path, const std::string& output,
   return ToBytes(report);
 }
 
+// NumPy arrays as the C API takes them, contiguous.
+class Arrays {
+ public:
+  explicit Arrays(const nb::list& values) : dims_(nb::len(values)) {
+    const nb::module_ numpy = nb::module_::import_("numpy");
+    for (size_t i = 0; i < dims_.size(); ++i) {
+      arrays_.push_back(numpy.attr("ascontiguousarray")(values[i]));
+      const nb::object& array = arrays_.back();
+      for (nb::handle n : array.attr("shape")) dims_[i].push_back(nb::cast<int64_t>(n));
+      const std::string dtype = TextOf(array.attr("dtype"));
+      graft_tensor tensor = GRAFT_TENSOR_INIT;
+      for (const DTypeRow& row : kDTypes) {
+        if (tensor.dtype == 0 && dtype == row.name) tensor.dtype = row.number;
+      }
+      if (dtype == "bfloat16") tensor.dtype = kBFloat16;
+      if (tensor.dtype == 0) throw nb::type_error(("no engine takes " + dtype).c_str());
+      tensor.rank = static_cast<int32_t>(dims_[i].size());
+      tensor.dims = dims_[i].data();
+      tensor.data = DataOf(array);
+      tensors_.push_back(tensor);
+    }
+  }
+  const graft_tensor* data() const { return tensors_.data(); }
+  int32_t size() const { return static_cast<int32_t>(tensors_.size()); }
+
+ private:
+  std::vector<nb::object> arrays_;
+  std::vector<std::vector<int64_t>> dims_;
+  std::vector<graft_tensor> tensors_;
+};
+
+// The ranges of a native segment (a FunctionDef's bytes), from batches of its arguments.
+class Calibrator {
+ public:
+  Calibrator(const nb::bytes& function_def, std::string options_json)
+      : function_def_(function_def.c_str(), function_def.size()),
+        options_json_(std::move(options_json)) {}
+
+  void Add(const nb::list& arguments) {
+    const Arrays arrays(arguments);
+    nb::gil_scoped_release release;
+    graft_status* status = nullptr;
+    // The first batch says ranks and dtypes.
+    if (calibrator_ == nullptr) {
+      graft_calibrator* created = nullptr;
+      status = graft_calibrator_create(function_def_.data(), function_def_.size(), arrays.data(),
+                                       arrays.size(), options_json_.c_str(), &created);
+      calibrator_.reset(created);
+    }
+    if (status == nullptr)
+      status = graft_calibrator_add(calibrator_.get(), arrays.data(), arrays.size());
+    nb::gil_scoped_acquire acquire;
+    Check(status);
+  }
+
+  nb::bytes Finish(const std::string& name) const {
+    if (calibrator_ == nullptr) throw nb::value_error("no batch was added");
+    graft_bytes* table = nullptr;
+    Check(graft_calibrator_finish(calibrator_.get(), name.c_str(), &table));
+    const Owned<graft_bytes> owned(table);
+    return ToBytes(table);
+  }
+
+ private:
+  const std::string function_def_;
+  const std::string options_json_;
+  Owned<graft_calibrator> calibrator_;
+};
+
 }  // namespace
 
 NB_MODULE(_graft, m) {
@@ -291,6 +361,11 @@ NB_MODULE(_graft, m) {
       .def("run", &Engine::Run, nb::arg("inputs"))
       .def_prop_ro("inputs", &Engine::Inputs)
       .def_prop_ro("outputs", &Engine::Outputs);
+  nb::class_<Calibrator>(m, "Calibrator")
+      .def(nb::init<const nb::bytes&, std::string>(), nb::arg("function_def"),
+           nb::arg("options_json"))
+      .def("add", &Calibrator::Add, nb::arg("arguments"))
+      .def("finish", &Calibrator::Finish, nb::arg("calibrator"));
   m.def("convert_graph_def", &ConvertGraphDef, nb::arg("graph_def"), nb::arg("options_json"));
   m.def("convert_model", &ConvertModel, nb::arg("path"), nb::arg("output"),
         nb::arg("options_json"));

@@ -6,7 +6,7 @@
     converter.save("converted")
 
 Scripts written for tensorflow.python.compiler.tensorrt.trt_convert run with the import line changed. What Graft has no
-engine for yet (reduced precision, calibration) raises NotImplementedError at once; nothing is accepted and then ignored in silence
+engine for yet (FP16) raises NotImplementedError at once; nothing is accepted and then ignored in silence
 but arguments that have no meaning here, and those are listed in each class.
 """
 
@@ -19,6 +19,7 @@ import pathlib
 import sys
 import tempfile
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2
 from tensorflow.core.protobuf import saved_model_pb2
@@ -79,18 +80,17 @@ class TrtConversionParams(
 DEFAULT_TRT_CONVERSION_PARAMS = TrtConversionParams()
 
 
-def _check_precision(mode, use_calibration):
+def _check_precision(mode):
     if mode not in TrtPrecisionMode.supported_precision_modes():
         raise ValueError(
             "precision mode '{}' is not supported.It should be one of {}".format(
                 mode, TrtPrecisionMode.supported_precision_modes()
             )
         )
-    if mode.upper() != TrtPrecisionMode.FP32:
+    if mode.upper() == TrtPrecisionMode.FP16:
         raise NotImplementedError(
             "precision mode '{}' has no engine in this version of Graft; use FP32".format(mode)
         )
-    del use_calibration  # has a meaning for INT8 only
     return mode.upper()
 
 
@@ -108,12 +108,13 @@ def _check_segment_size(size):
 
 def _engine_options(params):
     """The converter's options that both interfaces have."""
+    precision = _check_precision(params.precision_mode)
     return {
         "minimum-segment-size": _check_segment_size(params.minimum_segment_size),
-        "precision-mode": _check_precision(params.precision_mode, params.use_calibration),
+        "precision-mode": precision,
         "max-workspace-size-bytes": params.max_workspace_size_bytes,
         "maximum-cached-engines": params.maximum_cached_engines,
-        "use-calibration": False,
+        "use-calibration": precision == TrtPrecisionMode.INT8 and bool(params.use_calibration),
     }
 
 
@@ -147,6 +148,41 @@ def _convert_graph_def(graph_def, denied, options):
     result = graph_pb2.GraphDef()
     result.ParseFromString(converted)
     return result, _log_report(report)
+
+
+class _EngineCalibrators:
+    """Finds the ranges of what the engines of a converted graph compute, from what they read while it runs."""
+
+    def __init__(self, graph_def, graph):
+        """`graph` is where it was imported."""
+        self.engine_inputs = {}  # tensors to run, by engine
+        self._calibrators = {}
+        functions = {f.signature.name: f for f in graph_def.library.function}
+        for node in graph_def.node:
+            if node.op != _ENGINE_OP:
+                continue
+            segment = functions[node.attr["segment_func"].func.name]
+            self._calibrators[node.name] = _graft.Calibrator(
+                segment.SerializeToString(deterministic=True), json.dumps({"opt-level": 0})
+            )
+            self.engine_inputs[node.name] = list(graph.get_operation_by_name(node.name).inputs)
+        in_functions = [n.name for f in functions.values() for n in f.node_def if n.op == _ENGINE_OP]
+        for name in in_functions:
+            _log.warning("%s is in a function: what it reads is not seen, it is not calibrated", name)
+
+    def add(self, values):
+        """What the engine inputs were in one run."""
+        for engine, arrays in values.items():
+            if engine not in self._calibrators:
+                continue
+            try:
+                self._calibrators[engine].add([np.asarray(array) for array in arrays])
+            except NotImplementedError as error:
+                _log.warning("Calibration failed: %s: %s", engine, error)
+                del self._calibrators[engine]
+
+    def tables(self):
+        return {engine: c.finish("").decode() for engine, c in self._calibrators.items()}
 
 
 class _ConvertedModel:
@@ -201,6 +237,13 @@ def _local(directory, scratch):
 def _tags(tags):
     """What says which graph of a SavedModel is meant; [] means the one without tags."""
     return [tf.saved_model.SERVING] if tags is None else list(tags)
+
+
+def _arguments(inputs):
+    """What an input function gives for one call: arguments by position, and by name."""
+    if isinstance(inputs, dict):
+        return (), inputs
+    return (inputs if isinstance(inputs, (list, tuple)) else (inputs,)), {}
 
 
 # What a positional argument of that name can be.
@@ -317,6 +360,11 @@ class TrtGraphConverter:
                 use_calibration,
             )
         )
+        if options["use-calibration"] and not is_dynamic_op:
+            _log.warning(
+                "INT8 precision mode with calibration is supported with dynamic TRT ops only. "
+                "Disregarding is_dynamic_op parameter."
+            )
         del session_config, cached_engine_batches
         self._input_saved_model_dir = input_saved_model_dir
         self._input_saved_model_tags = _tags(input_saved_model_tags)
@@ -335,6 +383,7 @@ class TrtGraphConverter:
         if "GRAFT_EMBED_WEIGHTS" not in os.environ:
             self._options["embed-weights"] = not is_dynamic_op
         self._converted = False
+        self._calibrated = False
         self._converted_graph_def = None
         self._model = None
         self._report = None
@@ -349,28 +398,59 @@ class TrtGraphConverter:
         """Converts and gives the converted GraphDef. May be called once."""
         if self._converted:
             raise AssertionError("convert() was called already")
+        self._convert(self._options)
         self._converted = True
+        return self._converted_graph_def
+
+    def _convert(self, options):
         if self._input_graph_def is not None:
             # The outputs are not known: what nobody reads is kept.
             self._converted_graph_def, self._report = _convert_graph_def(
-                self._input_graph_def, self._denied, self._options
+                self._input_graph_def, self._denied, options
             )
         else:
             self._model = _ConvertedModel(
                 self._input_saved_model_dir,
                 self._input_saved_model_tags,
                 self._signature_key,
-                self._options,
+                options,
                 deny=self._denied,
             )
             self._report = self._model.report
             self._converted_graph_def = self._model.graph_def
-        return self._converted_graph_def
 
     def calibrate(self, fetch_names, num_runs, feed_dict_fn=None, input_map_fn=None):
+        """Runs the converted graph `num_runs` times, finds the ranges that INT8 needs, and gives the graph with engines that use
+        them; what was found is their attribute calibration_data. The results of these runs are TensorFlow's own.
+
+        feed_dict_fn gives a feed_dict for each run; input_map_fn, called once, tensors by the names of those that they replace.
+        """
         if bool(feed_dict_fn) == bool(input_map_fn):
             raise ValueError("Should specify one and only one of feed_dict_fn and input_map_fn.")
-        raise NotImplementedError("INT8 calibration is not in this version of Graft")
+        if not self._converted:
+            raise AssertionError("convert() must be called before calibrate()")
+        if not self._options["use-calibration"]:
+            raise AssertionError("only INT8 engines are calibrated, with use_calibration=True")
+        if self._calibrated:
+            raise AssertionError("calibrate() was called already")
+        with tf.Graph().as_default() as graph:
+            replaced = input_map_fn() if input_map_fn else {}
+            if not all(isinstance(name, str) for name in replaced):
+                raise ValueError("Keys of input_map_fn must be of type str")
+            if not all(isinstance(tensor, tf.Tensor) for tensor in replaced.values()):
+                raise ValueError("Values of input_map_fn must be of type tf.Tensor")
+            fetches = tf.import_graph_def(
+                self._converted_graph_def, input_map=replaced, return_elements=fetch_names, name=""
+            )
+            calibrators = _EngineCalibrators(self._converted_graph_def, graph)
+            with tf.compat.v1.Session(graph=graph) as session:
+                for _ in range(num_runs):
+                    feed = feed_dict_fn() if feed_dict_fn else None
+                    _, read = session.run([fetches, calibrators.engine_inputs], feed)
+                    calibrators.add(read)
+        self._convert({**self._options, "calibration-tables": calibrators.tables()})
+        self._calibrated = True
+        return self._converted_graph_def
 
     def save(self, output_saved_model_dir):
         """Saves the converted model with the signatures of the one that was loaded."""
@@ -444,20 +524,26 @@ class TrtGraphConverterV2:
         _op_library.load()
 
     def convert(self, calibration_input_fn=None):
-        """Converts the signature and gives it as a ConcreteFunction."""
-        if calibration_input_fn is not None:
+        """Converts the signature and gives it as a ConcreteFunction.
+
+        INT8 with use_calibration finds ranges with the inputs of calibration_input_fn, a generator: each is an array, a list or
+        tuple of arrays in the order of the inputs' names, or a dict by name.
+        """
+        needs_calibration = self._options["use-calibration"]
+        if needs_calibration and calibration_input_fn is None:
+            raise ValueError(
+                "Should specify calibration_input_fn because INT8 calibration is needed"
+            )
+        if not needs_calibration and calibration_input_fn is not None:
             raise ValueError(
                 "Should not specify calibration_input_fn because INT8 calibration is not needed"
             )
         if self._converted_func is not None:
             raise AssertionError("convert() was called already")
-        converted = _ConvertedModel(
-            self._input_saved_model_dir,
-            self._tags,
-            self._signature_key,
-            self._options,
-            **{"only-signature": True},
-        )
+        converted = self._convert(self._options)
+        if needs_calibration:
+            tables = self._calibrate(converted, calibration_input_fn)
+            converted = self._convert({**self._options, "calibration-tables": tables})
         self._report = converted.report
         self._converted_graph_def = converted.graph_def
         self._converted_model = converted
@@ -466,6 +552,31 @@ class TrtGraphConverterV2:
         # Tables and variables that it uses go with the model.
         self._converted_func.graft_model = model
         return self._converted_func
+
+    def _convert(self, options):
+        return _ConvertedModel(
+            self._input_saved_model_dir,
+            self._tags,
+            self._signature_key,
+            options,
+            **{"only-signature": True},
+        )
+
+    def _calibrate(self, converted, input_fn):
+        """The calibration tables of the model's engines."""
+        graph = tf.Graph()
+        session = tf.compat.v1.Session(graph=graph)
+        with graph.as_default():
+            meta_graph = tf.compat.v1.saved_model.load(session, self._tags, str(converted.folder))
+            calibrators = _EngineCalibrators(converted.graph_def, graph)
+        inputs_by_name = meta_graph.signature_def[self._signature_key].inputs
+        for inputs in input_fn():
+            args, kwargs = _arguments(inputs)
+            kwargs = {**dict(zip(sorted(inputs_by_name), args)), **kwargs}
+            feed = {inputs_by_name[name].name: np.asarray(x) for name, x in kwargs.items()}
+            calibrators.add(session.run(calibrators.engine_inputs, feed))
+        session.close()
+        return calibrators.tables()
 
     def build(self, input_fn):
         """Runs the converted function on each of input_fn's inputs, so that every shape has been bound before the first request.
@@ -483,12 +594,7 @@ class TrtGraphConverterV2:
         if self._converted_func is None:
             raise RuntimeError("Need to call convert() before build()")
         for inputs in input_fn():
-            if isinstance(inputs, dict):
-                args, kwargs = (), inputs
-            elif isinstance(inputs, (list, tuple)):
-                args, kwargs = inputs, {}
-            else:
-                args, kwargs = (inputs,), {}
+            args, kwargs = _arguments(inputs)
             try:
                 args = [tf.convert_to_tensor(x) for x in args]
                 kwargs = {name: tf.convert_to_tensor(x) for name, x in kwargs.items()}

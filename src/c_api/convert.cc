@@ -15,8 +15,25 @@ Result<FileBytes> Copy(const void* data, size_t size) {
   return FileBytes{std::shared_ptr<const std::byte>(std::move(buffer), copied), size};
 }
 
+// Dtype and dims of a segment's arguments.
+Result<std::vector<importer::GraphInput>> Arguments(const graft_tensor* arguments, int32_t count) {
+  std::vector<importer::GraphInput> inputs;
+  for (int32_t i = 0; i < count; ++i) {
+    GRAFT_ASSIGN_OR_RETURN(const graft_tensor argument, TensorAt(arguments, i));
+    importer::GraphInput input;
+    input.dtype = static_cast<DType>(argument.dtype);
+    input.shape.dims.assign(argument.dims, argument.dims + argument.rank);
+    inputs.push_back(std::move(input));
+  }
+  return inputs;
+}
+
 }  // namespace
 }  // namespace graft
+
+struct graft_calibrator {
+  std::unique_ptr<graft::convert::SegmentCalibrator> calibrator;
+};
 
 graft_status* graft_convert_graph_def(const void* graph_def, size_t size, const char* options_json,
                                       graft_bytes** converted, graft_bytes** report) {
@@ -50,18 +67,57 @@ graft_status* graft_build_segment(const void* function_def, size_t size,
   *plan = nullptr;
   return graft::Guarded([&]() -> graft::Status {
     GRAFT_ASSIGN_OR_RETURN(const graft::FileBytes bytes, graft::Copy(function_def, size));
-    std::vector<graft::importer::GraphInput> inputs;
-    for (int32_t i = 0; i < argument_count; ++i) {
-      GRAFT_ASSIGN_OR_RETURN(const graft_tensor argument, graft::TensorAt(arguments, i));
-      graft::importer::GraphInput input;
-      input.dtype = static_cast<graft::DType>(argument.dtype);
-      input.shape.dims.assign(argument.dims, argument.dims + argument.rank);
-      inputs.push_back(std::move(input));
-    }
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<graft::importer::GraphInput> inputs,
+                           graft::Arguments(arguments, argument_count));
     GRAFT_ASSIGN_OR_RETURN(
         std::string result,
         graft::convert::BuildSegment(bytes, inputs, options_json ? options_json : ""));
     *plan = new graft_bytes{std::move(result)};
+    return graft::OkStatus();
+  });
+}
+
+graft_status* graft_calibrator_create(const void* function_def, size_t size,
+                                      const graft_tensor* arguments, int32_t argument_count,
+                                      const char* options_json, graft_calibrator** calibrator) {
+  *calibrator = nullptr;
+  return graft::Guarded([&]() -> graft::Status {
+    GRAFT_ASSIGN_OR_RETURN(const graft::FileBytes bytes, graft::Copy(function_def, size));
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<graft::importer::GraphInput> inputs,
+                           graft::Arguments(arguments, argument_count));
+    auto made = std::make_unique<graft_calibrator>();
+    GRAFT_ASSIGN_OR_RETURN(made->calibrator, graft::convert::SegmentCalibrator::Create(
+                                                 bytes, inputs, options_json ? options_json : ""));
+    *calibrator = made.release();
+    return graft::OkStatus();
+  });
+}
+
+void graft_calibrator_free(graft_calibrator* calibrator) { delete calibrator; }
+
+graft_status* graft_calibrator_add(graft_calibrator* calibrator, const graft_tensor* arguments,
+                                   int32_t argument_count) {
+  return graft::Guarded([&]() -> graft::Status {
+    std::vector<graft::Tensor> batch;
+    for (int32_t i = 0; i < argument_count; ++i) {
+      GRAFT_ASSIGN_OR_RETURN(const graft_tensor argument, graft::TensorAt(arguments, i));
+      GRAFT_ASSIGN_OR_RETURN(
+          graft::Tensor tensor,
+          graft::Tensor::Allocate(static_cast<graft::DType>(argument.dtype),
+                                  {argument.dims, argument.dims + argument.rank}));
+      if (tensor.bytes() > 0) std::memcpy(tensor.mutable_raw(), argument.data, tensor.bytes());
+      batch.push_back(std::move(tensor));
+    }
+    return calibrator->calibrator->Add(batch);
+  });
+}
+
+graft_status* graft_calibrator_finish(const graft_calibrator* calibrator, const char* name,
+                                      graft_bytes** table) {
+  *table = nullptr;
+  return graft::Guarded([&]() -> graft::Status {
+    GRAFT_ASSIGN_OR_RETURN(std::string text, calibrator->calibrator->Finish(name ? name : ""));
+    *table = new graft_bytes{std::move(text)};
     return graft::OkStatus();
   });
 }

@@ -1,5 +1,6 @@
 #include "convert/convert_bytes.h"
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -70,6 +71,15 @@ class Options {
         }
       }
       inputs->push_back(std::move(input));
+    }
+  }
+  void Read(const char* key, std::map<std::string, std::string>* values) {
+    const Json* map = Take(key);
+    if (map == nullptr) return;
+    if (!map->is_object()) return Bad(key);
+    for (const auto& [name, value] : map->items()) {
+      if (!value.is_string()) return Bad(key);
+      (*values)[name] = value.get<std::string>();
     }
   }
   Status Done() const {
@@ -170,8 +180,23 @@ Result<Request> ReadRequest(const std::string& options_json) {
   options.Read("use-calibration", &a.use_calibration);
   options.Read("static-engine", &a.static_engine);
   options.Read("allow-build-at-runtime", &a.allow_build_at_runtime);
+  const bool is_calibrated = options.Has("calibration-tables");
+  std::map<std::string, std::string> tables;
+  options.Read("calibration-tables", &tables);
   GRAFT_RETURN_IF_ERROR(options.Done());
-  if (a.precision_mode != "FP32") {
+  if (a.precision_mode == "INT8") {
+    c.build.int8.emplace();
+    if (is_calibrated) {
+      c.calibration.emplace();
+      for (const auto& [engine, text] : tables) {
+        GRAFT_ASSIGN_OR_RETURN((*c.calibration)[engine], quant::ParseCalibrationTable(text));
+      }
+    }
+    // Waiting for it, they are not built.
+    c.build_engines = is_calibrated || !a.use_calibration;
+  } else if (is_calibrated) {
+    return InvalidArgumentError("option 'calibration-tables' is for INT8");
+  } else if (a.precision_mode != "FP32") {
     return UnsupportedError("precision mode '{}' has no engine in this version of Graft; use FP32",
                             a.precision_mode);
   }
@@ -266,20 +291,29 @@ Result<std::string> ConvertModelFile(const std::string& path, const std::string&
   return WithReports(report, options.convert.detailed_report);
 }
 
-Result<std::string> BuildSegment(const FileBytes& function_def,
-                                 const std::vector<importer::GraphInput>& arguments,
-                                 const std::string& options_json) {
-  GRAFT_ASSIGN_OR_RETURN(Request request, ReadRequest(options_json));
+namespace {
+
+// The call of a native segment's function in a graph that has nothing else.
+constexpr std::string_view kSegmentCall = "segment";
+
+struct SegmentSource {
+  tf::GraphDef graph;
+  EngineSource source;  // of it
+};
+
+Result<std::unique_ptr<SegmentSource>> MakeSegmentSource(
+    const FileBytes& function_def, const std::vector<importer::GraphInput>& arguments) {
   GRAFT_ASSIGN_OR_RETURN(tf::FunctionDef function, tf::ParseFunctionDef(function_def));
   if (arguments.size() != function.signature.inputs.size()) {
     return InvalidArgumentError("{}: {} arguments for {}", function.signature.name,
                                 arguments.size(), function.signature.inputs.size());
   }
   // A graph that calls the function once: inlining turns argument names into tensors.
-  tf::GraphDef graph;
+  auto made = std::make_unique<SegmentSource>();
+  tf::GraphDef& graph = made->graph;
+  EngineSource& source = made->source;
   graph.versions.producer = tf::kGraphDefVersion;
-  tf::NodeDef call{.name = "segment", .op = function.signature.name};
-  EngineSource source;
+  tf::NodeDef call{.name = std::string(kSegmentCall), .op = function.signature.name};
   std::vector<Dims> point;
   for (size_t i = 0; i < arguments.size(); ++i) {
     importer::GraphInput input = arguments[i];
@@ -294,7 +328,7 @@ Result<std::string> BuildSegment(const FileBytes& function_def,
     source.inputs.push_back(std::move(input));
   }
   for (size_t i = 0; i < function.signature.outputs.size(); ++i) {
-    source.outputs.push_back(tf::TensorName("segment", static_cast<int>(i)));
+    source.outputs.push_back(tf::TensorName(call.name, static_cast<int>(i)));
     source.output_names.push_back(OutputBindingName(static_cast<int>(i)));
   }
   graph.nodes.push_back(std::move(call));
@@ -304,12 +338,51 @@ Result<std::string> BuildSegment(const FileBytes& function_def,
   if (!kept.empty()) return UnsupportedError("{}: {}", kept[0].function, kept[0].reason);
   source.graph = &graph;
   source.points.push_back(std::move(point));
+  return made;
+}
+
+}  // namespace
+
+Result<std::string> BuildSegment(const FileBytes& function_def,
+                                 const std::vector<importer::GraphInput>& arguments,
+                                 const std::string& options_json) {
+  GRAFT_ASSIGN_OR_RETURN(Request request, ReadRequest(options_json));
+  GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<SegmentSource> segment,
+                         MakeSegmentSource(function_def, arguments));
   std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
   request.convert.build.cache = cache.get();
   StageTimes times;
-  GRAFT_ASSIGN_OR_RETURN(BuiltEngine built, BuildEngine(source, request.convert.build, &times));
+  GRAFT_ASSIGN_OR_RETURN(BuiltEngine built,
+                         BuildEngine(segment->source, request.convert.build, &times));
   built.plan.provenance.model_hash = ToHex(HashBytes(function_def.view()));
   return WritePlan(built.plan);
+}
+
+Result<std::unique_ptr<SegmentCalibrator>> SegmentCalibrator::Create(
+    const FileBytes& function_def, const std::vector<importer::GraphInput>& arguments,
+    const std::string& options_json) {
+  GRAFT_ASSIGN_OR_RETURN(Request request, ReadRequest(options_json));
+  GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<SegmentSource> segment,
+                         MakeSegmentSource(function_def, arguments));
+  std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
+  request.convert.build.cache = cache.get();
+  auto made = std::make_unique<SegmentCalibrator>();
+  GRAFT_ASSIGN_OR_RETURN(made->calibrator_,
+                         GraphCalibrator::Create(segment->source, request.convert.build));
+  return made;
+}
+
+Result<std::string> SegmentCalibrator::Finish(std::string_view calibrator) const {
+  const std::optional<quant::Calibrator> wanted =
+      calibrator.empty() ? quant::Calibrator::kEntropy : quant::ParseCalibrator(calibrator);
+  if (!wanted) return InvalidArgumentError("no calibrator '{}'", calibrator);
+  GRAFT_ASSIGN_OR_RETURN(CalibrateReport report, calibrator_->Finish(*wanted));
+  // Names as they are in the graph that the segment was cut out of.
+  const std::string prefix = fmt::format("{}/", kSegmentCall);
+  for (auto& [name, scale] : report.table.scales) {
+    if (name.starts_with(prefix)) name.erase(0, prefix.size());
+  }
+  return quant::ToText(report.table);
 }
 
 }  // namespace graft::convert

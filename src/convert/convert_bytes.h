@@ -2,11 +2,15 @@
 // in, bytes and JSON out.
 #pragma once
 
+#include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/file.h"
 #include "base/status.h"
+#include "convert/calibrate.h"
 #include "import/importer.h"
 
 namespace graft::convert {
@@ -28,7 +32,10 @@ struct ConvertedBytes {
 //   embed-weights, timing-cache
 // - precision-mode, max-workspace-size-bytes, maximum-cached-engines, max-batch-size,
 //   profile-strategy, use-calibration, static-engine, allow-build-at-runtime: go into the engine
-//   nodes' attributes
+//   nodes' attributes. With the mode "INT8", products whose operands have ranges are computed on
+//   8-bit integers. With use-calibration and without tables engines are not built: they wait to be
+//   calibrated (SegmentCalibrator)
+// - calibration-tables: {"TRTEngineOp_000_000": "TRT-8602-…"}: what calibration found, by engine
 // What TF-TRT's variables say (environment.h) holds where no option says otherwise.
 // kInvalidArgument names an option that is unknown or of the wrong type.
 Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
@@ -47,5 +54,20 @@ Result<std::string> ConvertModelFile(const std::string& path, const std::string&
 Result<std::string> BuildSegment(const FileBytes& function_def,
                                  const std::vector<importer::GraphInput>& arguments,
                                  const std::string& options_json);
+
+// Finds the ranges that INT8 needs in a native segment, from batches of its arguments.
+class SegmentCalibrator {
+ public:
+  // As BuildSegment; the options are those of the engine in floats that runs the batches.
+  static Result<std::unique_ptr<SegmentCalibrator>> Create(
+      const FileBytes& function_def, const std::vector<importer::GraphInput>& arguments,
+      const std::string& options_json);
+  Status Add(std::span<const Tensor> arguments) { return calibrator_->Add(arguments); }
+  // The table's text. `calibrator`: "entropy", …, or "": the default.
+  Result<std::string> Finish(std::string_view calibrator) const;
+
+ private:
+  std::unique_ptr<GraphCalibrator> calibrator_;
+};
 
 }  // namespace graft::convert

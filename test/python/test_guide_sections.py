@@ -51,22 +51,33 @@ def test_2_2_a_frozen_graph(trt_graph):
     assert names >= set(OUTPUTS)
 
 
-# ---- 2.8: INT8, which is refused at once as long as there is no engine for it
+# ---- 2.8: INT8
 
 
 def test_2_8_1_calibration(graph_mode, graph):
-    def input_map_fn():
-        return {"image:0": tf.constant(small_models.images(4))}
+    images = small_models.images(4)
 
-    with pytest.raises(NotImplementedError, match="'INT8' has no engine"):
-        converter = trt.TrtGraphConverter(
-            input_graph_def=graph,
-            nodes_blacklist=OUTPUTS,
-            precision_mode="INT8",
-            use_calibration=True,
-        )
-        converter.convert()
-        converter.calibrate(fetch_names=OUTPUTS, num_runs=8 // 4, input_map_fn=input_map_fn)
+    def input_map_fn():
+        return {"image:0": tf.constant(images)}
+
+    converter = trt.TrtGraphConverter(
+        input_graph_def=graph,
+        nodes_blacklist=OUTPUTS,
+        precision_mode="INT8",
+        use_calibration=True,
+    )
+    converter.convert()
+    calibrated = converter.calibrate(
+        fetch_names=OUTPUTS, num_runs=8 // 4, input_map_fn=input_map_fn
+    )
+    logits = []
+    for model in (graph, calibrated):
+        with tf.Graph().as_default(), v1.Session() as session:
+            tf.import_graph_def(model, name="")
+            with support.EngineCalls() as engines:
+                logits.append(session.run("logits:0", {"image:0": images}))
+    engines.assert_engine_ran()
+    assert 0 < support.relative_error(logits[1], logits[0]) < 0.05
 
 
 def ranges_graph():
@@ -83,14 +94,30 @@ def ranges_graph():
     return graph.as_graph_def()
 
 
+def int8_results(graph_def, x):
+    """What integers give, by docs/numerics.md: the input in steps of 1/127, the product's sums as they are."""
+    constants = [
+        tf.make_ndarray(node.attr["value"].tensor)
+        for node in graph_def.node
+        if node.op == "Const" and node.attr["value"].tensor.tensor_shape.dim
+    ]
+    weights, bias = (next(c for c in constants if c.ndim == rank) for rank in (2, 1))
+    largest = np.abs(weights).max(axis=0)
+    inverse, scale = np.float32(127) / largest, largest / np.float32(127)
+    unit = np.float64(np.float32(1 / 127)) * scale.astype(np.float64)
+    sums = np.rint(x * np.float32(127)).astype(np.int32) @ np.rint(weights * inverse).astype(np.int32)
+    sums += np.rint(bias.astype(np.float64) / unit).astype(np.int32)
+    return sums.astype(np.float32) * unit.astype(np.float32)
+
+
 def test_2_8_2_ranges_of_ones_own(graph_mode):
     arguments = {"input_graph_def": ranges_graph(), "nodes_blacklist": ["classes"]}
-    with pytest.raises(NotImplementedError, match="'INT8' has no engine"):
-        trt.TrtGraphConverter(precision_mode="INT8", use_calibration=False, **arguments)
+    int8 = trt.TrtGraphConverter(precision_mode="INT8", use_calibration=False, **arguments)
     # In FP32 the ranges are what TensorFlow computes: rounding to 255 steps.
     x = np.random.default_rng(1).uniform(-1, 1, (5, 8)).astype(np.float32)
     results = []
-    for model in (arguments["input_graph_def"], trt.TrtGraphConverter(**arguments).convert()):
+    fp32 = trt.TrtGraphConverter(**arguments)
+    for model in (arguments["input_graph_def"], fp32.convert(), int8.convert()):
         with tf.Graph().as_default(), v1.Session() as session:
             tf.import_graph_def(model, name="")
             with support.EngineCalls() as engines:
@@ -99,6 +126,7 @@ def test_2_8_2_ranges_of_ones_own(graph_mode):
     # The steps of the last range; a value on the border of two may fall to either.
     step = 6 / 255
     assert np.abs(results[0] - results[1]).max() <= step * 1.001
+    assert np.array_equal(results[2], int8_results(arguments["input_graph_def"], x))
 
 
 # ---- 4.1: logs and TensorBoard

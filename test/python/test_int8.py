@@ -97,3 +97,111 @@ def test_bad_arguments(frozen_graph, data, tmp_path):
     assert str(tmp_path / "t") in said
     both = (*table, "--calibration-data", data)
     graft("convert", frozen_graph, *plan, *INT8, *both, expect=USAGE)
+
+
+# ---- Python
+
+
+@pytest.fixture
+def graph(frozen_graph):
+    return v1.GraphDef.FromString(frozen_graph.read_bytes())
+
+
+def engine_nodes(graph_def):
+    return [node for node in graph_def.node if node.op == "TRTEngineOp"]
+
+
+def v1_converter(graph, **arguments):
+    return trt.TrtGraphConverter(
+        input_graph_def=graph, nodes_blacklist=OUTPUTS, precision_mode="INT8", **arguments
+    )
+
+
+@pytest.mark.parametrize("by", ["feed_dict_fn", "input_map_fn"])
+def test_v1_calibrates(by, graph_mode, graph, images, logits):
+    batches = iter(np.split(images, 4))
+
+    def feed_dict_fn():
+        return {"image:0": next(batches)}
+
+    def input_map_fn():
+        dataset = tf.data.Dataset.from_tensor_slices(images).batch(4)
+        return {"image:0": v1.data.make_one_shot_iterator(dataset).get_next()}
+
+    converter = v1_converter(graph)
+    waiting = converter.convert()
+    (node,) = engine_nodes(waiting)
+    assert (node.attr["serialized_segment"].s, node.attr["calibration_data"].s) == (b"", b"")
+    # Until it is calibrated, an engine gives TensorFlow's own results.
+    with EngineCalls() as engines:
+        assert np.array_equal(run_natively(waiting, ["logits"], {"image:0": images})[0], logits)
+    assert (engines.calls, engines.fallbacks) == (0, 0)
+
+    function = {"feed_dict_fn": feed_dict_fn, "input_map_fn": input_map_fn}[by]
+    calibrated = converter.calibrate(OUTPUTS, 4, **{by: function})
+    # The loop of the guide's section 2.8.1 that takes the tables out.
+    tables = {n.name: n.attr["calibration_data"].s for n in engine_nodes(calibrated)}
+    (table,) = tables.values()
+    assert table.startswith(b"TRT-8602-EntropyCalibration2\n") and b"relu1: " in table
+    with EngineCalls() as engines:
+        (got,) = run_natively(calibrated, ["logits"], {"image:0": images})
+    engines.assert_engine_ran()
+    assert 25 < sqnr(got, logits) < 60
+
+
+def test_v1_checks_what_calibrate_is_given(graph_mode, graph):
+    converter = v1_converter(graph, is_dynamic_op=True, max_batch_size=None)
+    converter.convert()
+    for bad, text in (
+        ({}, "Should specify one and only one of feed_dict_fn and input_map_fn."),
+        ({"input_map_fn": lambda: {1: tf.zeros([])}}, "Keys of input_map_fn must be of type str"),
+        ({"input_map_fn": lambda: {"a": 1}}, "Values of input_map_fn must be of type tf.Tensor"),
+    ):
+        with pytest.raises(ValueError) as raised:
+            converter.calibrate(OUTPUTS, 1, **bad)
+        assert str(raised.value) == text
+
+
+def test_v1_static_and_calibration(graph_mode, graph, caplog):
+    with caplog.at_level(logging.WARNING):
+        v1_converter(graph)
+    assert (
+        "INT8 precision mode with calibration is supported with dynamic TRT ops only. "
+        "Disregarding is_dynamic_op parameter." in caplog.text
+    )
+
+
+def test_v1_without_calibration_needs_all_ranges(graph_mode, graph):
+    with pytest.raises(ValueError, match="no range for 2 tensors") as raised:
+        v1_converter(graph, use_calibration=False).convert()
+    # By the graph's own names, whatever engine they are in.
+    for line in ("image (read by conv1)", "relu1 (read by conv2)"):
+        assert line in str(raised.value)
+
+
+def test_v2_calibrates_and_saves(v2_saved_model, images, tmp_path):
+    arguments = {"input_saved_model_dir": str(v2_saved_model), "precision_mode": "INT8"}
+    native = tf.saved_model.load(str(v2_saved_model)).signatures["serving_default"]
+    wanted = {name: x.numpy() for name, x in native(image=tf.constant(images)).items()}
+    converter = trt.TrtGraphConverterV2(**arguments)
+    converter.convert(calibration_input_fn=lambda: ([batch] for batch in np.split(images, 4)))
+    converter.build(lambda: iter([{"image": images[:2]}]))
+    converter.save(str(tmp_path / "saved"))
+    loaded = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
+    with EngineCalls() as engines:
+        got = loaded(image=tf.constant(images))
+    engines.assert_engine_ran()
+    assert 25 < sqnr(got["logits"].numpy(), wanted["logits"]) < 60
+
+
+def test_v2_calibration_input_is_asked_for(v2_saved_model):
+    arguments = {"input_saved_model_dir": str(v2_saved_model), "precision_mode": "INT8"}
+    with pytest.raises(ValueError) as raised:
+        trt.TrtGraphConverterV2(**arguments).convert()
+    text = "Should specify calibration_input_fn because INT8 calibration is needed"
+    assert str(raised.value) == text
+    converter = trt.TrtGraphConverterV2(**arguments, use_calibration=False)
+    with pytest.raises(ValueError) as raised:
+        converter.convert(calibration_input_fn=lambda: iter([]))
+    text = "Should not specify calibration_input_fn because INT8 calibration is not needed"
+    assert str(raised.value) == text

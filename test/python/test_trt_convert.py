@@ -274,7 +274,7 @@ def test_a_graph_def_cannot_be_saved(graph_mode, frozen_graph, tmp_path):
     assert str(raised.value) == "Not able to save to a SavedModel since input is a GraphDef"
 
 
-@pytest.mark.parametrize("precision", ["FP16", "fp16", "INT8", "int8"])
+@pytest.mark.parametrize("precision", ["FP16", "fp16"])
 def test_lower_precision_is_refused_and_not_ignored(precision, v2_saved_model):
     with pytest.raises(NotImplementedError, match=precision):
         trt.TrtGraphConverterV2(input_saved_model_dir=str(v2_saved_model), precision_mode=precision)
@@ -288,7 +288,10 @@ def test_calibrate_checks_its_arguments_first(graph_mode, frozen_graph):
         converter.calibrate(["classes:0"], 1)
     text = "Should specify one and only one of feed_dict_fn and input_map_fn."
     assert str(raised.value) == text
-    with pytest.raises(NotImplementedError, match="calibration"):
+    with pytest.raises(AssertionError, match="convert"):
+        converter.calibrate(["classes:0"], 1, feed_dict_fn=dict)
+    converter.convert()
+    with pytest.raises(AssertionError, match="only INT8 engines are calibrated"):
         converter.calibrate(["classes:0"], 1, feed_dict_fn=dict)
 
 
