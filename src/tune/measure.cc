@@ -73,10 +73,13 @@ int64_t IndexLimit(const BoundNode& node, size_t operand) {
   return 0;
 }
 
-std::vector<std::byte> SeededData(const BoundNode& node, size_t operand) {
+// `value` is what the operand is in the module: integers that are never negative there are not
+// here.
+std::vector<std::byte> SeededData(const BoundNode& node, size_t operand, const ir::Value& value) {
   std::vector<std::byte> bytes(BufferBytes(node.inputs[operand]));
-  SeedValues(node.inputs[operand].dtype, bytes, IndexLimit(node, operand),
-             static_cast<uint32_t>(operand) + 1);
+  int64_t limit = IndexLimit(node, operand);
+  if (limit == 0 && value.low >= 0) limit = static_cast<int64_t>(std::min(value.high, 100.0F)) + 1;
+  SeedValues(node.inputs[operand].dtype, bytes, limit, static_cast<uint32_t>(operand) + 1);
   return bytes;
 }
 
@@ -110,7 +113,7 @@ class Bench {
                                         v.constant->raw(), MemorySpace::kHost, v.constant->bytes(),
                                         stream_));
       } else {
-        const std::vector<std::byte> data = SeededData(bound_, i);
+        const std::vector<std::byte> data = SeededData(bound_, i, module_.value(node_.inputs[i]));
         GRAFT_RETURN_IF_ERROR(CopyBytes(device_, buffer.get(), MemorySpace::kDevice, data.data(),
                                         MemorySpace::kHost, data.size(), stream_));
       }

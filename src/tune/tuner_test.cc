@@ -246,10 +246,12 @@ INSTANTIATE_TEST_SUITE_P(DTypes, MeasureTest,
                                            DType::kBool),
                          [](const auto& info) { return std::string(Name(info.param)); });
 
-// Data that may be anything is not what an index may be.
-TEST(SeededData, IndicesAreInRange) {
+// Data that may be anything is not what an index may be, nor what a kernel for integers that are
+// not negative can be tried with.
+TEST(SeededData, IsInRange) {
   ir::Module module;
-  const ir::ValueId x = module.AddInput("x", DType::kFloat32, {3, 5});
+  const ir::ValueId x = module.AddInput("x", DType::kInt8, {3, 5});
+  module.value(x).low = 0;
   const ir::ValueId i = module.AddInput("i", DType::kInt32, {40});
   ir::GatherAttributes gather;
   const Result<ir::NodeId> node = module.AddNode(gather, {x, i}, "gather");
@@ -266,6 +268,8 @@ TEST(SeededData, IndicesAreInRange) {
         const std::span indices(static_cast<const int32_t*>(p.inputs[1]), 40);
         const auto [least, most] = std::ranges::minmax(indices);
         if (least != 0 || most != 2) return InternalError("{} … {}", least, most);
+        const std::span x(static_cast<const int8_t*>(p.inputs[0]), 15);
+        if (std::ranges::min(x) < 0) return InternalError("{}", std::ranges::min(x));
         return OkStatus();
       }
     };
