@@ -86,6 +86,17 @@ const graft_binding* At(const std::vector<graft_binding>& bindings, int32_t inde
   return index >= 0 && static_cast<size_t>(index) < bindings.size() ? &bindings[index] : nullptr;
 }
 
+// Searching makes texts, for which there may be no memory.
+template <class F>
+int32_t Position(F&& find) {
+  try {
+    const Result<int> index = find();
+    return index.ok() ? *index : -1;
+  } catch (const std::bad_alloc&) {
+    return -1;
+  }
+}
+
 Result<MemorySpace> SpaceOf(int32_t space) {
   if (space == GRAFT_SPACE_HOST) return MemorySpace::kHost;
   if (space == GRAFT_SPACE_DEVICE) return MemorySpace::kDevice;
@@ -202,13 +213,14 @@ const graft_binding* graft_engine_input(const graft_engine* engine, int32_t inde
 const graft_binding* graft_engine_output(const graft_engine* engine, int32_t index) {
   return graft::At(engine->outputs, index);
 }
+int32_t graft_engine_input_has_default(const graft_engine* engine, int32_t index) {
+  return index >= 0 && engine->engine->input_default(static_cast<size_t>(index)) != nullptr;
+}
 int32_t graft_engine_find_input(const graft_engine* engine, const char* name) {
-  const Result<int> index = graft::FindInput(engine->engine->module(), name);
-  return index.ok() ? *index : -1;
+  return graft::Position([&] { return graft::FindInput(engine->engine->module(), name); });
 }
 int32_t graft_engine_find_output(const graft_engine* engine, const char* name) {
-  const Result<int> index = graft::FindOutput(engine->engine->module(), name);
-  return index.ok() ? *index : -1;
+  return graft::Position([&] { return graft::FindOutput(engine->engine->module(), name); });
 }
 const char* graft_engine_backend(const graft_engine* engine) {
   return engine->engine->backend().name().data();

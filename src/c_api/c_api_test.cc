@@ -3,9 +3,26 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <new>
 #include <thread>
 
 #include "graft/engine.h"
+
+namespace {
+thread_local bool no_memory = false;
+}  // namespace
+
+// The library's allocations come here too. The sanitizers bring their own of each form that is not
+// here, which do not go with these.
+[[gnu::noinline]] void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  return no_memory ? nullptr : std::malloc(size ? size : 1);
+}
+[[gnu::noinline]] void* operator new(size_t size) {
+  if (void* memory = operator new(size, std::nothrow)) return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace graft::api {
 namespace {
@@ -48,6 +65,18 @@ TEST(CApi, SharesEngines) {
   const Result<Engine> b = Engine::Load(kPlan);
   ASSERT_TRUE(a.ok() && b.ok());
   EXPECT_EQ(graft_engine_registry_size(), 1);
+}
+
+TEST(CApi, FindsNothingWithoutMemory) {
+  const Result<Engine> engine = Engine::Load(kPlan);
+  ASSERT_TRUE(engine.ok());
+  const char name[] = "a name that no engine has, long enough to need memory of its own";
+  no_memory = true;
+  const int32_t input = graft_engine_find_input(engine->get(), name);
+  const int32_t output = graft_engine_find_output(engine->get(), name);
+  no_memory = false;
+  EXPECT_EQ(input, -1);
+  EXPECT_EQ(output, -1);
 }
 
 TEST(CApi, ReportsErrors) {
