@@ -68,7 +68,7 @@ typedef enum graft_space { GRAFT_SPACE_HOST = 0, GRAFT_SPACE_DEVICE = 1 } graft_
 
 typedef struct graft_tensor {
   size_t struct_size;
-  int32_t dtype;
+  int32_t dtype; /* 0: no tensor, as it comes; the input takes its default */
   int32_t rank;
   const int64_t* dims;
   const void* data;
@@ -133,6 +133,8 @@ GRAFT_EXPORT int32_t graft_engine_input_count(const graft_engine* engine);
 GRAFT_EXPORT int32_t graft_engine_output_count(const graft_engine* engine);
 GRAFT_EXPORT const graft_binding* graft_engine_input(const graft_engine* engine, int32_t index);
 GRAFT_EXPORT const graft_binding* graft_engine_output(const graft_engine* engine, int32_t index);
+/* Not 0: the input has a value of its own that it takes when none is fed. */
+GRAFT_EXPORT int32_t graft_engine_input_has_default(const graft_engine* engine, int32_t index);
 /* Position by either name; -1: there is none. */
 GRAFT_EXPORT int32_t graft_engine_find_input(const graft_engine* engine, const char* name);
 GRAFT_EXPORT int32_t graft_engine_find_output(const graft_engine* engine, const char* name);
@@ -188,9 +190,10 @@ typedef struct graft_output_memory {
 } graft_output_memory;
 typedef void (*graft_allocate_output_fn)(void* state, const graft_output_request* request,
                                          graft_output_memory* memory);
-/* Inputs in the engine's order. Each output is allocated once, when its dimensions are known:
- * before the first step runs, or later where they depend on the data. What is not in the space that
- * the engine works in is copied. The outputs are there when it returns. */
+/* Inputs in the engine's order, all of them; one with the dtype 0 takes its default. Each output is
+ * allocated once, when its dimensions are known: before the first step runs, or later where they
+ * depend on the data. What is not in the space that the engine works in is copied. The outputs are
+ * there when it returns. */
 GRAFT_EXPORT graft_status* graft_context_run(graft_context* context, const graft_tensor* inputs,
                                              int32_t input_count, graft_allocate_output_fn allocate,
                                              void* state);

@@ -28,6 +28,7 @@ struct Binding {
   std::string binding_name;   // "TensorRTInputPH_0"
   int dtype = 0;              // TensorFlow's DataType
   std::vector<int64_t> dims;  // -1 where not fixed
+  bool has_default = false;   // of an input that need not be fed
 };
 
 // Made once, shared by threads; cheap to copy.
@@ -53,6 +54,8 @@ class Engine {
     std::vector<Binding> bindings;
     for (int32_t i = 0; i < graft_engine_input_count(get()); ++i)
       bindings.push_back(FromC(*graft_engine_input(get(), i)));
+    for (int32_t i = 0; i < graft_engine_input_count(get()); ++i)
+      bindings[i].has_default = graft_engine_input_has_default(get(), i) != 0;
     return bindings;
   }
   std::vector<Binding> outputs() const {
@@ -88,7 +91,7 @@ class Engine {
   std::shared_ptr<graft_engine> engine_;
 };
 
-// An input, borrowed during the call.
+// An input, borrowed during the call. With the dtype 0, as it comes, it takes its default.
 struct InputView {
   int dtype = 0;
   std::vector<int64_t> dims;

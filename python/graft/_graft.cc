@@ -150,10 +150,12 @@ class Engine {
   }
 
   nb::list Inputs() const {
-    return Bindings(graft_engine_input_count(engine_.get()), graft_engine_input);
+    return Bindings(graft_engine_input_count(engine_.get()), graft_engine_input,
+                    graft_engine_input_has_default);
   }
   nb::list Outputs() const {
-    return Bindings(graft_engine_output_count(engine_.get()), graft_engine_output);
+    return Bindings(graft_engine_output_count(engine_.get()), graft_engine_output,
+                    [](const graft_engine*, int32_t) -> int32_t { return 0; });
   }
 
   nb::dict Run(const nb::dict& feed) {
@@ -183,7 +185,9 @@ class Engine {
       inputs[i].data = DataOf(arrays[i]);
     }
     for (int32_t i = 0; i < count; ++i) {
-      if (!arrays[i].is_valid()) {
+      if (arrays[i].is_valid()) continue;
+      inputs[i] = GRAFT_TENSOR_INIT;  // it takes its default
+      if (!graft_engine_input_has_default(engine_.get(), i)) {
         throw nb::value_error(
             ("no array for input '" + std::string(graft_engine_input(engine_.get(), i)->name) + "'")
                 .c_str());
@@ -233,8 +237,8 @@ class Engine {
     }
   }
 
-  nb::list Bindings(int32_t count,
-                    const graft_binding* (*get)(const graft_engine*, int32_t)) const {
+  nb::list Bindings(int32_t count, const graft_binding* (*get)(const graft_engine*, int32_t),
+                    int32_t (*has_default)(const graft_engine*, int32_t)) const {
     nb::list list;
     nb::object make = nb::module_::import_("graft._binding").attr("Binding");
     for (int32_t i = 0; i < count; ++i) {
@@ -242,7 +246,8 @@ class Engine {
       nb::list shape;
       for (int32_t k = 0; k < b->rank; ++k)
         shape.append(b->dims[k] < 0 ? nb::object(nb::none()) : nb::object(nb::int_(b->dims[k])));
-      list.append(make(b->name, b->binding_name, NumpyDType(numpy_, b->dtype), nb::tuple(shape)));
+      list.append(make(b->name, b->binding_name, NumpyDType(numpy_, b->dtype), nb::tuple(shape),
+                       has_default(engine_.get(), i) != 0));
     }
     return list;
   }

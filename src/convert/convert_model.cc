@@ -5,7 +5,9 @@
 #include <set>
 
 #include "base/file.h"
+#include "convert/input_defaults.h"
 #include "plan/plan_file.h"
+#include "tf/opdefs.h"
 
 namespace graft::convert {
 namespace {
@@ -118,6 +120,9 @@ class ModelConverter {
       source_.output_names.push_back(output.key);
     }
     source_.points = points_;
+    std::vector<std::string> tensors;
+    for (const tf::Endpoint& input : model_.inputs) tensors.push_back(input.tensor);
+    GRAFT_ASSIGN_OR_RETURN(defaults_, InputDefaults(model_.graph, tensors));
     GRAFT_ASSIGN_OR_RETURN(imported_,
                            importer::ImportGraph(model_.graph, source_.inputs, source_.outputs,
                                                  {.take_defaults = true}));
@@ -144,6 +149,12 @@ class ModelConverter {
                  : built.status();
     }
     report_.warnings.insert(report_.warnings.end(), built->warnings.begin(), built->warnings.end());
+    // One that a narrowed input does not take is none.
+    for (size_t i = 0; i < defaults_.size(); ++i) {
+      if (defaults_[i].valid() && !FitsInput(built->plan.module, i, defaults_[i]).ok())
+        defaults_[i] = Tensor();
+    }
+    built->plan.input_defaults = std::move(defaults_);
     built->plan.provenance.model_hash = convert_.model_hash;
     built->plan.provenance.options = convert_.options_text;
     {
@@ -214,6 +225,7 @@ class ModelConverter {
   tf::LoadedModel model_;
   std::vector<std::vector<Dims>> points_;
   EngineSource source_;                              // of the plan
+  std::vector<Tensor> defaults_;                     // of its inputs
   std::optional<importer::ImportedGraph> imported_;  // for it
   StageTimes plan_seconds_;
   ModelReport report_;

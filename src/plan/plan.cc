@@ -30,6 +30,17 @@ Status CheckWeights(const Plan& plan) {
   return OkStatus();
 }
 
+Status FitsInput(const ir::Module& module, size_t input, const Tensor& tensor) {
+  const ir::Value& value = module.value(module.inputs[input]);
+  bool fits = tensor.dtype() == value.dtype && tensor.dims().size() == value.shape.size();
+  for (size_t axis = 0; fits && axis < value.shape.size(); ++axis)
+    fits = value.shape[axis].constant().value_or(tensor.dims()[axis]) == tensor.dims()[axis];
+  if (fits) return OkStatus();
+  return InvalidArgumentError("input {}: its default is {}, the engine takes {}{}",
+                              module.input_names[input], Describe(tensor.dtype(), tensor.dims()),
+                              Name(value.dtype), ir::ToString(value.shape));
+}
+
 Result<int> FindInput(const ir::Module& module, std::string_view name) {
   return FindBinding("input", module.input_names, InputBindingName, name);
 }

@@ -37,6 +37,9 @@ struct Plan {
   std::string backend;  // Backend::name() of the backend that runs it
   Choices choices;      // one step for each node of the module
   Provenance provenance;
+  // By input, what it is where the caller feeds nothing; an invalid tensor where something must be
+  // fed. Empty: everything must.
+  std::vector<Tensor> input_defaults;
 
   // Set by the reader: names this plan's content (graph, choices and all weights), so equal engines
   // can be shared.
@@ -46,6 +49,9 @@ struct Plan {
 
 // Compares the unchecked weights with their hashes. DataLoss with the constant's name.
 Status CheckWeights(const Plan& plan);
+
+// Whether the tensor can stand for the input: kInvalidArgument with what differs.
+Status FitsInput(const ir::Module& module, size_t input, const Tensor& tensor);
 
 // The position that `name` means: a binding name or the model's own. kNotFound lists what there is.
 Result<int> FindInput(const ir::Module& module, std::string_view name);

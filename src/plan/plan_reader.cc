@@ -52,6 +52,7 @@ class Reader {
     GRAFT_RETURN_IF_ERROR(ReadBindings());
     if (Status status = ir::Verify(plan_.module); !status.ok())
       return DataLossError("module: {}", status.message());
+    GRAFT_RETURN_IF_ERROR(ReadDefaults());
     GRAFT_RETURN_IF_ERROR(ReadChoices());
     ReadProvenance();
     return std::move(plan_);
@@ -163,17 +164,22 @@ class Reader {
     const Hash128 hash = {stored.hash()->high(), stored.hash()->low()};
     if (stored.external_name()) return FindExternal(stored, *dims, hash, value);
 
-    const uint64_t offset = stored.offset();
-    if (offset % 64 != 0 || offset > weights_.size() ||
-        static_cast<uint64_t>(elements) > (weights_.size() - offset) / SizeOf(value->dtype)) {
-      return DataLossError("weight: {} at {} does not lie in the weights section",
-                           Describe(value->dtype, *dims), offset);
-    }
-    const auto* data = reinterpret_cast<const std::byte*>(weights_.data() + offset);
-    value->constant =
-        Tensor(value->dtype, *dims, std::shared_ptr<const std::byte>(bytes_.data, data));
+    GRAFT_ASSIGN_OR_RETURN(value->constant, FindBytes(stored, value->dtype, *dims));
     plan_.unchecked_weights.push_back({plan_.module.value_count(), hash});
     return OkStatus();
+  }
+
+  // In the weights section; their hash is not compared.
+  Result<Tensor> FindBytes(const plan_fbs::Weight& stored, DType dtype, const Dims& dims) const {
+    const uint64_t offset = stored.offset();
+    const int64_t elements = CountElements(dims);
+    if (offset % 64 != 0 || offset > weights_.size() || elements < 0 ||
+        static_cast<uint64_t>(elements) > (weights_.size() - offset) / SizeOf(dtype)) {
+      return DataLossError("weight: {} at {} does not lie in the weights section",
+                           Describe(dtype, dims), offset);
+    }
+    const auto* data = reinterpret_cast<const std::byte*>(weights_.data() + offset);
+    return Tensor(dtype, dims, std::shared_ptr<const std::byte>(bytes_.data, data));
   }
 
   Status FindExternal(const plan_fbs::Weight& stored, const Dims& dims, const Hash128& hash,
@@ -237,6 +243,34 @@ class Reader {
     if (module.input_names.size() != module.inputs.size() ||
         module.output_names.size() != module.outputs.size()) {
       return DataLossError("bindings: not as many names as inputs and outputs");
+    }
+    return OkStatus();
+  }
+
+  // Few and small: they are compared with their hashes at once.
+  Status ReadDefaults() {
+    const ir::Module& module = plan_.module;
+    const uint32_t count = Size(root_->input_defaults());
+    if (count > 0) plan_.input_defaults.resize(module.inputs.size());
+    for (uint32_t i = 0; i < count; ++i) {
+      const plan_fbs::InputDefault& stored = *root_->input_defaults()->Get(i);
+      const auto input = static_cast<size_t>(stored.input());
+      if (stored.input() < 0 || input >= module.inputs.size())
+        return DataLossError("default {}: input {} of {}", i, stored.input(), module.inputs.size());
+      const std::string& name = module.input_names[input];
+      if (plan_.input_defaults[input].valid())
+        return DataLossError("default of {}: it has two", name);
+      if (Size(stored.dims()) > kMaxRank)
+        return DataLossError("default of {}: rank {}", name, Size(stored.dims()));
+      const DType dtype = module.value(module.inputs[input]).dtype;
+      Result<Tensor> tensor = FindBytes(*stored.weight(), dtype, Numbers(stored.dims()));
+      if (!tensor.ok()) return DataLossError("default of {}: {}", name, tensor.status().message());
+      if (Status status = FitsInput(module, input, *tensor); !status.ok())
+        return DataLossError("default of {}: {}", name, status.message());
+      const Hash128 hash = {stored.weight()->hash()->high(), stored.weight()->hash()->low()};
+      if (HashBytes(tensor->raw(), tensor->bytes()) != hash)
+        return DataLossError("default of {}: its bytes are altered", name);
+      plan_.input_defaults[input] = *std::move(tensor);
     }
     return OkStatus();
   }

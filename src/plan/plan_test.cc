@@ -72,6 +72,7 @@ Plan SmallPlan() {
   plan.choices.steps = {{{{"matmul", 1}, {"matmul.generated", 3}}, {0, 1}},
                         {{{"fill", 1}}, {0, 0}},
                         {{{"where", 1}}, {0, 0}}};
+  plan.input_defaults = {Tensor(), Tensor::Of<int32_t>({1}, {3})};
   return plan;
 }
 
@@ -85,6 +86,11 @@ std::string Describe(const Plan& plan) {
   }
   for (const StepChoice& step : plan.choices.steps) {
     for (const TacticChoice& t : step.tactics) text += fmt::format(" {}.{}", t.name, t.version);
+  }
+  for (const Tensor& tensor : plan.input_defaults) {
+    text += tensor.valid() ? fmt::format(" {} {}", Describe(tensor.dtype(), tensor.dims()),
+                                         ToHex(HashBytes(tensor.raw(), tensor.bytes())))
+                           : " fed";
   }
   return text + plan.backend + plan.provenance.options;
 }
@@ -120,6 +126,21 @@ TEST(PlanFile, KeepsItsFormat) {
   ASSERT_TRUE(plan.ok()) << plan.status().ToString();
   EXPECT_EQ(Describe(*plan), Describe(DensePlan()));
   EXPECT_EQ(ReadFile(path)->view(), file);
+}
+
+// A default that is no value of its input, or not the one that was written, is refused by name.
+TEST(PlanFile, DefaultsFitTheirInputs) {
+  Plan plan = SmallPlan();
+  EXPECT_TRUE(BitwiseEqual(ReadPlan(Bytes(*WritePlan(plan)))->input_defaults[1],
+                           Tensor::Of<int32_t>({1}, {3})));
+  const std::vector<Tensor> wrong = {Tensor::Of<int32_t>({2}, {3, 4}), Tensor::Scalar<int32_t>(3),
+                                     Tensor::Of<int64_t>({2, 1}, {3, 4})};
+  for (const Tensor& tensor : wrong) {
+    plan.input_defaults[1] = tensor;
+    EXPECT_THAT(WritePlan(plan).status().message(), HasSubstr("shape:0"));
+  }
+  plan.input_defaults = {Tensor(), Tensor(), Tensor()};
+  EXPECT_THAT(WritePlan(plan).status().message(), HasSubstr("3 defaults for 2 inputs"));
 }
 
 TEST(PlanFile, StoresEqualWeightsOnce) {
@@ -198,16 +219,20 @@ TEST(PlanFile, RefusesEveryTruncation) {
 }
 
 TEST(PlanFile, NamesTheFieldThatOffends) {
-  std::string file = *WritePlan(SmallPlan());
+  const std::string file = *WritePlan(SmallPlan());
   std::string newer = file;
   newer[8] = 99;
   const Status version = ReadPlan(Bytes(newer)).status();
   EXPECT_EQ(version.code(), StatusCode::kUnsupported);
   EXPECT_THAT(version.message(), HasSubstr("version 99"));
-  file.back() ^= 1;  // of the last weight
-  const Status weight = ReadPlan(Bytes(file)).status();
-  EXPECT_EQ(weight.code(), StatusCode::kDataLoss);
-  EXPECT_THAT(weight.message(), HasSubstr("weight zero"));
+  // The last bytes are a default's, and those a multiple of 64 before them the last weight's.
+  for (const auto& [back, name] : {std::pair(1, "default of shape:0"), {68, "weight zero"}}) {
+    std::string altered = file;
+    altered[file.size() - static_cast<size_t>(back)] ^= 1;
+    const Status status = ReadPlan(Bytes(altered)).status();
+    EXPECT_EQ(status.code(), StatusCode::kDataLoss);
+    EXPECT_THAT(status.message(), HasSubstr(name));
+  }
 }
 
 TEST(PlanFile, TakesWeightsFromElsewhere) {

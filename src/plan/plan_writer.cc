@@ -24,6 +24,9 @@ Status CheckWhole(const Plan& plan) {
     return InvalidArgumentError("{} steps for {} nodes", plan.choices.steps.size(),
                                 module.node_count());
   }
+  if (plan.input_defaults.size() > module.inputs.size())
+    return InvalidArgumentError("{} defaults for {} inputs", plan.input_defaults.size(),
+                                module.inputs.size());
   return OkStatus();
 }
 
@@ -62,6 +65,14 @@ class Writer {
     }
     std::vector<fb::Offset<plan_fbs::Step>> steps;
     for (const StepChoice& step : plan_.choices.steps) steps.push_back(Put(step));
+    std::vector<fb::Offset<plan_fbs::InputDefault>> defaults;
+    for (size_t i = 0; i < plan_.input_defaults.size(); ++i) {
+      const Tensor& tensor = plan_.input_defaults[i];
+      if (!tensor.valid()) continue;
+      defaults.push_back(plan_fbs::CreateInputDefault(builder_, static_cast<int32_t>(i),
+                                                      builder_.CreateVector(tensor.dims()),
+                                                      PutBytes(tensor)));
+    }
     const Provenance& p = plan_.provenance;
     const auto provenance = plan_fbs::CreateProvenance(builder_, Put(p.model_hash), Put(p.options),
                                                        Put(p.fingerprint), Put(p.versions));
@@ -71,7 +82,8 @@ class Writer {
                       builder_.CreateVector(nodes), builder_.CreateVector(module.inputs),
                       builder_.CreateVector(module.outputs), Put(module.input_names),
                       Put(module.output_names), Put(plan_.backend), builder_.CreateVector(points),
-                      builder_.CreateVector(steps), provenance));
+                      builder_.CreateVector(steps), provenance,
+                      defaults.empty() ? 0 : builder_.CreateVector(defaults)));
     const std::string_view metadata(reinterpret_cast<const char*>(builder_.GetBufferPointer()),
                                     builder_.GetSize());
     std::vector<NewSection> sections = {{SectionKind::kMetadata, {{0, metadata}}},
@@ -141,15 +153,22 @@ class Writer {
       return InvalidArgumentError("{}: a plan holds no {} constants", value.name,
                                   Name(tensor.dtype()));
     }
-    const Hash128 hash = HashBytes(tensor.raw(), tensor.bytes());
-    const plan_fbs::Hash stored(hash.high, hash.low);
     if (options_.external_name) {
       const std::string name = options_.external_name(id);
       if (!name.empty()) {
+        const Hash128 hash = HashBytes(tensor.raw(), tensor.bytes());
+        const plan_fbs::Hash stored(hash.high, hash.low);
         external_.emplace(name, tensor);
         return plan_fbs::CreateWeight(builder_, &stored, 0, Put(name));
       }
     }
+    return PutBytes(tensor);
+  }
+
+  // In the weights section.
+  fb::Offset<plan_fbs::Weight> PutBytes(const Tensor& tensor) {
+    const Hash128 hash = HashBytes(tensor.raw(), tensor.bytes());
+    const plan_fbs::Hash stored(hash.high, hash.low);
     const std::string_view bytes(reinterpret_cast<const char*>(tensor.raw()), tensor.bytes());
     return plan_fbs::CreateWeight(builder_, &stored, weights_.Put(hash, bytes), 0);
   }

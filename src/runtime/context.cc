@@ -91,6 +91,21 @@ Context::~Context() {
   }
 }
 
+// The inputs, with the engine's defaults in place of those that are not fed.
+std::span<const TensorView> Context::WithDefaults(std::span<const TensorView> inputs) {
+  const auto takes = [&](size_t i) {
+    return inputs[i].dtype == DType::kInvalid && engine_->input_default(i) != nullptr;
+  };
+  size_t first = 0;
+  while (first < inputs.size() && !takes(first)) ++first;
+  if (first == inputs.size()) return inputs;
+  inputs_.assign(inputs.begin(), inputs.end());
+  for (size_t i = first; i < inputs.size(); ++i) {
+    if (takes(i)) inputs_[i] = ViewOf(*engine_->input_default(i));
+  }
+  return inputs_;
+}
+
 bool Context::SameShape(std::span<const TensorView> inputs) const {
   const ir::Module& module = engine_->module();
   if (!stages_[0].current) return false;
@@ -321,6 +336,7 @@ Status Context::Enqueue(std::span<const TensorView> inputs, OutputAllocator allo
 
 Status Context::Start(std::span<const TensorView> inputs, OutputAllocator allocate, void* stream) {
   GRAFT_RETURN_IF_ERROR(Follow(stream));
+  inputs = WithDefaults(inputs);
   GRAFT_RETURN_IF_ERROR(Bind(inputs));
   const ScopedThreadMode mode(device_);
   Status status = RunStages(inputs, allocate);

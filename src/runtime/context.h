@@ -68,12 +68,12 @@ class Context {
 
   const Engine& engine() const { return *engine_; }
 
-  // Runs the engine: inputs in the engine's order, outputs to the memory that `allocate` gives,
-  // called once for each output as soon as its dimensions are known: before the first step, or,
-  // where they are results themselves, when those are there. Inputs and outputs are copied where
-  // they are in another memory space than the engine's steps work in. The outputs hold their values
-  // when it returns. After the first run of a shape it allocates nothing, takes no lock and looks
-  // nothing up.
+  // Runs the engine: inputs in the engine's order (one without a dtype takes its default), outputs
+  // to the memory that `allocate` gives, called once for each output as soon as its dimensions are
+  // known: before the first step, or, where they are results themselves, when those are there.
+  // Inputs and outputs are copied where they are in another memory space than the engine's steps
+  // work in. The outputs hold their values when it returns. After the first run of a shape it
+  // allocates nothing, takes no lock and looks nothing up.
   Status Run(std::span<const TensorView> inputs, OutputAllocator allocate);
   // Into host memory of the right size.
   Status Run(std::span<const TensorView> inputs, std::span<void* const> outputs);
@@ -132,6 +132,7 @@ class Context {
   };
 
   Context(std::shared_ptr<const Engine> engine, ContextOptions options);
+  std::span<const TensorView> WithDefaults(std::span<const TensorView> inputs);
   bool SameShape(std::span<const TensorView> inputs) const;
   Status Bind(std::span<const TensorView> inputs);
   Status BindStage(int stage);
@@ -178,6 +179,7 @@ class Context {
   std::vector<Memory> input_copies_;   // on the device, of inputs that the caller has elsewhere
   std::vector<Memory> output_copies_;  // likewise
 
+  std::vector<TensorView> inputs_;           // of a run that takes defaults
   std::vector<const void*> input_pointers_;  // where steps read and write
   std::vector<void*> output_pointers_;
   std::vector<OutputMemory> outputs_;  // the caller's

@@ -72,6 +72,21 @@ class ContextOnBackend : public ::testing::TestWithParam<std::string> {
 INSTANTIATE_TEST_SUITE_P(Backends, ContextOnBackend, ::testing::Values("reference", "fake_device"),
                          [](const auto& info) { return info.param; });
 
+TEST_P(ContextOnBackend, TakesDefaultsOfInputsThatAreNotFed) {
+  std::minstd_rand random(1);
+  const ir::Module module = RandomModule(1);
+  Plan plan = PlanFor(module, backend());
+  EXPECT_THAT(MakeContext(*Engine::Create(plan, backend()))->Run({{Tensor()}}).status().message(),
+              HasSubstr("is not fed, and has no default"));
+  plan.input_defaults = {RandomTensor({2, 4}, random)};
+  const auto context = MakeContext(*Engine::Create(plan, backend()));
+  for (const int64_t batch : {1, 2, 3}) {
+    const std::vector<Tensor> fed = {RandomTensor({batch, 4}, random)};
+    ExpectSame(*context->Run(fed), *reference::RunModule(module, fed));
+    ExpectSame(*context->Run({{Tensor()}}), *reference::RunModule(module, plan.input_defaults));
+  }
+}
+
 TEST_P(ContextOnBackend, ComputesRandomModules) {
   std::minstd_rand random(1);
   for (unsigned seed = 0; seed < 150; ++seed) {

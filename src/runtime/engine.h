@@ -47,6 +47,11 @@ class Engine {
   Backend& backend() const { return backend_; }
   const std::vector<Binding>& inputs() const { return inputs_; }
   const std::vector<Binding>& outputs() const { return outputs_; }
+  // What the input is where the caller feeds nothing; null where something must be fed.
+  const Tensor* input_default(size_t input) const {
+    const std::vector<Tensor>& defaults = plan_.input_defaults;
+    return input < defaults.size() && defaults[input].valid() ? &defaults[input] : nullptr;
+  }
   // Whether a step or an output takes the input's elements; else only its shape counts, or what it
   // says of shapes.
   bool ReadsInput(size_t input) const { return inputs_read_[input]; }

@@ -12,6 +12,8 @@ Status CheckForm(const ir::Module& module, std::span<const TensorView> inputs) {
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
     const ir::Value& value = module.value(module.inputs[i]);
+    if (inputs[i].dtype == DType::kInvalid)
+      return InvalidArgumentError("input {} is not fed, and has no default", module.input_names[i]);
     if (inputs[i].dtype != value.dtype) {
       return InvalidArgumentError("input {}: dtype is {}, the engine takes {}",
                                   module.input_names[i], Name(inputs[i].dtype), Name(value.dtype));

@@ -8,6 +8,7 @@
 
 namespace graft {
 
+// Without a dtype it is none: an input that is not fed.
 struct TensorView {
   DType dtype = DType::kInvalid;
   std::span<const int64_t> dims;

@@ -69,6 +69,38 @@ def test_a_fed_default_leaves_its_segment_whole(tmp_path):
     assert support.relative_error(result["y"], run(path, ["y:0"], {"x:0": data})[0]) <= 1e-5
 
 
+def test_an_input_of_a_plan_that_is_not_fed_has_its_default(tmp_path):
+    import graft
+
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [None, 8], name="x")
+        keep = v1.placeholder_with_default(np.float32(0.25), [], name="keep")
+        rates = v1.placeholder_with_default(tf.fill([8], 2.0) * 1.5, [None], name="rates")
+        follows = v1.placeholder_with_default(keep * 2.0, [], name="follows")
+        tf.identity(tf.nn.relu(x * keep + rates) * follows, "y")
+        path = save(tmp_path / "model.pb", graph)
+    plan, x = tmp_path / "model.plan", np.arange(16, dtype=np.float32).reshape(2, 8)
+    support.convert(path, "--inputs", "x,keep,rates,follows", "--outputs", "y:0", "--plan", plan)
+    engine = graft.Engine(str(plan))
+    # What another input decides is no default of the plan's.
+    assert [b.has_default for b in engine.inputs] == [False, True, True, False]
+    given = {"keep": np.float32(0.5), "rates": np.ones([8], np.float32)}
+    for names in [], ["keep"], ["rates"], ["keep", "rates"]:
+        feed = {"x": x, "follows": np.float32(3)} | {name: given[name] for name in names}
+        (expected,) = run(path, ["y:0"], {f"{name}:0": value for name, value in feed.items()})
+        assert support.relative_error(engine.run(feed)["y"], expected) <= 1e-6, names
+    with pytest.raises(ValueError, match="no array for input 'follows"):
+        engine.run({"x": x})
+    for name, value in {"x": x, "follows": np.float32(3)}.items():
+        np.save(tmp_path / f"{name}.npy", value)
+    files = [f"--input={name}={tmp_path / name}.npy" for name in ("x", "follows")]
+    support.graft("run", plan, *files, "--output", tmp_path)
+    (expected,) = run(path, ["y:0"], {"x:0": x, "follows:0": 3})
+    assert support.relative_error(np.load(tmp_path / "y.npy"), expected) <= 1e-6
+    support.graft("run", plan, "--random", 1, "--input", f"x={tmp_path / 'x.npy'}")
+    assert support.graft("inspect", plan).count("has a default") == 2
+
+
 def test_shapes_go_on_behind_hashed_strings(tmp_path):
     rng = np.random.default_rng(0)
     with tf.Graph().as_default() as graph:

@@ -39,18 +39,19 @@ Status InspectPlan(const Options& o) {
               plan.provenance.fingerprint.c_str(), plan.provenance.options.c_str(),
               plan.provenance.versions.c_str(), plan.provenance.model_hash.c_str());
   auto binding = [&](const char* kind, const std::string& name, const std::string& bound,
-                     ir::ValueId id) {
+                     ir::ValueId id, const char* note) {
     const ir::Value& v = module.value(id);
-    std::printf("%s %-30s %s%s  (%s)\n", kind, name.c_str(), std::string(Name(v.dtype)).c_str(),
-                ir::ToString(v.shape).c_str(), bound.c_str());
+    std::printf("%s %-30s %s%s  (%s)%s\n", kind, name.c_str(), std::string(Name(v.dtype)).c_str(),
+                ir::ToString(v.shape).c_str(), bound.c_str(), note);
   };
   for (size_t i = 0; i < module.inputs.size(); ++i) {
+    const bool has_default = i < plan.input_defaults.size() && plan.input_defaults[i].valid();
     binding("input ", module.input_names[i], InputBindingName(static_cast<int>(i)),
-            module.inputs[i]);
+            module.inputs[i], has_default ? ", has a default" : "");
   }
   for (size_t i = 0; i < module.outputs.size(); ++i) {
     binding("output", module.output_names[i], OutputBindingName(static_cast<int>(i)),
-            module.outputs[i]);
+            module.outputs[i], "");
   }
   for (size_t s = 0; s < module.symbols.size(); ++s) {
     const ir::Symbol& symbol = module.symbols[s];

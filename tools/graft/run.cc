@@ -26,6 +26,9 @@ Status Run(const Options& o) {
     GRAFT_ASSIGN_OR_RETURN(const auto shapes, ParseShapes(o.shapes));
     GRAFT_ASSIGN_OR_RETURN(const std::vector<Dims> dims, InputDims(engine, shapes));
     GRAFT_ASSIGN_OR_RETURN(tensors, RandomInputs(engine, dims, *o.random));
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      if (engine.input_default(i) != nullptr) tensors[i] = Tensor();
+    }
   }
   for (const std::string& item : o.inputs) {
     const size_t equals = item.find('=');
@@ -35,7 +38,7 @@ Status Run(const Options& o) {
     GRAFT_ASSIGN_OR_RETURN(tensors[i], ReadInput(engine.inputs()[i], item.substr(equals + 1)));
   }
   for (size_t i = 0; i < tensors.size(); ++i) {
-    if (!tensors[i].valid()) {
+    if (!tensors[i].valid() && engine.input_default(i) == nullptr) {
       return InvalidArgumentError(
           "no data for input '{}': give --input {}=file.npy or --random SEED",
           engine.inputs()[i].name, engine.inputs()[i].name);
@@ -63,7 +66,8 @@ Command AddRun(CLI::App& program) {
   CLI::App* app = program.add_subcommand("run", "Run a plan once");
   app->add_option("PLAN", o->plan, "The plan")->required();
   app->add_option("--input", o->inputs, "name=file.npy, once for each input");
-  app->add_option("--random", o->random, "Seed of random data for the inputs that have no file");
+  app->add_option("--random", o->random,
+                  "Seed of random data for the inputs that have neither a file nor a default");
   app->add_option("--shapes", o->shapes, "Shapes of random inputs: name:1x224x224x3,…");
   app->add_option("--output", o->output, "Folder that gets one .npy for each output");
   app->add_option("--threads", o->threads, "Threads; 0: all processors");
