@@ -68,6 +68,24 @@ partition::EntryPoint EntryPointOf(const tf::Signature& signature) {
   return entry;
 }
 
+// The tensors that the names mean, of ops that have any and are fed by no caller.
+Result<std::vector<std::string>> ResultsOf(const tf::GraphDef& graph,
+                                           const std::vector<std::string>& names) {
+  GRAFT_ASSIGN_OR_RETURN(const tf::NodeIndex index, tf::NodeIndex::Of(graph.nodes));
+  std::vector<std::string> tensors;
+  for (const std::string& name : names) {
+    GRAFT_ASSIGN_OR_RETURN(const tf::TensorRef ref, tf::ParseTensorName(name));
+    const int v = index.Find(ref.node);
+    if (v < 0) continue;
+    const tf::NodeDef& node = graph.nodes[static_cast<size_t>(v)];
+    if (node.op.starts_with("Placeholder") || tf::FindOp(node.op) == nullptr) continue;
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<DType> types, tf::OutputTypes(node));
+    if (static_cast<size_t>(ref.index) < types.size())
+      tensors.push_back(tf::TensorName(node.name, ref.index));
+  }
+  return tensors;
+}
+
 class ModelConverter {
  public:
   explicit ModelConverter(const ModelOptions& options)
@@ -194,6 +212,10 @@ class ModelConverter {
         }
         convert_.entries.push_back(EntryPointOf(signature));
       }
+      // What collections name can be asked for as before.
+      GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> collected,
+                             ResultsOf(graph, tf::CollectedNodes(model_.whole)));
+      for (const std::string& tensor : collected) add_output(tensor);
     }
     // The plan is made of the same, unless a tensor has several names there.
     if (imported_ && options_.output.empty() && inputs.size() == model_.inputs.size() &&
@@ -212,7 +234,7 @@ class ModelConverter {
     if (whole) {
       tf::MetaGraph meta = model_.whole;
       meta.graph = std::move(converted.graph);
-      GRAFT_RETURN_IF_ERROR(tf::WriteSavedModel(meta, options_.model.path, options_.output));
+      GRAFT_RETURN_IF_ERROR(tf::WriteSavedModel(meta, model_.files, options_.output));
     } else if (!options_.output.empty()) {
       GRAFT_ASSIGN_OR_RETURN(const std::string bytes, tf::SerializeGraphDef(converted.graph));
       GRAFT_RETURN_IF_ERROR(WriteFileAtomically(options_.output, bytes));

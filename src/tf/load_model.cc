@@ -110,12 +110,16 @@ class Loader {
 
   Status ReadSavedModelAt(const std::string& directory) {
     model_.kind = ModelKind::kSavedModel;
+    model_.files.directory = directory;
     GRAFT_ASSIGN_OR_RETURN(SavedModel saved, ReadSavedModel(directory));
     GRAFT_ASSIGN_OR_RETURN(model_.whole, SelectMetaGraph(std::move(saved), spec_.tags));
     GRAFT_RETURN_IF_ERROR(HashFile((fs::path(directory) / kSavedModelFile).string()));
     Result<const Signature*> signature = SelectSignature(model_.whole, spec_.signature);
     if (!signature.ok()) return signature.status().WithContext(directory);
     signature_ = **signature;
+    // Collections belong to whole models.
+    if (spec_.only_signature || !spec_.inputs.empty() || !spec_.outputs.empty())
+      model_.whole.collections.clear();
     if (spec_.only_signature) {
       std::erase_if(model_.whole.signatures,
                     [&](const auto& entry) { return entry.first != spec_.signature; });
@@ -142,6 +146,7 @@ class Loader {
       signature_ = **signature;
     }
     model_.whole.signatures.clear();
+    model_.whole.collections.clear();
     return OpenCheckpoint(spec_.checkpoint.empty()
                               ? fs::path(spec_.path).replace_extension().string()
                               : spec_.checkpoint);
@@ -155,6 +160,7 @@ class Loader {
 
   Status OpenCheckpoint(const std::string& prefix) {
     GRAFT_ASSIGN_OR_RETURN(checkpoint_, Checkpoint::Open(prefix));
+    model_.files.checkpoint = prefix;
     return HashFile(prefix + ".index");
   }
 
@@ -310,6 +316,7 @@ class Loader {
         }
       }
     }
+    for (std::string& name : CollectedNodes(model_.whole)) nodes.push_back(NodeOf(name));
     return nodes;
   }
 
@@ -405,6 +412,9 @@ class Loader {
     GRAFT_ASSIGN_OR_RETURN(std::vector<bool> needed, Needed(whole.graph, roots));
     if (!HoldsState(whole.graph, needed)) whole.init_op.clear();
     if (!whole.init_op.empty()) roots.push_back(whole.init_op);
+    if (HoldsState(whole.graph, needed)) {
+      for (std::string& name : CollectedInitializers(whole)) roots.push_back(NodeOf(name));
+    }
     GRAFT_ASSIGN_OR_RETURN(const bool saver_needed, SaverIsNeeded(whole, needed));
     if (!saver_needed) whole.saver.reset();
     if (whole.saver) {

@@ -44,6 +44,7 @@ struct LoadedModel {
   // of which `graph` is a part, with initialisation, assets, and a saver if variables are left.
   // Without a SavedModel it is `graph` under one signature.
   MetaGraph whole;
+  ModelFiles files;
   std::vector<KeptCall> kept_calls;
   FreezeReport freezing;
   TidyReport tidying;

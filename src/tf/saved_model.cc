@@ -1,7 +1,6 @@
 #include "tf/saved_model.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <unordered_set>
 
 #include "tf/wire.h"
 
@@ -25,6 +25,26 @@ constexpr std::string_view kInitSignature = "__saved_model_init_op";
 // Collections that name the initialisation operation, in TensorFlow's order of preference.
 constexpr std::string_view kInitCollections[] = {"saved_model_main_op", "legacy_init_op"};
 constexpr std::string_view kAssetCollection = "saved_model_assets";
+// Collections that are not kept, as TF-TRT did not: of variables, which are frozen, and of what
+// describes them, the control flow and the training's input queues by name.
+constexpr std::string_view kForgottenCollections[] = {"cond_context",
+                                                      "concatenated_variables",
+                                                      "global_step",
+                                                      "legacy_init_op",
+                                                      "local_variables",
+                                                      "metric_variables",
+                                                      "model_variables",
+                                                      "moving_average_variables",
+                                                      "queue_runners",
+                                                      "saved_model_assets",
+                                                      "saved_model_main_op",
+                                                      "saveable_objects",
+                                                      "savers",
+                                                      "train_op",
+                                                      "trainable_resource_variables",
+                                                      "trainable_variables",
+                                                      "variables",
+                                                      "while_context"};
 
 // Composite tensors of composite tensors: RaggedTensors of RaggedTensors and the like.
 constexpr int kMaxCompositeDepth = 16;
@@ -119,19 +139,21 @@ Result<std::vector<std::string>> StringsOf(std::string_view wire, uint32_t field
   return strings;
 }
 
-// What is read of a CollectionDef.
-struct Collection {
-  std::vector<std::string> nodes;
-  std::vector<std::string> any;  // encoded google.protobuf.Any messages
-};
 Result<Collection> ParseCollection(std::string_view wire) {
   Collection collection;
-  const auto strings_into = [](std::vector<std::string>* strings) {
-    return [strings](std::string_view part) { return Store(StringsOf(part, 1), strings); };
-  };
-  GRAFT_RETURN_IF_ERROR(ReadFields(wire, nullptr, Field(1, strings_into(&collection.nodes)),
-                                   Field(5, strings_into(&collection.any))));
+  GRAFT_RETURN_IF_ERROR(ReadFields(wire, &collection.other, Field(1, [&](std::string_view part) {
+                                     return Store(StringsOf(part, 1), &collection.nodes);
+                                   })));
   return collection;
+}
+
+// The encoded google.protobuf.Any messages of a collection of such.
+Result<std::vector<std::string>> AnyOf(const Collection& collection) {
+  std::vector<std::string> any;
+  GRAFT_RETURN_IF_ERROR(ReadFields(collection.other, nullptr, Field(5, [&](std::string_view part) {
+                                     return Store(StringsOf(part, 1), &any);
+                                   })));
+  return any;
 }
 
 Result<SavedObject> ParseObject(std::string_view wire) {
@@ -180,8 +202,8 @@ Status ParseMetaInfo(std::string_view wire, MetaGraph* meta) {
 }
 
 // Moves the reserved signatures and collections to where MetaGraph keeps what they say.
-Status Interpret(const std::map<std::string, Collection, std::less<>>& collections,
-                 MetaGraph* meta) {
+Status Interpret(MetaGraph* meta) {
+  const auto& collections = meta->collections;
   if (const auto init = meta->signatures.find(kInitSignature);
       init != meta->signatures.end() && !init->second.outputs.empty()) {
     meta->init_op = init->second.outputs.begin()->second.name;
@@ -199,7 +221,8 @@ Status Interpret(const std::map<std::string, Collection, std::less<>>& collectio
                 [](const auto& entry) { return entry.first.starts_with(kReservedPrefix); });
   const auto assets = collections.find(kAssetCollection);
   if (!meta->assets.empty() || assets == collections.end()) return OkStatus();
-  for (const std::string& any : assets->second.any) {
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> files, AnyOf(assets->second));
+  for (const std::string& any : files) {
     GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> value, StringsOf(any, 2));
     if (value.empty()) continue;
     GRAFT_ASSIGN_OR_RETURN(AssetFile asset, ParseAsset(value.back()));
@@ -227,19 +250,22 @@ Status ParseSignatureEntry(std::string_view wire,
 Result<MetaGraph> ParseMetaGraphPart(const FileBytes& bytes) {
   using Part = std::string_view;
   MetaGraph meta;
-  std::map<std::string, Collection, std::less<>> collections;
   GRAFT_RETURN_IF_ERROR(ReadFields(
       bytes.view(), nullptr,  //
       Field(1, [&](Part part) { return ParseMetaInfo(part, &meta); }),
       Field(2, [&](Part part) { return Store(ParseGraphDef(tf::Part(bytes, part)), &meta.graph); }),
       Field(3, [&](Part part) { return Store(ParseSaver(part), &meta.saver); }),
-      Field(4, [&](Part part) { return ParseCollectionEntry(part, &collections); }),
+      Field(4, [&](Part part) { return ParseCollectionEntry(part, &meta.collections); }),
       Field(5, [&](Part part) { return ParseSignatureEntry(part, &meta.signatures); }),
       Field(6, [&](Part part) { return Store(ParseAsset(part), &meta.assets); }),
       Field(7, [&](Part part) {
         return Store(ParseObjectGraph(part), &meta.objects).WithContext("object graph");
       })));
-  GRAFT_RETURN_IF_ERROR(Interpret(collections, &meta));
+  GRAFT_RETURN_IF_ERROR(Interpret(&meta));
+  for (const std::string_view key : kForgottenCollections) {
+    const auto found = meta.collections.find(key);
+    if (found != meta.collections.end()) meta.collections.erase(found);
+  }
   return meta;
 }
 
@@ -281,6 +307,21 @@ std::string EncodedSignature(const Signature& signature) {
   return out;
 }
 
+// Empty when nothing of it is left. Loaders take no name that the graph does not have.
+std::string EncodedCollection(const Collection& collection,
+                              const std::unordered_set<std::string_view>& nodes) {
+  std::string out, list;
+  protozero::pbf_writer names(list);
+  for (const std::string& name : collection.nodes) {
+    const Result<TensorRef> ref = ParseTensorName(name);
+    if (ref.ok() && nodes.contains(ref->node)) names.add_bytes(1, name);
+  }
+  protozero::pbf_writer w(out);
+  if (!list.empty()) WriteMessage(&w, 1, list);
+  WriteEncoded(&out, collection.other);
+  return out;
+}
+
 Result<std::string> EncodedSavedModel(const MetaGraph& meta) {
   GRAFT_ASSIGN_OR_RETURN(const std::string graph, SerializeGraphDef(meta.graph));
   std::string info, out_meta, out;
@@ -299,6 +340,12 @@ Result<std::string> EncodedSavedModel(const MetaGraph& meta) {
     WriteString(&s, 3, meta.saver->restore_op);
     WriteEncoded(&saver, meta.saver->other);
     WriteMessage(&w, 3, saver);
+  }
+  std::unordered_set<std::string_view> nodes;
+  for (const NodeDef& node : meta.graph.nodes) nodes.insert(node.name);
+  for (const auto& [key, collection] : meta.collections) {
+    const std::string encoded = EncodedCollection(collection, nodes);
+    if (!encoded.empty()) WriteEntry(&w, 4, key, encoded);
   }
   std::map<std::string, Signature, std::less<>> signatures = meta.signatures;
   if (!meta.init_op.empty()) {
@@ -320,6 +367,43 @@ Result<std::string> EncodedSavedModel(const MetaGraph& meta) {
   return out;
 }
 
+// Collections whose nodes only training needs: what inference leaves of them is kept.
+constexpr std::string_view kTrainingCollections[] = {"activations",
+                                                     "asset_filepaths",
+                                                     "biases",
+                                                     "eval_step",
+                                                     "global_step_read_op_cache",
+                                                     "init_op",
+                                                     "losses",
+                                                     "ready_op",
+                                                     "ready_for_local_init_op",
+                                                     "regularization_losses",
+                                                     "resources",
+                                                     "local_resources",
+                                                     "summaries",
+                                                     "summary_op",
+                                                     "unbound_inputs",
+                                                     "update_ops",
+                                                     "weights"};
+constexpr std::string_view kInitializers[] = {"table_initializer", "local_init_op"};
+
+// The names that the collections hold whose key `wanted` takes, as far as the graph has them.
+template <class F>
+std::vector<std::string> NamesIn(const MetaGraph& meta, F&& wanted) {
+  std::vector<std::string> names;
+  if (meta.collections.empty()) return names;
+  std::unordered_set<std::string_view> nodes;
+  for (const NodeDef& node : meta.graph.nodes) nodes.insert(node.name);
+  for (const auto& [key, collection] : meta.collections) {
+    if (!wanted(key)) continue;
+    for (const std::string& name : collection.nodes) {
+      const Result<TensorRef> ref = ParseTensorName(name);
+      if (ref.ok() && !ref->is_control() && nodes.contains(ref->node)) names.push_back(name);
+    }
+  }
+  return names;
+}
+
 Status FileError(const fs::path& path, const std::error_code& error) {
   return IoError("{}: {}", path.string(), error.message());
 }
@@ -327,11 +411,17 @@ Status FileError(const fs::path& path, const std::error_code& error) {
 // A directory that vanishes with its contents unless it is renamed away.
 class TemporaryDirectory {
  public:
+  // With the permissions of an ordinary directory, which mkdtemp does not give.
   static Result<TemporaryDirectory> Beside(const fs::path& target) {
-    std::string path = target.string() + ".XXXXXX";
-    if (::mkdtemp(path.data()) == nullptr)
-      return IoError("{}: cannot create: {}", path, std::strerror(errno));
-    return TemporaryDirectory(path);
+    std::string path;
+    do {
+      uint64_t random = 0;
+      if (::getentropy(&random, sizeof(random)) != 0)
+        return IoError("{}: no random name: {}", target.string(), std::strerror(errno));
+      path = fmt::format("{}.{:016x}", target.string(), random);
+      if (::mkdir(path.c_str(), 0777) == 0) return TemporaryDirectory(path);
+    } while (errno == EEXIST);
+    return IoError("{}: cannot create: {}", path, std::strerror(errno));
   }
   TemporaryDirectory(TemporaryDirectory&& other) noexcept : path_(std::move(other.path_)) {
     other.path_.clear();
@@ -361,6 +451,22 @@ Status CheckAssetName(const std::string& name) {
   const bool climbs = std::ranges::find(path, fs::path("..")) != path.end();
   if (name.empty() || path.is_absolute() || climbs)
     return DataLossError("asset file name '{}' leaves the model's directory", name);
+  return OkStatus();
+}
+
+// The checkpoint's index and data, under the prefix that loaders of SavedModels look for.
+Status CopyCheckpoint(const std::string& prefix, const fs::path& directory) {
+  const fs::path path(prefix);
+  const std::string name = path.filename().string();
+  std::error_code error;
+  fs::directory_iterator files(path.has_parent_path() ? path.parent_path() : ".", error);
+  if (error) return FileError(path.parent_path(), error);
+  for (const fs::directory_entry& file : files) {
+    const std::string found = file.path().filename().string();
+    if (found != name + ".index" && !found.starts_with(name + ".data-")) continue;
+    GRAFT_RETURN_IF_ERROR(
+        CopyFile(file.path(), directory / ("variables" + found.substr(name.size()))));
+  }
   return OkStatus();
 }
 
@@ -430,6 +536,19 @@ Result<MetaGraph> ReadMetaGraph(const std::string& path) {
   return meta;
 }
 
+std::vector<std::string> CollectedNodes(const MetaGraph& meta) {
+  return NamesIn(meta, [](std::string_view key) {
+    return std::ranges::find(kTrainingCollections, key) == std::end(kTrainingCollections) &&
+           std::ranges::find(kInitializers, key) == std::end(kInitializers);
+  });
+}
+
+std::vector<std::string> CollectedInitializers(const MetaGraph& meta) {
+  return NamesIn(meta, [](std::string_view key) {
+    return std::ranges::find(kInitializers, key) != std::end(kInitializers);
+  });
+}
+
 Result<MetaGraph> SelectMetaGraph(SavedModel model, const std::vector<std::string>& tags) {
   std::vector<std::string> wanted = tags;
   std::ranges::sort(wanted);
@@ -450,8 +569,9 @@ Result<const Signature*> SelectSignature(const MetaGraph& meta, std::string_view
   return InvalidArgumentError("no signature '{}'; there are: {}", key, fmt::join(keys, ", "));
 }
 
-Status WriteSavedModel(const MetaGraph& meta, const std::string& source,
+Status WriteSavedModel(const MetaGraph& meta, const ModelFiles& files,
                        const std::string& target_text) {
+  const std::string& source = files.directory;
   fs::path target(target_text);
   if (!target.has_filename()) target = target.parent_path();  // "dir/"
   GRAFT_RETURN_IF_ERROR(CheckTarget(target, source));
@@ -461,11 +581,6 @@ Status WriteSavedModel(const MetaGraph& meta, const std::string& source,
   if (error) return FileError(target.parent_path(), error);
 
   GRAFT_ASSIGN_OR_RETURN(TemporaryDirectory made, TemporaryDirectory::Beside(target));
-  // mkdtemp makes the directory private; give it what an ordinary creation would have given.
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  fs::permissions(made.path(), static_cast<fs::perms>(0777 & ~mask), error);
-  if (error) return FileError(made.path(), error);
   GRAFT_RETURN_IF_ERROR(WriteFileAtomically((made.path() / kModelFile).string(), bytes));
   for (const AssetFile& asset : meta.assets) {
     GRAFT_RETURN_IF_ERROR(CheckAssetName(asset.filename));
@@ -479,10 +594,8 @@ Status WriteSavedModel(const MetaGraph& meta, const std::string& source,
     fs::copy(extra, made.path() / "assets.extra", fs::copy_options::recursive, error);
     if (error) return FileError(extra, error);
   }
-  if (meta.saver) {
-    fs::copy(fs::path(source) / "variables", made.path() / "variables", error);
-    if (error) return FileError(fs::path(source) / "variables", error);
-  }
+  if (meta.saver && !files.checkpoint.empty())
+    GRAFT_RETURN_IF_ERROR(CopyCheckpoint(files.checkpoint, made.path() / "variables"));
   if (fs::exists(target, error)) {
     // Exchange, so that the target is a whole model at every moment; the old one goes with `made`.
     if (::renameat2(AT_FDCWD, made.path().c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) != 0)

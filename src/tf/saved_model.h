@@ -41,6 +41,12 @@ struct AssetFile {
   std::string filename;
 };
 
+// What a program of TensorFlow 1 noted under a name.
+struct Collection {
+  std::vector<std::string> nodes;  // and tensors
+  std::string other;               // the encoded fields of its other kinds
+};
+
 struct SaverDef {
   std::string filename_tensor;
   std::string save_tensor;
@@ -73,6 +79,9 @@ struct MetaGraph {
   std::map<std::string, Signature, std::less<>> signatures;  // without __saved_model_…
   std::string init_op;  // main-graph node to run after restoring; empty when there is none
   std::vector<AssetFile> assets;
+  // Without those that the fields above hold, and those of variables and of control flow: loaders
+  // look for all that these name, and converting takes it away.
+  std::map<std::string, Collection, std::less<>> collections;
   std::optional<SavedObjectGraph> objects;
 };
 
@@ -92,15 +101,28 @@ Result<MetaGraph> ParseMetaGraph(const FileBytes& bytes);
 Result<SavedModel> ReadSavedModel(const std::string& directory);
 Result<MetaGraph> ReadMetaGraph(const std::string& path);
 
+// What collections name of the graph: nodes and tensors that a program may ask for. Not what only
+// training needs (losses, summaries, updates), and nothing that is not there.
+std::vector<std::string> CollectedNodes(const MetaGraph& meta);
+// Of the collections of what a program runs before anything else: it fills tables.
+std::vector<std::string> CollectedInitializers(const MetaGraph& meta);
+
 // The MetaGraph with exactly these tags; kInvalidArgument lists the tag sets there are.
 Result<MetaGraph> SelectMetaGraph(SavedModel model, const std::vector<std::string>& tags);
 // kInvalidArgument lists the keys there are.
 Result<const Signature*> SelectSignature(const MetaGraph& meta, std::string_view key);
 
+// Where the files that a model needs are.
+struct ModelFiles {
+  std::string directory;   // of the SavedModel that it was; empty: it was none
+  std::string checkpoint;  // its prefix; empty: there is none
+};
+
 // Writes the V1 form, which every loader of TensorFlow reads: `meta` with its graph, signatures,
-// initialisation and assets, whose files are copied out of `source`/assets, and, when `meta` has a
-// saver, `source`/variables. All goes to a directory beside the target, renamed at the end. An
-// existing target is replaced only if it is a SavedModel (or empty), and is not `source`.
-Status WriteSavedModel(const MetaGraph& meta, const std::string& source, const std::string& target);
+// initialisation, collections (of what the graph still has) and assets, whose files are copied out
+// of the model's directory, and, when `meta` has a saver, the checkpoint. All goes to a directory
+// beside the target, renamed at the end. An existing target is replaced only if it is a SavedModel
+// (or empty), and is not the model's directory.
+Status WriteSavedModel(const MetaGraph& meta, const ModelFiles& files, const std::string& target);
 
 }  // namespace graft::tf

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 
@@ -15,6 +16,7 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
 constexpr char kModule[] = "test/data/tf/module";
+const ModelFiles kFiles = {kModule, "test/data/tf/module/variables/variables"};
 
 TEST(SavedModel, ReadsSignaturesAssetsAndObjects) {
   const MetaGraph meta = Get(SelectMetaGraph(Get(ReadSavedModel(kModule)), {"serve"}));
@@ -74,7 +76,7 @@ class WrittenModel : public testing::Test {
 
 TEST_F(WrittenModel, ReadsBackWithAssetsAndVariables) {
   const MetaGraph meta = Get(SelectMetaGraph(Get(ReadSavedModel(kModule)), {"serve"}));
-  ASSERT_TRUE(WriteSavedModel(meta, kModule, target_).ok());
+  ASSERT_TRUE(WriteSavedModel(meta, kFiles, target_).ok());
   EXPECT_TRUE(fs::exists(target_ + "/assets/vocabulary.txt"));
   EXPECT_TRUE(fs::exists(target_ + "/variables/variables.index"));
   const MetaGraph again = Get(SelectMetaGraph(Get(ReadSavedModel(target_)), {"serve"}));
@@ -84,25 +86,60 @@ TEST_F(WrittenModel, ReadsBackWithAssetsAndVariables) {
   EXPECT_EQ(*SerializeGraphDef(again.graph), *SerializeGraphDef(meta.graph));
   // Written twice: the same bytes, in place of the first.
   const std::string first(ReadFile(target_ + "/saved_model.pb", false)->view());
-  ASSERT_TRUE(WriteSavedModel(meta, kModule, target_ + "/").ok());
+  ASSERT_TRUE(WriteSavedModel(meta, kFiles, target_ + "/").ok());
   EXPECT_EQ(ReadFile(target_ + "/saved_model.pb")->view(), first);
+}
+
+// What the graph has is kept of collections; the checkpoint may be any.
+TEST_F(WrittenModel, KeepsCollectionsOfWhatIsThere) {
+  MetaGraph meta = Get(SelectMetaGraph(Get(ReadSavedModel(kModule)), {"serve"}));
+  const std::string node = meta.graph.nodes.front().name;
+  const std::string bytes =
+      "\x12\x06\x0a\x04"
+      "any\xff";  // a BytesList of one
+  meta.collections = {{"mine", {{node, node + ":0", "gone:0"}, ""}},
+                      {"gone", {{"gone"}, ""}},
+                      {"losses", {{node}, ""}},
+                      {"table_initializer", {{node}, ""}},
+                      {"texts", {{}, bytes}}};
+  EXPECT_THAT(CollectedNodes(meta), testing::ElementsAre(node, node + ":0"));
+  EXPECT_THAT(CollectedInitializers(meta), testing::ElementsAre(node));
+  ModelFiles files = kFiles;
+  files.checkpoint = "test/data/tf/meta/model";
+  ASSERT_TRUE(WriteSavedModel(meta, files, target_).ok());
+  const MetaGraph again = Get(SelectMetaGraph(Get(ReadSavedModel(target_)), {"serve"}));
+  EXPECT_EQ(again.collections.size(), 4u);
+  EXPECT_THAT(again.collections.at("mine").nodes, testing::ElementsAre(node, node + ":0"));
+  EXPECT_EQ(again.collections.at("texts").other, bytes);
+  EXPECT_EQ(ReadFile(target_ + "/variables/variables.index")->view(),
+            ReadFile("test/data/tf/meta/model.index")->view());
+}
+
+// The process's mask is never touched: other threads create files meanwhile.
+TEST_F(WrittenModel, HasThePermissionsOfAnyOther) {
+  const MetaGraph meta = Get(SelectMetaGraph(Get(ReadSavedModel(kModule)), {"serve"}));
+  const mode_t mask = ::umask(0027);
+  const Status status = WriteSavedModel(meta, kFiles, target_);
+  EXPECT_EQ(::umask(mask), mode_t{0027});
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  EXPECT_EQ(fs::status(target_).permissions(), static_cast<fs::perms>(0750));
 }
 
 TEST_F(WrittenModel, NeverOverwritesSomethingElse) {
   const MetaGraph meta = Get(SelectMetaGraph(Get(ReadSavedModel(kModule)), {"serve"}));
   fs::create_directory(target_);
   ASSERT_TRUE(WriteFileAtomically(target_ + "/precious", "data").ok());
-  EXPECT_EQ(WriteSavedModel(meta, kModule, target_).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(WriteSavedModel(meta, kFiles, target_).code(), StatusCode::kInvalidArgument);
   EXPECT_TRUE(fs::exists(target_ + "/precious"));
-  EXPECT_EQ(WriteSavedModel(meta, kModule, kModule).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(WriteSavedModel(meta, kFiles, kModule).code(), StatusCode::kInvalidArgument);
 }
 
 TEST_F(WrittenModel, FailureLeavesNothing) {
   MetaGraph meta = Get(SelectMetaGraph(Get(ReadSavedModel(kModule)), {"serve"}));
   meta.assets.push_back({"x:0", "../../escape"});
-  EXPECT_EQ(WriteSavedModel(meta, kModule, target_).code(), StatusCode::kDataLoss);
+  EXPECT_EQ(WriteSavedModel(meta, kFiles, target_).code(), StatusCode::kDataLoss);
   meta.assets.back().filename = "missing";
-  EXPECT_FALSE(WriteSavedModel(meta, kModule, target_).ok());
+  EXPECT_FALSE(WriteSavedModel(meta, kFiles, target_).ok());
   for (const auto& entry : fs::directory_iterator(testing::TempDir()))
     EXPECT_THAT(entry.path().string(), testing::Not(HasSubstr("graft_tf_written")));
 }

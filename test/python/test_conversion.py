@@ -377,6 +377,73 @@ def test_a_kept_variable_without_a_value_is_warned_of(tmp_path):
     assert "variable count stays" in text and "finds it uninitialized" in text
 
 
+def test_a_meta_graph_takes_its_checkpoint_along(tmp_path):
+    """Variables that stay have their values in the checkpoint beside the .meta."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 16], name="x")
+        count = v1.get_variable("count", initializer=tf.constant(7.0), use_resource=True)
+        w = v1.get_variable("w", initializer=weights(16, 16))
+        with tf.control_dependencies([count.assign_add(1.0)]):
+            y = tf.identity(tf.nn.relu(tf.matmul(x, w) + 1.0) * 2.0, "y")
+        tf.add(count.read_value(), 0.0, name="counted")
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+        expected = session.run(y, {x: X})
+    model, folder = tmp_path / "model.ckpt.meta", tmp_path / "converted"
+    support.convert(model, "--inputs", "x:0", "--outputs", "y:0,counted:0", "--output", folder)
+    found = signature_results(folder, "serving_default", **{"x": X})
+    assert support.relative_error(found["y"], expected) <= support.TOLERANCE
+    assert found["counted"] in (7, 8)  # nothing says which comes first
+
+
+# ---- collections
+
+
+def with_collections(folder):
+    """A program that looks for its tensors in collections, and initialises its table by hand."""
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [None, 16], name="x")
+        word = v1.placeholder(tf.string, [None], name="word")
+        table = v1.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(["a", "b"], tf.constant([1, 2], tf.int64)), -1
+        )
+        hidden = tf.nn.relu(tf.matmul(x, v1.get_variable("w", initializer=weights(16, 16))) + 1.0)
+        y = tf.nn.softmax(tf.matmul(hidden, weights(16, 4)) * 2.0)
+        aside = tf.tanh(hidden * 3.0, name="aside")
+        v1.losses.add_loss(tf.reduce_sum(v1.placeholder(tf.float32, [None], name="label")))
+        for value in (hidden, aside, x):
+            v1.add_to_collection("features", value)
+        v1.add_to_collection("settings", 17)
+        v1.add_to_collection("settings", 4)
+        inputs, outputs = {"x": x, "word": word}, {"y": y, "key": table.lookup(word)}
+        return save_v1(folder, {"serving_default": (inputs, outputs)})
+
+
+@pytest.mark.parametrize("way", ["program", "v1"])
+def test_collections_are_kept(tmp_path, graph_mode, way):
+    model, converted = with_collections(tmp_path / "model"), tmp_path / "converted"
+    if way == "program":
+        report = support.convert(model, "--output", converted)
+        assert report["engines"] > 0
+    else:
+        converter = trt.TrtGraphConverter(input_saved_model_dir=str(model))
+        converter.convert()
+        converter.save(str(converted))
+    results = []
+    for folder in (model, converted):
+        with tf.Graph().as_default() as graph, v1.Session() as session:
+            v1.saved_model.loader.load(session, ["serve"], str(folder))
+            session.run(v1.tables_initializer())
+            assert v1.get_collection("settings") == [17, 4]
+            feed = {"x:0": X, "word:0": np.array(["b", "q"], object)}
+            signature = ["Softmax:0", *v1.get_collection("features")]
+            results.append(session.run(signature, feed))
+            losses = v1.get_collection(v1.GraphKeys.LOSSES)
+            assert len(losses) == (folder == model)  # only training asks for them
+    for one, other in zip(*results):
+        assert support.relative_error(other, one) <= support.TOLERANCE
+
+
 # ---- reports
 
 
