@@ -356,6 +356,40 @@ TEST(Importer, ShapesGoOnBehindNativeNodes) {
             "[s0,3]");
 }
 
+TEST(Importer, ShapesOfParsedSequences) {
+  const std::vector<DType> floats = {DType::kFloat32};
+  const tf::NodeDef parse =
+      Node("", "ParseSequenceExample", {"x", "x", "default"},
+           {{"Ncontext_sparse", int64_t{1}},
+            {"context_sparse_types", std::vector<DType>{DType::kInt64}},
+            {"Tcontext_dense", floats},
+            {"context_dense_shapes", std::vector<tf::Shape>{{.dims = {4}}}},
+            {"Nfeature_list_sparse", int64_t{1}},
+            {"feature_list_sparse_types", floats},
+            {"Nfeature_list_dense", int64_t{1}},
+            {"feature_list_dense_types", floats},
+            {"feature_list_dense_shapes", std::vector<tf::Shape>{{.dims = {5, 6}}}}});
+  const char* const expected[] = {"[s1,2]", "[s2]", "[2]",         "[s0,4]", "[s3,3]",
+                                  "[s4]",   "[3]",  "[s0,s5,5,6]", "[s0]"};
+  for (int i = 0; i < 9; ++i)
+    EXPECT_EQ(ShapeBehind(parse, {.dims = {-1}}, DType::kString, i), expected[i]) << i;
+}
+
+TEST(Importer, ShapesOfLoops) {
+  const std::vector<DType> floats = {DType::kFloat32};
+  const auto loop = [&](std::vector<tf::Shape> shapes) {
+    return Node("", "While", {"x"},
+                {{"T", floats},
+                 {"cond", tf::FuncValue{"c", {}}},
+                 {"body", tf::FuncValue{"b", {}}},
+                 {"output_shapes", std::move(shapes)}});
+  };
+  const tf::Shape batch = {.dims = {-1, 3}};
+  EXPECT_EQ(ShapeBehind(loop({}), batch), "[s1,s2]");
+  EXPECT_EQ(ShapeBehind(loop({{.dims = {-1, 3}}}), batch), "[s1,3]");
+  EXPECT_EQ(ShapeBehind(loop({tf::Shape::Unknown()}), batch), "?");
+}
+
 TEST(Importer, BatchNormOfTheBatchIsAComputation) {
   const auto norm = [](std::string op, bool training) {
     return Node("bn", std::move(op), {"x", "c", "c", "c", "c"},

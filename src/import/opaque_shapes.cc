@@ -362,6 +362,15 @@ int64_t TypesOf(const OpaqueNode& n, const char* types) {
   const auto list = n.node().AttrList<DType>(types);
   return list.ok() ? static_cast<int64_t>(list->size()) : 0;
 }
+// Number `i` of a list of shapes in an attribute, after leading dimensions.
+Shape ListedShape(OpaqueNode& n, const char* shapes, int64_t i, ir::Shape lead, int result) {
+  const auto listed = n.node().AttrList<tf::Shape>(shapes);
+  if (!listed.ok() || i >= static_cast<int64_t>(listed->size()) || (*listed)[i].unknown_rank)
+    return std::nullopt;
+  for (const int64_t d : (*listed)[i].dims)
+    lead.push_back(d < 0 ? n.Unknown(result, lead.size()) : ir::Dim(d));
+  return lead;
+}
 // Sparse indices, values and shapes, then dense tensors, then ragged values and row splits; of one
 // serialized example or of a batch of them.
 Shape Examples(OpaqueNode& n, int result, int64_t sparse, bool one, const ir::Dim& batch) {
@@ -370,16 +379,8 @@ Shape Examples(OpaqueNode& n, int result, int64_t sparse, bool one, const ir::Di
   if ((at -= sparse) < sparse) return AnyVector(n, result);
   if ((at -= sparse) < sparse) return RankOne(one ? 1 : 2);
   at -= sparse;
-  const auto dense = n.node().AttrList<tf::Shape>("dense_shapes");
-  const int64_t count = TypesOf(n, "Tdense");
-  if (at >= count) return AnyVector(n, result);
-  if (!dense.ok() || at >= static_cast<int64_t>(dense->size()) || (*dense)[at].unknown_rank)
-    return std::nullopt;
-  ir::Shape shape;
-  if (!one) shape.push_back(batch);
-  for (const int64_t d : (*dense)[at].dims)
-    shape.push_back(d < 0 ? n.Unknown(result, shape.size()) : ir::Dim(d));
-  return shape;
+  if (at >= TypesOf(n, "Tdense")) return AnyVector(n, result);
+  return ListedShape(n, "dense_shapes", at, one ? ir::Shape{} : ir::Shape{batch}, result);
 }
 Shape ParseExample(OpaqueNode& n, int result) {
   const bool second = n.node().op == "ParseExampleV2";
@@ -391,6 +392,46 @@ Shape ParseExample(OpaqueNode& n, int result) {
 }
 Shape ParseSingleExample(OpaqueNode& n, int result) {
   return Examples(n, result, CountOf(n, "num_sparse"), true, 1);
+}
+// As Examples of the context, then of the lists of features, which have one dimension more and,
+// for a batch, the lengths of dense ones.
+Shape ParseSequenceExample(OpaqueNode& n, int result) {
+  const bool single = n.node().op == "ParseSingleSequenceExample";
+  const ir::Shape* serialized = n.shape(0);
+  if (serialized == nullptr && !single) return std::nullopt;
+  const bool one = single || serialized->empty();
+  const ir::Shape lead = one ? ir::Shape{} : ir::Shape{(*serialized)[0]};
+  const int64_t rank = one ? 1 : 2;  // of a sparse tensor of the context
+  int64_t at = result;
+  // Whether the result is one of the next `count`.
+  const auto among = [&](int64_t count) { return at < count || (at -= count, false); };
+  const int64_t sparse = CountOf(n, "Ncontext_sparse");
+  if (among(sparse)) return ir::Shape{n.Unknown(result, 0), rank};
+  if (among(sparse)) return AnyVector(n, result);
+  if (among(sparse)) return RankOne(rank);
+  if (among(TypesOf(n, "Tcontext_dense")))
+    return ListedShape(n, "context_dense_shapes", at, lead, result);
+  if (among(TypesOf(n, "context_ragged_value_types"))) return AnyVector(n, result);
+  if (among(TypesOf(n, "context_ragged_split_types"))) return AnyVector(n, result);
+  const int64_t lists = CountOf(n, "Nfeature_list_sparse");
+  if (among(lists)) return ir::Shape{n.Unknown(result, 0), rank + 1};
+  if (among(lists)) return AnyVector(n, result);
+  if (among(lists)) return RankOne(rank + 1);
+  if (among(TypesOf(n, "feature_list_dense_types"))) {
+    ir::Shape steps = lead;
+    steps.push_back(n.Unknown(result, steps.size()));
+    return ListedShape(n, "feature_list_dense_shapes", at, std::move(steps), result);
+  }
+  if (!single && among(CountOf(n, "Nfeature_list_dense"))) return lead;
+  return AnyVector(n, result);
+}
+// TensorFlow takes a loop without output_shapes to keep what it was given; no more than the rank is
+// relied on. With the attribute, a rank that it leaves open may change.
+Shape While(OpaqueNode& n, int result) {
+  const auto noted = n.node().AttrList<tf::Shape>("output_shapes");
+  const ir::Shape* first = n.shape(result);
+  if ((noted.ok() && !noted->empty()) || first == nullptr) return std::nullopt;
+  return OfRank(n, result, first->size());
 }
 Shape Multinomial(OpaqueNode& n, int result) {
   const ir::Shape* logits = n.shape(0);
@@ -541,7 +582,10 @@ constexpr Row kRows[] = {
     {"ParameterizedTruncatedNormal", SaidByFirst},
     {"ParseExample", ParseExample},
     {"ParseExampleV2", ParseExample},
+    {"ParseSequenceExample", ParseSequenceExample},
+    {"ParseSequenceExampleV2", ParseSequenceExample},
     {"ParseSingleExample", ParseSingleExample},
+    {"ParseSingleSequenceExample", ParseSequenceExample},
     {"Polygamma", Broadcast},
     {"Print", LikeFirst},
     {"PrintV2", Scalar},
@@ -605,6 +649,7 @@ constexpr Row kRows[] = {
     {"StatelessRandomUniformV2", SaidByFirst},
     {"StatelessTruncatedNormal", SaidByFirst},
     {"StatelessTruncatedNormalV2", SaidByFirst},
+    {"StatelessWhile", While},
     {"StaticRegexFullMatch", LikeFirst},
     {"StaticRegexReplace", LikeFirst},
     {"StringFormat", Scalar},
@@ -654,6 +699,7 @@ constexpr Row kRows[] = {
     {"VarHandleOp", Scalar},
     {"VarIsInitializedOp", Scalar},
     {"Where", Where},
+    {"While", While},
     {"WriteFile", Scalar},
     {"Zeta", Broadcast},
 };
