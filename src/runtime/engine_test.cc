@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <future>
+#include <map>
 #include <random>
 #include <thread>
 
@@ -446,23 +447,22 @@ Status RunSmall(const Engine& engine, Context& context, SmallArena& arena, int64
 }
 
 // The number of runs that an engine of the bytes made; 0 where they are refused.
-int BuildAndRun(const std::string& metadata) {
+int BuildAndRun(const std::string& metadata, const ReadPlanOptions& options = {}) {
   const std::string weights(256, '\1');
   const NewSection sections[] = {{SectionKind::kMetadata, {{0, metadata}}},
                                  {SectionKind::kWeights, {{0, weights}}}};
   const std::string file = WriteContainer(sections).Joined();
   std::shared_ptr<std::byte[]> copy(new std::byte[file.size()]);
   std::memcpy(copy.get(), file.data(), file.size());
-  Result<Plan> plan = ReadPlan({std::shared_ptr<const std::byte>(copy, copy.get()), file.size()});
+  Result<Plan> plan =
+      ReadPlan({std::shared_ptr<const std::byte>(copy, copy.get()), file.size()}, options);
   if (!plan.ok()) return 0;
   const Result<Backend*> backend = FindBackend(plan->backend);
   if (!backend.ok() || !(*backend)->device().host_accessible()) return 0;
   const auto engine = Engine::Create(*std::move(plan), **backend);
   if (!engine.ok()) return 0;
   SmallArena arena;
-  ContextOptions options;
-  options.allocator = &arena;
-  const auto context = Context::Create(*engine, options);
+  const auto context = Context::Create(*engine, {.allocator = &arena});
   if (!context.ok()) return 0;
   int runs = 0;
   for (const int64_t size : {1, 3, 0})
@@ -470,8 +470,8 @@ int BuildAndRun(const std::string& metadata) {
   return runs;
 }
 
-std::string MetadataOf(const Plan& plan) {
-  const std::string file = WritePlan(plan).value();
+std::string MetadataOf(const Plan& plan, const WritePlanOptions& options = {}) {
+  const std::string file = WritePlan(plan, options).value();
   Tensor copy = Tensor::Allocate(DType::kUint8, {static_cast<int64_t>(file.size())}).value();
   std::memcpy(copy.mutable_raw(), file.data(), file.size());
   const auto sections = ReadContainer(FileBytes{copy.shared(), file.size()}).value();
@@ -501,6 +501,59 @@ TEST(HostilePlans, ChangedBytesRunOrAreRefused) {
     runs += BuildAndRun(bytes);
   }
   EXPECT_GT(runs, 0);
+}
+
+// What a converted graph holds for an engine: relu(x · w) · v, whose weights lie in the graph.
+Plan SegmentPlan(const std::map<std::string, Tensor>& weights, Backend& backend) {
+  ModuleBuilder b;
+  const ir::Dim batch = ir::Dim::Symbol(b.Batch());
+  ir::ValueId x = b.module.AddInput("x:0", DType::kFloat32, {batch, 4});
+  for (const char* name : {"w", "v"}) {
+    const ir::ValueId weight = b.module.AddConstant(name, weights.at(name));
+    x = b.Node(ir::MatMulAttributes{}, {x, weight}, std::string("times ") + name);
+    x = b.Node(testing::UnaryProgram(PointwiseOp::kRelu), {x}, std::string("relu ") + name);
+  }
+  b.Output(x, "y:0");
+  return testing::PlanFor(std::move(b.module), backend);
+}
+
+// The same of a converted graph's engines. The graph's constants are as hostile: what is found by
+// name or by content may be another one.
+TEST(HostilePlans, ChangedSegmentsOfGraphsRunOrAreRefused) {
+  std::minstd_rand random(1);
+  const std::map<std::string, Tensor> weights = {{"w", testing::RandomTensor({4, 5}, random)},
+                                                 {"v", testing::RandomTensor({5, 3}, random)},
+                                                 {"other", Tensor::Of<int64_t>({2}, {7, -1})}};
+  WritePlanOptions write;
+  std::vector<std::string> seeds;
+  for (const char* name : {"reference", "cpu"}) {
+    const Plan plan = SegmentPlan(weights, **FindBackend(name));
+    write.external_name = [&](ir::ValueId id) { return plan.module.value(id).name; };
+    seeds.push_back(MetadataOf(plan, write));
+  }
+  ReadPlanOptions read;
+  read.external_weight = [&](const std::string& name, auto fits) -> Result<Tensor> {
+    for (const auto& [key, tensor] : weights) {
+      if (fits(tensor)) return tensor;
+    }
+    const auto named = weights.find(name);
+    if (named == weights.end()) return NotFoundError("weight {} is not there", name);
+    return named->second;
+  };
+  for (const std::string& seed : seeds) EXPECT_EQ(BuildAndRun(seed, read), 3);
+  int runs = 0, refused = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::string bytes = seeds[random() % seeds.size()];
+    for (int changes = 1 + static_cast<int>(random() % 4); changes > 0; --changes) {
+      char& byte = bytes[random() % bytes.size()];
+      byte = random() % 2 ? static_cast<char>(random()) : "0123456789s+*,-()"[random() % 17];
+    }
+    const int done = BuildAndRun(bytes, read);
+    runs += done;
+    refused += done == 0;
+  }
+  EXPECT_GT(runs, 1000);
+  EXPECT_GT(refused, 1000);
 }
 
 }  // namespace
