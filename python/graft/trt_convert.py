@@ -191,7 +191,7 @@ class _ConvertedModel:
     def __init__(self, directory, tags, signature_key, options, **further_options):
         self._scratch = tempfile.TemporaryDirectory(prefix="graft-")
         self.folder = pathlib.Path(self._scratch.name) / "model"
-        source = _local(directory, self._scratch.name)
+        source = _saved_model_of(_local(directory, self._scratch.name), self._scratch.name)
         request = {**options, **further_options, "tags": list(tags), "signature": signature_key}
         self.report = _log_report(
             _graft.convert_model(source, str(self.folder), json.dumps(request))
@@ -232,6 +232,18 @@ def _local(directory, scratch):
         for name in files:
             tf.io.gfile.copy(os.path.join(folder, name), str(below / name))
     return str(copy)
+
+
+def _saved_model_of(path, scratch):
+    """The folder of a SavedModel: the path, or what a file of Keras's own is exported to."""
+    if not path.endswith((".keras", ".h5")):
+        return path
+    import keras
+
+    exported = os.path.join(scratch, "exported")
+    with context.eager_mode():  # whatever TrtGraphConverter is used in
+        keras.saving.load_model(path, compile=False).export(exported, verbose=False)
+    return exported
 
 
 def _tags(tags):

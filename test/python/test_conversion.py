@@ -203,6 +203,29 @@ def test_keras_files_are_refused_with_the_way_out(tmp_path, name):
 # ---- what stays beside engines
 
 
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+@pytest.mark.parametrize("way", ["v1", "v2"])
+def test_the_python_converters_read_keras_files(tmp_path, name, way):
+    import keras
+
+    inputs = keras.Input((16,), name="x")
+    hidden = keras.layers.Dense(16, activation="swish")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(4, activation="softmax", name="y")(hidden))
+    model.save(tmp_path / name)
+    arguments = {"input_saved_model_dir": str(tmp_path / name)}
+    if way == "v1":
+        with tf.Graph().as_default():
+            converter = trt.TrtGraphConverter(**arguments)
+            converter.convert()
+    else:
+        converter = trt.TrtGraphConverterV2(**arguments)
+        converter.convert()
+    converter.save(str(tmp_path / "converted"))
+    assert engines(main_graph(tmp_path / "converted"))
+    (found,) = signature_results(tmp_path / "converted", "serving_default", x=X).values()
+    assert support.relative_error(found, model(X)) <= support.TOLERANCE
+
+
 def test_colocation_with_what_went_into_an_engine_is_dropped(graph_mode, tmp_path):
     x = v1.placeholder(tf.float32, [None, 16], name="x")
     inside = tf.nn.relu(tf.matmul(x, weights(16, 16)) + 1.0, name="inside")
