@@ -14,6 +14,7 @@ import numpy as np
 
 Situation = collections.namedtuple("Situation", ["build", "tags", "random"])
 SITUATIONS = {}
+SLOWER = 1.05  # than native, as a share: no converted model may be
 
 
 def situation(tags=("serve",), random=()):
@@ -339,6 +340,35 @@ def sparse_features(folder):
         "serving_default": [
             {"indices": np.array([[0, 1], [1, 5]]), "values": floats(2), "x": floats(2, 5)},
             {"indices": np.zeros((0, 2), np.int64), "values": floats(0), "x": floats(2, 5, seed=1)},
+        ]
+    }
+
+
+@situation()
+def sparse_placeholders_of_tensorflow_1(folder):
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        wide = v1.sparse_placeholder(tf.float32, [None, 6], name="wide")
+        x = v1.placeholder(tf.float32, [None, 5], name="x")
+        y = tf.sparse.sparse_dense_matmul(wide, v1.get_variable("wide_w", initializer=floats(6, 4)))
+        y += tf.matmul(x, v1.get_variable("deep_w", initializer=floats(5, 4)))
+        y = tf.sigmoid(tf.matmul(tf.nn.relu(y), v1.get_variable("w", initializer=floats(4, 1))))
+        session.run(v1.global_variables_initializer())
+        v1.saved_model.simple_save(session, str(folder), {"wide": wide, "x": x}, {"y": y})
+
+    def sparse(rows, *indices):
+        return {
+            "indices": np.array(indices, np.int64).reshape(-1, 2),
+            "values": floats(len(indices)),
+            "dense_shape": np.array([rows, 6]),
+        }
+
+    return {
+        "serving_default": [
+            {"wide": sparse(2, (0, 1), (1, 5)), "x": floats(2, 5)},
+            {"wide": sparse(1), "x": floats(1, 5, seed=1)},
         ]
     }
 
@@ -685,6 +715,30 @@ def a_fed_default(folder):
         "serving_default": [
             {"x": floats(2, 8), "keep_prob": np.float32(0.5)},
             {"x": floats(1, 8), "keep_prob": np.float32(1)},
+        ]
+    }
+
+
+@situation()
+def a_default_argument(folder):
+    """A placeholder with a default in the graph, which SavedModels know of: of a tensor, and not of a Python number."""
+    import tensorflow as tf
+
+    model = tf.Module()
+    model.w1, model.w2 = variable(8, 16), variable(16, 4)
+    specs = [tf.TensorSpec([None, 8], name="x"), tf.TensorSpec([], name="scale")]
+
+    @tf.function(input_signature=specs)
+    def call(x, scale=tf.constant(2.0)):
+        hidden = tf.nn.relu(tf.matmul(x, model.w1) * scale)
+        return {"y": tf.nn.softmax(tf.matmul(hidden, model.w2))}
+
+    model.call = call
+    save(model, folder, serving_default=call)
+    return {
+        "serving_default": [
+            {"x": floats(2, 8), "scale": np.float32(0.5)},
+            {"x": floats(1, 8), "scale": np.float32(2)},
         ]
     }
 

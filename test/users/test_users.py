@@ -46,6 +46,12 @@ class Results:
             if (folder / f"{loader}.pkl").exists()
         }
 
+    def ratio(self):
+        """Time of the program's model to the original's; none where one of them was not timed."""
+        seconds = {v: run.get("seconds") for v, run in self.runs.get("tf2", {}).items()}
+        timed = seconds.get("native") and seconds.get("program")
+        return seconds["program"] / seconds["native"] if timed else None
+
     def errors(self):
         """What failed that did not fail natively, by variant and loader."""
         found = {
@@ -149,17 +155,19 @@ def test_converts_loads_and_agrees(name, results, request):
             if run.get("fallbacks"):
                 errors[f"{variant} {loader} fallbacks"] = run["reasons"]
     report = result.reports["program"]
-    seconds = {v: run.get("seconds") for v, run in result.runs.get("tf2", {}).items()}
-    ratio = (
-        f"{seconds['program'] / seconds['native']:6.2f}"
-        if seconds.get("native") and seconds.get("program")
-        else "   n/a"
-    )
+    ratio = "   n/a" if result.ratio() is None else f"{result.ratio():6.2f}"
     figures = "".join(f"{report.get(key, '-'):>6}" for key in ("ops", "converted", "engines"))
     request.config.user_table.append(
         f"{name:40}{figures}  {worst:8.1e}{ratio}  {'; '.join(map(str, errors))[:60]}"
     )
     assert not errors
+
+
+@every_situation
+def test_no_model_becomes_slower(name, results):
+    """An engine's call costs a few microseconds, which a model must win back."""
+    ratio = results[name].ratio()
+    assert ratio is None or ratio <= situations.SLOWER
 
 
 @every_situation
