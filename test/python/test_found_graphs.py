@@ -348,3 +348,43 @@ def test_outputs_are_bound_by_name(tmp_path):
     for i, name in enumerate(names):
         assert np.all(plan[name] == i + 2), name
         assert np.all(loaded[name].numpy() == i + 2), name
+
+
+def test_integers_wrap_and_divide_as_in_tensorflow(tmp_path):
+    """Exactly: what is right today and easily lost."""
+    import graft
+
+    with tf.Graph().as_default() as graph:
+        a, b = (v1.placeholder(tf.int32, [None], name=name) for name in "ab")
+        small, large = v1.placeholder(tf.uint8, [None], name="small"), v1.placeholder(tf.int64, [None], name="large")
+        results = {
+            "divided": a // b,
+            "left": a % b,
+            "hot": tf.one_hot(a, 3),
+            "added": tf.scatter_nd(tf.reshape(tf.abs(a), [-1, 1]), tf.cast(b, tf.float32), [8]),
+            "wrapped": small + small,
+            "product": large * 3,
+        }
+        for name, value in results.items():
+            tf.identity(value, name)
+        path = save(tmp_path / "model.pb", graph)
+    plan = tmp_path / "model.plan"
+    support.convert(path, "--outputs", ",".join(results), "--plan", plan)
+    found = graft.Engine(str(plan)).run(
+        {
+            "a": np.array([-7, 7, -1], np.int32),
+            "b": np.array([3, -2, 3], np.int32),
+            "small": np.array([200, 1], np.uint8),
+            "large": np.array([2**40 + 1], np.int64),
+        }
+    )
+    expected = {
+        "divided": [-3, -4, -1],
+        "left": [2, -1, 2],
+        "hot": np.zeros((3, 3)),
+        "added": [0, 3, 0, 0, 0, 0, 0, 1],
+        "wrapped": [144, 2],
+        "product": [(2**40 + 1) * 3],
+    }
+    for name, value in expected.items():
+        assert np.array_equal(found[name], value), name
