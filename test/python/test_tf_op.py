@@ -280,6 +280,67 @@ def test_a_built_engine_goes_into_a_file_and_back(converted, tmp_path):
     assert (engines.calls, engines.fallbacks) == (1, 0)
 
 
+ASSETS = """
+import pathlib, sys
+import numpy as np
+import tensorflow as tf
+import graft
+from tensorflow.core.framework import graph_pb2
+graft.load_op_library()
+ops = tf.load_op_library(str(pathlib.Path(graft.__file__).parent / "libgraft_tf_op.so"))
+graph_file, name, engines, folder = sys.argv[1:]
+
+
+class Engines(tf.saved_model.experimental.TrackableResource):
+    def __init__(self, file):
+        super().__init__()
+        self.file = self._track_trackable(tf.saved_model.Asset(file), "file")
+
+    def _create_resource(self):
+        return ops.create_trt_resource_handle(resource_name=name)
+
+    def _initialize(self):
+        ops.initialize_trt_resource(self.resource_handle, self.file.asset_path)
+
+
+graph = graph_pb2.GraphDef.FromString(pathlib.Path(graph_file).read_bytes())
+model = tf.Module()
+model.trt_engine_resources = [Engines(engines)]
+
+
+@tf.function(input_signature=[tf.TensorSpec([None, 16, 16, 3], name="image")])
+def serve(image):
+    names = ["logits:0", "classes:0"]
+    return dict(zip(["logits", "classes"], tf.graph_util.import_graph_def(graph, {"image": image}, names)))
+
+
+model.serve = serve
+tf.saved_model.save(model, folder, signatures=serve)
+"""
+
+
+@pytest.mark.parametrize("asset", ["engine", "no engine of ours", "empty"])
+def test_a_saved_model_brings_its_engines_as_an_asset(converted, tmp_path, asset):
+    """As TF-TRT saved models: a resource that a file under assets/ fills when the model is loaded."""
+    file, folder = tmp_path / "trt-serialized-engine", tmp_path / "model"
+    graph = changed(converted, asset.replace(" ", "_"), serialized_segment=string(b""))
+    build_and_save(graph, file)
+    if asset != "engine":
+        with v1.io.TFRecordWriter(str(file)) as writer:
+            if asset != "empty":
+                writer.write(b"\x12\x08ftrtftrt")
+    graph = changed(graph, "", **NO_BUILD)
+    (tmp_path / "model.pb").write_bytes(graph.SerializeToString())
+    name = engine_node(graph).name
+    support.run_python("-c", ASSETS, tmp_path / "model.pb", name, file, folder)
+    file.unlink()
+    with EngineCalls() as engines:
+        serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+        found = serve(image=tf.constant(small_models.images(2)))
+        assert_close({key: value.numpy() for key, value in found.items()}, expected(2))
+    assert (engines.calls, engines.fallbacks) == ((1, 0) if asset == "engine" else (0, 1))
+
+
 def scaled(graph, factor):
     """The same graph, the weights of its native segment multiplied."""
     copy = v1.GraphDef()
