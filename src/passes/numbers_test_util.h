@@ -30,6 +30,16 @@ inline PassContext ContextForTests() {
           true};
 }
 
+// For tests of the pass alone.
+inline PassContext ContextFor(const Pass& pass) {
+  PassContext context = ContextForTests();
+  if (pass.exactness == Exactness::kHalves) {
+    context.store_halves = true;
+    context.supports = nullptr;
+  }
+  return context;
+}
+
 // The module with its choices decided, in as many ways as one of them has bodies: all for the first
 // body, all for the second, ….
 inline std::vector<ir::Module> Decided(const ir::Module& module) {
@@ -82,12 +92,13 @@ inline std::vector<Tensor> RandomInputs(const ir::Module& module, int64_t size,
   return inputs;
 }
 
-// kExact: the same bits. kRounded: what a few roundings at other places may change. kQuantized: a
-// few steps of 8 bits.
+// kExact: the same bits. kRounded: what a few roundings at other places may change; kHalves: a few
+// roundings to halves; kQuantized: a few steps of 8 bits.
 inline void ExpectSameNumbers(const std::vector<Tensor>& before, const std::vector<Tensor>& after,
                               Exactness exactness, const std::string& title) {
   Tolerance tolerance;
   if (exactness == Exactness::kRounded) tolerance = {1e-5, 1e-6};
+  if (exactness == Exactness::kHalves) tolerance = {4e-3, 2e-3};
   if (exactness == Exactness::kQuantized) tolerance = {0, 0.05};
   ASSERT_EQ(before.size(), after.size()) << title;
   for (size_t i = 0; i < before.size(); ++i) {

@@ -29,6 +29,8 @@ struct PassContext {
   std::function<Result<int>(const ir::Module&, const ir::Node&)> choose;
   // Products whose operands have quantisation ranges are computed on 8-bit integers.
   bool integers = false;
+  // Whether f32 values may be stored in 16 bits.
+  bool store_halves = false;
 };
 
 // Changes the module and says whether it did. The driver calls it until it says no, and compacts
@@ -39,6 +41,7 @@ using PassFunction = Result<bool> (*)(ir::Module&, PassContext&);
 enum class Exactness : uint8_t {
   kExact,      // the same bits
   kRounded,    // the same real numbers, rounded at other places: within the ops' tolerances
+  kHalves,     // rounded to halves where values are stored
   kQuantized,  // numbers that integers of 8 bits stand for
 };
 

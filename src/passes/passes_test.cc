@@ -48,7 +48,7 @@ std::string PathOf(const Pass& pass) {
 class TextTest : public testing::TestWithParam<Pass> {
  protected:
   static std::string Run(const std::string& before) {
-    PassContext context = ContextForTests();
+    PassContext context = ContextFor(GetParam());
     Result<ir::Module> module = ir::ParseText(before);
     if (!module.ok()) return module.status().ToString();
     const Result<int> rounds = RunToFixedPoint(GetParam(), context, *module);
@@ -91,7 +91,7 @@ TEST_P(TextTest, KeepsTheNumbers) {
     const std::vector<Tensor> inputs = RandomInputs(*module, 3, random);
     const auto before = reference::RunModule(Decided(*module)[0], inputs);
     ASSERT_TRUE(before.ok()) << c.title << ": " << before.status().message();
-    PassContext context = ContextForTests();
+    PassContext context = ContextFor(GetParam());
     ASSERT_TRUE(RunToFixedPoint(GetParam(), context, *module).ok()) << c.title;
     for (const ir::Module& decided : Decided(*module)) {
       const auto after = reference::RunModule(decided, inputs);

@@ -70,6 +70,9 @@ constexpr PassFunction kOptimize[] = {
     SimplifyPrograms,
     // After epilogues: a convolution takes its stride with all that follows it, residual included.
     HoistStride,
+    // Once programs are joined, so that few casts arise and all of them in programs; before choices
+    // are made, which have to be timed as they will run.
+    StoreHalves,
     // What is offered is decided at once, by measuring, with the weights as they will be. It wants
     // convolutions in their last form, and before anything is placed.
     MergeSiblings,
