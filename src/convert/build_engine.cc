@@ -168,6 +168,7 @@ void LogLayers(const ir::Module& module, const Choices& choices) {
 Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& options,
                                 StageTimes* times) {
   GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(options.backend, options.device));
+  GRAFT_RETURN_IF_ERROR(CheckPrecision(options.precision, *backend));
   BuiltEngine built;
   ir::Module& module = built.plan.module;
   {
@@ -193,6 +194,7 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
   {
     StageTimer timer(&times->passes);
     passes::PassContext context = MakePassContext(*backend);
+    context.store_halves = options.precision == Precision::kFp16;
     passes::PipelineOptions pipeline;
     pipeline.disabled = options.disabled_passes;
     pipeline.stop_after = options.stop_after;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "convert/precision.h"
 #include "convert/stage_times.h"
 #include "import/importer.h"
 #include "passes/pipeline.h"
@@ -33,6 +34,7 @@ struct BuildOptions {
   int device = 0;     // which one of the backend's
   int threads = 0;    // that the engine is tuned for; 0: all processors
   int opt_level = 3;  // 0 … 5: how much time tuning may take
+  Precision precision = Precision::kFp32;
   std::vector<std::string> disabled_passes;
   std::string stop_after;        // a pass: none runs after it
   std::string dump_directory;    // the module after every step that changed it; empty: nowhere
@@ -41,7 +43,7 @@ struct BuildOptions {
   // nodes are fused: what they change is compiled.
   std::function<Status(ir::Module&)> on_constants_folded;
   std::function<Status(ir::Module&)> on_fused;
-  std::optional<Int8Options> int8;  // these come first
+  std::optional<Int8Options> int8;  // of Precision::kInt8; these come first
   Progress progress;
 };
 

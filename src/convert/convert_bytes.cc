@@ -7,6 +7,7 @@
 #include "convert/convert_model.h"
 #include "convert/environment.h"
 #include "plan/plan_file.h"
+#include "runtime/backend_table.h"
 #include "tf/endpoint.h"
 #include "tf/inline.h"
 #include "tf/lift.h"
@@ -184,7 +185,12 @@ Result<Request> ReadRequest(const std::string& options_json) {
   std::map<std::string, std::string> tables;
   options.Read("calibration-tables", &tables);
   GRAFT_RETURN_IF_ERROR(options.Done());
-  if (a.precision_mode == "INT8") {
+  GRAFT_ASSIGN_OR_RETURN(c.build.precision, ParsePrecision(a.precision_mode));
+  a.precision_mode = Name(c.build.precision);
+  GRAFT_ASSIGN_OR_RETURN(const Backend* const backend,
+                         FindBackend(c.build.backend, c.build.device));
+  GRAFT_RETURN_IF_ERROR(CheckPrecision(c.build.precision, *backend));
+  if (c.build.precision == Precision::kInt8) {
     c.build.int8.emplace();
     if (is_calibrated) {
       c.calibration.emplace();
@@ -196,9 +202,6 @@ Result<Request> ReadRequest(const std::string& options_json) {
     c.build_engines = is_calibrated || !a.use_calibration;
   } else if (is_calibrated) {
     return InvalidArgumentError("option 'calibration-tables' is for INT8");
-  } else if (a.precision_mode != "FP32") {
-    return UnsupportedError("precision mode '{}' has no engine in this version of Graft; use FP32",
-                            a.precision_mode);
   }
   return r;
 }

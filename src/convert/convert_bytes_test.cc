@@ -103,6 +103,7 @@ TEST(ConvertBytes, NodesThatOnlyWaitSplitNoSegment) {
   EXPECT_EQ(tf::CountOp(graph, "NoOp"), 0);
   EXPECT_THAT(FindNode(graph, "y")->inputs,
               ElementsAre(testing::MatchesRegex("TRTEngineOp_[0-9]+_000")));
+  EXPECT_EQ(tf::CountOp(graph, "TRTEngineOp"), 1);
   for (const tf::NodeDef& node : graph.nodes) {
     if (node.op != "TRTEngineOp") continue;
     EXPECT_THAT(node.inputs, ElementsAre("x"));
@@ -132,6 +133,26 @@ TEST(ConvertBytes, OptionsThatAreNotUnderstoodAreNamed) {
   EXPECT_THAT(ErrorOf(R"({"outputs": ["nowhere"]})"), HasSubstr("'nowhere'"));
   EXPECT_THAT(ErrorOf(R"({"precision-mode": "INT8"})"), HasSubstr("'INT8'"));
   EXPECT_THAT(ErrorOf(R"({"backend": "abacus"})"), HasSubstr("abacus"));
+}
+
+TEST(ConvertBytes, APrecisionNeedsABackendThatHasIt) {
+  const auto with = [](std::string_view backend, std::string_view mode) {
+    return fmt::format(
+        R"({{"backend": "{}", "precision-mode": "{}", "opt-level": 0, "threads": 1,
+             "timing-cache": "", "minimum-segment-size": 1}})",
+        backend, mode);
+  };
+  EXPECT_THAT(ErrorOf(with("cpu", "FP16")),
+              HasSubstr("precision mode 'FP16' has no engine on cpu in this version of Graft"));
+  EXPECT_THAT(ErrorOf(with("reference", "FP8")),
+              HasSubstr("precision mode 'FP8' has no engine in this version of Graft"));
+  const ConvertedBytes converted =
+      Get(ConvertGraphDefBytes(SmallGraph(), with("reference", "fp16")));
+  const GraphDef graph = Get(tf::ParseGraphDef(tf::CopyBytes(converted.graph_def)));
+  for (const tf::NodeDef& node : graph.nodes) {
+    if (node.op != "TRTEngineOp") continue;
+    EXPECT_EQ(std::get<std::string>(node.attrs.at("precision_mode").value), "FP16");
+  }
 }
 
 TEST(ConvertBytes, ADtypeThatDoesNotExistIsReadByNoEngine) {

@@ -81,11 +81,10 @@ convert::Progress TerminalProgress() {
 
 // What INT8 knows of ranges besides the model's quantisation nodes.
 Status FindTable(const Options& o, convert::ModelOptions& model) {
-  const bool is_int8 = o.precision == "int8" || o.precision == "INT8";
+  const bool is_int8 = model.convert.build.precision == convert::Precision::kInt8;
   if (!is_int8 && (!o.calibration_table.empty() || !o.calibration.path.empty()))
     return InvalidArgumentError("ranges are for --precision int8");
   if (!is_int8) return OkStatus();
-  model.convert.attributes.precision_mode = "INT8";
   convert::Int8Options& int8 = model.convert.build.int8.emplace();
   if (!o.calibration_table.empty()) {
     GRAFT_ASSIGN_OR_RETURN(const FileBytes text, ReadFile(o.calibration_table));
@@ -98,6 +97,7 @@ Status FindTable(const Options& o, convert::ModelOptions& model) {
     GRAFT_ASSIGN_OR_RETURN(const tf::LoadedModel loaded, tf::LoadModel(spec));
     convert::BuildOptions build = model.convert.build;
     build.int8.reset();
+    build.precision = convert::Precision::kFp32;
     build.opt_level = std::min(build.opt_level, 1);
     GRAFT_ASSIGN_OR_RETURN(convert::CalibrateReport report,
                            CalibrateModel(loaded, o.calibration, build));
@@ -124,6 +124,8 @@ Status Run(Options& o) {
     build.backend = std::move(name.backend);
     build.device = name.device;
   }
+  GRAFT_ASSIGN_OR_RETURN(build.precision, convert::ParsePrecision(o.precision));
+  model.convert.attributes.precision_mode = convert::Name(build.precision);
   std::unique_ptr<TimingCache> cache = TimingCache::Open(o.cache);
   if (cache->bad_lines() > 0) {
     std::fprintf(stderr, "graft: warning: %s: %d damaged lines ignored\n", o.cache.c_str(),
@@ -172,8 +174,9 @@ Command AddConvert(CLI::App& program) {
   app->add_option("--backend", build.backend, "cpu, cuda or reference");
   AddDevice(app, &o->device);
   app->add_option("--precision", o->precision,
-                  "fp32 or int8: products whose operands have ranges on 8-bit integers")
-      ->check(CLI::IsMember({"fp32", "int8"}, CLI::ignore_case));
+                  "fp32; fp16: values and weights may be stored as halves; int8: products whose "
+                  "operands have ranges on 8-bit integers")
+      ->check(CLI::IsMember({"fp32", "fp16", "int8"}, CLI::ignore_case));
   auto* table = app->add_option("--calibration-table", o->calibration_table,
                                 "Ranges for int8: a file of graft calibrate, or TensorRT's");
   app->add_option("--calibration-data", o->calibration.path,
