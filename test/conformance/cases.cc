@@ -225,6 +225,24 @@ void AddMixed(Cases& cases, const Attributes& attributes, const Dims& x, const D
       {Constant({})});
 }
 
+// The node over halves with sums in f32: as they are, and with a bias, a residual and a rounding.
+template <class Attributes>
+void AddHalves(Cases& cases, Attributes attributes, const Dims& x, const Dims& w) {
+  attributes.accumulator = DType::kFloat32;
+  for (const DType half : {DType::kFloat16, DType::kBFloat16}) {
+    if (half == DType::kBFloat16 && cases.size() % 3 != 0) continue;
+    Case c{attributes, {{x, half}, {w, half, Fill::kNormal, half == DType::kFloat16}}};
+    if (cases.size() % 2 == 0) cases.push_back(c);
+    const Dims result = ResultDims(c.attributes, c.operands);
+    std::get<Attributes>(c.attributes).epilogue = Parse(fmt::format(
+        "3:r3=cast.f32(r2);r4=add.f32(r0,r1);r5=add.f32(r4,r3);r6=relu.f32(r5);r7=cast.{}(r6)",
+        Name(half)));
+    c.operands.push_back(Constant({result.back()}));
+    c.operands.push_back({result, half});
+    cases.push_back(std::move(c));
+  }
+}
+
 // The node over operands of every dtype that products are formed of, the second one computed, with
 // and without an epilogue.
 template <class Attributes>
@@ -274,6 +292,8 @@ Cases ConvCases() {
       {{1, 5, 6, 7, 3}, {2, 3, 3}, {1, 2, 1}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}, 1, 5},
       {{0, 7, 7, 4}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, 8},
       {{1, 1, 1, 130}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, 1, 1001},
+      {{1, 7, 7, 96}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, 72},
+      {{1, 19, 17, 24}, {3, 3}, {2, 2}, {1, 1}, {0, 0}, {1, 1}, 24, 24},
   };
   Cases cases;
   for (const Geometry& g : geometries) {
@@ -289,6 +309,7 @@ Cases ConvCases() {
     AddFused(cases, conv, {{g.x}, Constant(filter)}, /*all_epilogues=*/g.groups != 1 || g.x[0] > 1);
     AddTyped(cases, conv, g.x, filter);
     AddMixed(cases, conv, g.x, filter);
+    AddHalves(cases, conv, g.x, filter);
   }
   // Values that are not finite.
   ir::ConvAttributes conv;
@@ -328,6 +349,7 @@ Cases ConvTransposeCases() {
     AddFused(cases, a, {{g.dy}, Constant(filter)}, /*all_epilogues=*/g.channels == 9);
     AddTyped(cases, a, g.dy, filter);
     AddMixed(cases, a, g.dy, filter);
+    AddHalves(cases, a, g.dy, filter);
   }
   return cases;
 }
@@ -349,6 +371,7 @@ Cases MatMulCases() {
         cases.push_back({attributes, {{a}, {b}}});
         AddTyped(cases, attributes, a, b);
         AddMixed(cases, attributes, a, b);
+        if (m == 7 || m == 65) AddHalves(cases, attributes, a, b);
       }
       const ir::MatMulAttributes attributes{transpose_a, transpose_b, {}};
       const Dims a = transpose_a ? Dims{2, 3, 9, 4} : Dims{2, 3, 4, 9};
@@ -356,6 +379,11 @@ Cases MatMulCases() {
       AddFused(cases, attributes, {{a}, {b}}, /*all_epilogues=*/true);
       AddTyped(cases, attributes, a, b);
       AddMixed(cases, attributes, transpose_a ? Dims{3, 9, 4} : Dims{3, 4, 9}, b);
+      AddHalves(cases, attributes, a, b);
+      const bool deep = transpose_a || transpose_b;
+      AddHalves(cases, attributes, transpose_a ? Dims{600, 33} : Dims{33, 600},
+                transpose_b ? Dims{72, 600} : Dims{600, 72});
+      if (!deep) AddHalves(cases, attributes, {2, 200, 256}, {2, 256, 136});
     }
   }
   return cases;
@@ -388,7 +416,7 @@ Cases PoolCases() {
       a.pads_after.assign(g.after.begin(), g.after.end());
       a.count_padding = count;
       for (const DType dtype : kNumericTypes) {
-        if (dtype == DType::kBool || IsHalf(dtype)) continue;
+        if (dtype == DType::kBool) continue;
         if (kind == ir::PoolKind::kMax || IsFloating(dtype)) cases.push_back({a, {{g.x, dtype}}});
       }
     }

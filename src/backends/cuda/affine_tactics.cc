@@ -1,5 +1,6 @@
 // Tactics whose kernel is affine.cu: a program over operands at strides of their own. Moves are the
 // program without instructions.
+#include <algorithm>
 #include <limits>
 
 #include "backends/cuda/program_text.h"
@@ -53,6 +54,17 @@ int64_t Reach(std::span<const int64_t> dims, std::span<const int64_t> strides) {
   return reach;
 }
 
+// Whether rowwise.cu computes the loop: rows of neighbours.
+bool IsRowwise(const Loop& loop, size_t element_bytes) {
+  constexpr int64_t kLeastColumns = 8;
+  const size_t rank = loop.dims.size();
+  if (rank > 2 || loop.dims.back() < kLeastColumns || loop.y_strides.back() != 1) return false;
+  if (element_bytes > 8 || loop.operands.empty()) return false;
+  return std::ranges::all_of(loop.operands, [](const Operand& x) {
+    return x.strides.back() == 0 || x.strides.back() == 1;
+  });
+}
+
 void AddLoop(Loop loop, const PointwiseProgram& program, std::span<const DType> inputs,
              size_t element_bytes, StepProgram* step) {
   const int64_t count = CountElements(loop.dims);
@@ -61,13 +73,25 @@ void AddLoop(Loop loop, const PointwiseProgram& program, std::span<const DType> 
   int64_t reach = std::max(count, Reach(loop.dims, loop.y_strides));
   for (const Operand& x : loop.operands) reach = std::max(reach, Reach(loop.dims, x.strides));
   const size_t rank = loop.dims.size();
-  Launch launch;
-  launch.kernel.file = "affine.cu";
-  launch.kernel.text = fmt::format("#define RANK {}\n#define OPERANDS {}\ntypedef {} Index;\n",
-                                   rank, std::max<size_t>(loop.operands.size(), 1),
-                                   reach < std::numeric_limits<int32_t>::max() ? "i32" : "i64");
   // Elements that are only moved go by their size, whatever they are.
   const bool moved = program.empty();
+  const bool rowwise = IsRowwise(loop, element_bytes);
+  Launch launch;
+  launch.kernel.text =
+      fmt::format("#define OPERANDS {}\n", std::max<size_t>(loop.operands.size(), 1));
+  if (rowwise) {
+    launch.kernel.text += "#define EACH_OPERAND(X)";
+    for (size_t i = 0; i < loop.operands.size(); ++i) {
+      const Operand& x = loop.operands[i];
+      launch.kernel.text +=
+          fmt::format(" X({}, {}, {})", i, moved ? TypeOfSize(element_bytes) : TypeOf(x.dtype),
+                      x.strides.back() == 1 ? 1 : 2);  // Along of vector.cuh
+    }
+    launch.kernel.text += "\n";
+  } else {
+    launch.kernel.text += fmt::format("#define RANK {}\ntypedef {} Index;\n", rank,
+                                      reach < std::numeric_limits<int32_t>::max() ? "i32" : "i64");
+  }
   if (moved) {
     const std::string_view type = TypeOfSize(element_bytes);
     launch.kernel.text += fmt::format(
@@ -75,18 +99,35 @@ void AddLoop(Loop loop, const PointwiseProgram& program, std::span<const DType> 
   } else {
     launch.kernel.text += ProgramText(program, inputs, /*first=*/false);
   }
-  launch.entry = "affine";
-  launch.grid[0] = BlocksFor(count);
   const auto bytes = [&](const Operand& x) {
     return x.offset * static_cast<int64_t>(moved ? element_bytes : SizeOf(x.dtype));
   };
   const DType result = moved ? DType::kInvalid : ResultOf(program, inputs);
+  const int64_t y_offset =
+      loop.y_offset * static_cast<int64_t>(moved ? element_bytes : SizeOf(result));
   Parameter& p = launch.parameter;
-  p.Int(count).Ints(loop.dims, rank);
-  p.Output(0, loop.y_offset * static_cast<int64_t>(moved ? element_bytes : SizeOf(result)));
-  p.Ints(loop.y_strides, rank);
-  for (const Operand& x : loop.operands) p.Input(x.input, bytes(x)).Ints(x.strides, rank);
-  if (loop.operands.empty()) p.Null().Ints({}, rank);
+  if (rowwise) {
+    launch.kernel.file = "rowwise.cu";
+    launch.entry = "rowwise";
+    const int64_t rows = rank == 2 ? loop.dims[0] : 1;
+    const int64_t threads = rows * ((loop.dims.back() + 7) / 8);
+    launch.kernel.text += IndexText(threads);
+    SpreadOver(threads, &launch);
+    const auto row_stride = [&](const std::vector<int64_t>& strides) {
+      return rank == 2 ? strides[0] : 0;
+    };
+    p.Int(rows).Int(loop.dims.back());
+    p.Output(0, y_offset).Int(row_stride(loop.y_strides));
+    for (const Operand& x : loop.operands) p.Input(x.input, bytes(x)).Int(row_stride(x.strides));
+  } else {
+    launch.kernel.file = "affine.cu";
+    launch.entry = "affine";
+    launch.grid[0] = BlocksFor(count);
+    p.Int(count).Ints(loop.dims, rank);
+    p.Output(0, y_offset).Ints(loop.y_strides, rank);
+    for (const Operand& x : loop.operands) p.Input(x.input, bytes(x)).Ints(x.strides, rank);
+    if (loop.operands.empty()) p.Null().Ints({}, rank);
+  }
   p.Error();
   step->launches.push_back(std::move(launch));
 }

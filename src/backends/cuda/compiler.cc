@@ -1,7 +1,11 @@
 #include "backends/cuda/compiler.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
+#include <optional>
+#include <semaphore>
+#include <thread>
 #include <vector>
 
 #include "backends/cuda/driver.h"
@@ -91,17 +95,31 @@ std::string HashOf(const KernelClass& kernel, int sm) {
 }
 
 Result<Compiled> Compile(const KernelClass& kernel, int sm) {
+  struct Entry {
+    std::mutex mutex;  // held while it is made: others wait for it
+    std::optional<Compiled> compiled;
+  };
   static std::mutex mutex;
-  static std::map<std::string, Compiled> made;
+  static std::map<std::string, Entry> entries;
+  // Each compilation takes a processor, and some hundred megabytes.
+  static std::counting_semaphore<> processors(
+      std::max<std::ptrdiff_t>(std::thread::hardware_concurrency(), 1));
   GRAFT_ASSIGN_OR_RETURN(const Nvrtc* const nvrtc, OpenNvrtc());
   const std::string hash = HashOf(kernel, sm);
+  Entry* entry = nullptr;
   {
     std::lock_guard lock(mutex);
-    if (const auto found = made.find(hash); found != made.end()) return found->second;
+    entry = &entries[hash];
   }
-  GRAFT_ASSIGN_OR_RETURN(Compiled compiled, CompileNow(*nvrtc, kernel, sm));
-  std::lock_guard lock(mutex);
-  return made.emplace(hash, std::move(compiled)).first->second;
+  std::lock_guard lock(entry->mutex);
+  if (!entry->compiled) {
+    processors.acquire();
+    Result<Compiled> compiled = CompileNow(*nvrtc, kernel, sm);
+    processors.release();
+    GRAFT_RETURN_IF_ERROR(compiled.status());
+    entry->compiled = *std::move(compiled);
+  }
+  return *entry->compiled;
 }
 
 }  // namespace graft::cuda

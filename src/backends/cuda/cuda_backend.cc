@@ -16,7 +16,11 @@ namespace {
 class CudaStep final : public BoundStep {
  public:
   CudaStep(CudaDevice& device, StepProgram program, std::string name)
-      : device_(device), program_(std::move(program)), name_(std::move(name)) {}
+      : device_(device), program_(std::move(program)), name_(std::move(name)) {
+    if (!device_.has_clusters()) return;
+    if (std::erase_if(program_.launches, [](const Launch& l) { return l.without_clusters; }) > 0)
+      program_.workspace_bytes = 0;  // it was for those
+  }
 
   Status Load(std::string_view prepared) {
     for (const Launch& launch : program_.launches) {
@@ -24,8 +28,7 @@ class CudaStep final : public BoundStep {
         return UnsupportedError("a parameter of {} words", launch.parameter.words().size());
       GRAFT_ASSIGN_OR_RETURN(
           const CUfunction function,
-          device_.FindKernel(launch.kernel, launch.entry,
-                             CubinIn(prepared, HashOf(launch.kernel, device_.sm()))));
+          device_.FindKernel(launch, CubinIn(prepared, HashOf(launch.kernel, device_.sm()))));
       functions_.push_back(function);
     }
     return OkStatus();
@@ -61,8 +64,8 @@ class CudaStep final : public BoundStep {
         words[p.word] = static_cast<int64_t>(reinterpret_cast<intptr_t>(base)) + p.offset;
       }
       if (launch.parameter.step_word() >= 0) words[launch.parameter.step_word()] = name_.number();
-      GRAFT_RETURN_IF_ERROR(device_.LaunchKernel(functions_[i], launch.grid, launch.block,
-                                                 words.data(), queue.stream));
+      GRAFT_RETURN_IF_ERROR(
+          device_.LaunchKernel(functions_[i], launch, words.data(), queue.stream));
     }
     return OkStatus();
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <optional>
 
 namespace graft::cuda {
 namespace {
@@ -279,8 +280,25 @@ Result<double> CudaDevice::Time(void* stream, FunctionRef<Status()> enqueue, int
   const auto queue = static_cast<CUstream>(stream);
   GRAFT_CUDA(driver_, EventCreate, &first.event, CU_EVENT_DEFAULT);
   GRAFT_CUDA(driver_, EventCreate, &last.event, CU_EVENT_DEFAULT);
+  // Short runs are timed as an engine has them, recorded one after the other: the host would be
+  // slower in queueing them.
+  std::optional<std::unique_ptr<Recording>> recording;
+  if (repetitions > 1 && stream != nullptr) {
+    GRAFT_RETURN_IF_ERROR(BeginRecording(stream));
+    Status queued;
+    for (int i = 0; i < repetitions && queued.ok(); ++i) queued = enqueue();
+    Result<std::unique_ptr<Recording>> recorded = EndRecording(stream);
+    GRAFT_RETURN_IF_ERROR(queued);
+    GRAFT_RETURN_IF_ERROR(recorded.status());
+    recording = *std::move(recorded);
+    GRAFT_RETURN_IF_ERROR((*recording)->Launch(stream));  // the first one has to be uploaded
+  }
   GRAFT_CUDA(driver_, EventRecord, first.event, queue);
-  for (int i = 0; i < repetitions; ++i) GRAFT_RETURN_IF_ERROR(enqueue());
+  if (recording) {
+    GRAFT_RETURN_IF_ERROR((*recording)->Launch(stream));
+  } else {
+    for (int i = 0; i < repetitions; ++i) GRAFT_RETURN_IF_ERROR(enqueue());
+  }
   GRAFT_CUDA(driver_, EventRecord, last.event, queue);
   GRAFT_RETURN_IF_ERROR(Synchronize(stream));
   float milliseconds = 0;
@@ -288,8 +306,8 @@ Result<double> CudaDevice::Time(void* stream, FunctionRef<Status()> enqueue, int
   return milliseconds * 1e3 / repetitions;
 }
 
-Result<CUfunction> CudaDevice::FindKernel(const KernelClass& kernel, const std::string& entry,
-                                          std::string_view cubin) {
+Result<CUfunction> CudaDevice::FindKernel(const Launch& launch, std::string_view cubin) {
+  const KernelClass& kernel = launch.kernel;
   GRAFT_IN_CONTEXT();
   const std::string hash = HashOf(kernel, sm_);
   CUmodule module = nullptr;
@@ -309,7 +327,12 @@ Result<CUfunction> CudaDevice::FindKernel(const KernelClass& kernel, const std::
     module = modules_.emplace(hash, module).first->second;
   }
   CUfunction function = nullptr;
-  GRAFT_CUDA(driver_, ModuleGetFunction, &function, module, entry.c_str());
+  GRAFT_CUDA(driver_, ModuleGetFunction, &function, module, launch.entry.c_str());
+  constexpr int kAlwaysAllowed = 48 << 10;
+  if (launch.shared_bytes > kAlwaysAllowed) {
+    GRAFT_CUDA(driver_, FuncSetAttribute, function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+               launch.shared_bytes);
+  }
   return function;
 }
 
@@ -338,14 +361,32 @@ void CudaDevice::AddError(void* stream, std::shared_ptr<ErrorRecord> record) {
     records.push_back(std::move(record));
 }
 
-Status CudaDevice::LaunchKernel(CUfunction function, const int64_t* grid, int block,
-                                void* parameter, void* stream) {
+Status CudaDevice::LaunchKernel(CUfunction function, const Launch& launch, void* parameter,
+                                void* stream) {
   GRAFT_IN_CONTEXT();
+  CUlaunchAttribute attributes[2] = {};
+  CUlaunchConfig config = {};
+  config.gridDimX = static_cast<unsigned>(launch.grid[0]);
+  config.gridDimY = static_cast<unsigned>(launch.grid[1]);
+  config.gridDimZ = static_cast<unsigned>(launch.grid[2]);
+  config.blockDimX = static_cast<unsigned>(launch.block);
+  config.blockDimY = config.blockDimZ = 1;
+  config.sharedMemBytes = static_cast<unsigned>(launch.shared_bytes);
+  config.hStream = static_cast<CUstream>(stream);
+  config.attrs = attributes;
+  if (has_clusters()) {
+    // Every kernel waits for the one before it (Begin of prelude.cuh).
+    CUlaunchAttribute& early = attributes[config.numAttrs++];
+    early.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+    early.value.programmaticStreamSerializationAllowed = 1;
+    if (launch.cluster > 1) {
+      CUlaunchAttribute& cluster = attributes[config.numAttrs++];
+      cluster.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+      cluster.value.clusterDim = {1, 1, static_cast<unsigned>(launch.cluster)};
+    }
+  }
   void* parameters[] = {parameter};
-  GRAFT_CUDA(driver_, LaunchKernel, function, static_cast<unsigned>(grid[0]),
-             static_cast<unsigned>(grid[1]), static_cast<unsigned>(grid[2]),
-             static_cast<unsigned>(block), 1, 1, 0, static_cast<CUstream>(stream), parameters,
-             nullptr);
+  GRAFT_CUDA(driver_, LaunchKernelEx, &config, function, parameters, nullptr);
   return OkStatus();
 }
 

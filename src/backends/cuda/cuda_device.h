@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "backend_api/backend.h"
-#include "backends/cuda/compiler.h"
 #include "backends/cuda/driver.h"
+#include "backends/cuda/kernel_call.h"
 
 namespace graft::cuda {
 
@@ -55,16 +55,16 @@ class CudaDevice final : public Device {
   // The card, its kind, clocks and cache, the driver and the compiler: all that decides a timing.
   const std::string& fingerprint() const { return fingerprint_; }
 
-  // The kernel in device code, loaded once. `cubin` is what Compile gave for the class, or "" to
-  // compile it now.
-  Result<CUfunction> FindKernel(const KernelClass& kernel, const std::string& entry,
-                                std::string_view cubin);
+  // The launch's kernel in device code, loaded once. `cubin` is what Compile gave for the class, or
+  // "" to compile it now.
+  Result<CUfunction> FindKernel(const Launch& launch, std::string_view cubin);
   // Where the stream's steps record what is wrong.
   Result<std::shared_ptr<ErrorRecord>> ErrorOf(void* stream);
   // A record of another stream's, into which work queued on this one writes.
   void AddError(void* stream, std::shared_ptr<ErrorRecord> record);
-  Status LaunchKernel(CUfunction function, const int64_t* grid, int block, void* parameter,
-                      void* stream);
+  Status LaunchKernel(CUfunction function, const Launch& launch, void* parameter, void* stream);
+  // Whether blocks form clusters, and kernels start before the one before has ended.
+  bool has_clusters() const { return sm_ >= 90; }
 
   // Makes the card's context the calling thread's, for as long as it lives.
   class Scope {
@@ -95,7 +95,8 @@ class CudaDevice final : public Device {
   std::map<std::string, CUmodule> modules_;  // by HashOf
   // By stream: its own record first. Pinned memory.
   std::map<void*, std::vector<std::shared_ptr<ErrorRecord>>> errors_;
-  std::map<void*, std::vector<CUgraph>> recordings_;  // under way, by stream: parts so far
+  // Under way, by stream: the graph's nodes at each mark so far.
+  std::map<void*, std::vector<size_t>> recordings_;
 };
 
 // Names of steps, for what the device reports about them by number.

@@ -42,6 +42,18 @@ int64_t BlocksFor(int64_t elements) {
   return std::clamp<int64_t>((elements + 255) / 256, 1, int64_t{1} << 14);
 }
 
+std::string IndexText(int64_t count) {
+  // A grid's last round may pass the count by as many threads as it has.
+  return fmt::format("typedef {} Index;\n", count < int64_t{1} << 31 ? "u32" : "u64");
+}
+
+void SpreadOver(int64_t threads, Launch* launch) {
+  constexpr int64_t kFullCard = int64_t{256} * 256;
+  launch->block = threads < kFullCard ? 64 : 256;
+  const int64_t blocks = (threads + launch->block - 1) / launch->block;
+  launch->grid[0] = std::clamp<int64_t>(blocks, 1, int64_t{1} << 16);
+}
+
 std::string_view TypeOf(DType dtype) { return Name(StorageOf(dtype)); }
 
 std::string_view TypeOfSize(size_t bytes) {

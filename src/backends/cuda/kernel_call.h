@@ -53,6 +53,9 @@ struct Launch {
   std::string entry;
   int64_t grid[3] = {1, 1, 1};
   int block = 256;
+  int shared_bytes = 0;  // beyond what the kernel itself declares
+  int cluster = 1;       // blocks along the grid's last axis that form one, on cards that have them
+  bool without_clusters = false;  // only for cards that have none
   Parameter parameter;
 };
 
@@ -67,6 +70,11 @@ struct StepProgram {
 
 // Blocks of 256 threads for so many elements, some elements a thread where there are many.
 int64_t BlocksFor(int64_t elements);
+
+// The type of indices below the number: "typedef u32 Index;".
+std::string IndexText(int64_t count);
+// The launch's blocks for so many threads: small ones where there are too few to fill a card.
+void SpreadOver(int64_t threads, Launch* launch);
 
 // The name of the dtype's type in kernels: "f32".
 std::string_view TypeOf(DType dtype);

@@ -1,5 +1,6 @@
-// Recordings as CUDA graphs: a part is captured as a graph of its own, and all are the children of
-// one, in order. A part is replaced by capturing it anew.
+// Recordings as CUDA graphs: all parts are captured as one graph, so that a kernel may start before
+// the one before it has ended. A part is replaced by capturing it anew and giving its kernels' new
+// parameters to the ones in the graph.
 #include "backends/cuda/cuda_device.h"
 
 namespace graft::cuda {
@@ -19,10 +20,23 @@ Result<CUgraph> EndCapture(const Driver& driver, void* stream) {
   return graph;
 }
 
-void DestroyAll(const Driver& driver, std::span<const CUgraph> graphs) {
-  for (const CUgraph graph : graphs) {
-    if (graph) driver.GraphDestroy(graph);
-  }
+// In the order of their making.
+Result<std::vector<CUgraphNode>> NodesOf(const Driver& driver, CUgraph graph) {
+  size_t count = 0;
+  GRAFT_CUDA(driver, GraphGetNodes, graph, nullptr, &count);
+  std::vector<CUgraphNode> nodes(count);
+  if (count > 0) GRAFT_CUDA(driver, GraphGetNodes, graph, nodes.data(), &count);
+  return nodes;
+}
+
+Result<CUDA_KERNEL_NODE_PARAMS> KernelOf(const Driver& driver, CUgraphNode node) {
+  CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
+  GRAFT_CUDA(driver, GraphNodeGetType, node, &type);
+  if (type != CU_GRAPH_NODE_TYPE_KERNEL)
+    return UnsupportedError("a recorded part is not of kernels alone");
+  CUDA_KERNEL_NODE_PARAMS kernel = {};
+  GRAFT_CUDA(driver, GraphKernelNodeGetParams, node, &kernel);
+  return kernel;
 }
 
 class CudaRecording final : public Recording {
@@ -36,18 +50,13 @@ class CudaRecording final : public Recording {
     if (graph_) device_.driver().GraphDestroy(graph_);
   }
 
-  // parts[0] is what came before the first mark.
-  Status Build(std::span<const CUgraph> parts) {
+  // Takes the graph. marks: how many nodes it had at each.
+  Status Build(CUgraph graph, std::vector<size_t> marks) {
     const Driver& driver = device_.driver();
-    GRAFT_CUDA(driver, GraphCreate, &graph_, 0);
-    CUgraphNode previous = nullptr;
-    for (const CUgraph part : parts) {
-      CUgraphNode node = nullptr;
-      GRAFT_CUDA(driver, GraphAddChildGraphNode, &node, graph_, previous ? &previous : nullptr,
-                 previous ? 1 : 0, part);
-      nodes_.push_back(node);
-      previous = node;
-    }
+    graph_ = graph;
+    GRAFT_ASSIGN_OR_RETURN(nodes_, NodesOf(driver, graph));
+    marks_ = std::move(marks);
+    marks_.push_back(nodes_.size());
     GRAFT_CUDA(driver, GraphInstantiate, &executable_, graph_, 0);
     return OkStatus();
   }
@@ -74,19 +83,39 @@ class CudaRecording final : public Recording {
       GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<ErrorRecord> error, device_.ErrorOf(stream));
       device_.AddError(stream_, std::move(error));
     }
-    const CUresult result = driver.GraphExecChildSetParams(executable_, nodes_[part + 1], *graph);
+    const Status replaced = Replace(part, *graph);
     driver.GraphDestroy(*graph);
-    if (result != CUDA_SUCCESS) return UnsupportedError("the recorded part has another form");
-    return OkStatus();
+    return replaced;
   }
 
  private:
+  // The part's kernels get the parameters that their like in the other graph has.
+  Status Replace(int part, CUgraph graph) {
+    const Driver& driver = device_.driver();
+    const std::span<const CUgraphNode> nodes =
+        std::span(nodes_).subspan(marks_[part], marks_[part + 1] - marks_[part]);
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<CUgraphNode> news, NodesOf(driver, graph));
+    const Status other = UnsupportedError("the recorded part has another form");
+    if (news.size() != nodes.size()) return other;
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      GRAFT_ASSIGN_OR_RETURN(const CUDA_KERNEL_NODE_PARAMS before, KernelOf(driver, nodes[i]));
+      GRAFT_ASSIGN_OR_RETURN(const CUDA_KERNEL_NODE_PARAMS after, KernelOf(driver, news[i]));
+      if (before.func != after.func || before.gridDimX != after.gridDimX ||
+          before.gridDimY != after.gridDimY || before.gridDimZ != after.gridDimZ)
+        return other;
+      if (driver.GraphExecKernelNodeSetParams(executable_, nodes[i], &after) != CUDA_SUCCESS)
+        return other;
+    }
+    return OkStatus();
+  }
+
   CudaDevice& device_;
   void* stream_;
   std::shared_ptr<ErrorRecord> error_;
   CUgraph graph_ = nullptr;
   CUgraphExec executable_ = nullptr;
   std::vector<CUgraphNode> nodes_;
+  std::vector<size_t> marks_;  // part i has the nodes from marks_[i] on, before marks_[i + 1]
 };
 
 }  // namespace
@@ -105,34 +134,37 @@ Status CudaDevice::BeginRecording(void* stream) {
 Status CudaDevice::MarkPart(void* stream) {
   const Scope scope(*this);
   GRAFT_RETURN_IF_ERROR(scope.status());
-  GRAFT_ASSIGN_OR_RETURN(const CUgraph part, EndCapture(driver_, stream));
-  {
-    std::lock_guard lock(mutex_);
-    recordings_[stream].push_back(part);
-  }
-  return BeginCapture(driver_, stream);
+  CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+  CUgraph graph = nullptr;
+  GRAFT_CUDA(driver_, StreamGetCaptureInfo, static_cast<CUstream>(stream), &status, nullptr, &graph,
+             nullptr, nullptr, nullptr);
+  if (status != CU_STREAM_CAPTURE_STATUS_ACTIVE || graph == nullptr)
+    return InternalError("CUDA: the recording was broken off");
+  size_t count = 0;
+  GRAFT_CUDA(driver_, GraphGetNodes, graph, nullptr, &count);
+  std::lock_guard lock(mutex_);
+  recordings_[stream].push_back(count);
+  return OkStatus();
 }
 
 Result<std::unique_ptr<Recording>> CudaDevice::EndRecording(void* stream) {
   const Scope scope(*this);
   GRAFT_RETURN_IF_ERROR(scope.status());
-  Result<CUgraph> last = EndCapture(driver_, stream);
-  std::vector<CUgraph> parts;
+  const Result<CUgraph> graph = EndCapture(driver_, stream);
+  std::vector<size_t> marks;
   {
     std::lock_guard lock(mutex_);
-    parts = std::move(recordings_[stream]);
+    marks = std::move(recordings_[stream]);
     recordings_.erase(stream);
   }
-  struct Guard {  // children are copies
-    const Driver& driver;
-    std::vector<CUgraph>& graphs;
-    ~Guard() { DestroyAll(driver, graphs); }
-  } guard{driver_, parts};
-  GRAFT_RETURN_IF_ERROR(last.status());
-  parts.push_back(*last);
-  GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<ErrorRecord> error, ErrorOf(stream));
-  auto recording = std::make_unique<CudaRecording>(*this, stream, std::move(error));
-  GRAFT_RETURN_IF_ERROR(recording->Build(parts));
+  GRAFT_RETURN_IF_ERROR(graph.status());
+  Result<std::shared_ptr<ErrorRecord>> error = ErrorOf(stream);
+  if (!error.ok()) {
+    driver_.GraphDestroy(*graph);
+    return error.status();
+  }
+  auto recording = std::make_unique<CudaRecording>(*this, stream, *std::move(error));
+  GRAFT_RETURN_IF_ERROR(recording->Build(*graph, std::move(marks)));
   return std::unique_ptr<Recording>(std::move(recording));
 }
 

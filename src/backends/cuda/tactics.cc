@@ -56,6 +56,28 @@ std::optional<Refusal> RefuseProgram(const ir::Attributes& attributes) {
   return std::nullopt;
 }
 
+namespace {
+
+// How an epilogue operand lies: at rows of one distance, or generally.
+struct RowAddress {
+  std::vector<int64_t> strides;  // in the result's axes
+  int64_t row_stride = 0;
+  bool general = false;
+};
+RowAddress AddressOf(const BoundValue& operand, const Dims& dims) {
+  RowAddress address = {BroadcastStrides(operand, dims.size())};
+  int64_t product = 1;
+  for (size_t axis = dims.size() - 1; axis-- > 0;) {
+    if (dims[axis] == 1) continue;
+    if (product == 1) address.row_stride = address.strides[axis];
+    address.general |= address.strides[axis] != address.row_stride * product;
+    product *= dims[axis];
+  }
+  return address;
+}
+
+}  // namespace
+
 void AddEpilogueOperands(const BoundNode& node, size_t first, Parameter* parameter) {
   const Dims& dims = node.outputs[0].dims;
   if (first == node.inputs.size()) {  // the struct has room for one
@@ -63,17 +85,7 @@ void AddEpilogueOperands(const BoundNode& node, size_t first, Parameter* paramet
     return;
   }
   for (size_t i = first; i < node.inputs.size(); ++i) {
-    const std::vector<int64_t> strides = BroadcastStrides(node.inputs[i], dims.size());
-    const size_t leading = dims.size() - 1;
-    // Rows that follow each other at one distance.
-    int64_t row_stride = 0, product = 1;
-    bool general = false;
-    for (size_t axis = leading; axis-- > 0;) {
-      if (dims[axis] == 1) continue;
-      if (product == 1) row_stride = strides[axis];
-      general |= strides[axis] != row_stride * product;
-      product *= dims[axis];
-    }
+    const auto [strides, row_stride, general] = AddressOf(node.inputs[i], dims);
     parameter->Input(static_cast<int>(i)).Int(strides.back()).Int(row_stride).Int(general);
     std::vector<int64_t> padded(kEpilogueRank - strides.size(), 0);
     padded.insert(padded.end(), strides.begin(), strides.end());
@@ -88,6 +100,18 @@ std::string EpilogueText(const BoundNode& node, size_t first, DType result,
   return fmt::format("#define EPILOGUE_OPERANDS {}\n",
                      std::max<size_t>(node.inputs.size() - first, 1)) +
          ProgramText(epilogue, inputs, /*first=*/true);
+}
+
+std::string EachOperandText(const BoundNode& node, size_t first) {
+  std::string text = "#define EACH_OPERAND(X)";
+  for (size_t i = first; i < node.inputs.size(); ++i) {
+    const RowAddress address = AddressOf(node.inputs[i], node.outputs[0].dims);
+    const int64_t step = address.strides.back();
+    // enum Along of vector.cuh
+    const int along = address.general ? 0 : step == 1 ? 1 : step == 0 ? 2 : 0;
+    text += fmt::format(" X({}, {}, {})", i - first, TypeOf(node.inputs[i].dtype), along);
+  }
+  return text + "\n";
 }
 
 std::vector<int64_t> EpilogueDims(const BoundNode& node) {

@@ -41,6 +41,8 @@ void AddEpilogueOperands(const BoundNode& node, size_t first, Parameter* paramet
 // EPILOGUE_OPERANDS, the program and CALL. result: the dtype of register 0.
 std::string EpilogueText(const BoundNode& node, size_t first, DType result,
                          const PointwiseProgram& epilogue);
+// EACH_OPERAND: how vector.cuh reads each of them.
+std::string EachOperandText(const BoundNode& node, size_t first);
 // The result's axes but for the last, as EPILOGUE_RANK words.
 inline constexpr size_t kEpilogueRank = 6;
 std::vector<int64_t> EpilogueDims(const BoundNode& node);

@@ -25,6 +25,7 @@ __device__ inline Index OffsetOf(const i64* strides, const Index* index) {
 }
 
 extern "C" __global__ void __launch_bounds__(256) affine(const __grid_constant__ Params p) {
+  Begin();
   bool undefined = false;
   for (i64 n = ThreadIndex(); n < p.count; n += GridThreads()) {
     Index index[RANK];

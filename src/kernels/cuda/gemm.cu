@@ -6,51 +6,12 @@
 // into the workspace, and a second kernel adds the parts in their order, so that the bits are the
 // same every run.
 //
-// Class: SPLIT (1: parts), SOURCE (0 matmul, 1 convolution, 2 transposed convolution), T, Sum (the dtype
-// of sums, the epilogue's register 0), Acc, Y, BM, BN, TM, TN (the
+// Class: SPLIT (1: parts), SOURCE (0 matmul, 1 convolution, 2 transposed convolution), BM, BN, TM, TN (the
 // tile and each thread's part of it; (BM / TM) · (BN / TN) = 256), B_DEPTH_FIRST (1: b's elements
-// along the depth lie side by side), EPILOGUE_OPERANDS, CALL(first, load) with load(operand, type).
+// along the depth lie side by side), and what product.cuh wants.
 #define BK 16
 #define THREADS 256
-#define BATCH_RANK 4
-#include "epilogue.cuh"
-
-struct Params {
-  const T* a;
-  const T* b;
-  Y* y;
-  i64 rows, columns, depth;
-  i64 a_row, a_depth;         // strides of a; of a pixel where it is an image
-  i64 b_tap, b_depth, b_column;
-  i64 y_row;
-  i64 batch_dims[BATCH_RANK];
-  i64 a_batch[BATCH_RANK], b_batch[BATCH_RANK], y_batch[BATCH_RANK];
-  // Convolutions, as three spatial axes.
-  i64 channels;  // of the depth, for each tap of the kernel
-  i64 in[3], out[3], kernel[3], stride[3], dilation[3], pad[3];
-  // Epilogue: the result's axes.
-  i64 dims[EPILOGUE_RANK];
-  // Batch element z's first row and column for the epilogue are z times these.
-  i64 batch_rows, batch_columns;
-  i64 first_batch;  // of this launch
-  Acc* parts;  // workspace [splits, batch elements, rows, columns]
-  i64 batches, splits, split_depth;
-  ErrorRecord* error;
-  i64 step;
-  EpilogueOperand e[EPILOGUE_OPERANDS];
-};
-
-// The epilogue of one sum of batch element `element`, and the result's store.
-__device__ inline void Finish(const Params& p, i64 element, i64 y_first, i64 row, i64 column,
-                              Acc sum, bool& undefined) {
-  const Sum first = Sum(sum);
-  const i64 e_row = element * p.batch_rows + row;
-  const i64 e_column = element * p.batch_columns + column;
-#define LOAD(o, Type) Load<Type>(p.e[o].data, EpilogueOffset(p.e[o], p.dims, e_row, e_column))
-  p.y[y_first + row * p.y_row + column] = CALL(first, LOAD);
-#undef LOAD
-  (void)e_row, (void)e_column;
-}
+#include "product.cuh"
 
 // A row of the result as the pixel that it is.
 struct Pixel {
@@ -59,6 +20,7 @@ struct Pixel {
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS) gemm(const __grid_constant__ Params p) {
+  Begin();
   __shared__ __align__(16) Acc a_tile[BK][BM + 4];
   __shared__ __align__(16) Acc b_tile[BK][BN + 4];
   const int thread = threadIdx.x;
@@ -84,8 +46,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) gemm(const __grid_constant
     b_first += index * p.b_batch[i];
     y_first += index * p.y_batch[i];
   }
-  const T* const a = p.a + a_first;
-  const T* const b = p.b + b_first;
+  const A* const a = p.a + a_first;
+  const B* const b = p.b + b_first;
 
   // Each thread loads one column of the tile of a, every 16th row.
   constexpr int kRows = BM * BK / THREADS;
@@ -221,23 +183,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) gemm(const __grid_constant
 
 #if SPLIT
 extern "C" __global__ void __launch_bounds__(256) gemm_combine(const __grid_constant__ Params p) {
-  bool undefined = false;
-  const i64 count = p.batches * p.rows * p.columns;
-  for (i64 n = ThreadIndex(); n < count; n += GridThreads()) {
-    const i64 column = n % p.columns;
-    const i64 row = n / p.columns % p.rows;
-    const i64 element = n / (p.columns * p.rows);
-    Acc sum = p.parts[n];
-    for (i64 split = 1; split < p.splits; ++split) sum += p.parts[split * count + n];
-    i64 y_first = 0;
-    i64 batch = element;
-#pragma unroll
-    for (int i = BATCH_RANK - 1; i >= 0; --i) {
-      y_first += batch % p.batch_dims[i] * p.y_batch[i];
-      batch /= p.batch_dims[i];
-    }
-    Finish(p, element, y_first, row, column, sum, undefined);
-  }
-  if (undefined) Report(p.error, kUndefinedInteger, p.step, 0, 0);
+  Begin();
+  CombineParts(p);
 }
 #endif

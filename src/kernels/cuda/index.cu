@@ -17,6 +17,7 @@ struct Params {
   i64 step;
 };
 extern "C" __global__ void __launch_bounds__(256) gather(const __grid_constant__ Params p) {
+  Begin();
   const i64 count = p.batch * p.outer * p.own * p.inner;
   for (i64 n = ThreadIndex(); n < count; n += GridThreads()) {
     const i64 inner = n % p.inner;
@@ -46,6 +47,7 @@ struct Params {
   i64 step;
 };
 extern "C" __global__ void __launch_bounds__(256) gather_nd(const __grid_constant__ Params p) {
+  Begin();
   const i64 count = p.batch * p.own * p.inner;
   for (i64 n = ThreadIndex(); n < count; n += GridThreads()) {
     const i64 inner = n % p.inner;
@@ -78,6 +80,7 @@ struct Params {
   f64 value;
 };
 extern "C" __global__ void __launch_bounds__(256) pad(const __grid_constant__ Params p) {
+  Begin();
   for (i64 n = ThreadIndex(); n < p.count; n += GridThreads()) {
     i64 rest = n, from = 0, to = 0;
     bool inside = true;
@@ -107,6 +110,7 @@ struct Params {
   i64 values[MAX_VALUES];
 };
 extern "C" __global__ void __launch_bounds__(256) sequence(const __grid_constant__ Params p) {
+  Begin();
   for (i64 n = ThreadIndex(); n < p.count; n += GridThreads())
     p.y[p.first + n] = T(p.counted ? p.first + n : p.values[n]);
 }

@@ -311,6 +311,24 @@ __device__ inline A MultiplyAdd(A x, A y, A z) {
   else return x * y + z;
 }
 
+// A kernel may be started before the one before it on its stream has ended (programmatic dependent
+// launch, from 9.0 on). Every kernel waits for that before it reads or writes memory that others
+// write, and says when the next one may be started.
+__device__ inline void WaitForPrevious() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+__device__ inline void StartNext() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+__device__ inline void Begin() {
+  WaitForPrevious();
+  StartNext();
+}
+
 __device__ inline i64 ThreadIndex() { return (i64)blockIdx.x * blockDim.x + threadIdx.x; }
 __device__ inline i64 GridThreads() { return (i64)gridDim.x * blockDim.x; }
 

@@ -84,6 +84,7 @@ __device__ inline float WeightOf(const Taps& taps, int k) {
 #endif
 
 extern "C" __global__ void __launch_bounds__(256) resize(const __grid_constant__ Params p) {
+  Begin();
   const float down = ScaleOf(p.in[0], p.out[0]);
   const float across = ScaleOf(p.in[1], p.out[1]);
   for (i64 n = ThreadIndex(); n < p.count; n += GridThreads()) {
@@ -147,6 +148,7 @@ __device__ inline float CropPosition(float first, float last, i64 i, i64 out, i6
 }
 
 extern "C" __global__ void __launch_bounds__(256) crop(const __grid_constant__ Params p) {
+  Begin();
   for (i64 n = ThreadIndex(); n < p.count; n += GridThreads()) {
     const i64 c = n % p.channels;
     const i64 row = n / p.channels;

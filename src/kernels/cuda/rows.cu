@@ -71,6 +71,7 @@ __device__ inline Acc Start() {
 #endif
 }
 extern "C" __global__ void __launch_bounds__(256) reduce(const __grid_constant__ Params p) {
+  Begin();
   __shared__ Acc shared[BLOCK];
   for (i64 line = LINE; line < p.lines; line += LINES) {
     const i64 first = OffsetIn(p.kept, line);
@@ -110,6 +111,7 @@ __device__ inline Best Join(Best a, Best b) {
   return Beats(b.value, a.value) || (b.value == a.value && b.at < a.at) ? b : a;
 }
 extern "C" __global__ void __launch_bounds__(256) arg_reduce(const __grid_constant__ Params p) {
+  Begin();
   __shared__ Best shared[BLOCK];
   for (i64 line = LINE; line < p.lines; line += LINES) {
     const i64 first = OffsetIn(p.kept, line);
@@ -135,6 +137,7 @@ struct Params {
 __device__ inline A Larger(A a, A b) { return b > a ? b : a; }
 __device__ inline A Sum(A a, A b) { return a + b; }
 extern "C" __global__ void __launch_bounds__(256) softmax(const __grid_constant__ Params p) {
+  Begin();
   __shared__ A shared[BLOCK];
   for (i64 line = LINE; line < p.lines; line += LINES) {
     const T* const x = p.x + line * p.x_row;
@@ -165,6 +168,7 @@ struct Params {
   f64 bias, alpha, beta;
 };
 extern "C" __global__ void __launch_bounds__(256) lrn(const __grid_constant__ Params p) {
+  Begin();
   for (i64 n = ThreadIndex(); n < p.lines * p.length; n += GridThreads()) {
     const i64 c = n % p.length;
     const T* const x = p.x + n / p.length * p.x_row;
@@ -189,6 +193,7 @@ struct Params {
 };
 __device__ inline Acc Join(Acc a, Acc b) { return PRODUCT ? a * b : a + b; }
 extern "C" __global__ void __launch_bounds__(256) cumulative(const __grid_constant__ Params p) {
+  Begin();
   __shared__ Acc shared[BLOCK];
   const Acc nothing = Acc(PRODUCT ? 1 : 0);
   for (i64 line = LINE; line < p.lines; line += LINES) {

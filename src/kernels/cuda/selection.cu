@@ -14,6 +14,7 @@ struct Params {
   i64 x_row, y_row;
 };
 extern "C" __global__ void __launch_bounds__(BLOCK) top_k(const __grid_constant__ Params p) {
+  Begin();
   typedef Arithmetic<T> A;
   __shared__ A tile[BLOCK];
   const i64 line = blockIdx.x;
@@ -57,6 +58,7 @@ __device__ inline bool IsThere(const Params& p, i64 n) {
   else return !(value == T(0));
 }
 extern "C" __global__ void __launch_bounds__(BLOCK) compact_count(const __grid_constant__ Params p) {
+  Begin();
   __shared__ i64 shared[BLOCK];
   i64 found = 0;
   for (int i = 0; i < PART / BLOCK; ++i)
@@ -66,6 +68,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) compact_count(const __grid_c
   if (threadIdx.x == 0) p.before[blockIdx.x] = total;
 }
 extern "C" __global__ void __launch_bounds__(BLOCK) compact_scan(const __grid_constant__ Params p) {
+  Begin();
   __shared__ i64 shared[BLOCK];
   i64 sum = 0;
   for (i64 first = 0; first < p.parts; first += BLOCK) {
@@ -79,6 +82,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) compact_scan(const __grid_co
   if (threadIdx.x == 0) *p.count = sum;
 }
 extern "C" __global__ void __launch_bounds__(BLOCK) compact_write(const __grid_constant__ Params p) {
+  Begin();
   __shared__ i64 shared[BLOCK];
   i64 base = p.before[blockIdx.x];
   for (int i = 0; i < PART / BLOCK; ++i) {
@@ -118,6 +122,7 @@ __device__ inline bool Equal(T a, T b) {
   else return a == b;
 }
 extern "C" __global__ void __launch_bounds__(BLOCK) unique_like(const __grid_constant__ Params p) {
+  Begin();
   for (i64 row = ThreadIndex(); row < p.n; row += GridThreads()) {
     i64 like = 0;
     for (; like < row; ++like) {
@@ -130,6 +135,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) unique_like(const __grid_con
   }
 }
 extern "C" __global__ void __launch_bounds__(BLOCK) unique_number(const __grid_constant__ Params p) {
+  Begin();
   __shared__ i64 shared[BLOCK];
   i64 sum = 0;
   for (i64 first = 0; first < p.n; first += BLOCK) {
@@ -148,6 +154,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) unique_number(const __grid_c
 __device__ inline void AddOne(i32* count) { atomicAdd(count, 1); }
 __device__ inline void AddOne(i64* count) { atomicAdd((u64*)count, 1ull); }
 extern "C" __global__ void __launch_bounds__(BLOCK) unique_write(const __grid_constant__ Params p) {
+  Begin();
   for (i64 row = ThreadIndex(); row < p.n; row += GridThreads()) {
     const i64 number = p.number[p.like[row]];
     p.positions[row] = I(number);
@@ -207,6 +214,7 @@ __device__ inline Best Join(Best a, Best b) {
   return b.wide > a.wide || (b.wide == a.wide && b.at < a.at) ? b : a;
 }
 extern "C" __global__ void __launch_bounds__(BLOCK) nms(const __grid_constant__ Params p) {
+  Begin();
   typedef Arithmetic<T> A;
   __shared__ Best shared[BLOCK];
   __shared__ T weights[BLOCK];
@@ -363,6 +371,7 @@ __device__ inline void SiftDown(Choice* heap, i64 hole, i64 n, Choice value, Les
 
 extern "C" __global__ void __launch_bounds__(BLOCK)
     combined_choose(const __grid_constant__ Params p) {
+  Begin();
   const i64 lists = p.batch * p.classes;
   const i64 list = blockIdx.x;
   if (list >= lists) return;
@@ -487,6 +496,7 @@ __device__ inline void Sort(Choice* x, i64 n) {
 }
 
 extern "C" __global__ void __launch_bounds__(32) combined_write(const __grid_constant__ Params p) {
+  Begin();
   const i64 batch = blockIdx.x;
   const i64 total = p.limit * p.classes;
   Choice* const choices = p.choices + batch * total;
@@ -535,6 +545,7 @@ struct Params {
 };
 extern "C" __global__ void __launch_bounds__(BLOCK)
     scatter_targets(const __grid_constant__ Params p) {
+  Begin();
   for (i64 u = ThreadIndex(); u < p.count; u += GridThreads()) {
     i64 target = 0;
     for (int i = 0; i < (int)p.depth; ++i) {
@@ -566,6 +577,7 @@ __device__ inline T Join(T x, T update) {
 #endif
 }
 extern "C" __global__ void __launch_bounds__(BLOCK) scatter(const __grid_constant__ Params p) {
+  Begin();
   const i64 elements = p.slices * p.slice;
   for (i64 n = ThreadIndex(); n < elements; n += GridThreads()) {
     const i64 slice = n / p.slice, within = n % p.slice;

@@ -2,14 +2,14 @@
 // and pooling. A thread computes one element of the result; neighbouring threads have neighbouring
 // channels.
 //
-// Class: KIND (0 depthwise convolution, 1 maximum, 2 average), IN_DEPTH (a window of three axes), T, Sum (the dtype of a
+// Class: KIND (0 depthwise convolution, 1 maximum, 2 average), IN_DEPTH (a window of three axes), T, Weight, Sum (the dtype of a
 // convolution's sums), Acc, Y, EPILOGUE_OPERANDS,
 // CALL(first, load).
 #include "epilogue.cuh"
 
 struct Params {
   const T* x;
-  const T* w;  // [taps, channels, multiplier]
+  const Weight* w;  // [taps, channels, multiplier]
   Y* y;
   i64 rows;      // pixels of the result
   i64 channels;  // of the result
@@ -24,6 +24,7 @@ struct Params {
 };
 
 extern "C" __global__ void __launch_bounds__(256) windows(const __grid_constant__ Params p) {
+  Begin();
   bool undefined = false;
   const i64 count = p.rows * p.channels;
   for (i64 n = ThreadIndex(); n < count; n += GridThreads()) {

@@ -90,11 +90,18 @@ MAKES_HANDLE(cuModuleLoadData)
 int cuModuleGetFunction(void** function) { return *function = (void*)1, 0; }
 STUB(cuFuncGetAttribute)
 STUB(cuFuncGetParamInfo)
-int cuLaunchKernel(void) { return Is("kernel") ? kIllegalAddress : 0; }
-MAKES_HANDLE(cuGraphCreate)
-MAKES_HANDLE(cuGraphAddChildGraphNode)
+STUB(cuFuncSetAttribute)
+int cuLaunchKernelEx(void) { return Is("kernel") ? kIllegalAddress : 0; }
+int cuStreamGetCaptureInfo_v3(void* stream, int* status, void* id, void** graph) {
+  return (void)stream, (void)id, *status = 1, *graph = status, 0;
+}
+int cuGraphGetNodes(void* graph, void** nodes, size_t* count) {
+  return (void)graph, (void)nodes, *count = 0, 0;
+}
+STUB(cuGraphNodeGetType)
+STUB(cuGraphKernelNodeGetParams_v2)
+STUB(cuGraphExecKernelNodeSetParams_v2)
 MAKES_HANDLE(cuGraphInstantiateWithFlags)
-STUB(cuGraphExecChildGraphNodeSetParams)
 STUB(cuGraphLaunch)
 int cuGraphDestroy(void* graph) { return free(graph), 0; }
 int cuGraphExecDestroy(void* graph) { return free(graph), 0; }

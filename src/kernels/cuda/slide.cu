@@ -1,0 +1,166 @@
+// Sliding windows over an image whose channels stay apart, as windows.cu, for windows of a known
+// size: depthwise convolution with its epilogue, and pooling. A thread computes STRIP neighbouring
+// pixels of eight channels, and reads what their windows share once.
+//
+// Class: Index (u32 or u64: of strips times eights), KIND (0 depthwise convolution, 1 maximum, 2 average), KH, KW, SW, DW (the window's size, and
+// its stride and dilation along the width), STRIP, T, Weight, Sum (the dtype of a convolution's
+// sums), Y, EPILOGUE_OPERANDS, EACH_OPERAND, CALL(first, load).
+#include "epilogue.cuh"
+#include "vector.cuh"
+
+struct Params {
+  const T* x;
+  const Weight* w;  // [taps, channels]
+  Y* y;
+  i64 images, channels;
+  i64 x_row, y_row;
+  i64 in_h, in_w, out_h, out_w;
+  i64 stride_h, dilation_h, pad_h, pad_w;
+  i64 count_padding;
+  i64 dims[EPILOGUE_RANK];
+  ErrorRecord* error;
+  i64 step;
+  EpilogueOperand e[EPILOGUE_OPERANDS];
+};
+
+// Pixels along the width that the windows of a strip reach.
+constexpr int kReach = (STRIP - 1) * SW + (KW - 1) * DW + 1;
+// Whether any of them reads the pixel.
+__device__ constexpr bool IsRead(int i) {
+  for (int s = 0; s < STRIP; ++s) {
+    const int at = i - s * SW;
+    if (at >= 0 && at % DW == 0 && at / DW < KW) return true;
+  }
+  return false;
+}
+
+// Eight elements, or zeros.
+template <class T, bool kAligned>
+__device__ inline Packed<T> LoadEight(const T* from, int count, bool inside) {
+  Packed<T> packed = {};
+  if constexpr (kAligned) {
+    // Without a branch, so that many loads are under way.
+#pragma unroll
+    for (int i = 0; i < Packed<T>::kWords / 4; ++i) {
+      uint4 four = make_uint4(0, 0, 0, 0);
+      if (inside) four = __ldg((const uint4*)from + i);
+      packed.words[4 * i] = four.x, packed.words[4 * i + 1] = four.y;
+      packed.words[4 * i + 2] = four.z, packed.words[4 * i + 3] = four.w;
+    }
+  } else if (inside) {
+#pragma unroll
+    for (int j = 0; j < VECTOR; ++j) packed.Put(j, from[j < count ? j : 0]);
+  }
+  return packed;
+}
+
+// The sums (or maxima) of a strip's windows, and how many of their cells are inside.
+template <bool kAligned>
+__device__ inline void Slide(const Params& p, i64 image, i32 h0, i32 w0, i64 channel, int count,
+                             float sums[STRIP][VECTOR], int* cells) {
+#pragma unroll
+  for (int s = 0; s < STRIP; ++s) {
+    cells[s] = 0;
+#pragma unroll
+    for (int j = 0; j < VECTOR; ++j) sums[s][j] = KIND == 1 ? (float)Traits<T>::lowest() : 0.0f;
+  }
+#if STRIP == 1 && KH * KW <= 9
+#pragma unroll
+#else
+#pragma unroll 1
+#endif
+  for (int kh = 0; kh < KH; ++kh) {
+    const i32 h = h0 + kh * (i32)p.dilation_h;
+    const bool line = (u32)h < (u32)p.in_h;
+#if KIND == 0
+    Packed<Weight> weights[KW];
+#pragma unroll
+    for (int kw = 0; kw < KW; ++kw)
+      weights[kw] = LoadEight<Weight, kAligned>(p.w + (kh * KW + kw) * p.channels + channel, count,
+                                                true);
+#endif
+    const T* const row = p.x + ((image * p.in_h + h) * p.in_w + w0) * p.x_row + channel;
+    Packed<T> pixels[kReach];
+#pragma unroll
+    for (int i = 0; i < kReach; ++i) {
+      if (IsRead(i))
+        pixels[i] = LoadEight<T, kAligned>(row + i * p.x_row, count,
+                                           line && (u32)(w0 + i) < (u32)p.in_w);
+    }
+    if (!line) continue;
+#pragma unroll
+    for (int i = 0; i < kReach; ++i) {
+      if (!IsRead(i) || (u32)(w0 + i) >= (u32)p.in_w) continue;
+#pragma unroll
+      for (int s = 0; s < STRIP; ++s) {
+        const int at = i - s * SW;
+        if (at < 0 || at % DW != 0 || at / DW >= KW) continue;
+        ++cells[s];
+#pragma unroll
+        for (int j = 0; j < VECTOR; ++j) {
+          const float value = (float)pixels[i].Get(j);
+#if KIND == 0
+          sums[s][j] = fma(value, (float)weights[at / DW].Get(j), sums[s][j]);
+#elif KIND == 1
+          sums[s][j] = value > sums[s][j] ? value : sums[s][j];
+#else
+          sums[s][j] += value;
+#endif
+        }
+      }
+    }
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(256) slide(const __grid_constant__ Params p) {
+  Begin();
+  bool undefined = false;
+  const Index chunks = (Index)((p.channels + VECTOR - 1) / VECTOR);
+  const Index strips = (Index)((p.out_w + STRIP - 1) / STRIP);
+  const Index all = (Index)p.images * (Index)p.out_h * strips * chunks;
+  for (Index n = (Index)ThreadIndex(); n < all; n += (Index)GridThreads()) {
+    const Index strip = n / chunks;
+    const i64 channel = (i64)(n - strip * chunks) * VECTOR;
+    const Index line = strip / strips;
+    const i32 ow = (i32)(strip - line * strips) * STRIP;
+    const i64 image = line / (Index)p.out_h;
+    const i32 oh = (i32)(line - (Index)image * (Index)p.out_h);
+    const i32 h0 = oh * (i32)p.stride_h - (i32)p.pad_h;
+    const i32 w0 = ow * SW - (i32)p.pad_w;
+    const int count = p.channels - channel < VECTOR ? (int)(p.channels - channel) : VECTOR;
+    float sums[STRIP][VECTOR];
+    int cells[STRIP];
+    // Whether pixels and weights lie so that eight of their elements are words of 16 bytes.
+    const bool aligned = count == VECTOR && (u64)p.x % 16 == 0 && p.x_row * sizeof(T) % 16 == 0 &&
+                         (u64)p.w % 16 == 0 && p.channels * sizeof(Weight) % 16 == 0;
+    if (aligned) Slide<true>(p, image, h0, w0, channel, count, sums, cells);
+    else Slide<false>(p, image, h0, w0, channel, count, sums, cells);
+#pragma unroll
+    for (int s = 0; s < STRIP; ++s) {
+      if (ow + s >= p.out_w) break;
+      i64 row = (image * p.out_h + oh) * p.out_w + ow + s;
+      i64 column = channel;
+      Y* const to = p.y + row * p.y_row + channel;
+      const i64* const dims = p.dims;
+      const EpilogueOperand* const operands = p.e;
+      (void)dims, (void)operands, (void)column;
+      EACH_OPERAND(GRAFT_DECLARE)
+      Y results[VECTOR];
+#pragma unroll
+      for (int j = 0; j < VECTOR; ++j) {
+#if KIND == 0
+        const Sum first = Sum(sums[s][j]);
+#elif KIND == 1
+        const T first = T(sums[s][j]);
+#else
+        const T first = T(sums[s][j] / (float)(p.count_padding ? KH * KW : cells[s]));
+#endif
+#define LOAD(o, Type) operand##o[j]
+        results[j] = CALL(first, LOAD);
+#undef LOAD
+      }
+      StoreNeighbours(results, count, to);
+    }
+  }
+  if (undefined) Report(p.error, kUndefinedInteger, p.step, 0, 0);
+}
