@@ -1,9 +1,11 @@
 #include "tune/tuner.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <set>
+#include <thread>
 
 #include "backend_api/thread_mode.h"
 #include "tune/measure.h"
@@ -91,6 +93,36 @@ class Tuner {
       contest.timed = WantedTimes(step, contest.node);
     }
     return step;
+  }
+
+  // Has all that tactics will be asked to prepare prepared once, on many threads: what a device's
+  // tactics generate, their backend keeps while the process lives. Failures show when it is asked
+  // for.
+  void PrepareAhead(std::span<const Step> steps) const {
+    if (backend_.uses_executor()) return;
+    std::vector<std::pair<const Tactic*, const BoundNode*>> tasks;
+    std::set<std::string> keys;
+    for (const Step& step : steps) {
+      for (const Contest& contest : step.points) {
+        for (size_t t = 0; t < step.tactics.size(); ++t) {
+          if (!step.traits[t].prepares || !step.tactics[t]->packing().empty()) continue;
+          if (step.tactics.size() > 1 && !contest.timed[t]) continue;
+          std::string key = Key(*step.tactics[t], contest.problem);
+          if (cache_.FindPrepared(key) || !keys.insert(std::move(key)).second) continue;
+          tasks.emplace_back(step.tactics[t], &contest.node);
+        }
+      }
+    }
+    // Mostly these threads wait: for what another one is making.
+    constexpr size_t kMostThreads = 64;
+    std::atomic<size_t> next = 0;
+    std::vector<std::jthread> threads;
+    for (size_t i = 0; i < std::min(kMostThreads, tasks.size()); ++i) {
+      threads.emplace_back([&] {
+        for (size_t task = next++; task < tasks.size(); task = next++)
+          static_cast<void>(tasks[task].first->Prepare(*tasks[task].second, nullptr));
+      });
+    }
   }
 
   // Times what the cache lacks.
@@ -319,10 +351,13 @@ Result<Choices> Tune(const ir::Module& module, Backend& backend, std::vector<Tun
   choices.points = std::move(points);
   std::vector<Tuner::Step> steps;
   for (ir::NodeId id = 0; id < module.node_count(); ++id) {
-    if (options.progress) options.progress(id, module.node_count());
     GRAFT_ASSIGN_OR_RETURN(Tuner::Step step, tuner.Describe(module.node(id), choices.points));
-    GRAFT_RETURN_IF_ERROR(tuner.Measure(step));
     steps.push_back(std::move(step));
+  }
+  tuner.PrepareAhead(steps);
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    if (options.progress) options.progress(id, module.node_count());
+    GRAFT_RETURN_IF_ERROR(tuner.Measure(steps[id]));
   }
   for (const Tuner::Step& step : steps) {
     GRAFT_ASSIGN_OR_RETURN(StepChoice choice, tuner.Choose(step));
