@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
 
 #include "base/file.h"
 #include "bench_compare.h"
@@ -24,6 +25,7 @@ struct Options {
   double duration = 3;
   double warm_up = 0.2;
   bool layers = false;
+  bool on_device = false;
   std::string json;
   std::string compare;
 };
@@ -60,6 +62,80 @@ struct Layer {
   double ms;     // one run
   double gflop;  // one run
 };
+
+// Inputs and outputs where the engine's steps work, or in the host's memory: with them there a run
+// has its copies in it.
+class Buffers {
+ public:
+  Buffers(Device& device, bool on_device) : device_(device), on_device_(on_device) {}
+  ~Buffers() {
+    for (void* memory : allocated_) device_.Free(memory);
+  }
+  Buffers(const Buffers&) = delete;
+  Buffers& operator=(const Buffers&) = delete;
+
+  Status Add(const Tensor& input) {
+    TensorView view = ViewOf(input);
+    if (on_device_) {
+      GRAFT_ASSIGN_OR_RETURN(void* const memory, Allocate(input.bytes()));
+      GRAFT_RETURN_IF_ERROR(CopyBytes(device_, memory, MemorySpace::kDevice, input.raw(),
+                                      MemorySpace::kHost, input.bytes(), nullptr));
+      view.data = memory;
+      view.space = MemorySpace::kDevice;
+    }
+    inputs.push_back(view);
+    return OkStatus();
+  }
+  Status AddOutput(const Tensor& output) {
+    void* memory = const_cast<Tensor&>(output).mutable_raw();
+    if (on_device_) {
+      GRAFT_ASSIGN_OR_RETURN(memory, Allocate(output.bytes()));
+    }
+    outputs_.push_back(memory);
+    return OkStatus();
+  }
+  Result<OutputMemory> Output(const OutputRequest& request) const {
+    return OutputMemory{outputs_[request.output],
+                        on_device_ ? MemorySpace::kDevice : MemorySpace::kHost};
+  }
+
+  std::vector<TensorView> inputs;
+
+ private:
+  Result<void*> Allocate(size_t bytes) {
+    GRAFT_ASSIGN_OR_RETURN(void* const memory, device_.Allocate(std::max<size_t>(bytes, 64)));
+    allocated_.push_back(memory);
+    return memory;
+  }
+
+  Device& device_;
+  const bool on_device_;
+  std::vector<void*> outputs_;
+  std::vector<void*> allocated_;
+};
+
+// Milliseconds of a run where many are queued and the last is waited for: the device's own time, or
+// what the host needs to queue one where that is longer.
+Result<double> QueuedMilliseconds(Context& context, const Buffers& buffers, Device& device,
+                                  double seconds) {
+  constexpr int kQueued = 20;
+  GRAFT_ASSIGN_OR_RETURN(void* const stream, device.CreateStream());
+  std::vector<double> times;
+  Status status;
+  for (const Clock::time_point start = Clock::now();
+       status.ok() && (times.empty() || Milliseconds(start) < seconds * 1000);) {
+    const Clock::time_point first = Clock::now();
+    for (int i = 0; i < kQueued && status.ok(); ++i) {
+      status = context.Enqueue(
+          buffers.inputs, [&](const OutputRequest& r) { return buffers.Output(r); }, stream);
+    }
+    if (status.ok()) status = device.Synchronize(stream);
+    times.push_back(Milliseconds(first) / kQueued);
+  }
+  device.DestroyStream(stream);
+  GRAFT_RETURN_IF_ERROR(status);
+  return Summarise(std::move(times)).median;
+}
 
 Result<std::vector<Layer>> Layers(const Context& context) {
   GRAFT_ASSIGN_OR_RETURN(std::vector<StepProfile> profiles, context.Profile());
@@ -106,22 +182,26 @@ Status Run(const Options& o) {
     }
   }
   GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs, RandomInputs(engine, dims, 1));
-  std::vector<TensorView> views;
-  for (const Tensor& t : inputs) views.push_back(ViewOf(t));
+  Device& device = engine.backend().device();
+  Buffers buffers(device, o.on_device && !device.host_accessible());
+  for (const Tensor& t : inputs) GRAFT_RETURN_IF_ERROR(buffers.Add(t));
   const Clock::time_point first_start = Clock::now();
   GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> outputs, loaded.context->Run(inputs));
   const double first_ms = Milliseconds(first_start);
-  std::vector<void*> pointers;
-  for (const Tensor& t : outputs) pointers.push_back(const_cast<Tensor&>(t).mutable_raw());
+  for (const Tensor& t : outputs) GRAFT_RETURN_IF_ERROR(buffers.AddOutput(t));
+  const auto run = [&] {
+    return loaded.context->Run(buffers.inputs,
+                               [&](const OutputRequest& r) { return buffers.Output(r); });
+  };
 
   for (const Clock::time_point start = Clock::now(); Milliseconds(start) < o.warm_up * 1000;) {
-    GRAFT_RETURN_IF_ERROR(loaded.context->Run(views, std::span<void* const>(pointers)));
+    GRAFT_RETURN_IF_ERROR(run());
   }
   std::vector<double> times;
   const Clock::time_point start = Clock::now();
   do {
     const Clock::time_point run_start = Clock::now();
-    GRAFT_RETURN_IF_ERROR(loaded.context->Run(views, std::span<void* const>(pointers)));
+    GRAFT_RETURN_IF_ERROR(run());
     times.push_back(Milliseconds(run_start));
   } while (Milliseconds(start) < o.duration * 1000);
   const double wall_s = Milliseconds(start) / 1000;
@@ -146,6 +226,12 @@ Status Run(const Options& o) {
       "= %.4f ms, max = "
       "%.4f ms\n",
       s.min, s.mean, s.median, s.p90, s.p95, s.p99, s.max);
+  std::optional<double> queued;
+  if (o.on_device) {
+    GRAFT_ASSIGN_OR_RETURN(
+        queued, QueuedMilliseconds(*loaded.context, buffers, device, std::min(o.duration, 1.0)));
+    std::printf("Queued one after the other: %.4f ms a run\n", *queued);
+  }
   if (s.variation > 0.025) {
     std::printf(
         "Warning: times vary by %.1f %% (standard deviation over mean): the machine is busy or its "
@@ -163,12 +249,13 @@ Status Run(const Options& o) {
                                  {"load_ms", load_ms},
                                  {"first_inference_ms", first_ms},
                                  {"latency_ms", ToJson(s)}};
+  if (queued) json["queued_ms"] = *queued;
   if (o.layers) {
     // A run of its own: timing every step costs time itself.
     loaded.context->StartProfile();
     for (const Clock::time_point begin = Clock::now();
          Milliseconds(begin) < std::min(o.duration, 2.0) * 1000;) {
-      GRAFT_RETURN_IF_ERROR(loaded.context->Run(views, std::span<void* const>(pointers)));
+      GRAFT_RETURN_IF_ERROR(run());
     }
     GRAFT_ASSIGN_OR_RETURN(const std::vector<Layer> layers, Layers(*loaded.context));
     PrintLayers(layers, s.median);
@@ -203,6 +290,8 @@ Command AddBench(CLI::App& program) {
   app->add_option("--warmUp,--warm-up", o->warm_up, "Seconds to run before")
       ->check(CLI::NonNegativeNumber);
   app->add_flag("--layers", o->layers, "Time every step too");
+  app->add_flag("--on-device", o->on_device,
+                "Inputs and outputs in the device's memory; times queued runs too");
   app->add_option("--json", o->json, "Write the figures to this file");
   app->add_option("--compare", o->compare, "Figures of an earlier run: what got slower");
   app->footer("Example:\n  graft bench model.plan --batch 8 --threads 2 --layers");
