@@ -410,7 +410,7 @@ class Quantizer {
       module_.RemoveNode(id);
       return std::optional<ir::ValueId>();
     }
-    Cover(module_.node(id), node);
+    Cover(module_, id, node);
     return std::optional(module_.node(id).outputs[0]);
   }
 
@@ -616,7 +616,7 @@ class Quantizer {
     GRAFT_ASSIGN_OR_RETURN(const ir::NodeId made,
                            module_.AddNode(WithIntegers(node, e.program),
                                            WithEpilogueOperands({x.value, weights}, e), node.name));
-    Cover(module_.node(made), node);
+    Cover(module_, made, node);
     const ir::ValueId result = module_.node(made).outputs[0];
     if (gives_integers) {
       SetBounds(result, bounds);

@@ -321,7 +321,7 @@ class Storing {
     AdjustProgram(half, of_halves_[id], stored_[result], &attributes);
     GRAFT_ASSIGN_OR_RETURN(const ir::NodeId made,
                            module_.AddNode(std::move(attributes), std::move(inputs), node.name));
-    Cover(module_.node(made), node);
+    Cover(module_, made, node);
     const ir::ValueId given = module_.node(made).outputs[0];
     if (!stored_[result]) {
       GRAFT_RETURN_IF_ERROR(ReplaceValue(module_, result, given));
