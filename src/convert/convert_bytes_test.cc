@@ -131,7 +131,7 @@ TEST(ConvertBytes, OptionsThatAreNotUnderstoodAreNamed) {
   EXPECT_THAT(ErrorOf(R"({"deny": "a"})"), HasSubstr("'deny'"));
   EXPECT_THAT(ErrorOf(R"({"inputs": [{"tensor": "x"}]})"), HasSubstr("'inputs'"));
   EXPECT_THAT(ErrorOf(R"({"outputs": ["nowhere"]})"), HasSubstr("'nowhere'"));
-  EXPECT_THAT(ErrorOf(R"({"precision-mode": "INT8"})"), HasSubstr("'INT8'"));
+  EXPECT_THAT(ErrorOf(R"({"precision-mode": "INT4"})"), HasSubstr("'INT4'"));
   EXPECT_THAT(ErrorOf(R"({"backend": "abacus"})"), HasSubstr("abacus"));
 }
 
