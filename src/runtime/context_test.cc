@@ -12,6 +12,7 @@
 
 #include "backend_api/test_backend.h"
 #include "backends/reference/evaluator.h"
+#include "base/log.h"
 #include "fake_device/fake_device_backend.h"
 #include "runtime/backend_table.h"
 #include "runtime/engine_registry.h"
@@ -385,12 +386,35 @@ TEST(Context, RunsInAForkedChild) {
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
-TEST(LoadEngine, RefusesBackendsOfTests) {
-  Plan plan = PlanFor(RandomModule(1), FakeDeviceBackend());
+Result<std::shared_ptr<const Engine>> Load(const Plan& plan) {
   const std::string text = *WritePlan(plan);
   Tensor copy = *Tensor::Allocate(DType::kUint8, {static_cast<int64_t>(text.size())});
   std::memcpy(copy.mutable_raw(), text.data(), text.size());
-  const Status status = LoadEngine(FileBytes{copy.shared(), text.size()}).status();
+  return LoadEngine(FileBytes{copy.shared(), text.size()});
+}
+
+TEST(LoadEngine, SaysOnceThatAPlanWasTunedElsewhere) {
+  std::string said;
+  SetLogSink([](void* all, LogLevel, const char*,
+                const char* message) { *static_cast<std::string*>(all) += message; },
+             &said);
+  Plan plan = PlanFor(RandomModule(1), **FindBackend("reference"));
+  plan.provenance.fingerprint = (*FindBackend("reference"))->Fingerprint();
+  ASSERT_TRUE(Load(plan).ok());
+  EXPECT_EQ(said, "");
+  plan.provenance.fingerprint = "an abacus";
+  ASSERT_TRUE(Load(plan).ok());
+  EXPECT_THAT(said, ::testing::HasSubstr("tuned on \"an abacus\", this is \"reference\""));
+  said.clear();
+  Plan other = PlanFor(RandomModule(2), **FindBackend("reference"));
+  other.provenance.fingerprint = plan.provenance.fingerprint;
+  ASSERT_TRUE(Load(other).ok());
+  EXPECT_EQ(said, "");
+  SetLogSink(nullptr, nullptr);
+}
+
+TEST(LoadEngine, RefusesBackendsOfTests) {
+  const Status status = Load(PlanFor(RandomModule(1), FakeDeviceBackend())).status();
   EXPECT_EQ(status.code(), StatusCode::kNotFound);
   EXPECT_THAT(
       std::string(status.message()),

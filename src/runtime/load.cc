@@ -2,11 +2,32 @@
 
 #include <fmt/ranges.h>
 
+#include <mutex>
+#include <set>
+
 #include "base/log.h"
 #include "runtime/backend_table.h"
 #include "runtime/engine_registry.h"
 
 namespace graft {
+namespace {
+
+// What was fastest on another machine need not be here. Said once for each of those: a model has
+// many engines.
+void WarnOfOtherMachine(const std::string& tuned_on, const Backend& backend) {
+  const std::string here = backend.Fingerprint();
+  if (tuned_on.empty() || tuned_on == here) return;
+  static std::mutex mutex;
+  static std::set<std::string> told;
+  const std::lock_guard lock(mutex);
+  if (!told.insert(tuned_on).second) return;
+  Log(LogLevel::kWarning, "trt_engine",
+      "the plan was tuned on \"{}\", this is \"{}\": other tactics may be faster here (graft plan "
+      "tune, or convert the model here)",
+      tuned_on, here);
+}
+
+}  // namespace
 
 Result<std::shared_ptr<const Engine>> LoadEngine(const FileBytes& bytes,
                                                  const LoadOptions& options) {
@@ -17,8 +38,10 @@ Result<std::shared_ptr<const Engine>> LoadEngine(const FileBytes& bytes,
   const Hash128 content = plan.content;
   const std::string device = fmt::format("{}:{}", backend->name(), backend->device().ordinal());
   return EngineRegistry::Global().FindOrCreate(content, device, [&] {
+    const std::string tuned_on = plan.provenance.fingerprint;
     Result<std::shared_ptr<const Engine>> engine =
         Engine::Create(std::move(plan), *backend, options.engine);
+    if (engine.ok()) WarnOfOtherMachine(tuned_on, *backend);
     if (engine.ok() && !(*engine)->missing_tactics().empty()) {
       Log(LogLevel::kWarning, "trt_engine",
           "this build lacks tactics of the plan, others run in their place: {}",
