@@ -345,6 +345,10 @@ TEST(Importer, ShapesGoOnBehindNativeNodes) {
                              {{"T", DType::kString}, {"squeeze_dims", std::vector<int64_t>{1}}}),
                         {.dims = {-1, 1}}, DType::kString),
             "[s0]");
+  EXPECT_EQ(ShapeBehind(Node("", "SparseToDense", {"at", "x", "values", "default"},
+                             {{"T", DType::kString}, {"Tindices", DType::kInt64}}),
+                        {.dims = {2}}, DType::kInt64),
+            "[s0,s1]");
   // TensorFlow's note, and what it leaves open from the row.
   EXPECT_EQ(ShapeBehind(Node("", "Unheard", {"x"},
                              {{"_output_shapes", std::vector<tf::Shape>{{.dims = {-1, 5}}}}}),

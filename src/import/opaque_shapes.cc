@@ -631,6 +631,7 @@ constexpr Row kRows[] = {
     {"SparseSegmentSumWithNumSegments", SparseSegment},
     {"SparseSlice", SparseLikeFirst},
     {"SparseTensorDenseMatMul", SparseTensorDenseMatMul},
+    {"SparseToDense", SaidBySecond},
     {"StatefulStandardNormalV2", SaidByThird},
     {"StatefulTruncatedNormal", SaidByThird},
     {"StatefulUniform", SaidByThird},
