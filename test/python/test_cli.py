@@ -358,7 +358,9 @@ def test_inspect_shows_models_and_plans(frozen_graph, v1_saved_model, plan, out)
     assert "Conv2D" in graft("inspect", frozen_graph)
     assert "inputs['image']" in graft("inspect", v1_saved_model)
     assert re.search(r"TRTEngineOp_\d+_000:", graft("inspect", out / "converted"))
-    assert "TensorRTInputPH_0" in graft("inspect", plan)
+    shown = graft("inspect", plan)
+    assert "TensorRTInputPH_0" in shown
+    assert re.search(r"^versions: graft \d", shown, re.MULTILINE)
 
 
 def test_verify_accepts_a_good_plan(plan):

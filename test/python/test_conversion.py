@@ -248,8 +248,9 @@ def test_colocation_with_what_went_into_an_engine_is_dropped(graph_mode, tmp_pat
         lambda x: tf.matmul(x, weights(16, 4)),
         lambda x: tf.math.top_k(x, 3)[0],
         lambda x: tf.nn.conv2d_transpose(tf.reshape(x, [-1, 2, 2, 4]), weights(3, 3, 2, 4), [5, 4, 4, 2], 2),
+        lambda x: tf.image.combined_non_max_suppression(tf.reshape(x, [5, 4, 1, 4]), weights(5, 4, 2), 3, 3)[0],
     ],
-    ids=["MatMul", "TopKV2", "Conv2DBackpropInput"],
+    ids=["MatMul", "TopKV2", "Conv2DBackpropInput", "CombinedNonMaxSuppression"],
 )
 def test_constants_count_for_the_minimum_segment_size(graph_mode, tmp_path, build):
     x = v1.placeholder(tf.float32, [None, 16], name="x")
