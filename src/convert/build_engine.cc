@@ -165,6 +165,12 @@ void LogLayers(const ir::Module& module, const Choices& choices) {
 
 }  // namespace
 
+importer::Evaluator ReferenceEvaluator() {
+  return [](const ir::Module& module, const ir::Node& node, std::span<const Tensor> operands) {
+    return reference::Evaluate(module, node, operands);
+  };
+}
+
 Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& options,
                                 StageTimes* times) {
   GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(options.backend, options.device));
@@ -173,11 +179,11 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
   ir::Module& module = built.plan.module;
   {
     StageTimer timer(&times->import);
-    GRAFT_ASSIGN_OR_RETURN(
-        importer::ImportedGraph imported,
-        source.imported != nullptr
-            ? Result(std::move(*source.imported))
-            : importer::ImportGraph(*source.graph, source.inputs, source.outputs));
+    GRAFT_ASSIGN_OR_RETURN(importer::ImportedGraph imported,
+                           source.imported != nullptr
+                               ? Result(std::move(*source.imported))
+                               : importer::ImportGraph(*source.graph, source.inputs, source.outputs,
+                                                       {.evaluate = ReferenceEvaluator()}));
     GRAFT_RETURN_IF_ERROR(CheckWhole(*source.graph, imported));
     module = std::move(imported.module);
     module.input_names = source.input_names;

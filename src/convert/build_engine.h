@@ -69,6 +69,9 @@ struct EngineSource {
   importer::ImportedGraph* imported = nullptr;
 };
 
+// What the importer computes small constants by: the reference kernels.
+importer::Evaluator ReferenceEvaluator();
+
 // kUnsupported when nodes are refused, naming them. Adds to `times`.
 Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& options,
                                 StageTimes* times);

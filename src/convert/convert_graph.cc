@@ -88,9 +88,11 @@ class Converter {
                            FindBackend(options_.build.backend, options_.build.device));
     {
       StageTimer timer(&report_->seconds.import);
-      GRAFT_ASSIGN_OR_RETURN(imported_, options_.imported != nullptr
-                                            ? Result(*options_.imported)
-                                            : importer::ImportGraph(graph_, inputs_, outputs_));
+      GRAFT_ASSIGN_OR_RETURN(imported_,
+                             options_.imported != nullptr
+                                 ? Result(*options_.imported)
+                                 : importer::ImportGraph(graph_, inputs_, outputs_,
+                                                         {.evaluate = ReferenceEvaluator()}));
       MarkConstants(imported_.module);
     }
     std::vector<SegmentPorts> ports;
@@ -189,9 +191,10 @@ class Converter {
 
   Status Build(EngineNode& engine) {
     const SegmentPorts& ports = engine.ports;
-    if (!options_.build_engines) return OkStatus();
+    // Said whether engines are built or only counted.
     if (ports.inputs.empty())
       return UnsupportedError("Segment has no inputs (possible constfold failure)");
+    if (!options_.build_engines) return OkStatus();
     GRAFT_ASSIGN_OR_RETURN(const tf::GraphDef segment, partition::SegmentGraph(*wired_, ports));
     if (VerboseLevel("convert_graph") >= 8) WarnOf(DumpSegment(ports.engine, segment));
     EngineSource source;

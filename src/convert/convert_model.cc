@@ -141,9 +141,10 @@ class ModelConverter {
     std::vector<std::string> tensors;
     for (const tf::Endpoint& input : model_.inputs) tensors.push_back(input.tensor);
     GRAFT_ASSIGN_OR_RETURN(defaults_, InputDefaults(model_.graph, tensors));
-    GRAFT_ASSIGN_OR_RETURN(imported_,
-                           importer::ImportGraph(model_.graph, source_.inputs, source_.outputs,
-                                                 {.take_defaults = true}));
+    GRAFT_ASSIGN_OR_RETURN(
+        imported_,
+        importer::ImportGraph(model_.graph, source_.inputs, source_.outputs,
+                              {.take_defaults = true, .evaluate = ReferenceEvaluator()}));
     source_.imported = &*imported_;
     return OkStatus();
   }

@@ -26,8 +26,9 @@ Result<Tensor> Evaluate(const tf::GraphDef& graph, const std::string& tensor,
     if (needed[v] && fed.contains(graph.nodes[v].name)) return Tensor();
     if (needed[v]) part.nodes.push_back(graph.nodes[v]);
   }
-  GRAFT_ASSIGN_OR_RETURN(const importer::ImportedGraph imported,
-                         importer::ImportGraph(part, {}, {tensor}, {.take_defaults = true}));
+  GRAFT_ASSIGN_OR_RETURN(
+      const importer::ImportedGraph imported,
+      importer::ImportGraph(part, {}, {tensor}, {.take_defaults = true, .evaluate = {}}));
   const bool whole = std::ranges::all_of(imported.nodes, [](const importer::NodeReport& node) {
     return node.decision != importer::Decision::kRefused;
   });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 
 #include "import/graph_order.h"
@@ -48,6 +49,10 @@ class Importer {
   // shapes hold for the opaque node too.
   void AddOpaque(int n, const Signature& signature, std::vector<ir::ValueId>* outputs);
   void NameResults(int n, ir::NodeId first);
+  // Computes the results of the nodes from `first` on where they are small and constants decide
+  // them.
+  void FindKnown(ir::NodeId first);
+  const Tensor* Known(ir::ValueId id) const;
 
   const tf::WiredGraph& wired_;
   const tf::GraphDef& graph_;
@@ -56,6 +61,7 @@ class Importer {
   const ImportOptions& options_;
   ImportedGraph result_;
   std::vector<std::vector<std::pair<int, ir::ValueId>>> fed_;  // for each node: output, input value
+  std::unordered_map<ir::ValueId, Tensor> known_;              // of computed values
   std::vector<std::vector<bool>> read_outputs_;  // for each node, up to the last that anyone reads
 };
 
@@ -179,6 +185,7 @@ Status Importer::ImportNode(int n) {
     if (outputs[i] < 0) outputs[i] = computed[i];
   }
   NameResults(n, first);
+  if (options_.evaluate && result_.nodes[n].decision != Decision::kRefused) FindKnown(first);
   return OkStatus();
 }
 
@@ -282,6 +289,45 @@ void Importer::AddOpaque(int n, const Signature& signature, std::vector<ir::Valu
       module.AddOpaque({.op = signature.node.op, .node_def = tf::SerializeNodeDef(graph_.nodes[n])},
                        std::move(operands), std::move(results), signature.node.name);
   *outputs = module.node(id).outputs;
+}
+
+const Tensor* Importer::Known(ir::ValueId id) const {
+  if (const ir::Value& value = result_.module.value(id); value.constant) return &*value.constant;
+  const auto found = known_.find(id);
+  return found == known_.end() ? nullptr : &found->second;
+}
+
+void Importer::FindKnown(ir::NodeId first) {
+  constexpr int64_t kMost = 64;  // elements: more are data
+  ir::Module& module = result_.module;
+  const auto small = [&](ir::ValueId id) {
+    const ir::Value& value = module.value(id);
+    const std::optional<Dims> dims =
+        value.has_shape ? ir::ConstantDims(value.shape) : std::optional<Dims>();
+    return dims && CountElements(*dims) <= kMost;
+  };
+  for (ir::NodeId id = first; id < module.node_count(); ++id) {
+    if (module.removed(id)) continue;
+    const ir::Node& node = module.node(id);
+    std::vector<Tensor> operands;
+    for (const ir::ValueId v : node.inputs) {
+      if (const Tensor* known = small(v) ? Known(v) : nullptr) operands.push_back(*known);
+    }
+    if (node.inputs.empty() || operands.size() != node.inputs.size() ||
+        ir::ResultDimOf(node.attributes) || !std::ranges::all_of(node.outputs, small))
+      continue;
+    Result<std::vector<Tensor>> results = options_.evaluate(module, node, operands);
+    if (!results.ok()) continue;
+    for (size_t i = 0; i < results->size(); ++i) {
+      ir::Value& value = module.value(node.outputs[i]);
+      if (!value.contents && (value.dtype == DType::kInt32 || value.dtype == DType::kInt64) &&
+          value.shape.size() <= 1) {
+        const Result<std::vector<int64_t>> integers = (*results)[i].ToInt64();
+        if (integers.ok()) value.contents.emplace(integers->begin(), integers->end());
+      }
+      known_.insert_or_assign(node.outputs[i], std::move((*results)[i]));
+    }
+  }
 }
 
 void Importer::NameResults(int n, ir::NodeId first) {

@@ -1,6 +1,8 @@
 // A TensorFlow graph becomes one module: what can be converted as IR, the rest as opaque nodes.
 #pragma once
 
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -38,10 +40,17 @@ struct ImportedGraph {
   std::vector<std::vector<ir::ValueId>> tensors;
 };
 
+// Computes a node's results of its operands'.
+using Evaluator = std::function<Result<std::vector<Tensor>>(
+    const ir::Module& module, const ir::Node& node, std::span<const Tensor> operands)>;
+
 struct ImportOptions {
   // Placeholders with a default that are not fed have it. Otherwise they stay what they are, since
   // whoever runs the graph may feed them.
   bool take_defaults = false;
+  // Computes small values that constants alone decide, so that an axis or a size may be one (as in
+  // tf.linspace); null: they are not known.
+  Evaluator evaluate;
 };
 
 // Imports every node of a frozen graph without function calls. `outputs` are tensor names.

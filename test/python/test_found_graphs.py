@@ -148,6 +148,24 @@ def test_shapes_go_on_behind_parsed_examples(tmp_path):
     assert_same(path, converted, ["y:0", "ids:0"], {"text:0": [row, row]})
 
 
+def test_an_axis_that_constants_decide_is_a_constant(tmp_path):
+    """tf.linspace joins along such an axis, and every mel spectrogram has one: all behind it stayed native."""
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [None, 10, 33], name="x")
+        mel = tf.signal.linear_to_mel_weight_matrix(8, 33, 8000, 100.0, 3800.0)
+        y = tf.math.log(tf.tensordot(tf.abs(x), mel, 1) + 1e-3)
+        tf.identity(tf.nn.softmax(tf.reduce_mean(y, 1)), "y")
+        path = save(tmp_path / "model.pb", graph, forget_shapes)
+    report, converted = convert_both(path, tmp_path, "y:0")
+    left = unconverted(report)
+    assert not left & {"MatMul", "Log", "Softmax", "Mean"}, report["unconverted"]
+    assert_same(path, converted, ["y:0"], {"x:0": np.ones((2, 10, 33), np.float32)})
+    # What is only counted is counted as what is built.
+    counted = support.convert(path, "--outputs", "y:0")
+    assert counted["converted_ops"] == report["converted_ops"]
+    support.convert(path, "--outputs", "y:0", "--plan", tmp_path / "model.plan")
+
+
 def test_shapes_go_on_behind_spectra(tmp_path):
     window = np.hanning(256).astype("f")
     to_mel = np.random.default_rng(0).random((129, 20), np.float32)
