@@ -109,6 +109,12 @@ def _check_segment_size(size):
 def _engine_options(params):
     """The converter's options that both interfaces have."""
     precision = _check_precision(params.precision_mode)
+    if params.use_calibration and precision != TrtPrecisionMode.INT8:
+        # It is the default: nothing to warn of.
+        _log.info(
+            "Calibration with FP32 or FP16 is not implemented. "
+            "Falling back to use_calibration = False."
+        )
     return {
         "minimum-segment-size": _check_segment_size(params.minimum_segment_size),
         "precision-mode": precision,
@@ -468,6 +474,8 @@ class TrtGraphConverter:
         """Saves the converted model with the signatures of the one that was loaded."""
         if not self._converted:
             raise AssertionError("convert() must be called before save()")
+        if self._options["use-calibration"] and not self._calibrated:
+            raise AssertionError("calibrate() must be called before save()")
         if self._input_graph_def is not None:
             raise ValueError("Not able to save to a SavedModel since input is a GraphDef")
         self._model.save(self._converted_graph_def, output_saved_model_dir)

@@ -195,6 +195,31 @@ def test_v1_static_and_calibration(graph_mode, graph, caplog):
     )
 
 
+def test_calibration_without_int8(graph_mode, graph, caplog):
+    with caplog.at_level(logging.INFO):
+        trt.TrtGraphConverter(input_graph_def=graph)
+    assert (
+        "Calibration with FP32 or FP16 is not implemented. Falling back to use_calibration = False."
+        in caplog.text
+    )
+
+
+def test_v1_saves_what_is_calibrated(graph_mode, v1_saved_model, images, tmp_path):
+    converter = trt.TrtGraphConverter(
+        input_saved_model_dir=str(v1_saved_model), precision_mode="INT8", is_dynamic_op=True
+    )
+    converter.convert()
+    with pytest.raises(AssertionError, match="calibrate"):
+        converter.save(str(tmp_path / "saved"))
+    converter.calibrate(["logits:0"], 2, feed_dict_fn=lambda: {"image:0": images})
+    converter.save(str(tmp_path / "saved"))
+    with v1.Session(graph=tf.Graph()) as session:
+        v1.saved_model.load(session, ["serve"], str(tmp_path / "saved"))
+        with EngineCalls() as engines:
+            session.run("logits:0", {"image:0": images})
+    engines.assert_engine_ran()
+
+
 def test_v1_without_calibration_needs_all_ranges(graph_mode, graph):
     with pytest.raises(ValueError, match="no range for 2 tensors") as raised:
         v1_converter(graph, use_calibration=False).convert()
