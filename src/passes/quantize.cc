@@ -144,7 +144,9 @@ class Quantizer {
   std::optional<float> Amax(ir::ValueId v) const {
     const auto& range = module_.value(v).quantization;
     if (!range || !IsFloats(v)) return std::nullopt;
-    return std::ranges::max(range->amax);
+    const float amax = std::ranges::max(range->amax);
+    // Of a range that is next to nothing there is no inverse scale.
+    return std::isfinite(quant::InverseScaleOf(amax)) ? std::optional(amax) : std::nullopt;
   }
   const Integers* Find(ir::ValueId v) const {
     const auto found = integers_.find(v);
