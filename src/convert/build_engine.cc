@@ -235,7 +235,13 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
       if (stage == passes::Stage::kOptimize) {
         GRAFT_RETURN_IF_ERROR(
             CallWhen("fuse-epilogue", stage, {find_ranges, options.on_fused}, context, module));
-        context.integers = options.int8.has_value();
+        if (options.int8) {
+          context.integers = [&](const ir::Node& node) {
+            if (options.int8->floats.contains(node.name)) return false;
+            built.integer_products.push_back(node.name);
+            return true;
+          };
+        }
       }
       GRAFT_ASSIGN_OR_RETURN(std::vector<passes::PassReport> reports,
                              passes::RunPipeline(stage, pipeline, context, module));

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,7 @@ struct Int8Options {
   std::optional<quant::CalibrationTable> table;
   // Gets the lines of that list instead, from a caller that builds several engines.
   std::vector<std::string>* missing = nullptr;
+  std::set<std::string> floats;  // nodes that are computed in floats all the same, by name
 };
 
 struct BuildOptions {
@@ -52,6 +54,7 @@ struct BuiltEngine {
   TuneReport tune;
   std::vector<passes::PassReport> passes;
   std::vector<std::string> warnings;
+  std::vector<std::string> integer_products;  // nodes that are computed on integers, for INT8
 };
 
 // A graph that converts whole. Its inputs and outputs become the engine's, under `input_names` and

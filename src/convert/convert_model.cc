@@ -280,6 +280,22 @@ nlohmann::ordered_json Tactics(const TuneReport& tune) {
   return json;
 }
 
+nlohmann::ordered_json Precisions(const PrecisionReport& report) {
+  // Infinity, where nothing is on integers, becomes null.
+  nlohmann::ordered_json json = {{"wanted_sqnr", report.wanted_sqnr},
+                                 {"integers_sqnr", report.integers_sqnr},
+                                 {"sqnr", report.sqnr},
+                                 {"microseconds", report.microseconds},
+                                 {"float_microseconds", report.float_microseconds},
+                                 {"integers", report.integers},
+                                 {"layers", nlohmann::ordered_json::array()}};
+  for (const LayerPrecision& layer : report.layers) {
+    json["layers"].push_back({{"node", layer.node}, {"integers", layer.integers}});
+    if (layer.sqnr != 0) json["layers"].back()["sqnr"] = layer.sqnr;
+  }
+  return json;
+}
+
 }  // namespace
 
 std::string ToJson(const ModelReport& report) {
@@ -309,6 +325,7 @@ std::string ToJson(const ModelReport& report) {
       {"plan_bytes", report.plan_bytes},
   };
   if (report.plan_bytes > 0) json["plan"] = Tactics(report.plan_tune);
+  if (report.precision) json["precision"] = Precisions(*report.precision);
   for (const auto& [op, count] : r.removed_checks) json["removed_checks"][op] = count;
   for (const partition::LeftOut& node : r.unconverted) {
     json["unconverted"].push_back({{"op", node.op}, {"name", node.name}, {"reason", node.reason}});

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "convert/convert_graph.h"
+#include "convert/precision_search.h"
 #include "tf/load_model.h"
 
 namespace graft::convert {
@@ -23,6 +25,7 @@ struct ModelReport {
   ConvertReport convert;
   size_t plan_bytes = 0;
   TuneReport plan_tune;
+  std::optional<PrecisionReport> precision;  // where whoever converts has made a choice
   int64_t peak_rss_bytes = 0;
   std::vector<std::string> warnings;
 };

@@ -27,7 +27,7 @@ inline PassContext ContextForTests() {
           yes,
           yes,
           {},
-          true};
+          [](const ir::Node&) { return true; }};
 }
 
 // For tests of the pass alone.

@@ -27,8 +27,9 @@ struct PassContext {
   std::function<bool(const ir::Module&, const ir::Node&)> supports_strided_input;
   // The body that is to take the place of a choice. Empty: the first.
   std::function<Result<int>(const ir::Module&, const ir::Node&)> choose;
-  // Products whose operands have quantisation ranges are computed on 8-bit integers.
-  bool integers = false;
+  // Whether the convolution or product, whose operands have quantisation ranges, is computed on
+  // 8-bit integers. Empty: none is.
+  std::function<bool(const ir::Node&)> integers;
   // Whether f32 values may be stored in 16 bits.
   bool store_halves = false;
 };

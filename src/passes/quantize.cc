@@ -198,7 +198,7 @@ class Quantizer {
     }
     GRAFT_ASSIGN_OR_RETURN(product.weights, Rounded(*weights.constant, axis, inverse));
     GRAFT_ASSIGN_OR_RETURN(const bool supported, IsSupported(node, product));
-    if (!supported) return std::optional<Product>();
+    if (!supported || !context_.integers(node)) return std::optional<Product>();
     return std::optional(std::move(product));
   }
 

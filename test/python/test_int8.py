@@ -17,7 +17,7 @@ from graft import trt_convert as trt
 
 v1 = tf.compat.v1
 OUTPUTS = ["logits", "classes"]
-INT8 = ("--precision", "int8", "--threads", 1)
+INT8 = ("--precision", "int8", "--strict-int8", "--threads", 1)
 LOGITS = ("--outputs", "logits:0")
 
 
@@ -79,6 +79,33 @@ def test_the_same_bits_whatever_computes_them(frozen_graph, data, images, tmp_pa
         results.append(np.concatenate([engine.run({"image": part})["relu2"] for part in parts]))
     assert np.array_equal(results[0], results[1])
     assert np.array_equal(results[0], results[2])
+
+
+def choose(frozen_graph, data, least, *arguments):
+    """What `graft convert` chooses, by its report."""
+    plan = ("--plan", data.with_suffix(".plan"), "--threads", 1, *LOGITS)
+    int8 = ("--precision", "int8", "--calibration-data", data, "--least-sqnr", least)
+    return convert(frozen_graph, *plan, *int8, *arguments)["precision"]
+
+
+def test_sensitive_products_go_back_to_floats(frozen_graph, data):
+    everything = choose(frozen_graph, data, 1)
+    assert [layer["node"] for layer in everything["layers"]] == ["conv1", "conv2", "logits"]
+    assert all(layer["integers"] for layer in everything["layers"])
+    assert everything["sqnr"] == everything["integers_sqnr"]
+    wanted = everything["sqnr"] + 1
+    some = choose(frozen_graph, data, wanted)
+    floats = [layer for layer in some["layers"] if not layer["integers"]]
+    assert 0 < len(floats) < 3
+    assert some["integers_sqnr"] < wanted <= some["sqnr"]
+    # The most sensitive come first, and are those that went.
+    sensitivities = [layer["sqnr"] for layer in some["layers"]]
+    assert sensitivities == sorted(sensitivities)
+    assert some["layers"][: len(floats)] == floats
+    assert min(some["microseconds"], some["float_microseconds"]) > 0
+    nothing = choose(frozen_graph, data, 1000)
+    assert not any(layer["integers"] for layer in nothing["layers"])
+    assert nothing["sqnr"] is None, "no noise at all"
 
 
 MNIST = pathlib.Path(os.environ.get("GRAFT_MODELS", "nowhere")) / "tftrt_mnist"

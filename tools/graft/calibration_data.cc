@@ -139,13 +139,7 @@ void ShowProgress(int64_t done, int64_t total) {
 
 }  // namespace
 
-Result<convert::CalibrateReport> CalibrateModel(const tf::LoadedModel& model,
-                                                const CalibrationDataSpec& spec,
-                                                const convert::BuildOptions& options) {
-  const std::optional<quant::Calibrator> calibrator = quant::ParseCalibrator(spec.calibrator);
-  if (!calibrator)
-    return InvalidArgumentError("no calibrator '{}'; there are: entropy percentile minmax mse",
-                                spec.calibrator);
+convert::EngineSource SourceOf(const tf::LoadedModel& model) {
   convert::EngineSource source = {.graph = &model.graph};
   for (const tf::Endpoint& input : model.inputs) {
     source.inputs.push_back({input.tensor, input.dtype, input.shape});
@@ -155,12 +149,28 @@ Result<convert::CalibrateReport> CalibrateModel(const tf::LoadedModel& model,
     source.outputs.push_back(output.tensor);
     source.output_names.push_back(output.key);
   }
+  return source;
+}
+
+Result<convert::CalibrateReport> CalibrateModel(const tf::LoadedModel& model,
+                                                const CalibrationDataSpec& spec,
+                                                const convert::BuildOptions& options,
+                                                std::vector<std::vector<Tensor>>* kept) {
+  constexpr size_t kKept = 8;
+  const std::optional<quant::Calibrator> calibrator = quant::ParseCalibrator(spec.calibrator);
+  if (!calibrator)
+    return InvalidArgumentError("no calibrator '{}'; there are: entropy percentile minmax mse",
+                                spec.calibrator);
   GRAFT_ASSIGN_OR_RETURN(Data data, Data::Open(spec, model.inputs));
   int64_t done = 0;
-  return convert::CalibrateGraph(source, {.build = options, .calibrator = *calibrator}, [&] {
+  auto next = [&]() -> Result<std::optional<std::vector<Tensor>>> {
     ShowProgress(done++, data.batches());
-    return data.Next();
-  });
+    GRAFT_ASSIGN_OR_RETURN(std::optional<std::vector<Tensor>> batch, data.Next());
+    if (batch && kept != nullptr && kept->size() < kKept) kept->push_back(*batch);
+    return batch;
+  };
+  return convert::CalibrateGraph(SourceOf(model), {.build = options, .calibrator = *calibrator},
+                                 next);
 }
 
 }  // namespace graft

@@ -17,10 +17,15 @@ struct CalibrationDataSpec {
   std::string calibrator = "entropy";
 };
 
+// The model as one engine. It refers to `model`.
+convert::EngineSource SourceOf(const tf::LoadedModel& model);
+
 // Ranges of the model's values from the data (convert/calibrate.h). Shows its progress in a
-// terminal. `options` says how the engine that runs the batches is built.
+// terminal. `options` says how the engine that runs the batches is built. `kept`, where given, gets
+// the first batches, to compare precisions with.
 Result<convert::CalibrateReport> CalibrateModel(const tf::LoadedModel& model,
                                                 const CalibrationDataSpec& data,
-                                                const convert::BuildOptions& options);
+                                                const convert::BuildOptions& options,
+                                                std::vector<std::vector<Tensor>>* kept = nullptr);
 
 }  // namespace graft

@@ -25,6 +25,9 @@ struct Options {
   std::string precision = "fp32";
   std::string calibration_table;
   CalibrationDataSpec calibration;
+  bool strict_int8 = false;
+  double least_sqnr = 28;
+  std::optional<convert::PrecisionReport> chosen;
   std::string cache = TimingCache::DefaultPath();
 };
 
@@ -68,6 +71,19 @@ void PrintReport(const convert::ModelReport& report, const Options& o) {
     std::fprintf(stderr, "graft: warning: %s\n", warning.c_str());
 }
 
+void PrintPrecision(const convert::PrecisionReport& p) {
+  const auto integers = std::ranges::count_if(p.layers, &convert::LayerPrecision::integers);
+  std::printf(
+      "int8: %td of %zu products on integers, SQNR %.1f dB (%.1f with all); %.3f ms, in "
+      "floats %.3f ms%s\n",
+      integers, p.layers.size(), p.sqnr, p.integers_sqnr, p.microseconds / 1000,
+      p.float_microseconds / 1000, p.integers ? "" : ": floats are faster and were taken");
+  for (const convert::LayerPrecision& layer : p.layers) {
+    if (!layer.integers)
+      std::printf("  in floats: %s (%.1f dB alone)\n", layer.node.c_str(), layer.sqnr);
+  }
+}
+
 // A line that rewrites itself, in a terminal only.
 convert::Progress TerminalProgress() {
   if (!isatty(STDERR_FILENO)) return nullptr;
@@ -79,8 +95,8 @@ convert::Progress TerminalProgress() {
   };
 }
 
-// What INT8 knows of ranges besides the model's quantisation nodes.
-Status FindTable(const Options& o, convert::ModelOptions& model) {
+// What INT8 knows of ranges besides the model's quantisation nodes, and what it is used for.
+Status FindTable(Options& o, convert::ModelOptions& model) {
   const bool is_int8 = model.convert.build.precision == convert::Precision::kInt8;
   if (!is_int8 && (!o.calibration_table.empty() || !o.calibration.path.empty()))
     return InvalidArgumentError("ranges are for --precision int8");
@@ -99,9 +115,15 @@ Status FindTable(const Options& o, convert::ModelOptions& model) {
     build.int8.reset();
     build.precision = convert::Precision::kFp32;
     build.opt_level = std::min(build.opt_level, 1);
+    std::vector<std::vector<Tensor>> kept;
     GRAFT_ASSIGN_OR_RETURN(convert::CalibrateReport report,
-                           CalibrateModel(loaded, o.calibration, build));
+                           CalibrateModel(loaded, o.calibration, build, &kept));
     int8.table = std::move(report.table);
+    if (o.strict_int8) return OkStatus();
+    GRAFT_ASSIGN_OR_RETURN(
+        o.chosen,
+        convert::ChoosePrecisions(SourceOf(loaded), model.convert.build, kept, o.least_sqnr));
+    Apply(*o.chosen, &model.convert.build);
   }
   return OkStatus();
 }
@@ -137,8 +159,10 @@ Status Run(Options& o) {
   model.convert.options_text = fmt::format("minimum-segment-size={} opt-level={} disable-pass=[{}]",
                                            model.convert.cluster.minimum_segment_size,
                                            build.opt_level, fmt::join(build.disabled_passes, ","));
-  GRAFT_ASSIGN_OR_RETURN(const convert::ModelReport report, convert::ConvertModel(model));
+  GRAFT_ASSIGN_OR_RETURN(convert::ModelReport report, convert::ConvertModel(model));
+  report.precision = std::move(o.chosen);
   PrintReport(report, o);
+  if (report.precision) PrintPrecision(*report.precision);
   if (!o.json.empty()) GRAFT_RETURN_IF_ERROR(WriteFileAtomically(o.json, convert::ToJson(report)));
   return OkStatus();
 }
@@ -188,6 +212,11 @@ Command AddConvert(CLI::App& program) {
   app->add_option("--calibration-batch", o->calibration.batch,
                   "Samples of a .npz file that run at once (1)")
       ->check(CLI::PositiveNumber);
+  app->add_option("--least-sqnr", o->least_sqnr,
+                  "Decibels of the outputs below which products go back to floats, with "
+                  "--calibration-data (28)");
+  app->add_flag("--strict-int8", o->strict_int8,
+                "All products that can be are computed on integers, whatever they cost");
   app->add_flag("--embed-weights", o->model.convert.embed_weights,
                 "Engines hold all weights themselves");
   app->add_flag("--keep-asserts", o->model.convert.tidy.keep_asserts,

@@ -1,0 +1,44 @@
+// Which products of a model are computed on 8-bit integers: a precision mode permits them, it does
+// not force them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "convert/build_engine.h"
+
+namespace graft::convert {
+
+struct LayerPrecision {
+  std::string node;
+  bool integers = true;
+  // Decibels of the outputs with this product alone on integers: its sensitivity.
+  double sqnr = 0;
+};
+
+struct PrecisionReport {
+  double wanted_sqnr = 0;
+  double integers_sqnr = 0;  // with all products on integers that can be
+  double sqnr = 0;           // as chosen
+  // Of one run of the first batch, as chosen and in floats.
+  double microseconds = 0;
+  double float_microseconds = 0;
+  // Integers are not slower as a whole. Else the model is computed in floats.
+  bool integers = true;
+  // Products that can be on integers: in the order of the model where those were good enough as
+  // they are, else by sensitivity, the worst first.
+  std::vector<LayerPrecision> layers;
+};
+
+// Compares engines for the graph on `batches` of its inputs with one in floats. SQNR is the ratio
+// of signal to noise of the output that has the least, over all batches. Products on integers go
+// back to floats, the most sensitive first, until it is `wanted_sqnr`; then both engines are tuned
+// and timed. `options` are those of the engine on integers, with its calibration table.
+Result<PrecisionReport> ChoosePrecisions(const EngineSource& source, const BuildOptions& options,
+                                         const std::vector<std::vector<Tensor>>& batches,
+                                         double wanted_sqnr);
+
+// What `options` have to be for the engine that was chosen.
+void Apply(const PrecisionReport& report, BuildOptions* options);
+
+}  // namespace graft::convert
