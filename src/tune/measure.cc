@@ -21,8 +21,8 @@ size_t BufferBytes(const BoundValue& v) {
   return static_cast<size_t>(count / v.dims.back() * v.row_stride) * SizeOf(v.dtype);
 }
 
-// Of a large result so much is compared, at its beginning and at its end: reading and comparing all
-// of it would take longer than all runs.
+// Of a device's large result so much is compared, at its beginning and at its end: reading and
+// comparing all of it would take longer than all runs.
 constexpr size_t kComparedBytes = size_t{256} << 10;
 
 // The result's rows that are compared, as a value: those at the beginning, then those at the end.
@@ -30,8 +30,9 @@ struct Compared {
   BoundValue value;
   size_t half_bytes = 0;  // 0: the result as a whole
 };
-Compared ComparedOf(const BoundValue& result) {
-  if (BufferBytes(result) <= 2 * kComparedBytes || result.dims.empty()) return {result};
+Compared ComparedOf(const BoundValue& result, const Device& device) {
+  if (device.host_accessible() || BufferBytes(result) <= 2 * kComparedBytes || result.dims.empty())
+    return {result};
   const size_t row_bytes = static_cast<size_t>(result.row_stride) * SizeOf(result.dtype);
   const int64_t rows = CountElements(result.dims) / result.dims.back();
   const auto compared = static_cast<int64_t>(kComparedBytes / row_bytes);
@@ -240,7 +241,7 @@ class Bench {
   // write, past the results that the data has, is then the same as well.
   Status SpoilOutputs() {
     for (size_t i = 0; i < outputs_.size(); ++i) {
-      std::vector<std::byte> pattern(BufferBytes(ComparedOf(bound_.outputs[i]).value),
+      std::vector<std::byte> pattern(BufferBytes(ComparedOf(bound_.outputs[i], device_).value),
                                      std::byte{0x55});
       GRAFT_RETURN_IF_ERROR(VisitCompared(i, pattern, [&](void* device, std::span<std::byte> host) {
         return CopyBytes(device_, device, MemorySpace::kDevice, host.data(), MemorySpace::kHost,
@@ -254,7 +255,7 @@ class Bench {
     std::vector<std::vector<std::byte>> results;
     for (size_t i = 0; i < outputs_.size(); ++i) {
       std::vector<std::byte>& bytes =
-          results.emplace_back(BufferBytes(ComparedOf(bound_.outputs[i]).value));
+          results.emplace_back(BufferBytes(ComparedOf(bound_.outputs[i], device_).value));
       GRAFT_RETURN_IF_ERROR(VisitCompared(i, bytes, [&](void* device, std::span<std::byte> host) {
         return CopyBytes(device_, host.data(), MemorySpace::kHost, device, MemorySpace::kDevice,
                          host.size(), stream_);
@@ -267,7 +268,7 @@ class Bench {
   // Calls `visit` with the places in the output's memory that are compared, and in `host`.
   Status VisitCompared(size_t output, std::span<std::byte> host,
                        FunctionRef<Status(void*, std::span<std::byte>)> visit) {
-    const size_t half = ComparedOf(bound_.outputs[output]).half_bytes;
+    const size_t half = ComparedOf(bound_.outputs[output], device_).half_bytes;
     auto* const memory = static_cast<std::byte*>(outputs_[output].get());
     if (half == 0) {
       GRAFT_RETURN_IF_ERROR(visit(memory, host));
@@ -305,12 +306,13 @@ class Bench {
 
 // Why results may not stand for the expected ones; "" when they may. Results but the first are
 // indices and counts, or come exact.
-std::string DifferenceOf(const BoundNode& node, const std::vector<std::vector<std::byte>>& expected,
+std::string DifferenceOf(const BoundNode& node, const Device& device,
+                         const std::vector<std::vector<std::byte>>& expected,
                          const std::vector<std::vector<std::byte>>& got) {
   for (size_t i = 0; i < node.outputs.size(); ++i) {
     std::string difference =
-        Difference(ComparedOf(node.outputs[i]).value, i == 0 ? ToleranceOf(node) : Tolerance(),
-                   expected[i].data(), got[i].data());
+        Difference(ComparedOf(node.outputs[i], device).value,
+                   i == 0 ? ToleranceOf(node) : Tolerance(), expected[i].data(), got[i].data());
     if (!difference.empty()) return difference;
   }
   return "";
@@ -407,7 +409,8 @@ Result<std::vector<Measurement>> MeasureTactics(const ir::Module& module, const 
       measurements[t].rejected = entry.status.message();
       measurements[t].refused = entry.status.code() == StatusCode::kUnsupported;
     } else if (baseline >= 0 && static_cast<int>(t) != baseline) {
-      measurements[t].rejected = DifferenceOf(bound, entries[baseline].results, entry.results);
+      measurements[t].rejected =
+          DifferenceOf(bound, backend.device(), entries[baseline].results, entry.results);
     }
   }
   return measurements;

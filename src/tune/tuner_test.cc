@@ -187,7 +187,10 @@ TEST_F(TunerTest, PreparesWithoutTiming) {
 // A tactic that hands on its operand, or gives zeros: a comparison of zeros would not tell.
 class CopyTactic final : public Tactic {
  public:
-  CopyTactic(std::string name, bool wrong) : name_(std::move(name)), wrong_(wrong) {}
+  static constexpr size_t kNothing = SIZE_MAX;
+  // spoiled: where a float of the result is that is not written as it should be.
+  CopyTactic(std::string name, bool wrong, size_t spoiled = kNothing)
+      : name_(std::move(name)), wrong_(wrong), spoiled_(spoiled) {}
   std::string_view name() const override { return name_; }
   std::optional<Refusal> Accepts(const ir::Module&, const ir::Node&) const override {
     return std::nullopt;
@@ -196,25 +199,28 @@ class CopyTactic final : public Tactic {
   double Cost(const BoundNode&) const override { return 1; }
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
                                           std::string_view) const override {
-    return std::unique_ptr<BoundStep>(
-        new Step(CountElements(node.inputs[0].dims) * SizeOf(node.inputs[0].dtype), wrong_));
+    return std::unique_ptr<BoundStep>(new Step(
+        CountElements(node.inputs[0].dims) * SizeOf(node.inputs[0].dtype), wrong_, spoiled_));
   }
 
  private:
   struct Step final : BoundStep {
-    Step(size_t b, bool w) : bytes(b), wrong(w) {}
+    Step(size_t b, bool w, size_t s) : bytes(b), wrong(w), spoiled(s) {}
     size_t bytes;
     bool wrong;
+    size_t spoiled;
     Status Enqueue(const StepPointers& p, const Queue&) const override {
       if (wrong)
         std::memset(p.outputs[0], 0, bytes);
       else
         std::memcpy(p.outputs[0], p.inputs[0], bytes);
+      if (spoiled != kNothing) static_cast<uint8_t*>(p.outputs[0])[spoiled + 3] = 0x7f;
       return OkStatus();
     }
   };
   std::string name_;
   bool wrong_;
+  size_t spoiled_;
 };
 
 class MeasureTest : public ::testing::TestWithParam<DType> {};
@@ -236,6 +242,40 @@ TEST_P(MeasureTest, AWrongTacticIsRejected) {
   EXPECT_EQ((*measured)[0].rejected, "");
   EXPECT_NE((*measured)[1].rejected, "") << Name(GetParam());
   EXPECT_FALSE((*measured)[1].refused);
+}
+
+TEST(Measure, ALargeResultOfADeviceIsComparedAtBothEnds) {
+  ir::Module module;
+  const ir::ValueId x = module.AddInput("x", DType::kFloat32, {4096, 100});
+  const Result<ir::NodeId> node = module.AddNode(ir::TransposeAttributes{{0, 1}}, {x}, "copy");
+  ASSERT_TRUE(node.ok()) << node.status().ToString();
+  const BoundNode bound = *BindNode(module, module.node(*node), {});
+  const CopyTactic right("right", false);
+  TestBackend backend;
+  backend.device().accessible = false;
+  InlineExecutor executor;
+  MeasureOptions options;
+  options.milliseconds = 0.01;
+  for (const size_t spoiled : {size_t{0}, size_t{4096 * 100 - 1}}) {
+    const CopyTactic wrong("wrong", false, spoiled * sizeof(float));
+    const auto measured = MeasureTactics(module, module.node(*node), bound,
+                                         {&right, &wrong, &right}, backend, executor, options);
+    ASSERT_TRUE(measured.ok()) << measured.status().ToString();
+    EXPECT_EQ((*measured)[0].rejected, "");
+    EXPECT_NE((*measured)[1].rejected, "") << spoiled;
+  }
+}
+
+// What a device's tactics prepare is there before the first of them runs.
+TEST_F(TunerTest, ADevicesTacticsArePreparedAhead) {
+  backend_.on_executor = false;
+  first_.traits.prepares = second_.traits.prepares = true;
+  int unprepared = 0;
+  first_.on_run = [&] { unprepared += second_.prepares == 0; };
+  const Result<Choices> choices = Run();
+  ASSERT_TRUE(choices.ok()) << choices.status().ToString();
+  EXPECT_GT(first_.runs, 0);
+  EXPECT_EQ(unprepared, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(DTypes, MeasureTest,
