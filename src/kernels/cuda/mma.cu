@@ -11,13 +11,12 @@
 // memory, in their order; else parts go to the workspace and gemm_combine adds them. The bits are
 // the same every run.
 //
-// Class: SPLIT, SOURCE (0 matmul, 1 convolution of one or two dimensions), BATCHED (0: one
-// product), BM, BN, WM, WN, BK (32 or
-// 64), STAGES, A_WIDTH and B_WIDTH (neighbours that are copied at once where the factor lies at a
-// multiple of 16 bytes: 8, 4, 2 or 1), A_LINES (1: the pixels that a line of a convolution's kernel reads
-// lie side by side, and A_WIDTH is of that line), B_DEPTH_FIRST (1: b's elements along the depth lie side by
-// side), B_CONSTANT (1: no kernel of the run writes b), BFLOAT (1: factors are bf16), EACH_OPERAND,
-// and what product.cuh wants.
+// Class: SPLIT, SOURCE (0 matmul, 1 convolution of one or two dimensions), BATCHED (0: one product),
+// BM, BN, WM, WN, BK (32 or 64), STAGES, A_WIDTH and B_WIDTH (neighbours that are copied at once
+// where the factor lies at a multiple of 16 bytes: 8, 4, 2 or 1), A_LINES (1: the pixels that a line
+// of a convolution's kernel reads lie side by side, and A_WIDTH is of that line), B_DEPTH_FIRST (1:
+// b's elements along the depth lie side by side), B_CONSTANT (1: no kernel of the run writes b),
+// BFLOAT (1: factors are bf16), EACH_OPERAND, and what product.cuh wants.
 #include "product.cuh"
 #include "vector.cuh"
 
@@ -350,7 +349,8 @@ __device__ inline void SumOf(const Params& p, const float* at, float* total) {
 #endif
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) mma(const __grid_constant__ Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
+    mma(const __grid_constant__ Params p) {
   extern __shared__ __align__(128) unsigned char shared[];
   const int thread = threadIdx.x;
   const int lane = thread % 32;

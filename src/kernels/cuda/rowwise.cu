@@ -1,7 +1,8 @@
 // Element-wise programs, and copies, over rows of neighbours: y[row, i] = program(x0[row, i], …),
 // where an operand's row may be one element for all. Eight elements a thread.
 //
-// Class: Index (u32 or u64: of rows times eights), OPERANDS, Y, EACH_OPERAND, CALL(load) with load(operand, type).
+// Class: Index (u32 or u64: of rows times eights), OPERANDS, Y, EACH_OPERAND, CALL(load) with
+// load(operand, type).
 #include "epilogue.cuh"
 #include "vector.cuh"
 

@@ -2,9 +2,10 @@
 // size: depthwise convolution with its epilogue, and pooling. A thread computes STRIP neighbouring
 // pixels of eight channels, and reads what their windows share once.
 //
-// Class: Index (u32 or u64: of strips times eights), KIND (0 depthwise convolution, 1 maximum, 2 average), KH, KW, SW, DW (the window's size, and
-// its stride and dilation along the width), STRIP, T, Weight, Sum (the dtype of a convolution's
-// sums), Y, EPILOGUE_OPERANDS, EACH_OPERAND, CALL(first, load).
+// Class: Index (u32 or u64: of strips times eights), KIND (0 depthwise convolution, 1 maximum, 2
+// average), KH, KW, SW, DW (the window's size, and its stride and dilation along the width), STRIP,
+// T, Weight, Sum (the dtype of a convolution's sums), Y, EPILOGUE_OPERANDS, EACH_OPERAND,
+// CALL(first, load).
 #include "epilogue.cuh"
 #include "vector.cuh"
 
