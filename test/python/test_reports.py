@@ -109,6 +109,7 @@ def test_reports_of_mixed_ops(convert, caplog):
     (engine,) = [node.name for node in engines(graph)]
     assert messages(caplog, logging.WARNING) == [NEW_REPORT.format(*[""] * 6)]
     assert messages(caplog, logging.INFO) == [
+        "Calibration with FP32 or FP16 is not implemented. Falling back to use_calibration = False.",
         OLD_REPORT,
         "Number of TensorRT candidate segments: 1",
         f"Replaced segment 0 consisting of 4 nodes by {engine}.",
