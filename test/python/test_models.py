@@ -114,7 +114,13 @@ def test_from_the_plan_alone(name, tmp_path):
 def check_on_the_fake_device(model, folder, tolerances, *options):
     plan = folder / "m.plan"
     program = [support.FAKE_DEVICE_PROGRAM, *options]
-    model.convert("--backend", "fake_device", "--plan", plan, program=program)
+    # Products prepare for tuning points, so what is run has to be one.
+    points = dict.fromkeys(
+        ",".join(f"{name}:{'x'.join(map(str, value.shape))}" for name, value in inputs.items())
+        for inputs, _, _ in model.cases()
+    )
+    shapes = [argument for point in points for argument in ("--shapes", point)]
+    model.convert("--backend", "fake_device", "--plan", plan, *shapes, program=program)
 
     def run(inputs):
         arguments = []
