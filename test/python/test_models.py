@@ -26,7 +26,13 @@ TOLERANCES = {"selfie_segmentation": 5e-4}
 DOUBLE_SUMS_TOLERANCES = {"basic_pitch": 1.3e-4}
 # Steps in FP16, whose numbers are apart by 1e-3, among others.
 HALF_TOLERANCE = 2e-2
-HALF_TOLERANCES = {"basic_pitch": 5e-2}  # its logarithm near zero, again
+HALF_TOLERANCES = {
+    "basic_pitch": 5e-2,  # its logarithm near zero, again
+    "posenet": 3e-2,  # 2.1e-2 of one heatmap at one place, 2e-3 on average
+    # On noise its mask is 6e-11 at most, the sigmoid of -23: there the logit's error is the relative
+    # one. On a photograph 0.02 % of the pixels, at the border, are off by more than 2e-2.
+    "selfie_segmentation": 1.5e-1,
+}
 # What FileNameOf (tools/graft) replaces in a tensor's name.
 UNSAFE = str.maketrans("/:", "__")
 # Detection: a loop resizes the images and stays native.
