@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 #include <vector>
 
@@ -171,6 +172,28 @@ TEST(File, GetsThePermissionsOfAnyOther) {
   ASSERT_EQ(::stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0640u);
   std::filesystem::remove(path);
+}
+
+TEST(File, KeepsLinksAndPipes) {
+  const std::string file = testing::TempDir() + "linked";
+  const std::string link = testing::TempDir() + "link";
+  std::filesystem::remove(link);
+  ASSERT_TRUE(WriteFileAtomically(file, "one").ok());
+  std::filesystem::create_symlink(file, link);
+  ASSERT_TRUE(WriteFileAtomically(link, "two").ok());
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_EQ(ReadFile(file)->view(), "two");
+
+  const std::string pipe = testing::TempDir() + "pipe";
+  std::filesystem::remove(pipe);
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  std::thread writer([&] { EXPECT_TRUE(WriteFileAtomically(pipe, "three").ok()); });
+  std::ifstream reader(pipe);
+  std::string got;
+  reader >> got;
+  writer.join();
+  EXPECT_EQ(got, "three");
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
 }
 
 TEST(File, WritesWholeOrNotAtAll) {

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 #include "base/aligned_buffer.h"
 
@@ -66,7 +67,39 @@ Result<FileBytes> ReadFile(const std::string& path, bool map) {
   return FileBytes{std::shared_ptr<const std::byte>(std::move(buffer), data), size};
 }
 
-Status WriteFileAtomically(const std::string& path, std::span<const std::string_view> parts) {
+namespace {
+
+Status WriteAll(int file, const std::string& path, std::span<const std::string_view> parts) {
+  for (std::string_view part : parts) {
+    while (!part.empty()) {
+      const ssize_t n = ::write(file, part.data(), part.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return SystemError(path, "cannot write");
+      part.remove_prefix(static_cast<size_t>(n));
+    }
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Status WriteFileAtomically(const std::string& given, std::span<const std::string_view> parts) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  // The file that a symbolic link names is replaced, not the link.
+  const fs::file_status link = fs::symlink_status(given, error);
+  std::string path = given;
+  if (fs::is_symlink(link)) {
+    const fs::path target = fs::canonical(given, error);
+    if (!error) path = target.string();
+  }
+  // A device or a pipe takes bytes; nothing can take its place.
+  const fs::file_status status = fs::status(path, error);
+  if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status)) {
+    const Descriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (file.get() < 0) return SystemError(path, "cannot open");
+    return WriteAll(file.get(), path, parts);
+  }
   // With the permissions of an ordinary file, which mkstemp does not give.
   std::string temporary;
   int created = -1;
@@ -78,21 +111,14 @@ Status WriteFileAtomically(const std::string& path, std::span<const std::string_
   } while (created < 0 && errno == EEXIST);
   Descriptor file(created);
   if (file.get() < 0) return SystemError(temporary, "cannot create");
-  auto fail = [&](std::string_view what) {
-    Status status = SystemError(path, what);
+  auto fail = [&](Status status) {
     ::unlink(temporary.c_str());
     return status;
   };
-  for (std::string_view part : parts) {
-    while (!part.empty()) {
-      const ssize_t n = ::write(file.get(), part.data(), part.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return fail("cannot write");
-      part.remove_prefix(static_cast<size_t>(n));
-    }
-  }
-  if (::fsync(file.get()) != 0) return fail("cannot sync");
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return fail("cannot rename to it");
+  if (Status written = WriteAll(file.get(), path, parts); !written.ok()) return fail(written);
+  if (::fsync(file.get()) != 0) return fail(SystemError(path, "cannot sync"));
+  if (::rename(temporary.c_str(), path.c_str()) != 0)
+    return fail(SystemError(path, "cannot rename to it"));
   return OkStatus();
 }
 

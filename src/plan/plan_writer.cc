@@ -231,6 +231,10 @@ Result<std::string> WritePlan(const Plan& plan, const WritePlanOptions& options)
 
 Result<size_t> WritePlanFile(const Plan& plan, const std::string& path,
                              const WritePlanOptions& options) {
+  std::error_code found;
+  const std::filesystem::file_status status_there = std::filesystem::status(path, found);
+  if (std::filesystem::exists(status_there) && !std::filesystem::is_regular_file(status_there))
+    return InvalidArgumentError("{}: a plan takes the place of a regular file only", path);
   Writer writer(plan, options);
   GRAFT_ASSIGN_OR_RETURN(const FileParts file, writer.Write());
   std::vector<std::string_view> parts = {file.head};
