@@ -1,5 +1,6 @@
 #include "convert/convert_model.h"
 
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -86,12 +87,27 @@ Result<std::vector<std::string>> ResultsOf(const tf::GraphDef& graph,
   return tensors;
 }
 
+// What is written must not take the place of what is read.
+Status CheckNotOverItself(const ModelOptions& options) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  for (const std::string& written : {options.plan, options.output}) {
+    for (const fs::path& read :
+         {fs::path(options.model.path), fs::path(options.model.path) / "saved_model.pb"}) {
+      if (!written.empty() && fs::equivalent(written, read, ignored))
+        return InvalidArgumentError("{}: a model cannot be written over itself", written);
+    }
+  }
+  return OkStatus();
+}
+
 class ModelConverter {
  public:
   explicit ModelConverter(const ModelOptions& options)
       : options_(options), convert_(options.convert) {}
 
   Result<ModelReport> Run() {
+    GRAFT_RETURN_IF_ERROR(CheckNotOverItself(options_));
     double read_seconds = 0;
     {
       StageTimer timer(&read_seconds);

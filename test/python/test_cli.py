@@ -367,6 +367,15 @@ def test_verify_accepts_a_good_plan(plan):
     assert "good" in graft("plan", "verify", plan)
 
 
+@pytest.mark.parametrize("option", ["--plan", "--output"])
+def test_a_model_is_not_written_over_itself(frozen_graph, out, option):
+    model = out / "model.pb"
+    shutil.copy(frozen_graph, model)
+    said = graft("convert", model, option, out / "." / "model.pb", expect=USAGE)
+    assert "a model cannot be written over itself" in said
+    assert model.read_bytes() == frozen_graph.read_bytes()
+
+
 def test_a_plan_is_tuned_again(frozen_graph, out):
     quick = ("--opt-level", 0, "--threads", 1, "--timing-cache", out / "timings")
     graft("convert", frozen_graph, "--plan", out / "quick.plan", *quick)
