@@ -197,7 +197,7 @@ class _ConvertedModel:
     def __init__(self, directory, tags, signature_key, options, **further_options):
         self._scratch = tempfile.TemporaryDirectory(prefix="graft-")
         self.folder = pathlib.Path(self._scratch.name) / "model"
-        source = _saved_model_of(_local(directory, self._scratch.name), self._scratch.name)
+        source = _local(directory, self._scratch.name)
         request = {**options, **further_options, "tags": list(tags), "signature": signature_key}
         self.report = _log_report(
             _graft.convert_model(source, str(self.folder), json.dumps(request))
@@ -250,6 +250,17 @@ def _saved_model_of(path, scratch):
     with context.eager_mode():  # whatever TrtGraphConverter is used in
         keras.saving.load_model(path, compile=False).export(exported, verbose=False)
     return exported
+
+
+def _export_once(converter, path):
+    """The SavedModel of a file of Keras's own: one for all of the converter's conversions, since two exports are never the same."""
+    path = os.fspath(path)
+    if not path.endswith((".keras", ".h5")):
+        return path
+    if not hasattr(converter, "_exported"):
+        converter._exported = tempfile.TemporaryDirectory(prefix="graft-")
+        _saved_model_of(_local(path, converter._exported.name), converter._exported.name)
+    return os.path.join(converter._exported.name, "exported")
 
 
 def _tags(tags):
@@ -428,7 +439,7 @@ class TrtGraphConverter:
             )
         else:
             self._model = _ConvertedModel(
-                self._input_saved_model_dir,
+                _export_once(self, self._input_saved_model_dir),
                 self._input_saved_model_tags,
                 self._signature_key,
                 options,
@@ -575,7 +586,7 @@ class TrtGraphConverterV2:
 
     def _convert(self, options):
         return _ConvertedModel(
-            self._input_saved_model_dir,
+            _export_once(self, self._input_saved_model_dir),
             self._tags,
             self._signature_key,
             options,

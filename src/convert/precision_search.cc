@@ -37,7 +37,14 @@ double LeastSqnr(const Outputs& expected, const Outputs& got) {
       TryVisitDType(kFloatTypes, x.dtype(), [&]<class T>(T) {
         for (int64_t k = 0; k < x.elements(); ++k) {
           const auto a = static_cast<double>(x.data<T>()[k]);
-          const double d = static_cast<double>(y.data<T>()[k]) - a;
+          const auto b = static_cast<double>(y.data<T>()[k]);
+          if (!std::isfinite(a) || !std::isfinite(b)) {
+            // No noise that can be added up: the same, or as noisy as can be.
+            if (a != b && !(std::isnan(a) && std::isnan(b)))
+              outputs[i].noise = std::numeric_limits<double>::infinity();
+            continue;
+          }
+          const double d = b - a;
           outputs[i].signal += a * a;
           outputs[i].noise += d * d;
         }

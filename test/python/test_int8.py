@@ -12,6 +12,7 @@ import small_models
 from support import BAD_INPUT, USAGE, EngineCalls, convert, graft
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 from graft import Engine
 from graft import trt_convert as trt
 
@@ -268,6 +269,32 @@ def test_v2_calibrates_and_saves(v2_saved_model, images, tmp_path):
         got = loaded(image=tf.constant(images))
     engines.assert_engine_ran()
     assert 25 < sqnr(got["logits"].numpy(), wanted["logits"]) < 60
+
+
+def test_v2_calibrates_files_of_keras(tmp_path):
+    import keras
+
+    model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(8, 3), keras.layers.ReLU()])
+    model.save(tmp_path / "model.keras")
+    converter = trt.TrtGraphConverterV2(
+        input_saved_model_dir=str(tmp_path / "model.keras"), precision_mode="INT8", minimum_segment_size=1
+    )
+    converter.convert(calibration_input_fn=lambda: [(np.ones((1, 16, 16, 3), np.float32),)])
+    converter.save(str(tmp_path / "saved"))
+    model = saved_model_pb2.SavedModel.FromString((tmp_path / "saved/saved_model.pb").read_bytes())
+    tables = [node.attr["calibration_data"].s for node in engine_nodes(model.meta_graphs[0].graph_def)]
+    assert tables and all(len(table.splitlines()) > 1 for table in tables)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_data_that_are_no_numbers_are_refused(frozen_graph, images, tmp_path, number):
+    bad = np.array(images)
+    bad[2].flat[5] = number
+    np.savez(tmp_path / "bad.npz", image=bad)
+    plan = ("--plan", tmp_path / "p", *INT8, "--calibration-data", tmp_path / "bad.npz")
+    said = graft("convert", frozen_graph, *plan, expect=USAGE)
+    assert "batch 3: element 5 of input 0 is" in said
+    assert not (tmp_path / "p").exists()
 
 
 def test_v2_calibration_input_is_asked_for(v2_saved_model):
