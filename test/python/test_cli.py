@@ -339,8 +339,10 @@ def test_bench_says_what_got_slower(plan, out):
     # As if the dearest layer had taken no time, by another tactic, and one more had been there.
     gone = {**slow, "name": "gone", "ms": 10 * slow["ms"] + 1}
     figures["layers"] = [{**slow, "ms": 0, "tactic": "other"}, gone, *others]
+    figures["inputs"] = {"image": "f32[2,16,16,3]"}
     (out / "before.json").write_text(json.dumps(figures))
     printed = graft(*bench, "--compare", out / "before.json").split("=== Against")[1]
+    assert 'with other inputs: {"image":"f32[2,16,16,3]"} before' in printed
     lines = [line for line in printed.splitlines() if " (" in line]
     assert re.search(rf"^ +0\.0000 .* \+.*  {re.escape(slow['name'])} \(other before, ", lines[0])
     assert re.search(r" -.*  gone \(gone\)$", lines[-1])

@@ -208,9 +208,9 @@ def test_detection_keeps_its_loop_native(name, tmp_path):
     assert not {"Conv2D", "DepthwiseConv2dNative", "NonMaxSuppressionV5", "Where"} & set(left)
     # A segment that was begun is finished: tactics are named only where building one failed.
     assert [node for node in report["unconverted"] if "cpu." in node["reason"]] == []
-    # The feature extractor is the engine with nearly all of the convolutions; the other chooses among its boxes.
-    assert largest >= 0.5 * report["converted_ops"]
-    assert report["engines"] == 2
+    # The feature extractor and what chooses among its boxes.
+    assert largest >= 0.9 * report["converted_ops"]
+    assert report["engines"] == 1
     check_in_tensorflow(model, tmp_path / "converted.pb")
 
 

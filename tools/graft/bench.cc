@@ -242,6 +242,7 @@ Status Run(const Options& o) {
                                  {"plan", o.plan},
                                  {"fingerprint", engine.backend().Fingerprint()},
                                  {"threads", o.threads},
+                                 {"inputs", nlohmann::ordered_json::object()},
                                  {"runs", times.size()},
                                  {"seconds", wall_s},
                                  {"queries_per_second", qps},
@@ -250,6 +251,9 @@ Status Run(const Options& o) {
                                  {"first_inference_ms", first_ms},
                                  {"latency_ms", ToJson(s)}};
   if (queued) json["queued_ms"] = *queued;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    json["inputs"][engine.inputs()[i].name] = Describe(engine.inputs()[i].dtype, dims[i]);
+  }
   if (o.layers) {
     // A run of its own: timing every step costs time itself.
     loaded.context->StartProfile();

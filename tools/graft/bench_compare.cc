@@ -92,6 +92,13 @@ std::string CompareBenchFigures(const Json& now, const Json& before) {
     text += fmt::format("Warning: measured on another machine or build: {}\n",
                         before["fingerprint"].get<std::string>());
   }
+  // Figures of other work say nothing about this one's.
+  for (const char* what : {"inputs", "threads"}) {
+    const auto was = before.find(what);
+    if (was == before.end() || *was == now[what]) continue;
+    text += fmt::format("Warning: measured with other {}: {} before, {} now\n", what, was->dump(),
+                        now[what].dump());
+  }
   for (const char* name : kLatencies) {
     const double a = before["latency_ms"][name].get<double>();
     const double b = now["latency_ms"][name].get<double>();
