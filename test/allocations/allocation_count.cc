@@ -1,6 +1,7 @@
 // Counts the heap allocations of an engine's calls once its shapes are known. Those of libraries
 // are counted apart: oneDNN's interface builds a map of a primitive's arguments in each call, and
-// oneTBB makes a task when a thread that has left is called back.
+// oneTBB makes a task when a thread that has left is called back, and libgomp keeps a block for
+// each thread that oneDNN meets for the first time.
 //
 //   allocation_count PLAN [THREADS]
 //
@@ -34,8 +35,8 @@ struct Range {
   uintptr_t begin = 0;
   uintptr_t end = 0;
 };
-Range libraries[2];
-constexpr const char* kLibraries[] = {"libdnnl", "libtbb"};
+Range libraries[3];
+constexpr const char* kLibraries[] = {"libdnnl", "libtbb", "libgomp"};
 
 void Count(const void* caller) {
   if (!counting.load(std::memory_order_relaxed)) return;
