@@ -1,8 +1,9 @@
 // Convolution of each channel by itself: vectors run along the channels, a few neighbouring outputs
 // are kept in registers, so that an input that several of them need is loaded once.
+#include "kernels/cpu/conv/depthwise.h"
+
 #include <algorithm>
 
-#include "kernels/cpu/conv/conv.h"
 #include "kernels/cpu/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -11,6 +12,8 @@
 // Highway's own order: foreach_target.h first.
 #include <hwy/highway.h>
 
+#include "kernels/cpu/conv/depthwise-inl.h"
+
 #ifndef GRAFT_KERNELS_CPU_CONV_DEPTHWISE_ONCE
 #define GRAFT_KERNELS_CPU_CONV_DEPTHWISE_ONCE
 namespace graft::cpu {
@@ -18,18 +21,7 @@ namespace graft::cpu {
 // Weights lie in blocks of 16 channels, all taps of a block together.
 inline constexpr int64_t kChannelBlock = 16;
 
-// A run of neighbouring outputs of one row, and the taps that fall inside the image.
-struct DepthwiseSpan {
-  const float* input;    // what the first tap of the first output reads, channel 0
-  const float* weights;  // of the first tap
-  int64_t rows;          // taps
-  int64_t columns;       // taps
-  int64_t input_row;     // elements from a tap to the one below it
-  int64_t input_column;  // to the one beside it
-  int64_t input_output;  // from an output's taps to the next output's
-  int64_t weight_row;    // from a row of taps to the next
-  int64_t weight_block;  // from a block of channels to the next
-  int64_t channels;
+struct DepthwiseSpan : DepthwiseTaps<float> {
   float* output;
   int64_t output_stride;
   const float* residual;  // at the first output
@@ -46,7 +38,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 constexpr int64_t kLanes = hn::MaxLanes(D());
-constexpr int kOutputs = 4;
 
 // Adds one row of taps to the accumulators of kCount outputs.
 template <int kWidth, int kStride, int kCount, class Load>
@@ -138,51 +129,23 @@ SpanFunction ChooseSpan(const ConvFilter& f) {
 
 // One row of outputs of one image.
 void Row(const ConvProblem& p, const ConvArguments& arguments, int64_t row) {
-  const ConvFilter& f = p.filter;
-  const int64_t n = row / p.output[1];
-  const int64_t y0 = row % p.output[1] * f.stride[1] - p.pad[1];
-  const TapRange rows = TapsInside(p, 1, y0);
-  const int64_t image_row = p.input[2] * p.input_stride;
-
+  const Epilogue& epilogue = arguments.epilogue;
+  const int64_t first = row * p.output[2];
   DepthwiseSpan s;
-  s.rows = rows.count();
-  s.input_row = f.dilation[1] * image_row;
-  s.input_column = f.dilation[2] * p.input_stride;
-  s.input_output = f.stride[2] * p.input_stride;
-  s.weight_row = f.kernel[2] * kChannelBlock;
-  s.weight_block = f.kernel[1] * s.weight_row;
-  s.channels = f.output_channels;
   s.output_stride = p.output_stride;
-  s.epilogue = &arguments.epilogue;
-  const float* input =
-      As<float>(arguments.input) + (n * p.input[1] + y0 + rows.first * f.dilation[1]) * image_row;
-  const float* weights = As<float>(arguments.weights) + rows.first * s.weight_row;
-  float* output = As<float>(arguments.output) + row * p.output[2] * p.output_stride;
-  const float* residual =
-      arguments.epilogue.residual
-          ? arguments.epilogue.residual + row * p.output[2] * arguments.epilogue.residual_stride
-          : nullptr;
-
-  const SpanFunction wide = ChooseSpan(f);
-  const int64_t extent = (f.kernel[2] - 1) * f.dilation[2];
-  for (int64_t x = 0; x < p.output[2];) {
-    const int64_t x0 = x * f.stride[2] - p.pad[2];
-    const int64_t last_x = x0 + (kOutputs - 1) * f.stride[2] + extent;
-    const bool whole = x + kOutputs <= p.output[2] && x0 >= 0 && last_x < p.input[2];
-    const TapRange columns = whole ? TapRange{0, f.kernel[2]} : TapsInside(p, 2, x0);
-    s.columns = columns.count();
-    s.input = input + (x0 + columns.first * f.dilation[2]) * p.input_stride;
-    s.weights = weights + columns.first * kChannelBlock;
-    s.output = output + x * p.output_stride;
-    s.residual = residual ? residual + x * arguments.epilogue.residual_stride : nullptr;
+  s.epilogue = &epilogue;
+  const SpanFunction wide = ChooseSpan(p.filter);
+  auto run = [&](int64_t x, bool whole) HWY_ATTR {
+    s.output = As<float>(arguments.output) + (first + x) * p.output_stride;
+    s.residual =
+        epilogue.residual ? epilogue.residual + (first + x) * epilogue.residual_stride : nullptr;
     if (whole) {
       wide(s);
-      x += kOutputs;
     } else {
       Span<0, 0, 1>(s);
-      ++x;
     }
-  }
+  };
+  ForEachRun(p, arguments, row, 0, p.output[2], kChannelBlock, s, run);
 }
 
 }  // namespace graft::cpu::HWY_NAMESPACE
@@ -207,15 +170,7 @@ size_t DepthwisePackedBytes(const ConvFilter& f) {
 }
 
 void DepthwisePack(const ConvFilter& f, const void* filter, void* target, Executor&) {
-  const float* weights = As<float>(filter);
-  float* packed = As<float>(target);
-  for (int64_t block = 0; block < f.output_channels; block += kChannelBlock) {
-    for (int64_t tap = 0; tap < f.taps(); ++tap) {
-      for (int64_t c = block; c < block + kChannelBlock; ++c) {
-        *packed++ = c < f.output_channels ? weights[tap * f.output_channels + c] : 0.0f;
-      }
-    }
-  }
+  PackDepthwise<float>(f, kChannelBlock, filter, target);
 }
 
 size_t DepthwiseWorkspaceBytes(const ConvProblem&, int) { return 0; }

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/cpu/conv/conv.h"
+#include "kernels/cpu/conv/depthwise.h"
 #include "kernels/cpu/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -12,6 +12,8 @@
 #include <hwy/foreach_target.h>
 // Highway's own order: foreach_target.h first.
 #include <hwy/highway.h>
+
+#include "kernels/cpu/conv/depthwise-inl.h"
 
 #ifndef GRAFT_KERNELS_CPU_CONV_DEPTHWISE_S8_ONCE
 #define GRAFT_KERNELS_CPU_CONV_DEPTHWISE_S8_ONCE
@@ -21,18 +23,7 @@ namespace graft::cpu {
 // blocks.
 inline constexpr int64_t kByteBlock = 32;
 
-// A run of neighbouring outputs of one row, and the taps that fall inside the image.
-struct DepthwiseS8Span {
-  const int8_t* input;    // what the first tap of the first output reads, channel 0
-  const int8_t* weights;  // of the first tap
-  int64_t rows;           // taps
-  int64_t columns;        // taps
-  int64_t input_row;      // elements from a tap to the one below it
-  int64_t input_column;   // to the one beside it
-  int64_t input_output;   // from an output's taps to the next output's
-  int64_t weight_row;     // from a row of taps to the next
-  int64_t weight_block;   // from a block of channels to the next
-  int64_t channels;
+struct DepthwiseS8Span : DepthwiseTaps<int8_t> {
   int32_t* sums;
   int64_t sums_stride;
 };
@@ -61,7 +52,6 @@ using V32 = hn::Vec<D32>;
 using V16 = hn::Vec<D16>;
 constexpr int64_t kLanes = hn::MaxLanes(D16());
 constexpr int64_t kHalf = kLanes / 2;
-constexpr int kOutputs = 4;
 static_assert(kByteBlock % kLanes == 0);
 
 // Sums of kLanes channels: of the lower and of the upper half of each block of 128 bits.
@@ -180,44 +170,18 @@ SpanFunction ChooseSpan(const ConvFilter& f) {
 }  // namespace
 
 void ByteRow(const ConvProblem& p, const ConvArguments& arguments, const DepthwiseS8Part& part) {
-  const ConvFilter& f = p.filter;
-  const int64_t n = part.row / p.output[1];
-  const int64_t y0 = part.row % p.output[1] * f.stride[1] - p.pad[1];
-  const TapRange rows = TapsInside(p, 1, y0);
-  const int64_t image_row = p.input[2] * p.input_stride;
-
   DepthwiseS8Span s;
-  s.rows = rows.count();
-  s.input_row = f.dilation[1] * image_row;
-  s.input_column = f.dilation[2] * p.input_stride;
-  s.input_output = f.stride[2] * p.input_stride;
-  s.weight_row = f.kernel[2] * kByteBlock;
-  s.weight_block = f.kernel[1] * s.weight_row;
-  s.channels = f.output_channels;
   s.sums_stride = part.sums_stride;
-  const int8_t* input =
-      As<int8_t>(arguments.input) + (n * p.input[1] + y0 + rows.first * f.dilation[1]) * image_row;
-  const int8_t* weights = As<int8_t>(arguments.weights) + rows.first * s.weight_row;
-
-  const SpanFunction wide = ChooseSpan(f);
-  const int64_t extent = (f.kernel[2] - 1) * f.dilation[2];
-  for (int64_t x = part.first; x < part.last;) {
-    const int64_t x0 = x * f.stride[2] - p.pad[2];
-    const int64_t last_x = x0 + (kOutputs - 1) * f.stride[2] + extent;
-    const bool whole = x + kOutputs <= part.last && x0 >= 0 && last_x < p.input[2];
-    const TapRange columns = whole ? TapRange{0, f.kernel[2]} : TapsInside(p, 2, x0);
-    s.columns = columns.count();
-    s.input = input + (x0 + columns.first * f.dilation[2]) * p.input_stride;
-    s.weights = weights + columns.first * kByteBlock;
+  const SpanFunction wide = ChooseSpan(p.filter);
+  auto run = [&](int64_t x, bool whole) HWY_ATTR {
     s.sums = part.sums + (x - part.first) * part.sums_stride;
     if (whole) {
       wide(s);
-      x += kOutputs;
     } else {
       Span<0, 0, 1>(s);
-      ++x;
     }
-  }
+  };
+  ForEachRun(p, arguments, part.row, part.first, part.last, kByteBlock, s, run);
 }
 
 }  // namespace graft::cpu::HWY_NAMESPACE
@@ -252,15 +216,7 @@ std::optional<Refusal> DepthwiseS8Refuses(const ConvFilter& f) { return Depthwis
 size_t DepthwiseS8PackedBytes(const ConvFilter& f) { return SumsStride(f) * f.taps(); }
 
 void DepthwiseS8Pack(const ConvFilter& f, const void* filter, void* target, Executor&) {
-  const int8_t* weights = As<int8_t>(filter);
-  int8_t* packed = As<int8_t>(target);
-  for (int64_t block = 0; block < f.output_channels; block += kByteBlock) {
-    for (int64_t tap = 0; tap < f.taps(); ++tap) {
-      for (int64_t c = block; c < block + kByteBlock; ++c) {
-        *packed++ = c < f.output_channels ? weights[tap * f.output_channels + c] : int8_t{0};
-      }
-    }
-  }
+  PackDepthwise<int8_t>(f, kByteBlock, filter, target);
 }
 
 size_t DepthwiseS8WorkspaceBytes(const ConvProblem& p, int width) { return WorkerBytes(p) * width; }
