@@ -138,11 +138,6 @@ StepProgram Move(Loop loop, DType dtype) {
   return step;
 }
 
-std::optional<Refusal> RefuseMove(const ir::Module& module, const ir::Node& node, size_t rank = 8) {
-  if (auto refusal = RefuseOperand(module, node, 0, IsSized)) return refusal;
-  return RefuseRank(module, node, rank);
-}
-
 // The loop over the result's elements with the only operand at strides as given.
 Loop OverResult(const BoundNode& node, std::vector<int64_t> strides, int64_t offset = 0) {
   const BoundValue& y = node.outputs[0];
@@ -150,6 +145,11 @@ Loop OverResult(const BoundNode& node, std::vector<int64_t> strides, int64_t off
 }
 
 }  // namespace
+
+std::optional<Refusal> RefuseMove(const ir::Module& module, const ir::Node& node) {
+  if (auto refusal = RefuseOperand(module, node, 0, IsSized)) return refusal;
+  return RefuseRank(module, node, 8);
+}
 
 std::optional<Refusal> RefusePointwise(const ir::Module& module, const ir::Node& node) {
   for (size_t i = 0; i < node.inputs.size(); ++i) {
@@ -181,9 +181,6 @@ Result<StepProgram> PlanPointwise(const BoundNode& node) {
   return step;
 }
 
-std::optional<Refusal> RefuseReshape(const ir::Module& module, const ir::Node& node) {
-  return RefuseOperand(module, node, 0, IsSized);
-}
 Result<StepProgram> PlanReshape(const BoundNode& node) {
   const BoundValue& x = node.inputs[0];
   const BoundValue& y = node.outputs[0];
@@ -206,9 +203,6 @@ Result<StepProgram> PlanReshape(const BoundNode& node) {
   return Move(std::move(loop), x.dtype);
 }
 
-std::optional<Refusal> RefuseTranspose(const ir::Module& module, const ir::Node& node) {
-  return RefuseMove(module, node);
-}
 Result<StepProgram> PlanTranspose(const BoundNode& node) {
   const auto& a = std::get<ir::TransposeAttributes>(node.attributes);
   const std::vector<int64_t> from = StridesOf(node.inputs[0]);
@@ -217,9 +211,6 @@ Result<StepProgram> PlanTranspose(const BoundNode& node) {
   return Move(OverResult(node, std::move(strides)), node.inputs[0].dtype);
 }
 
-std::optional<Refusal> RefuseConcat(const ir::Module& module, const ir::Node& node) {
-  return RefuseMove(module, node);
-}
 Result<StepProgram> PlanConcat(const BoundNode& node) {
   const int64_t axis = std::get<ir::ConcatAttributes>(node.attributes).axis;
   const std::vector<int64_t> y_strides = StridesOf(node.outputs[0]);
@@ -239,9 +230,6 @@ Result<StepProgram> PlanConcat(const BoundNode& node) {
   return step;
 }
 
-std::optional<Refusal> RefuseSlice(const ir::Module& module, const ir::Node& node) {
-  return RefuseMove(module, node);
-}
 Result<StepProgram> PlanSlice(const BoundNode& node) {
   const auto& a = std::get<ir::SliceAttributes>(node.attributes);
   const std::vector<int64_t> begin = Known(a.begin);
@@ -254,9 +242,6 @@ Result<StepProgram> PlanSlice(const BoundNode& node) {
   return Move(OverResult(node, std::move(strides), offset), node.inputs[0].dtype);
 }
 
-std::optional<Refusal> RefuseBroadcast(const ir::Module& module, const ir::Node& node) {
-  return RefuseMove(module, node);
-}
 Result<StepProgram> PlanBroadcast(const BoundNode& node) {
   const BoundValue& x = node.inputs[0];
   std::vector<int64_t> strides = StridesOf(x);
@@ -267,9 +252,6 @@ Result<StepProgram> PlanBroadcast(const BoundNode& node) {
   return Move(OverResult(node, std::move(strides)), x.dtype);
 }
 
-std::optional<Refusal> RefuseTile(const ir::Module& module, const ir::Node& node) {
-  return RefuseMove(module, node);
-}
 Result<StepProgram> PlanTile(const BoundNode& node) {
   const BoundValue& x = node.inputs[0];
   const std::vector<int64_t> x_strides = StridesOf(x), y_strides = StridesOf(node.outputs[0]);
@@ -286,9 +268,6 @@ Result<StepProgram> PlanTile(const BoundNode& node) {
   return Move(std::move(loop), x.dtype);
 }
 
-std::optional<Refusal> RefuseDepthToSpace(const ir::Module& module, const ir::Node& node) {
-  return RefuseMove(module, node);
-}
 Result<StepProgram> PlanDepthToSpace(const BoundNode& node) {
   const auto& a = std::get<ir::DepthToSpaceAttributes>(node.attributes);
   const int64_t block = a.block;
@@ -306,9 +285,6 @@ Result<StepProgram> PlanDepthToSpace(const BoundNode& node) {
   return Move(std::move(loop), node.inputs[0].dtype);
 }
 
-std::optional<Refusal> RefuseBitcast(const ir::Module& module, const ir::Node& node) {
-  return RefuseOperand(module, node, 0, IsSized);
-}
 Result<StepProgram> PlanBitcast(const BoundNode& node) {
   const BoundValue& x = node.inputs[0];
   const size_t unit = std::min(SizeOf(x.dtype), SizeOf(node.outputs[0].dtype));
@@ -318,9 +294,6 @@ Result<StepProgram> PlanBitcast(const BoundNode& node) {
   return step;
 }
 
-std::optional<Refusal> RefuseReadInteger(const ir::Module& module, const ir::Node& node) {
-  return RefuseOperand(module, node, 0, IsInteger);
-}
 Result<StepProgram> PlanReadInteger(const BoundNode& node) {
   const BoundValue& x = node.inputs[0];
   const int64_t element = std::get<ir::ReadIntegerAttributes>(node.attributes).element;

@@ -57,40 +57,22 @@ StepProgram Multiply(const Product& p, const BoundNode& node, bool split) {
 
 }  // namespace
 
-std::optional<Refusal> RefuseConv(const ir::Module& module, const ir::Node& node) {
-  return RefuseProduct(module, node);
-}
 Result<StepProgram> PlanConv(const BoundNode& node) {
   return Multiply(ProductOfConv(node), node, false);
-}
-std::optional<Refusal> RefuseConvSplit(const ir::Module& module, const ir::Node& node) {
-  return RefuseProduct(module, node);
 }
 Result<StepProgram> PlanConvSplit(const BoundNode& node) {
   return Multiply(ProductOfConv(node), node, true);
 }
 
-std::optional<Refusal> RefuseConvTranspose(const ir::Module& module, const ir::Node& node) {
-  return RefuseProduct(module, node);
-}
 Result<StepProgram> PlanConvTranspose(const BoundNode& node) {
   return Multiply(ProductOfConvTranspose(node), node, false);
-}
-std::optional<Refusal> RefuseConvTransposeSplit(const ir::Module& module, const ir::Node& node) {
-  return RefuseProduct(module, node);
 }
 Result<StepProgram> PlanConvTransposeSplit(const BoundNode& node) {
   return Multiply(ProductOfConvTranspose(node), node, true);
 }
 
-std::optional<Refusal> RefuseMatMul(const ir::Module& module, const ir::Node& node) {
-  return RefuseProduct(module, node);
-}
 Result<StepProgram> PlanMatMul(const BoundNode& node) {
   return Multiply(ProductOfMatMul(node), node, false);
-}
-std::optional<Refusal> RefuseMatMulSplit(const ir::Module& module, const ir::Node& node) {
-  return RefuseProduct(module, node);
 }
 Result<StepProgram> PlanMatMulSplit(const BoundNode& node) {
   return Multiply(ProductOfMatMul(node), node, true);
@@ -186,6 +168,15 @@ std::optional<Refusal> RefuseSlide(std::span<const int64_t> window, DType x, DTy
   return std::nullopt;
 }
 
+Result<StepProgram> DepthwiseVectors(const BoundNode& node, int strip) {
+  const auto& a = std::get<ir::ConvAttributes>(node.attributes);
+  const BoundValue& w = node.inputs[1];
+  return SlideVectors(node, 0, &w, strip, std::span(w.dims).first(w.dims.size() - 2), a.strides,
+                      a.dilations, Known(a.pads_before), false, 2, a.epilogue);
+}
+
+}  // namespace
+
 std::optional<Refusal> RefuseDepthwiseVector(const ir::Module& module, const ir::Node& node) {
   const auto& a = std::get<ir::ConvAttributes>(node.attributes);
   const ir::Shape& w = module.value(node.inputs[1]).shape;
@@ -203,23 +194,8 @@ std::optional<Refusal> RefuseDepthwiseVector(const ir::Module& module, const ir:
   return RefuseDepthwise(module, node);
 }
 
-Result<StepProgram> DepthwiseVectors(const BoundNode& node, int strip) {
-  const auto& a = std::get<ir::ConvAttributes>(node.attributes);
-  const BoundValue& w = node.inputs[1];
-  return SlideVectors(node, 0, &w, strip, std::span(w.dims).first(w.dims.size() - 2), a.strides,
-                      a.dilations, Known(a.pads_before), false, 2, a.epilogue);
-}
-
-}  // namespace
-
-std::optional<Refusal> RefuseDepthwiseVectors(const ir::Module& module, const ir::Node& node) {
-  return RefuseDepthwiseVector(module, node);
-}
 Result<StepProgram> PlanDepthwiseVectors(const BoundNode& node) {
   return DepthwiseVectors(node, 1);
-}
-std::optional<Refusal> RefuseDepthwiseStrips(const ir::Module& module, const ir::Node& node) {
-  return RefuseDepthwiseVector(module, node);
 }
 Result<StepProgram> PlanDepthwiseStrips(const BoundNode& node) { return DepthwiseVectors(node, 4); }
 

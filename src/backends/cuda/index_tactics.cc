@@ -6,16 +6,6 @@ namespace {
 
 int64_t Product(std::span<const int64_t> dims) { return CountElements(dims); }
 
-bool IsIndex(DType dtype) { return IsInteger(dtype); }
-
-std::optional<Refusal> RefuseGathering(const ir::Module& module, const ir::Node& node) {
-  if (auto refusal = RefuseOperand(module, node, 0, IsSized)) return refusal;
-  if (auto refusal = RefuseOperand(module, node, 1, IsIndex)) return refusal;
-  const size_t rank = module.value(node.inputs[0]).shape.size();
-  if (rank > 8) return Refuse("rank {}, at most 8", rank);
-  return std::nullopt;
-}
-
 // How the first operand and the result lie: x_length, x_row, y_length, y_row.
 void AddRows(const BoundNode& node, Parameter* p) {
   const BoundValue &x = node.inputs[0], &y = node.outputs[0];
@@ -48,17 +38,22 @@ StepProgram Sequence(const BoundValue& y, const std::vector<int64_t>* values) {
   return step;
 }
 
+}  // namespace
+
+std::optional<Refusal> RefuseGathering(const ir::Module& module, const ir::Node& node) {
+  if (auto refusal = RefuseOperand(module, node, 0, IsSized)) return refusal;
+  if (auto refusal = RefuseOperand(module, node, 1, IsInteger)) return refusal;
+  const size_t rank = module.value(node.inputs[0]).shape.size();
+  if (rank > 8) return Refuse("rank {}, at most 8", rank);
+  return std::nullopt;
+}
+
 std::optional<Refusal> RefuseResult(const ir::Module& module, const ir::Node& node) {
   const DType dtype = module.value(node.outputs[0]).dtype;
   if (!IsNumber(dtype)) return Refuse("a result of dtype {}", Name(dtype));
   return std::nullopt;
 }
 
-}  // namespace
-
-std::optional<Refusal> RefuseGather(const ir::Module& module, const ir::Node& node) {
-  return RefuseGathering(module, node);
-}
 Result<StepProgram> PlanGather(const BoundNode& node) {
   const auto& a = std::get<ir::GatherAttributes>(node.attributes);
   const BoundValue &x = node.inputs[0], &indices = node.inputs[1];
@@ -82,9 +77,6 @@ Result<StepProgram> PlanGather(const BoundNode& node) {
   return step;
 }
 
-std::optional<Refusal> RefuseGatherNd(const ir::Module& module, const ir::Node& node) {
-  return RefuseGathering(module, node);
-}
 Result<StepProgram> PlanGatherNd(const BoundNode& node) {
   const auto& a = std::get<ir::GatherNdAttributes>(node.attributes);
   const BoundValue &x = node.inputs[0], &indices = node.inputs[1];
@@ -138,22 +130,13 @@ Result<StepProgram> PlanPad(const BoundNode& node) {
   return step;
 }
 
-std::optional<Refusal> RefuseDimsOp(const ir::Module& module, const ir::Node& node) {
-  return RefuseResult(module, node);
-}
 Result<StepProgram> PlanDimsOp(const BoundNode& node) {
   const std::vector<int64_t> values = Known(std::get<ir::DimsAttributes>(node.attributes).values);
   return Sequence(node.outputs[0], &values);
 }
 
-std::optional<Refusal> RefuseIota(const ir::Module& module, const ir::Node& node) {
-  return RefuseResult(module, node);
-}
 Result<StepProgram> PlanIota(const BoundNode& node) { return Sequence(node.outputs[0], nullptr); }
 
-std::optional<Refusal> RefuseResize(const ir::Module& module, const ir::Node& node) {
-  return RefuseOperand(module, node, 0, IsNumber);
-}
 Result<StepProgram> PlanResize(const BoundNode& node) {
   const auto& a = std::get<ir::ResizeAttributes>(node.attributes);
   const BoundValue &x = node.inputs[0], &y = node.outputs[0];
@@ -174,9 +157,6 @@ Result<StepProgram> PlanResize(const BoundNode& node) {
   return step;
 }
 
-std::optional<Refusal> RefuseCropAndResize(const ir::Module& module, const ir::Node& node) {
-  return RefuseOperand(module, node, 0, IsNumber);
-}
 Result<StepProgram> PlanCropAndResize(const BoundNode& node) {
   const auto& a = std::get<ir::CropAndResizeAttributes>(node.attributes);
   const BoundValue &x = node.inputs[0], &y = node.outputs[0];

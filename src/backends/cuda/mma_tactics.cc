@@ -39,20 +39,6 @@ std::optional<Refusal> RefuseMma(const ir::Module& module, const ir::Node& node)
   return RefuseProduct(module, node);
 }
 
-std::optional<Refusal> RefuseConvMma(const ir::Module& module, const ir::Node& node) {
-  const auto& a = std::get<ir::ConvAttributes>(node.attributes);
-  if (a.strides.size() > 2) return Refuse("{} spatial dimensions", a.strides.size());
-  const ir::Shape& w = module.value(node.inputs[1]).shape;
-  if (w[w.size() - 2] == 1 && !(a.groups == 1)) return Refuse("channels that stay apart");
-  return RefuseMma(module, node);
-}
-
-std::optional<Refusal> RefuseMatMulMma(const ir::Module& module, const ir::Node& node) {
-  if (std::get<ir::MatMulAttributes>(node.attributes).transpose_a)
-    return Refuse("a transposed left factor");
-  return RefuseMma(module, node);
-}
-
 Result<StepProgram> Multiply(const Product& p, const BoundNode& node, const Tile& tile) {
   StepProgram step;
   const int64_t batches = CountElements(p.batch_dims);
@@ -122,18 +108,26 @@ Result<StepProgram> Multiply(const Product& p, const BoundNode& node, const Tile
 
 }  // namespace
 
-#define GRAFT_MMA(tile)                                                                          \
-  std::optional<Refusal> RefuseConvMma##tile(const ir::Module& module, const ir::Node& node) {   \
-    return RefuseConvMma(module, node);                                                          \
-  }                                                                                              \
-  Result<StepProgram> PlanConvMma##tile(const BoundNode& node) {                                 \
-    return Multiply(ProductOfConv(node), node, k##tile);                                         \
-  }                                                                                              \
-  std::optional<Refusal> RefuseMatMulMma##tile(const ir::Module& module, const ir::Node& node) { \
-    return RefuseMatMulMma(module, node);                                                        \
-  }                                                                                              \
-  Result<StepProgram> PlanMatMulMma##tile(const BoundNode& node) {                               \
-    return Multiply(ProductOfMatMul(node), node, k##tile);                                       \
+std::optional<Refusal> RefuseConvMma(const ir::Module& module, const ir::Node& node) {
+  const auto& a = std::get<ir::ConvAttributes>(node.attributes);
+  if (a.strides.size() > 2) return Refuse("{} spatial dimensions", a.strides.size());
+  const ir::Shape& w = module.value(node.inputs[1]).shape;
+  if (w[w.size() - 2] == 1 && !(a.groups == 1)) return Refuse("channels that stay apart");
+  return RefuseMma(module, node);
+}
+
+std::optional<Refusal> RefuseMatMulMma(const ir::Module& module, const ir::Node& node) {
+  if (std::get<ir::MatMulAttributes>(node.attributes).transpose_a)
+    return Refuse("a transposed left factor");
+  return RefuseMma(module, node);
+}
+
+#define GRAFT_MMA(tile)                                            \
+  Result<StepProgram> PlanConvMma##tile(const BoundNode& node) {   \
+    return Multiply(ProductOfConv(node), node, k##tile);           \
+  }                                                                \
+  Result<StepProgram> PlanMatMulMma##tile(const BoundNode& node) { \
+    return Multiply(ProductOfMatMul(node), node, k##tile);         \
   }
 GRAFT_MMA(128x128)
 GRAFT_MMA(128x128Wide)

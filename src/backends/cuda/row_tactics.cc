@@ -69,8 +69,6 @@ std::optional<Refusal> RefuseRows(const ir::Module& module, const ir::Node& node
   return RefuseRank(module, node, 8);
 }
 
-bool IsFloat(DType dtype) { return IsFloating(dtype); }
-
 }  // namespace
 
 std::optional<Refusal> RefuseReduce(const ir::Module& module, const ir::Node& node) {
@@ -132,9 +130,6 @@ Result<StepProgram> PlanArgReduce(const BoundNode& node) {
   return step;
 }
 
-std::optional<Refusal> RefuseSoftmax(const ir::Module& module, const ir::Node& node) {
-  return RefuseOperand(module, node, 0, IsFloat);
-}
 Result<StepProgram> PlanSoftmax(const BoundNode& node) {
   const BoundValue &x = node.inputs[0], &y = node.outputs[0];
   StepProgram step;
@@ -151,9 +146,6 @@ Result<StepProgram> PlanSoftmax(const BoundNode& node) {
   return step;
 }
 
-std::optional<Refusal> RefuseLrn(const ir::Module& module, const ir::Node& node) {
-  return RefuseOperand(module, node, 0, IsFloat);
-}
 Result<StepProgram> PlanLrn(const BoundNode& node) {
   const auto& a = std::get<ir::LrnAttributes>(node.attributes);
   const BoundValue &x = node.inputs[0], &y = node.outputs[0];

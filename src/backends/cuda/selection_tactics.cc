@@ -18,13 +18,8 @@ Launch Kernel(std::string text, std::string_view entry, int64_t blocks, const Pa
   return launch;
 }
 
-bool IsFloat(DType dtype) { return IsFloating(dtype); }
-
 }  // namespace
 
-std::optional<Refusal> RefuseTopK(const ir::Module& module, const ir::Node& node) {
-  return RefuseOperand(module, node, 0, IsNumber);
-}
 Result<StepProgram> PlanTopK(const BoundNode& node) {
   const BoundValue &x = node.inputs[0], &values = node.outputs[0];
   StepProgram step;
@@ -61,9 +56,6 @@ Result<StepProgram> PlanWhere(const BoundNode& node) {
   return step;
 }
 
-std::optional<Refusal> RefuseUnique(const ir::Module& module, const ir::Node& node) {
-  return RefuseOperand(module, node, 0, IsComputed);
-}
 Result<StepProgram> PlanUnique(const BoundNode& node) {
   const BoundValue &x = node.inputs[0], &y = node.outputs[0];
   const int64_t n = x.dims[0];
@@ -81,9 +73,6 @@ Result<StepProgram> PlanUnique(const BoundNode& node) {
   return step;
 }
 
-std::optional<Refusal> RefuseNonMaxSuppression(const ir::Module& module, const ir::Node& node) {
-  return RefuseOperand(module, node, 0, IsFloat);
-}
 Result<StepProgram> PlanNonMaxSuppression(const BoundNode& node) {
   const auto& a = std::get<ir::NonMaxSuppressionAttributes>(node.attributes);
   const BoundValue &boxes = node.inputs[0], &scores = node.inputs[1];
@@ -99,10 +88,6 @@ Result<StepProgram> PlanNonMaxSuppression(const BoundNode& node) {
   return step;
 }
 
-std::optional<Refusal> RefuseCombinedNonMaxSuppression(const ir::Module& module,
-                                                       const ir::Node& node) {
-  return RefuseOperand(module, node, 0, IsFloat);
-}
 Result<StepProgram> PlanCombinedNonMaxSuppression(const BoundNode& node) {
   constexpr int64_t kChoiceBytes = 16;  // at most, of selection.cu's Choice
   const auto& a = std::get<ir::CombinedNonMaxSuppressionAttributes>(node.attributes);

@@ -1,13 +1,14 @@
 #include "backends/cuda/tactics.h"
 
+#include "backends/cuda/product.h"
 #include "backends/cuda/program_text.h"
 
 namespace graft::cuda {
 namespace {
 
 constexpr TacticRow kRows[] = {
-#define GRAFT_CUDA_TACTIC(Op, name, version, Function, strided_in, strided_out) \
-  {ir::OpKind::k##Op, name, version, &Refuse##Function, &Plan##Function, strided_in, strided_out},
+#define GRAFT_CUDA_TACTIC(Op, name, version, refuse, plan, strided_in, strided_out) \
+  {ir::OpKind::k##Op, name, version, &refuse, &plan, strided_in, strided_out},
 #include "backends/cuda/tactics.inc"
 #undef GRAFT_CUDA_TACTIC
 };

@@ -8,10 +8,29 @@
 
 namespace graft::cuda {
 
-// Why the tactic does not take the node, by its dtypes and attributes.
-#define GRAFT_CUDA_TACTIC(Op, name, version, Function, strided_in, strided_out)            \
-  std::optional<Refusal> Refuse##Function(const ir::Module& module, const ir::Node& node); \
-  Result<StepProgram> Plan##Function(const BoundNode& node);
+bool IsNumber(DType dtype);    // floats and integers
+bool IsComputed(DType dtype);  // and bool
+bool IsSized(DType dtype);
+
+// What several tactics refuse. operand: which of the node's.
+std::optional<Refusal> RefuseOperand(const ir::Module& module, const ir::Node& node, size_t operand,
+                                     bool (*takes)(DType));
+std::optional<Refusal> RefuseRank(const ir::Module& module, const ir::Node& node, size_t most);
+std::optional<Refusal> RefuseProgram(const ir::Attributes& attributes);
+
+// Why a tactic does not take the node, by its dtypes and attributes.
+using RefuseFunction = std::optional<Refusal>(const ir::Module& module, const ir::Node& node);
+RefuseFunction RefuseArgReduce, RefuseConvMma, RefuseCumulative, RefuseDepthwise,
+    RefuseDepthwiseVector, RefuseGathering, RefuseMatMulMma, RefuseMove, RefusePad, RefusePointwise,
+    RefusePool, RefusePoolVectors, RefuseReduce, RefuseResult, RefuseScatterNd, RefuseWhere;
+// By the dtype of operand 0 alone.
+template <bool (*takes)(DType)>
+std::optional<Refusal> RefuseFirst(const ir::Module& module, const ir::Node& node) {
+  return RefuseOperand(module, node, 0, takes);
+}
+
+#define GRAFT_CUDA_TACTIC(Op, name, version, refuse, plan, strided_in, strided_out) \
+  Result<StepProgram> plan(const BoundNode& node);
 #include "backends/cuda/tactics.inc"
 #undef GRAFT_CUDA_TACTIC
 
@@ -19,21 +38,12 @@ struct TacticRow {
   ir::OpKind op;
   std::string_view name;
   int version;
-  std::optional<Refusal> (*refuse)(const ir::Module&, const ir::Node&);
+  RefuseFunction* refuse;
   Result<StepProgram> (*plan)(const BoundNode&);
   bool strided_inputs;
   bool strided_output;
 };
 std::span<const TacticRow> Tactics();
-
-// What several of them refuse. operand: which of the node's.
-std::optional<Refusal> RefuseOperand(const ir::Module& module, const ir::Node& node, size_t operand,
-                                     bool (*takes)(DType));
-std::optional<Refusal> RefuseRank(const ir::Module& module, const ir::Node& node, size_t most);
-std::optional<Refusal> RefuseProgram(const ir::Attributes& attributes);
-bool IsNumber(DType dtype);    // floats and integers
-bool IsComputed(DType dtype);  // and bool
-bool IsSized(DType dtype);
 
 // Epilogues of kernels whose result is rows of channels (EpilogueOperand of the .cu files).
 // first: the node's first epilogue operand.
