@@ -7,9 +7,9 @@
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 
 #include "base/aligned_buffer.h"
+#include "base/destination.h"
 
 namespace graft {
 namespace {
@@ -84,18 +84,9 @@ Status WriteAll(int file, const std::string& path, std::span<const std::string_v
 }  // namespace
 
 Status WriteFileAtomically(const std::string& given, std::span<const std::string_view> parts) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  // The file that a symbolic link names is replaced, not the link.
-  const fs::file_status link = fs::symlink_status(given, error);
-  std::string path = given;
-  if (fs::is_symlink(link)) {
-    const fs::path target = fs::canonical(given, error);
-    if (!error) path = target.string();
-  }
-  // A device or a pipe takes bytes; nothing can take its place.
-  const fs::file_status status = fs::status(path, error);
-  if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status)) {
+  const std::string path = FileBehind(given);
+  // A device or a pipe takes bytes; opening a folder fails.
+  if (IsNoFile(path)) {
     const Descriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
     if (file.get() < 0) return SystemError(path, "cannot open");
     return WriteAll(file.get(), path, parts);

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <random>
 
@@ -316,6 +317,20 @@ TEST(MemoryPlanner, ReusesMemory) {
   std::vector<BufferRequest> chain;
   for (int i = 0; i < 10; ++i) chain.push_back({1024, i, i + 1});
   EXPECT_EQ(PlanMemory(chain).bytes, 2048u);
+}
+
+TEST(Plan, TakesThePlaceOfFilesOnly) {
+  const Plan plan = DensePlan();
+  const std::string file = ::testing::TempDir() + "/behind.plan";
+  const std::string link = ::testing::TempDir() + "/link.plan";
+  std::filesystem::remove(link);
+  std::filesystem::create_symlink(file, link);
+  ASSERT_TRUE(WritePlanFile(plan, file).ok());
+  ASSERT_TRUE(WritePlanFile(plan, link).ok());
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_TRUE(LoadPlan(file).ok());
+  EXPECT_THAT(WritePlanFile(plan, ::testing::TempDir()).status().message(),
+              HasSubstr("takes the place of a regular file only"));
 }
 
 TEST(Plan, IsReadBeforeItTakesItsPlace) {

@@ -2,6 +2,7 @@
 #include <map>
 
 #include "base/aligned_buffer.h"
+#include "base/destination.h"
 #include "plan/container.h"
 #include "plan/plan_file.h"
 #include "plan/plan_generated.h"
@@ -229,11 +230,10 @@ Result<std::string> WritePlan(const Plan& plan, const WritePlanOptions& options)
   return bytes;
 }
 
-Result<size_t> WritePlanFile(const Plan& plan, const std::string& path,
+Result<size_t> WritePlanFile(const Plan& plan, const std::string& given,
                              const WritePlanOptions& options) {
-  std::error_code found;
-  const std::filesystem::file_status status_there = std::filesystem::status(path, found);
-  if (std::filesystem::exists(status_there) && !std::filesystem::is_regular_file(status_there))
+  const std::string path = FileBehind(given);
+  if (IsNoFile(path))
     return InvalidArgumentError("{}: a plan takes the place of a regular file only", path);
   Writer writer(plan, options);
   GRAFT_ASSIGN_OR_RETURN(const FileParts file, writer.Write());
