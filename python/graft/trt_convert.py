@@ -240,27 +240,21 @@ def _local(directory, scratch):
     return str(copy)
 
 
-def _saved_model_of(path, scratch):
-    """The folder of a SavedModel: the path, or what a file of Keras's own is exported to."""
-    if not path.endswith((".keras", ".h5")):
-        return path
-    import keras
-
-    exported = os.path.join(scratch, "exported")
-    with context.eager_mode():  # whatever TrtGraphConverter is used in
-        keras.saving.load_model(path, compile=False).export(exported, verbose=False)
-    return exported
-
-
-def _export_once(converter, path):
-    """The SavedModel of a file of Keras's own: one for all of the converter's conversions, since two exports are never the same."""
+def _saved_model_of(converter, path):
+    """The folder of a SavedModel: the path, or what a file of Keras's own is exported to. That is done once for all of a converter's
+    conversions, since two exports are never the same."""
     path = os.fspath(path)
     if not path.endswith((".keras", ".h5")):
         return path
     if not hasattr(converter, "_exported"):
-        converter._exported = tempfile.TemporaryDirectory(prefix="graft-")
-        _saved_model_of(_local(path, converter._exported.name), converter._exported.name)
-    return os.path.join(converter._exported.name, "exported")
+        import keras
+
+        exported = tempfile.TemporaryDirectory(prefix="graft-")
+        model = _local(path, exported.name)
+        with context.eager_mode():  # whatever TrtGraphConverter is used in
+            keras.saving.load_model(model, compile=False).export(exported.name + "/model", verbose=False)
+        converter._exported = exported  # lives as long
+    return converter._exported.name + "/model"
 
 
 def _tags(tags):
@@ -439,7 +433,7 @@ class TrtGraphConverter:
             )
         else:
             self._model = _ConvertedModel(
-                _export_once(self, self._input_saved_model_dir),
+                _saved_model_of(self, self._input_saved_model_dir),
                 self._input_saved_model_tags,
                 self._signature_key,
                 options,
@@ -586,7 +580,7 @@ class TrtGraphConverterV2:
 
     def _convert(self, options):
         return _ConvertedModel(
-            _export_once(self, self._input_saved_model_dir),
+            _saved_model_of(self, self._input_saved_model_dir),
             self._tags,
             self._signature_key,
             options,
