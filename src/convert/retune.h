@@ -2,8 +2,6 @@
 // chosen anew.
 #pragma once
 
-#include <map>
-#include <string>
 #include <vector>
 
 #include "convert/build_engine.h"
@@ -12,8 +10,9 @@
 namespace graft::convert {
 
 struct RetuneOptions {
-  // Input dims by name, a tuning point each; empty: the points that the plan was tuned at.
-  std::vector<std::map<std::string, Dims>> shapes;
+  // Input dimensions to tune at, in the module's order, -1 unknown; none: the points that the plan
+  // was tuned at.
+  std::vector<std::vector<Dims>> points;
   int threads = 1;
   int opt_level = 3;  // as in TuneOptions
   int device = 0;     // of the plan's backend
@@ -22,9 +21,8 @@ struct RetuneOptions {
 };
 
 // Replaces the plan's choices, and says in its provenance which machine tuned it. The plan's
-// weights must have been checked. Errors: shapes of inputs that it does not have or that do not
-// work out (kInvalidArgument), a node that this machine has no tactic for (kUnsupported, with its
-// name).
+// weights must have been checked. Errors: dimensions that do not work out (kInvalidArgument), a
+// node that this machine has no tactic for (kUnsupported, with its name).
 Result<TuneReport> Retune(Plan& plan, const RetuneOptions& options);
 
 }  // namespace graft::convert

@@ -109,6 +109,22 @@ Result<LoadedPlan> LoadForRun(const std::string& path, int threads, const std::s
   return loaded;
 }
 
+Status SetDims(const ir::Module& module, const std::map<std::string, Dims>& shapes,
+               std::vector<Dims>* dims) {
+  for (const auto& [name, given] : shapes) {
+    int input = 0;
+    if (!name.empty() || dims->size() != 1) {
+      GRAFT_ASSIGN_OR_RETURN(input, FindInput(module, name));
+    }
+    if (given.size() != (*dims)[input].size()) {
+      return InvalidArgumentError("input {} has {} dimensions, not {}", module.input_names[input],
+                                  (*dims)[input].size(), given.size());
+    }
+    (*dims)[input] = given;
+  }
+  return OkStatus();
+}
+
 Result<std::vector<Dims>> InputDims(const Engine& engine,
                                     const std::map<std::string, Dims>& shapes) {
   std::vector<Dims> all;
@@ -120,14 +136,7 @@ Result<std::vector<Dims>> InputDims(const Engine& engine,
     }
     all.push_back(std::move(dims));
   }
-  for (const auto& [name, dims] : shapes) {
-    if (name.empty() && all.size() == 1) {
-      all[0] = dims;
-      continue;
-    }
-    GRAFT_ASSIGN_OR_RETURN(const int i, FindInput(engine.module(), name));
-    all[i] = dims;
-  }
+  GRAFT_RETURN_IF_ERROR(SetDims(engine.module(), shapes, &all));
   return all;
 }
 

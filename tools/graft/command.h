@@ -52,6 +52,11 @@ Result<LoadedPlan> LoadForRun(const std::string& path, int threads, const std::s
 // The option --device.
 void AddDevice(CLI::App* app, std::string* device);
 
+// Puts dimensions that are given by name in place of an input's; where there is one input, its name
+// may be left out. Fails for an input that there is none of, and for another number of dimensions.
+Status SetDims(const ir::Module& module, const std::map<std::string, Dims>& shapes,
+               std::vector<Dims>* dims);
+
 // The engine's input dims: those given by name, else the first tuning point's.
 Result<std::vector<Dims>> InputDims(const Engine& engine,
                                     const std::map<std::string, Dims>& shapes);

@@ -45,7 +45,11 @@ Status Tune(TuneCommand& o) {
     o.tune.device = device.device;
   }
   for (const std::string& text : o.shapes) {
-    GRAFT_ASSIGN_OR_RETURN(o.tune.shapes.emplace_back(), ParseShapes(text));
+    GRAFT_ASSIGN_OR_RETURN(const auto shapes, ParseShapes(text));
+    std::vector<Dims>& dims = o.tune.points.emplace_back();
+    for (const ir::ValueId input : plan.module.inputs)
+      dims.emplace_back(plan.module.value(input).shape.size(), -1);
+    GRAFT_RETURN_IF_ERROR(SetDims(plan.module, shapes, &dims));
   }
   const std::string before = plan.provenance.fingerprint;
   const std::unique_ptr<TimingCache> cache = TimingCache::Open(o.cache);
