@@ -221,12 +221,13 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
                         hooks, *options.cache, &built.tune);
     };
     ModuleHook read_nodes, find_ranges;
-    if (options.int8) {
+    const bool is_int8 = options.precision == Precision::kInt8;
+    if (is_int8) {
       read_nodes = [&](ir::Module& folded) -> Status {
         GRAFT_ASSIGN_OR_RETURN(built.warnings, quant::ReadQuantizationNodes(folded));
         return OkStatus();
       };
-      find_ranges = [&](ir::Module& fused) { return FindRanges(*options.int8, fused); };
+      find_ranges = [&](ir::Module& fused) { return FindRanges(options.int8, fused); };
     }
     GRAFT_RETURN_IF_ERROR(CallWhen("fold-constants", passes::Stage::kSimplify,
                                    {read_nodes, options.on_constants_folded}, context, module));
@@ -235,9 +236,9 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
       if (stage == passes::Stage::kOptimize) {
         GRAFT_RETURN_IF_ERROR(
             CallWhen("fuse-epilogue", stage, {find_ranges, options.on_fused}, context, module));
-        if (options.int8) {
+        if (is_int8) {
           context.integers = [&](const ir::Node& node) {
-            if (options.int8->floats.contains(node.name)) return false;
+            if (options.int8.floats.contains(node.name)) return false;
             built.integer_products.push_back(node.name);
             return true;
           };

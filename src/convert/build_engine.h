@@ -45,7 +45,7 @@ struct BuildOptions {
   // nodes are fused: what they change is compiled.
   std::function<Status(ir::Module&)> on_constants_folded;
   std::function<Status(ir::Module&)> on_fused;
-  std::optional<Int8Options> int8;  // of Precision::kInt8; these come first
+  Int8Options int8;  // where that is the precision; these come first
   Progress progress;
 };
 

@@ -191,7 +191,6 @@ Result<Request> ReadRequest(const std::string& options_json) {
                          FindBackend(c.build.backend, c.build.device));
   GRAFT_RETURN_IF_ERROR(CheckPrecision(c.build.precision, *backend));
   if (c.build.precision == Precision::kInt8) {
-    c.build.int8.emplace();
     if (is_calibrated) {
       c.calibration.emplace();
       for (const auto& [engine, text] : tables) {

@@ -214,14 +214,14 @@ class Converter {
     GRAFT_ASSIGN_OR_RETURN(source.points, points_->At(ports.inputs));
     BuildOptions build = options_.build;
     if (!build.dump_directory.empty()) build.dump_directory += "/" + ports.engine;
-    if (options_.calibration && build.int8) {
+    if (options_.calibration) {
       const auto found = options_.calibration->find(ports.engine);
-      build.int8->table =
+      build.int8.table =
           found == options_.calibration->end() ? quant::CalibrationTable() : found->second;
-      GRAFT_ASSIGN_OR_RETURN(engine.attributes.calibration_data, quant::ToText(*build.int8->table));
+      GRAFT_ASSIGN_OR_RETURN(engine.attributes.calibration_data, quant::ToText(*build.int8.table));
     }
     std::vector<std::string> missing;
-    if (build.int8) build.int8->missing = &missing;
+    build.int8.missing = &missing;
     GRAFT_ASSIGN_OR_RETURN(BuiltEngine built, BuildEngine(source, build, &report_->seconds));
     for (const std::string& line : missing) missing_ranges_.push_back(InTheGraph(line, ports));
     report_->warnings.insert(report_->warnings.end(), built.warnings.begin(), built.warnings.end());

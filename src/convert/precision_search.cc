@@ -65,7 +65,7 @@ class Search {
   Result<PrecisionReport> Run(double wanted_sqnr) {
     PrecisionReport report;
     report.wanted_sqnr = wanted_sqnr;
-    const Int8Options int8 = *options_.int8;
+    const Int8Options& int8 = options_.int8;
     GRAFT_ASSIGN_OR_RETURN(expected_, OutputsOf(std::nullopt));
     std::vector<std::string> products;
     GRAFT_ASSIGN_OR_RETURN(const Outputs all, OutputsOf(int8, &products));
@@ -85,7 +85,7 @@ class Search {
  private:
   // With those that were chosen to be in floats.
   Int8Options Floats(const std::vector<LayerPrecision>& layers) const {
-    Int8Options int8 = *options_.int8;
+    Int8Options int8 = options_.int8;
     for (const LayerPrecision& layer : layers) {
       if (!layer.integers) int8.floats.insert(layer.node);
     }
@@ -110,8 +110,11 @@ class Search {
                             std::vector<std::string>* products = nullptr) const {
     BuildOptions options = options_;
     options.opt_level = 0;
-    if (!int8) options.precision = Precision::kFp32;
-    options.int8 = std::move(int8);
+    if (int8) {
+      options.int8 = *std::move(int8);
+    } else {
+      options.precision = Precision::kFp32;
+    }
     options.progress = nullptr;
     options.dump_directory.clear();
     GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<Context> context, MakeContext(options, products));
@@ -144,7 +147,6 @@ class Search {
     options.dump_directory.clear();
     options.int8 = Floats(report.layers);
     GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<Context> integers, MakeContext(options, nullptr));
-    options.int8.reset();
     options.precision = Precision::kFp32;
     GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<Context> floats, MakeContext(options, nullptr));
     // In turns, so that a disturbance hits both.
@@ -175,19 +177,18 @@ class Search {
 Result<PrecisionReport> ChoosePrecisions(const EngineSource& source, const BuildOptions& options,
                                          const std::vector<std::vector<Tensor>>& batches,
                                          double wanted_sqnr) {
-  if (!options.int8 || batches.empty())
+  if (options.precision != Precision::kInt8 || batches.empty())
     return InvalidArgumentError("a choice of precisions needs INT8 and data");
   return Search(source, options, batches).Run(wanted_sqnr);
 }
 
 void Apply(const PrecisionReport& report, BuildOptions* options) {
   if (!report.integers) {
-    options->int8.reset();
     options->precision = Precision::kFp32;
     return;
   }
   for (const LayerPrecision& layer : report.layers) {
-    if (!layer.integers) options->int8->floats.insert(layer.node);
+    if (!layer.integers) options->int8.floats.insert(layer.node);
   }
 }
 

@@ -101,7 +101,7 @@ Status FindTable(Options& o, convert::ModelOptions& model) {
   if (!is_int8 && (!o.calibration_table.empty() || !o.calibration.path.empty()))
     return InvalidArgumentError("ranges are for --precision int8");
   if (!is_int8) return OkStatus();
-  convert::Int8Options& int8 = model.convert.build.int8.emplace();
+  convert::Int8Options& int8 = model.convert.build.int8;
   if (!o.calibration_table.empty()) {
     GRAFT_ASSIGN_OR_RETURN(const FileBytes text, ReadFile(o.calibration_table));
     Result<quant::CalibrationTable> table = quant::ParseCalibrationTable(text.view());
@@ -112,7 +112,6 @@ Status FindTable(Options& o, convert::ModelOptions& model) {
     spec.tidy = model.convert.tidy;
     GRAFT_ASSIGN_OR_RETURN(const tf::LoadedModel loaded, tf::LoadModel(spec));
     convert::BuildOptions build = model.convert.build;
-    build.int8.reset();
     build.precision = convert::Precision::kFp32;
     build.opt_level = std::min(build.opt_level, 1);
     std::vector<std::vector<Tensor>> kept;
