@@ -246,7 +246,8 @@ absl::Status EngineHolder::LoadSaved(OpKernelContext* context,
 }
 
 absl::Status EngineHolder::Make(OpKernelContext* context) {
-  const tensorflow::FunctionDef* function = native_->Find(context);
+  tensorflow::FunctionDef copy;
+  const tensorflow::FunctionDef* function = native_->FindWhole(context, &copy);
   if (!spec_.serialized_segment.empty()) {
     const absl::Status status = Load(context, spec_.serialized_segment, function);
     if (status.ok()) {

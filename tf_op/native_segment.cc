@@ -17,6 +17,45 @@ const tensorflow::FunctionDef* NativeSegment::Find(OpKernelContext* context) con
 
 namespace {
 
+// The Const of a function that is nothing else, or null.
+const tensorflow::NodeDef* SharedConstant(const tensorflow::NodeDef& call,
+                                          const tensorflow::FunctionLibraryDefinition& functions) {
+  if (call.op() != "PartitionedCall") return nullptr;
+  const auto f = call.attr().find("f");
+  if (f == call.attr().end()) return nullptr;
+  const tensorflow::FunctionDef* function = functions.Find(f->second.func().name());
+  if (function == nullptr || function->node_def_size() != 1 || function->ret_size() != 1 ||
+      function->node_def(0).op() != "Const")
+    return nullptr;
+  return &function->node_def(0);
+}
+
+}  // namespace
+
+const tensorflow::FunctionDef* NativeSegment::FindWhole(OpKernelContext* context,
+                                                        tensorflow::FunctionDef* copy) const {
+  const tensorflow::FunctionDef* const function = Find(context);
+  if (function == nullptr) return nullptr;
+  const tensorflow::FunctionLibraryDefinition& functions =
+      *context->function_library()->GetFunctionLibraryDefinition();
+  bool copied = false;
+  for (int i = 0; i < function->node_def_size(); ++i) {
+    const tensorflow::NodeDef* constant = SharedConstant(function->node_def(i), functions);
+    if (constant == nullptr) continue;
+    if (!copied) *copy = *function;
+    copied = true;
+    tensorflow::NodeDef& node = *copy->mutable_node_def(i);
+    const std::string name = node.name();
+    const auto inputs = node.input();
+    node = *constant;
+    node.set_name(name);
+    *node.mutable_input() = inputs;
+  }
+  return copied ? copy : function;
+}
+
+namespace {
+
 // At every run: the library knows what it has instantiated, and a handle that is kept here would
 // need to know which library it is of. A kernel may be called under another library than before
 // (another session's, a function's copy), which may lie where one that is gone has lain.

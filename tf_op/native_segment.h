@@ -16,6 +16,10 @@ class NativeSegment {
   bool exists() const { return !function_.name().empty(); }
   // Its definition in the graph's library; null when it has been removed.
   const tensorflow::FunctionDef* Find(tensorflow::OpKernelContext* context) const;
+  // The same, with constants that it shares with other segments (functions that it calls) in their
+  // places: where there are such, a copy, which goes to `copy`.
+  const tensorflow::FunctionDef* FindWhole(tensorflow::OpKernelContext* context,
+                                           tensorflow::FunctionDef* copy) const;
   // Runs it on the op's inputs and sets the op's outputs, then calls `done`; a failure goes to the
   // context.
   void Run(tensorflow::OpKernelContext* context, tensorflow::AsyncOpKernel::DoneCallback done);

@@ -21,7 +21,7 @@ import tempfile
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import graph_pb2
+from tensorflow.core.framework import function_pb2, graph_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.eager import context
 from tensorflow.python.util import nest
@@ -156,6 +156,21 @@ def _convert_graph_def(graph_def, denied, options):
     return result, _log_report(report)
 
 
+def _whole(segment, functions):
+    """A native segment with the constants that it shares with others (functions that it calls) in their places."""
+    whole = function_pb2.FunctionDef()
+    whole.CopyFrom(segment)
+    for node in whole.node_def:
+        called = functions.get(node.attr["f"].func.name) if node.op == "PartitionedCall" else None
+        if called is None or [n.op for n in called.node_def] != ["Const"]:
+            continue
+        name, inputs = node.name, list(node.input)
+        node.CopyFrom(called.node_def[0])
+        node.name = name
+        node.input[:] = inputs
+    return whole
+
+
 class _EngineCalibrators:
     """Finds the ranges of what the engines of a converted graph compute, from what they read while it runs."""
 
@@ -167,7 +182,7 @@ class _EngineCalibrators:
         for node in graph_def.node:
             if node.op != _ENGINE_OP:
                 continue
-            segment = functions[node.attr["segment_func"].func.name]
+            segment = _whole(functions[node.attr["segment_func"].func.name], functions)
             self._calibrators[node.name] = _graft.Calibrator(
                 segment.SerializeToString(deterministic=True), json.dumps({"opt-level": 0})
             )

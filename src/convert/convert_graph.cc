@@ -10,6 +10,7 @@
 #include "convert/engine_names.h"
 #include "convert/external_weights.h"
 #include "convert/segment_points.h"
+#include "partition/shared_constants.h"
 #include "plan/plan_file.h"
 #include "quant/range_rules.h"
 #include "runtime/backend_table.h"
@@ -133,6 +134,10 @@ class Converter {
     {
       StageTimer timer(&report_->seconds.partition);
       GRAFT_ASSIGN_OR_RETURN(converted.graph, partition::Encapsulate(*wired_, engines, outputs_));
+      std::vector<std::string> natives;
+      for (const EngineNode& engine : engines)
+        natives.push_back(partition::NativeSegmentName(engine.ports.engine));
+      partition::ShareConstants(natives, &converted.graph);
     }
     GRAFT_RETURN_IF_ERROR(Count(engines, converted.graph));
     report_->engine_nodes = static_cast<int>(engines.size());

@@ -24,11 +24,15 @@ def op_library():
     trt._op_library.load()
 
 
-def main_graph(folder):
+def meta_graph(folder):
     from tensorflow.core.protobuf import saved_model_pb2
 
     saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    return saved.meta_graphs[0].graph_def
+    return saved.meta_graphs[0]
+
+
+def main_graph(folder):
+    return meta_graph(folder).graph_def
 
 
 def engines(graph):
@@ -273,6 +277,67 @@ def test_weights_that_two_engines_share_are_data_of_neither(graph_mode, tmp_path
     converted = v1.GraphDef.FromString((tmp_path / "converted.pb").read_bytes())
     assert sorted(list(node.input) for node in engines(converted)) == [["middle"], ["x"]]
     assert not any(node.name == "w" for node in converted.node)
+
+
+class Tied(tf.Module):
+    """One table at the beginning and at the end; what lies between stays native."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = tf.Variable(weights(16, 2000))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 16], tf.float32, "x")])
+    def serve(self, x):
+        hidden = tf.nn.relu(tf.matmul(x, self.table) + 1.0) * 0.5
+        hidden = tf.strings.to_number(tf.strings.as_string(hidden))
+        return {"y": tf.nn.relu(tf.matmul(hidden, self.table, transpose_b=True) + 1.0) * 0.5}
+
+
+@pytest.fixture(scope="module")
+def tied(tmp_path_factory):
+    """(the model, the converted one)"""
+    folder = tmp_path_factory.mktemp("tied")
+    module = Tied()
+    tf.saved_model.save(module, str(folder / "model"), signatures=module.serve)
+    assert support.convert(folder / "model", "--output", folder / "converted")["engines"] == 2
+    return folder / "model", folder / "converted"
+
+
+def test_weights_of_two_engines_are_stored_once(tied):
+    graph = main_graph(tied[1])
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    assert len([node for node in nodes if node.op == "Const" and node.ByteSize() > 10_000]) == 1
+    assert sum(len(node.attr["serialized_segment"].s) for node in engines(graph)) < 64_000
+    same_results(*tied, {"serving_default": {"x": X}})
+
+
+@pytest.mark.parametrize("way", ["saved", "built", "native"])
+def test_engines_and_fallbacks_find_weights_that_are_stored_once(tied, way):
+    """With engines that must not be built, without engines, and with neither."""
+    meta = meta_graph(tied[1])
+    graph, signature = meta.graph_def, meta.signature_def["serving_default"]
+    for node in engines(graph):
+        node.attr["_allow_build_at_runtime"].b = way == "built"
+        if way != "saved":
+            node.attr["serialized_segment"].s = b""
+    with support.EngineCalls() as calls, tf.Graph().as_default(), v1.Session() as session:
+        tf.import_graph_def(graph, name="")
+        result = session.run(signature.outputs["y"].name, {signature.inputs["x"].name: X})
+    assert (calls.calls, calls.fallbacks) == ((0, 2) if way == "native" else (2, 0))
+    support.assert_close({"y": result}, signature_results(tied[0], "serving_default", x=X))
+
+
+def test_weights_that_are_stored_once_are_calibrated(tied, graph_mode):
+    converter = trt.TrtGraphConverter(
+        input_saved_model_dir=str(tied[0]), precision_mode="INT8", use_calibration=True
+    )
+    converter.convert()
+    name = meta_graph(tied[0]).signature_def["serving_default"].outputs["y"].name
+    fetch = "PartitionedCall:0" if name.startswith("Partitioned") else name
+    calibrated = converter.calibrate([fetch], 2, feed_dict_fn=lambda: {"serving_default_x:0": X})
+    for node in engines(calibrated):
+        assert len(node.attr["calibration_data"].s.splitlines()) > 1
+        assert node.attr["serialized_segment"].s
 
 
 # ---- several models

@@ -1,0 +1,84 @@
+#include "partition/shared_constants.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/hash.h"
+
+namespace graft::partition {
+namespace {
+
+// A function costs TensorFlow's loaders a millisecond, and every fallback a call.
+constexpr int64_t kLeastBytes = 64 << 10;
+
+// The constant's contents as they are stored, or "" where it is none, or small.
+std::string LargeContents(const tf::NodeDef& node) {
+  if (node.op != "Const") return "";
+  const Result<tf::TensorValue> value = node.Attr<tf::TensorValue>("value");
+  // Estimated before it is encoded: most constants are small.
+  if (!value.ok() || SizeOf(value->dtype()) == 0) return "";
+  int64_t bytes = static_cast<int64_t>(SizeOf(value->dtype()));
+  for (const int64_t d : value->dims()) {
+    if (__builtin_mul_overflow(bytes, d, &bytes)) return "";
+  }
+  if (bytes < kLeastBytes) return "";
+  std::string encoded;
+  value->AppendTo(&encoded);
+  // A value that repeats is stored once already.
+  return static_cast<int64_t>(encoded.size()) < kLeastBytes ? "" : encoded;
+}
+
+tf::FunctionDef ConstantFunction(std::string name, const tf::NodeDef& constant, DType dtype) {
+  tf::FunctionDef function;
+  function.signature.name = std::move(name);
+  function.signature.outputs.push_back({.name = "output", .type = dtype});
+  // Nothing but what the name is made of: graphs that have it in common can be one.
+  function.nodes.push_back({.name = "value", .op = "Const", .attrs = {{"dtype", dtype}}});
+  function.nodes.back().attrs["value"] = *constant.FindAttr("value");
+  function.ret["output"] = "value:output:0";
+  return function;
+}
+
+// The output of PartitionedCall is named as Const's, so that edges to it stay true.
+tf::NodeDef Call(const tf::NodeDef& constant, const std::string& function, DType dtype) {
+  tf::NodeDef call{.name = constant.name, .op = "PartitionedCall", .inputs = constant.inputs};
+  call.attrs = {{"Tin", std::vector<DType>()},      {"Tout", std::vector<DType>{dtype}},
+                {"f", tf::FuncValue{function, {}}}, {"config", std::string()},
+                {"config_proto", std::string()},    {"executor_type", std::string()}};
+  return call;
+}
+
+}  // namespace
+
+void ShareConstants(const std::vector<std::string>& functions, tf::GraphDef* graph) {
+  const std::set<std::string> among(functions.begin(), functions.end());
+  struct Holder {
+    size_t function, node;
+  };
+  std::map<Hash128, std::vector<Holder>> holders;
+  for (size_t f = 0; f < graph->functions.size(); ++f) {
+    if (!among.contains(graph->functions[f].signature.name)) continue;
+    for (size_t n = 0; n < graph->functions[f].nodes.size(); ++n) {
+      const std::string contents = LargeContents(graph->functions[f].nodes[n]);
+      if (!contents.empty()) holders[HashBytes(contents)].push_back({f, n});
+    }
+  }
+  for (const auto& [hash, places] : holders) {
+    const bool shared = std::any_of(places.begin(), places.end(), [&](const Holder& h) {
+      return h.function != places[0].function;
+    });
+    if (!shared) continue;
+    const std::string name = "graft_constant_" + ToHex(hash);
+    const tf::NodeDef constant = graph->functions[places[0].function].nodes[places[0].node];
+    const DType dtype = constant.Attr<tf::TensorValue>("value")->dtype();
+    for (const Holder& h : places) {
+      tf::NodeDef& node = graph->functions[h.function].nodes[h.node];
+      node = Call(node, name, dtype);
+    }
+    if (graph->FindFunction(name) == nullptr)
+      graph->functions.push_back(ConstantFunction(name, constant, dtype));
+  }
+}
+
+}  // namespace graft::partition
