@@ -170,6 +170,50 @@ constexpr Form FormOf(Op op) {
   }
 }
 
+// Whether an op is so short that the loop around it takes as long as itself.
+constexpr bool IsShort(Op op) {
+  switch (op) {
+    case Op::kAdd:
+    case Op::kSub:
+    case Op::kMul:
+    case Op::kMin:
+    case Op::kMax:
+    case Op::kNeg:
+    case Op::kAbs:
+    case Op::kSquare:
+    case Op::kSquaredDifference:
+    case Op::kRelu:
+    case Op::kClamp:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// The first part of a block, four vectors a turn, whose uniform operands are read once; gives how
+// many elements are done.
+template <Op op, bool kVaries0, bool kVaries1>
+HWY_INLINE size_t Unrolled(const InstructionBlock& b, VF p, VF q) {
+  const F32 d;
+  const float* x0 = static_cast<const float*>(b.x[0]);
+  const float* x1 = kVaries1 ? static_cast<const float*>(b.x[1]) : x0;
+  float* y = static_cast<float*>(b.y);
+  const VF uniform0 = kVaries0 ? hn::Zero(d) : hn::LoadU(d, x0);
+  const VF uniform1 = kVaries1 || b.x[1] == nullptr ? uniform0 : LoadF32(b.x[1], 0, 0);
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + 4 * lanes <= b.count; i += 4 * lanes) {
+    VF results[4];
+    for (size_t k = 0; k < 4; ++k) {
+      const VF operand0 = kVaries0 ? hn::LoadU(d, x0 + i + k * lanes) : uniform0;
+      const VF operand1 = kVaries1 ? hn::LoadU(d, x1 + i + k * lanes) : uniform1;
+      results[k] = Compute<op>(operand0, operand1, p, q);
+    }
+    for (size_t k = 0; k < 4; ++k) hn::StoreU(results[k], d, y + i + k * lanes);
+  }
+  return i;
+}
+
 // Operands are read and the result written one vector after the other. The block may end where the
 // caller's memory does: the last, partial vector touches its first lanes only.
 template <Op op, int kOperands>
@@ -180,6 +224,17 @@ void ComputeLoop(const InstructionBlock& b) {
   float* y = static_cast<float*>(b.y);
   const size_t lanes = hn::Lanes(d);
   size_t i = 0;
+  if constexpr (IsShort(op) && kOperands == 2) {
+    if (b.mask[0] != 0 && b.mask[1] != 0) {
+      i = Unrolled<op, true, true>(b, p, q);
+    } else if (b.mask[0] != 0) {
+      i = Unrolled<op, true, false>(b, p, q);
+    } else if (b.mask[1] != 0) {
+      i = Unrolled<op, false, true>(b, p, q);
+    }
+  } else if constexpr (IsShort(op)) {
+    if (b.mask[0] != 0) i = Unrolled<op, true, false>(b, p, q);
+  }
   for (; i + lanes <= b.count; i += lanes) {
     const VF x0 = LoadF32(b.x[0], i, b.mask[0]);
     VF x1 = x0;
