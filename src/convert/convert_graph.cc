@@ -1,5 +1,6 @@
 #include "convert/convert_graph.h"
 
+#include <algorithm>
 #include <optional>
 #include <set>
 
@@ -10,6 +11,7 @@
 #include "convert/engine_names.h"
 #include "convert/external_weights.h"
 #include "convert/segment_points.h"
+#include "partition/border_cost.h"
 #include "partition/shared_constants.h"
 #include "plan/plan_file.h"
 #include "quant/range_rules.h"
@@ -118,8 +120,10 @@ class Converter {
       GRAFT_ASSIGN_OR_RETURN(ports, FindSegmentPorts());
     }
 
+    const std::vector<bool> worth = FindWorth(ports);
     std::vector<EngineNode> engines;
     for (size_t i = 0; i < ports.size(); ++i) {
+      if (!worth[i]) continue;
       EngineNode engine{std::move(ports[i]), options_.attributes};
       LogWiring(graph_, engine.ports);
       const Status status = Build(engine);
@@ -181,6 +185,28 @@ class Converter {
     for (const partition::ClusterNode& node : candidates_.nodes) copied.push_back(node.copied);
     return partition::FindPorts(*wired_, members, copied, outputs_, names,
                                 partition::InfoOf(graph_, imported_));
+  }
+
+  // Which segments become engines; the others get their reason. Whoever asks for smaller segments
+  // than usual gets them, and of a model's segments the largest is always one: a small model, too,
+  // is converted.
+  std::vector<bool> FindWorth(const std::vector<SegmentPorts>& ports) {
+    std::vector<bool> worth(ports.size(), true);
+    if (options_.cluster.minimum_segment_size < partition::ClusterOptions().minimum_segment_size)
+      return worth;
+    const std::vector<bool> heavy = partition::HeavyNodes(imported_);
+    const auto largest =
+        std::max_element(clusters_.segments.begin(), clusters_.segments.end(),
+                         [](const Segment& a, const Segment& b) { return a.size < b.size; });
+    for (size_t i = 0; i < ports.size(); ++i) {
+      if (clusters_.segments[i].size == largest->size) continue;
+      const std::optional<std::string> reason =
+          partition::WhyNotWorth(ports[i], candidates_.nodes, heavy);
+      if (!reason) continue;
+      worth[i] = false;
+      for (int v : ports[i].nodes) candidates_.reasons[v] = *reason;
+    }
+    return worth;
   }
 
   // A line of quant::DescribeMissing about an engine: its inputs are tensors of the graph.

@@ -279,6 +279,22 @@ def test_weights_that_two_engines_share_are_data_of_neither(graph_mode, tmp_path
     assert not any(node.name == "w" for node in converted.node)
 
 
+@pytest.mark.parametrize("least, count", [(3, 1), (2, 2)])
+def test_what_does_not_pay_for_an_engine_stays_native(graph_mode, tmp_path, least, count):
+    """Four element-wise nodes behind a native one; asking for small segments turns the rule off."""
+    x = v1.placeholder(tf.float32, [None, 16], name="x")
+    first = tf.nn.relu(tf.matmul(x, tf.constant(weights(16, 16))) + 1.0) * 2.0 - 1.0
+    y = tf.abs(tf.strings.to_number(tf.strings.as_string(first)))
+    tf.sqrt(tf.nn.relu(tf.abs(-y, name="few")), name="y")
+    path = tmp_path / "model.pb"
+    path.write_bytes(x.graph.as_graph_def().SerializeToString())
+    report = support.convert(path, "--outputs", "y:0", "--minimum-segment-size", least)
+    assert report["engines"] == count
+    reasons = [entry["reason"] for entry in report["unconverted"] if entry["name"] == "few"]
+    assert all("costs more than it saves" in reason for reason in reasons)
+    assert len(reasons) == (count == 1)
+
+
 class Tied(tf.Module):
     """One table at the beginning and at the end; what lies between stays native."""
 
