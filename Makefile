@@ -48,12 +48,12 @@ bench: build ## Graft and its peers interleaved on five models: ratios, JSON and
 .PHONY: lint
 lint: build ## Formatting, include dependencies, clang-tidy on changed files (ALL=1: on all)
 	@$(PYTHON) tools/check_includes.py
-	@git ls-files '*.cc' '*.h' | xargs -r clang-format-16 --dry-run -Werror
+	@git ls-files '*.cc' '*.h' 'samples/*.c' | xargs -r clang-format-16 --dry-run -Werror
 	@$(PYTHON) tools/tidy.py $(if $(ALL),--all)
 
 .PHONY: format
 format: ## Format all C++ in place
-	@git ls-files '*.cc' '*.h' | xargs -r clang-format-16 -i
+	@git ls-files '*.cc' '*.h' 'samples/*.c' | xargs -r clang-format-16 -i
 
 .PHONY: asan tsan
 asan: setup ## Unit and conformance tests under the address and undefined-behaviour sanitizers
