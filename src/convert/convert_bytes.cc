@@ -1,5 +1,6 @@
 #include "convert/convert_bytes.h"
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -74,6 +75,20 @@ class Options {
       inputs->push_back(std::move(input));
     }
   }
+  void Read(const char* key, std::vector<std::map<std::string, Dims>>* points) {
+    const Json* list = Take(key);
+    if (list == nullptr) return;
+    if (!list->is_array()) return Bad(key);
+    for (const Json& point : *list) {
+      if (!point.is_object()) return Bad(key);
+      std::map<std::string, Dims>& inputs = points->emplace_back();
+      for (const auto& [name, dims] : point.items()) {
+        if (!dims.is_array() || !std::ranges::all_of(dims, &Json::is_number_integer))
+          return Bad(key);
+        inputs[name] = dims.get<Dims>();
+      }
+    }
+  }
   void Read(const char* key, std::map<std::string, std::string>* values) {
     const Json* map = Take(key);
     if (map == nullptr) return;
@@ -144,6 +159,7 @@ Result<std::vector<std::string>> UnreadNodes(const tf::GraphDef& graph, bool kee
 struct Request {
   std::vector<importer::GraphInput> inputs;
   std::vector<std::string> outputs;
+  std::vector<std::map<std::string, Dims>> shapes;
   tf::ModelSpec model;  // of ConvertModelFile
   ConvertOptions convert;
   std::string cache_path = TimingCache::DefaultPath();
@@ -158,6 +174,7 @@ Result<Request> ReadRequest(const std::string& options_json) {
   GRAFT_RETURN_IF_ERROR(ApplyEnvironment(&c));
   options.ReadInputs("inputs", &r.inputs);
   options.Read("outputs", &r.outputs);
+  options.Read("shapes", &r.shapes);
   if (options.Has("tags")) r.model.tags.clear();
   options.Read("tags", &r.model.tags);
   options.Read("signature", &r.model.signature);
@@ -179,7 +196,9 @@ Result<Request> ReadRequest(const std::string& options_json) {
   options.Read("max-batch-size", &a.max_batch_size);
   options.Read("profile-strategy", &a.profile_strategy);
   options.Read("use-calibration", &a.use_calibration);
+  options.Read("use-implicit-batch", &a.use_implicit_batch);
   options.Read("static-engine", &a.static_engine);
+  options.Read("build-engines", &c.build_engines);
   options.Read("allow-build-at-runtime", &a.allow_build_at_runtime);
   const bool is_calibrated = options.Has("calibration-tables");
   std::map<std::string, std::string> tables;
@@ -203,6 +222,24 @@ Result<Request> ReadRequest(const std::string& options_json) {
     return InvalidArgumentError("option 'calibration-tables' is for INT8");
   }
   return r;
+}
+
+// The tuning points, from the dimensions of inputs by their tensors' names.
+Result<std::vector<std::vector<Dims>>> PointsOf(
+    const std::vector<std::map<std::string, Dims>>& shapes,
+    const std::vector<importer::GraphInput>& inputs) {
+  std::vector<std::vector<Dims>> points;
+  for (const std::map<std::string, Dims>& given : shapes) {
+    std::vector<Dims>& point = points.emplace_back();
+    for (const importer::GraphInput& input : inputs) point.push_back(input.shape.dims);
+    for (const auto& [name, dims] : given) {
+      const auto input =
+          std::ranges::find(inputs, tf::CanonicalTensor(name), &importer::GraphInput::tensor);
+      if (input == inputs.end()) return InvalidArgumentError("shapes: no input is '{}'", name);
+      point[static_cast<size_t>(input - inputs.begin())] = dims;
+    }
+  }
+  return points;
 }
 
 // What freezing and inlining leave in a graph is tidied as in a model that is read from files, and
@@ -256,6 +293,7 @@ Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
     roots.emplace_back(ref.node);
   }
   GRAFT_ASSIGN_OR_RETURN(tf::TidyReport tidying, TidyAndPrune(roots, request.convert.tidy, &graph));
+  GRAFT_ASSIGN_OR_RETURN(request.convert.points, PointsOf(request.shapes, request.inputs));
   std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
   request.convert.build.cache = cache.get();
   request.convert.model_hash = ToHex(HashBytes(graph_def.view()));
@@ -287,6 +325,7 @@ Result<std::string> ConvertModelFile(const std::string& path, const std::string&
   options.model.outputs = std::move(request.outputs);
   options.convert = std::move(request.convert);
   options.output = output;
+  options.shapes = std::move(request.shapes);
   std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
   options.convert.build.cache = cache.get();
   GRAFT_ASSIGN_OR_RETURN(const ModelReport report, ConvertModel(options));

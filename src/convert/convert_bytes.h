@@ -26,14 +26,16 @@ struct ConvertedBytes {
 //   placeholders
 // - outputs: ["y:0"]; none: the tensors that nobody reads. What neither they nor denied nodes need
 //   is pruned; without outputs every node that nobody reads stays, with what it needs.
+// - shapes: [{"x:0": [1, 224, 224, 3]}, {"x:0": [8, 224, 224, 3]}]: dimensions of inputs to tune at
 // - deny: node names; deny-ops: op types
 // - backend, threads, opt-level, minimum-segment-size, maximum-engines, graph-number,
 //   keep-asserts,
 //   embed-weights, timing-cache
 // - precision-mode, max-workspace-size-bytes, maximum-cached-engines, max-batch-size,
-//   profile-strategy, use-calibration, static-engine, allow-build-at-runtime: go into the engine
-//   nodes' attributes. With the mode "INT8", products whose operands have ranges are computed on
-//   8-bit integers. With use-calibration and without tables engines are not built: they wait to be
+//   profile-strategy, use-calibration, use-implicit-batch, static-engine, allow-build-at-runtime:
+//   go into the engine nodes' attributes. A max-batch-size above 1 is a tuning point too, where
+//   there are no `shapes`. build-engines: false leaves them to the first run. With the mode "INT8",
+//   products whose operands have ranges are computed on 8-bit integers. With use-calibration and without tables engines are not built: they wait to be
 //   calibrated (SegmentCalibrator)
 // - calibration-tables: {"TRTEngineOp_000_000": "TRT-8602-…"}: what calibration found, by engine
 // What TF-TRT's variables say (environment.h) holds where no option says otherwise.

@@ -65,6 +65,54 @@ TEST(ConvertBytes, ANativeSegmentBuildsForItsArguments) {
   EXPECT_THAT(none.status().message(), HasSubstr("0 arguments for 1"));
 }
 
+std::string With(const std::string& options) {
+  return std::string(kFast, 1) + options + "," + std::string(kFast).substr(1);
+}
+
+// Of the engine's only symbol, the batch.
+std::vector<int64_t> TunedBatches(const std::string& options) {
+  const ConvertedBytes converted = Get(ConvertGraphDefBytes(SmallGraph(), With(options)));
+  const GraphDef graph = Get(tf::ParseGraphDef(tf::CopyBytes(converted.graph_def)));
+  for (const tf::NodeDef& node : graph.nodes) {
+    if (node.op != "TRTEngineOp") continue;
+    const Plan plan =
+        Get(ReadPlan(tf::CopyBytes(Get(node.Attr<std::string>("serialized_segment")))));
+    std::vector<int64_t> batches;
+    for (const TuningPoint& point : plan.choices.points) batches.push_back(point.symbols.at(0));
+    return batches;
+  }
+  return {};
+}
+
+TEST(ConvertBytes, TheLargestBatchIsATuningPoint) {
+  EXPECT_THAT(TunedBatches(R"("max-batch-size": 1)"), ElementsAre(1));
+  EXPECT_THAT(TunedBatches(R"("max-batch-size": 8)"), ElementsAre(1, 8));
+}
+
+TEST(ConvertBytes, ShapesAreTheTuningPoints) {
+  EXPECT_THAT(
+      TunedBatches(R"("max-batch-size": 8, "shapes": [{"x:0": [3, 4]}, {"x": [5, 4]}, {}])"),
+      ElementsAre(3, 5, 1));
+  EXPECT_THAT(ErrorOf(With(R"("shapes": [{"z": [3, 4]}])")), HasSubstr("shapes: no input is 'z'"));
+  EXPECT_THAT(ErrorOf(With(R"("shapes": [{"x": [3]}])")), HasSubstr("rank 1 given"));
+  for (const char* bad : {"{}", "[[]]", R"([{"x": 3}])", R"([{"x": ["a"]}])"}) {
+    EXPECT_THAT(ErrorOf(R"({"shapes": )" + std::string(bad) + "}"),
+                HasSubstr("option 'shapes' has a value of the wrong type"));
+  }
+}
+
+TEST(ConvertBytes, EnginesCanBeLeftToTheFirstRun) {
+  const ConvertedBytes converted = Get(ConvertGraphDefBytes(
+      SmallGraph(), With(R"("build-engines": false, "use-implicit-batch": true)")));
+  const GraphDef graph = Get(tf::ParseGraphDef(tf::CopyBytes(converted.graph_def)));
+  EXPECT_EQ(tf::CountOp(graph, "TRTEngineOp"), 1);
+  for (const tf::NodeDef& node : graph.nodes) {
+    if (node.op != "TRTEngineOp") continue;
+    EXPECT_EQ(Get(node.Attr<std::string>("serialized_segment")), "");
+    EXPECT_TRUE(Get(node.Attr<bool>("_use_implicit_batch")));
+  }
+}
+
 tf::NodeDef Constant(const std::string& name, std::vector<std::string> inputs) {
   return {
       .name = name,

@@ -240,7 +240,8 @@ class Converter {
       source.output_names.push_back(OutputBindingName(static_cast<int>(i)));
     }
     if (!points_) {
-      GRAFT_ASSIGN_OR_RETURN(points_, SegmentPoints::Of(imported_, options_.points));
+      GRAFT_ASSIGN_OR_RETURN(points_, SegmentPoints::Of(imported_, options_.points,
+                                                        options_.attributes.max_batch_size));
     }
     GRAFT_ASSIGN_OR_RETURN(source.points, points_->At(ports.inputs));
     BuildOptions build = options_.build;
