@@ -4,10 +4,24 @@ graft.Engine runs a plan and does not import TensorFlow; graft.trt_convert conve
 graft.load_op_library makes converted models loadable there, graft.engine_statistics tells what their engines did.
 """
 
+import importlib
+
 from graft._binding import Binding
 from graft._graft import Engine, version
 from graft._op_library import load as load_op_library
 from graft._op_library import statistics as engine_statistics
 
 __version__ = version()
-__all__ = ["Binding", "Engine", "engine_statistics", "load_op_library"]
+
+# What needs TensorFlow is imported when it is first asked for.
+_IN_TENSORFLOW = {
+    "get_tensorrt_rewriter_config": "graft.trt_convert",
+    "online_conversion": "graft.trt_convert",
+}
+__all__ = ["Binding", "Engine", "engine_statistics", "load_op_library", *_IN_TENSORFLOW]
+
+
+def __getattr__(name):
+    if name not in _IN_TENSORFLOW:
+        raise AttributeError(f"module 'graft' has no attribute '{name}'")
+    return getattr(importlib.import_module(_IN_TENSORFLOW[name]), name)

@@ -11,6 +11,7 @@ but arguments that have no meaning here, and those are listed in each class.
 """
 
 import collections
+import contextlib
 import functools
 import json
 import logging
@@ -22,6 +23,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2, graph_pb2
+from tensorflow.core.protobuf import rewriter_config_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.eager import context
 from tensorflow.python.util import nest
@@ -80,13 +82,18 @@ class TrtConversionParams(
 DEFAULT_TRT_CONVERSION_PARAMS = TrtConversionParams()
 
 
+def _bad_precision(mode):
+    return "precision mode '{}' is not supported.It should be one of {}".format(
+        mode, TrtPrecisionMode.supported_precision_modes()
+    )
+
+
+_BAD_SEGMENT_SIZE = "minimum segment size should be positive or -1 (to disable main graph conversion)."
+
+
 def _check_precision(mode):
     if mode not in TrtPrecisionMode.supported_precision_modes():
-        raise ValueError(
-            "precision mode '{}' is not supported.It should be one of {}".format(
-                mode, TrtPrecisionMode.supported_precision_modes()
-            )
-        )
+        raise ValueError(_bad_precision(mode))
     if mode.upper() == TrtPrecisionMode.FP16:
         raise NotImplementedError(
             "precision mode '{}' has no engine in this version of Graft; use FP32".format(mode)
@@ -96,12 +103,11 @@ def _check_precision(mode):
 
 def _check_segment_size(size):
     if size < -1 or size == 0:
-        raise ValueError(
-            "minimum segment size should be positive or -1 (to disable main graph conversion)."
-        )
+        raise ValueError(_BAD_SEGMENT_SIZE)
     if size == -1:
         raise NotImplementedError(
-            "minimum_segment_size=-1 (functions marked with _tftrt_convert_function only) is not in this version of Graft"
+            "minimum_segment_size=-1 (functions marked with _tftrt_convert_function only) is for online conversion: "
+            "graft.get_tensorrt_rewriter_config, or TensorFlow's own converter after graft.enable_tensorflow_tensorrt()"
         )
     return size
 
@@ -122,6 +128,101 @@ def _engine_options(params):
         "maximum-cached-engines": params.maximum_cached_engines,
         "use-calibration": precision == TrtPrecisionMode.INT8 and bool(params.use_calibration),
     }
+
+
+def get_tensorrt_rewriter_config(
+    conversion_params,
+    is_dynamic_op=None,
+    max_batch_size=None,
+    is_v2=False,
+    disable_non_trt_optimizers=False,
+):
+    """The RewriterConfig of online conversion: a session that has it in its graph_options.rewrite_options converts each graph before
+    it runs it. Static engines (is_dynamic_op=False) are built then, dynamic ones when they are first run.
+    """
+    _op_library.load()  # it registers the optimizer
+    if conversion_params.precision_mode not in TrtPrecisionMode.supported_precision_modes():
+        raise ValueError(_bad_precision(conversion_params.precision_mode))
+    size = conversion_params.minimum_segment_size
+    if size <= 0 and size != -1:
+        raise ValueError(_BAD_SEGMENT_SIZE)
+    if is_v2 and is_dynamic_op is not None and not is_dynamic_op:
+        raise ValueError("is_dynamic_op is either None or True for TF2")
+    if not is_v2 and is_dynamic_op is None:
+        raise ValueError("is_dynamic_op can't be None for TF1")
+    is_dynamic = is_dynamic_op is None or bool(is_dynamic_op)
+    if is_dynamic and max_batch_size is not None:
+        raise ValueError(
+            "max_batch_size has to be None for TF2 or when is_dynamic_op == True in TF1"
+        )
+    if not is_dynamic and not isinstance(max_batch_size, int):
+        raise ValueError(
+            "max_batch_size has to be an integer for is_dynamic_op==False in TF1"
+        )
+    config = rewriter_config_pb2.RewriterConfig()
+    # The remapper would fuse what engines fuse better, into ops that are TensorFlow's own.
+    config.remapping = config.OFF
+    config.experimental_disable_folding_quantization_emulation = True
+    config.meta_optimizer_iterations = config.ONE
+    optimizer = config.custom_optimizers.add(name="TensorRTOptimizer")
+    parameters = optimizer.parameter_map
+    parameters["minimum_segment_size"].i = size
+    parameters["max_workspace_size_bytes"].i = conversion_params.max_workspace_size_bytes
+    parameters["precision_mode"].s = conversion_params.precision_mode.encode()
+    parameters["maximum_cached_engines"].i = conversion_params.maximum_cached_engines
+    parameters["use_calibration"].b = conversion_params.use_calibration
+    parameters["is_dynamic_op"].b = is_dynamic
+    parameters["allow_build_at_runtime"].b = conversion_params.allow_build_at_runtime
+    if max_batch_size is not None:
+        parameters["max_batch_size"].i = max_batch_size
+    parameters["use_implicit_batch"].b = True
+    if disable_non_trt_optimizers:
+        _disable_other_optimizers(config)
+    else:
+        config.optimizers.extend(
+            ["pruning", "debug_stripper", "layout", "dependency", "constfold"]
+            + ["common_subgraph_elimination"]
+        )
+        config.custom_optimizers.add(name="constfold")
+    return config
+
+
+def _disable_other_optimizers(config):
+    """All of TensorFlow's own but the one that calls custom optimizers."""
+    for name in (
+        ["arithmetic_optimization", "auto_mixed_precision", "constant_folding", "debug_stripper"]
+        + ["dependency_optimization", "function_optimization", "implementation_selector"]
+        + ["layout_optimizer", "loop_optimization", "pin_to_host_optimization", "remapping"]
+        + ["scoped_allocator_optimization", "shape_optimization"]
+    ):
+        setattr(config, name, config.OFF)
+    config.auto_parallel.enable = False
+    config.disable_model_pruning = True
+    config.memory_optimization = config.NO_MEM_OPT
+    config.min_graph_nodes = -1
+
+
+@contextlib.contextmanager
+def online_conversion(conversion_params=DEFAULT_TRT_CONVERSION_PARAMS):
+    """Functions of TensorFlow 2 that this thread calls inside the `with` run through engines, which are built at the first call.
+
+        with graft.online_conversion():
+            outputs = function(inputs)
+
+    Weights that a function reads from variables are no constants to it, so this is for frozen functions; graft.optimize
+    freezes one.
+    """
+    config = tf.compat.v1.ConfigProto()
+    config.graph_options.rewrite_options.CopyFrom(
+        get_tensorrt_rewriter_config(conversion_params, is_v2=True)
+    )
+    eager = context.context()
+    before = eager.function_call_options
+    eager.function_call_options = context.FunctionCallOptions(config_proto=config)
+    try:
+        yield
+    finally:
+        eager.function_call_options = before
 
 
 def _log_report(text):
