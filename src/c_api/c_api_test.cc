@@ -6,6 +6,7 @@
 #include <new>
 #include <thread>
 
+#include "graft/convert.h"
 #include "graft/engine.h"
 
 namespace {
@@ -200,6 +201,63 @@ TEST(CApi, WorksInTheCallersMemory) {
     EXPECT_EQ(pool.living, 0);
   }
   graft_context_free(context);
+}
+
+// A GraphDef by hand, since nothing here knows of protocol buffers.
+std::string Field(int number, const std::string& bytes) {
+  return std::string{static_cast<char>(number << 3 | 2), static_cast<char>(bytes.size())} + bytes;
+}
+
+std::string Attr(const std::string& name, const std::string& value) {
+  return Field(5, Field(1, name) + Field(2, value));
+}
+
+std::string Node(const std::string& name, const std::string& op, const std::string& rest) {
+  return Field(1, Field(1, name) + Field(2, op) + rest);
+}
+
+// x: float [?, 4] → Neg → Exp → Tanh "y".
+std::string ThreeNodes() {
+  const std::string f32("\x30\x01", 2);  // type: DT_FLOAT
+  const std::string unknown = Field(2, "\x08" + std::string(9, '\xff') + "\x01");
+  const std::string four = Field(2, std::string("\x08\x04", 2));
+  const auto unary = [&](const char* name, const char* op, const char* input) {
+    return Node(name, op, Field(3, input) + Attr("T", f32));
+  };
+  return Node("x", "Placeholder", Attr("dtype", f32) + Attr("shape", Field(7, unknown + four))) +
+         unary("a", "Neg", "x") + unary("b", "Exp", "a") + unary("y", "Tanh", "b") +
+         Field(4, std::string("\x08\x80\x08", 3));  // versions: producer 1024
+}
+
+TEST(CApi, ConvertsAGraph) {
+  ConversionParams params;
+  params.max_cached_engines = 5;
+  const Result<Converted> converted =
+      ConvertAndBuild(ThreeNodes(), {"x"}, {"y"}, {{{1, 4}}, {{8, 4}}}, params);
+  ASSERT_TRUE(converted.ok()) << converted.status().message();
+  EXPECT_THAT(converted->graph_def, HasSubstr("TRTEngineOp"));
+  EXPECT_THAT(converted->report, HasSubstr("\"engines\":1"));
+
+  params.convert_to_static_engine = false;
+  const Result<Converted> unbuilt = ConvertAndBuild(ThreeNodes(), {"x"}, {"y"}, {}, params);
+  ASSERT_TRUE(unbuilt.ok()) << unbuilt.status().message();
+  EXPECT_THAT(unbuilt->report, HasSubstr("\"engines\":1"));
+  EXPECT_LT(unbuilt->graph_def.size(), converted->graph_def.size());
+}
+
+TEST(CApi, SaysWhatAConversionLacks) {
+  const auto error = [](const Result<Converted>& converted) {
+    return converted.ok() ? "" : converted.status().message();
+  };
+  EXPECT_THAT(error(ConvertAndBuild("no graph", {"x"}, {"y"}, {})), testing::Not(""));
+  EXPECT_THAT(error(ConvertAndBuild(ThreeNodes(), {"x"}, {"z"}, {})), HasSubstr("'z"));
+  EXPECT_THAT(error(ConvertAndBuild(ThreeNodes(), {"\"q\n"}, {"y"}, {{{1, 4}}})),
+              HasSubstr("no input is '\"q\n'"));
+  EXPECT_THAT(error(ConvertAndBuild(ThreeNodes(), {"x"}, {"y"}, {{{1, 4}, {1}}})),
+              HasSubstr("no input is ''"));
+  ConversionParams params;
+  params.precision_mode = "FP8";
+  EXPECT_THAT(error(ConvertAndBuild(ThreeNodes(), {"x"}, {"y"}, {}, params)), HasSubstr("FP8"));
 }
 
 }  // namespace
