@@ -15,6 +15,7 @@ __version__ = version()
 
 # What needs TensorFlow is imported when it is first asked for.
 _IN_TENSORFLOW = {
+    "enable_tensorflow_tensorrt": "graft._tensorflow_trt",
     "get_tensorrt_rewriter_config": "graft.trt_convert",
     "online_conversion": "graft.trt_convert",
 }

@@ -9,6 +9,7 @@ from graft import _graft
 
 _lock = threading.Lock()
 _library = None
+_operations = None
 
 
 def _path():
@@ -30,17 +31,23 @@ def _check_version(found, built):
 
 def load():
     """Registers TRTEngineOp and its companions. Loading twice would abort the process, so it happens once."""
-    global _library
+    global _library, _operations
     with _lock:
         if _library is None:
             import tensorflow as tf
 
             _check_version(tf.__version__, _graft.tensorflow_version)
-            tf.load_op_library(_path())
+            _operations = tf.load_op_library(_path())
             _library = ctypes.CDLL(_path())
             _library.graft_tf_statistics.restype = ctypes.c_int64
             _library.graft_tf_statistics.argtypes = [ctypes.c_char_p, ctypes.c_int64]
     return _library
+
+
+def operations():
+    """The library's ops as Python functions."""
+    load()
+    return _operations
 
 
 def statistics():

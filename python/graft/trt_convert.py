@@ -17,7 +17,6 @@ import json
 import logging
 import os
 import pathlib
-import sys
 import tempfile
 
 import numpy as np
@@ -32,7 +31,7 @@ from graft import _graft, _op_library
 
 _log = logging.getLogger("graft.trt_convert")
 
-DEFAULT_TRT_MAX_WORKSPACE_SIZE_BYTES = sys.maxsize - 512
+DEFAULT_TRT_MAX_WORKSPACE_SIZE_BYTES = 1 << 30
 _ENGINE_OP = "TRTEngineOp"
 
 
