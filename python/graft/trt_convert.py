@@ -440,8 +440,9 @@ _BUILD += ["is_dynamic_op", "maximum_cached_engines"]
 class TrtGraphConverter:
     """Converts TF1 SavedModels and frozen graphs.
 
-    Accepted without effect, because one engine serves every shape and memory is planned: max_workspace_size_bytes,
-    maximum_cached_engines, cached_engine_batches, max_batch_size, session_config.
+    In static mode max_batch_size is a size that engines are tuned for, beside 1; they take any. session_config is that of the
+    sessions that calibrate() runs. Accepted without effect, because one engine serves every shape and memory is planned:
+    max_workspace_size_bytes, maximum_cached_engines, cached_engine_batches.
 
     Arguments may be passed by position in the order of 2019 (with or without cached_engine_batches) or of 2.x. The engines of
     a graph that is converted in static mode (is_dynamic_op=False) are plans that stand alone: they hold their weights.
@@ -503,7 +504,8 @@ class TrtGraphConverter:
                 "INT8 precision mode with calibration is supported with dynamic TRT ops only. "
                 "Disregarding is_dynamic_op parameter."
             )
-        del session_config, cached_engine_batches
+        del cached_engine_batches
+        self._session_config = session_config
         self._input_saved_model_dir = input_saved_model_dir
         self._input_saved_model_tags = _tags(input_saved_model_tags)
         self._signature_key = (
@@ -581,7 +583,7 @@ class TrtGraphConverter:
                 self._converted_graph_def, input_map=replaced, return_elements=fetch_names, name=""
             )
             calibrators = _EngineCalibrators(self._converted_graph_def, graph)
-            with tf.compat.v1.Session(graph=graph) as session:
+            with tf.compat.v1.Session(graph=graph, config=self._session_config) as session:
                 for _ in range(num_runs):
                     feed = feed_dict_fn() if feed_dict_fn else None
                     _, read = session.run([fetches, calibrators.engine_inputs], feed)
