@@ -18,6 +18,7 @@ _IN_TENSORFLOW = {
     "enable_tensorflow_tensorrt": "graft._tensorflow_trt",
     "get_tensorrt_rewriter_config": "graft.trt_convert",
     "online_conversion": "graft.trt_convert",
+    "optimize": "graft._optimize",
 }
 __all__ = ["Binding", "Engine", "engine_statistics", "load_op_library", *_IN_TENSORFLOW]
 

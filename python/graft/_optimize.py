@@ -1,0 +1,361 @@
+"""graft.optimize: a faster callable of a model or a function, in one line."""
+
+import collections
+import functools
+import inspect
+import logging
+import os
+import threading
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.eager import wrap_function
+from tensorflow.python.framework import convert_to_constants
+from tensorflow.python.framework.auto_control_deps_utils import (
+    get_read_only_resource_input_indices_graph,
+)
+from tensorflow.python.trackable.data_structures import NoDependency
+
+from graft import _op_library, trt_convert
+
+_log = logging.getLogger("graft.optimize")
+
+
+def optimize(
+    model_or_function,
+    precision="FP32",
+    calibration_data=None,
+    *,
+    inputs=None,
+    signature=tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY,
+    tags=None,
+    minimum_segment_size=3,
+    opt_level=None,
+):
+    """Gives a callable that computes what `model_or_function` does, by engines.
+
+    model_or_function: a Keras model (2 or 3), a .keras or .h5 file, a tf.function, a concrete function, any callable of tensors,
+      the folder of a SavedModel, or what tf.saved_model.load gives; of the latter two `signature` is meant.
+    precision: "FP32", "FP16" or "INT8".
+    calibration_data: for INT8, an iterable of what the model is called with: a tuple of arguments, a dict of them by name, or the
+      only argument.
+    inputs: the same, once, as tensors, arrays or tf.TensorSpecs, to convert for where the model does not say what it takes.
+      Without it such a model is converted when it is first called, or for the first calibration batch.
+    minimum_segment_size, opt_level: as of `graft convert`.
+
+    The callable takes and gives the same structures, runs eagerly, in tf.function and in tf.data's functions, and is saved by
+    tf.saved_model.save. Weights are constants of it: later changes of the model's variables do not reach it. Variables that the
+    function itself assigns, and tables, stay the model's.
+    """
+    source, original, known = _callable_of(model_or_function, signature, tags)
+    return Optimized(
+        original,
+        source,
+        precision=trt_convert._check_precision(precision),
+        calibration_data=calibration_data,
+        inputs=known if inputs is None else _call_of(inputs, known),
+        options={"minimum-segment-size": minimum_segment_size}
+        | ({} if opt_level is None else {"opt-level": opt_level}),
+    )
+
+
+# ---- what there is to call, and with what
+
+
+def _call_of(inputs, known=None):
+    """Arguments by position and by name. `known`: those that the model says, as specs."""
+    takes_a_dict = known is not None and len(known[0]) == 1 and isinstance(known[0][0], dict)
+    if isinstance(inputs, dict) and not takes_a_dict:
+        return (), inputs
+    return (tuple(inputs), {}) if isinstance(inputs, tuple) else ((inputs,), {})
+
+
+def _callable_of(source, signature, tags):
+    """The object that has the variables, the callable, and its arguments as TensorSpecs where they are known."""
+    if isinstance(source, (str, os.PathLike)):
+        path = os.fspath(source)
+        if path.endswith((".keras", ".h5")):
+            import keras
+
+            return _callable_of(keras.saving.load_model(path, compile=False), signature, tags)
+        _op_library.load()  # it may be a converted one
+        return _callable_of(tf.saved_model.load(path, tags), signature, tags)
+    if hasattr(source, "signatures") and hasattr(source, "tensorflow_version"):  # loaded
+        if signature not in source.signatures:
+            raise ValueError(
+                f"there is no signature '{signature}', only {sorted(source.signatures)}"
+            )
+        return (source, *_callable_of(source.signatures[signature], signature, tags)[1:])
+    if hasattr(source, "structured_input_signature"):  # a concrete function
+        return source, source, source.structured_input_signature
+    if getattr(source, "input_signature", None) is not None:  # of a tf.function
+        return source, source, (tuple(source.input_signature), {})
+    if hasattr(source, "layers"):
+        return (source, *_keras_callable(source))
+    if not callable(source):
+        raise TypeError(f"neither a model, nor a function, nor a path: {source!r}")
+    return source, source, None
+
+
+def _keras_callable(model):
+    known = getattr(model, "inputs", None) and getattr(model, "input", None)
+    if known is None:
+        return model, None
+    specs = tf.nest.map_structure(
+        lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name),
+        known,
+    )
+    parameters = inspect.signature(model.call).parameters
+    if "training" not in parameters:
+        return model, ((specs,), {})
+    return functools.partial(model, training=False), ((specs,), {})
+
+
+def _flatten(structure):
+    return tf.nest.flatten(structure, expand_composites=True)
+
+
+def _is_flat(outputs):
+    """What a signature can give."""
+    leaves = list(outputs.values()) if isinstance(outputs, dict) else outputs
+    leaves = leaves if isinstance(leaves, (list, tuple)) else [leaves]
+    return all(isinstance(leaf, tf.Tensor) for leaf in leaves)
+
+
+def _is_tensor(leaf):
+    return isinstance(leaf, (tf.Tensor, tf.TensorSpec, np.ndarray, np.generic))
+
+
+def _spec(leaf, named=False):
+    """What it is converted for: any size of the first dimension, which is the batch in every model that has one."""
+    if isinstance(leaf, tf.TensorSpec):
+        return tf.TensorSpec(leaf.shape, leaf.dtype, leaf.name if named else None)
+    shape = tf.TensorShape(leaf.shape)
+    if shape.rank:
+        shape = tf.TensorShape([None]).concatenate(shape[1:])
+    return tf.TensorSpec(shape, leaf.dtype)
+
+
+def _freeze(concrete):
+    """Its graph with the variables that it only reads as constants, the tensors that it is called with, and by the names of their
+    placeholders the resources that it still captures."""
+    read_only = get_read_only_resource_input_indices_graph(concrete.graph)
+    written = {
+        _node_of(tensor)
+        for i, tensor in enumerate(concrete.graph.inputs)
+        if tensor.dtype == tf.resource and i not in read_only
+    }
+    data = convert_to_constants._FunctionConverterDataInEager(
+        func=concrete,
+        lower_control_flow=False,  # loops are converted as such
+        aggressive_inlining=False,
+        variable_names_denylist=written,
+    )
+    graph_def, _ = convert_to_constants._replace_variables_by_constants(data)
+    captures = {
+        _node_of(inside): outside
+        for outside, inside in concrete.graph.captures
+        if _node_of(inside) not in data.tensor_data
+    }
+    captured = {_node_of(inside) for inside in concrete.graph.internal_captures}
+    return graph_def, [t for t in concrete.inputs if _node_of(t) not in captured], captures
+
+
+def _node_of(tensor):
+    return tensor.name.split(":")[0]
+
+
+def _describe(tensor):
+    """An input, as the converter wants to know it."""
+    dims = None
+    if tensor.shape.rank is not None:
+        dims = [-1 if d is None else d for d in tensor.shape.as_list()]
+    return {"tensor": tensor.name, "dtype": tensor.dtype.as_datatype_enum, "dims": dims}
+
+
+class _Conversion:
+    """Of the function for one set of specs."""
+
+    def __init__(self, concrete, options, precision, calibration):
+        """`calibration`: lists of the function's flat inputs, or None."""
+        graph_def, inputs, self._captures = _freeze(concrete)
+        self._inputs = [tensor.name for tensor in inputs]
+        self._outputs = [tensor.name for tensor in concrete.outputs]
+        self._structure = concrete.structured_outputs
+        self.keeps_resources = bool(self._captures)
+        for node in graph_def.node:
+            node.device = ""
+        calibrates = precision == trt_convert.TrtPrecisionMode.INT8 and calibration is not None
+        options = {
+            **options,
+            "precision-mode": precision,
+            "use-calibration": calibrates,
+            "inputs": [_describe(tensor) for tensor in inputs],
+            "outputs": self._outputs,
+        }
+        converted, self.report = trt_convert._convert_graph_def(graph_def, [], options)
+        if calibrates:
+            tables = self._calibrate(converted, calibration)
+            options = {**options, "calibration-tables": tables}
+            converted, self.report = trt_convert._convert_graph_def(graph_def, [], options)
+        self.engines = [n.name for n in converted.node if n.op == trt_convert._ENGINE_OP]
+        self.engines += [
+            node.name
+            for function in converted.library.function
+            for node in function.node_def
+            if node.op == trt_convert._ENGINE_OP
+        ]
+        self._function = self._wrap(converted)
+
+    def _wrap(self, graph_def):
+        return wrap_function.function_from_graph_def(
+            graph_def, self._inputs, self._outputs, self._captures
+        )
+
+    def _calibrate(self, graph_def, batches):
+        function = self._wrap(graph_def)
+        calibrators = trt_convert._EngineCalibrators(graph_def, function.graph)
+        names = sorted(calibrators.engine_inputs)
+        feeds = [function.graph.get_tensor_by_name(name) for name in self._inputs]
+        read = function.prune(feeds, [calibrators.engine_inputs[name] for name in names])
+        for batch in batches:
+            values = read(*[tf.convert_to_tensor(x) for x in batch])
+            calibrators.add(dict(zip(names, values)))
+        return calibrators.tables()
+
+    def __call__(self, tensors):
+        results = iter(tf.nest.flatten(self._function(*tensors)))
+        packed = [
+            next(results) if isinstance(leaf, tf.Tensor) else leaf
+            for leaf in _flatten(self._structure)
+        ]
+        return tf.nest.pack_sequence_as(self._structure, packed, expand_composites=True)
+
+
+class Optimized(tf.Module):
+    """What graft.optimize gives.
+
+    report: of the last conversion, as `graft convert --json` writes it; None before the first.
+    fallbacks: how many calls the original function answered, by reason. In a graph a call is counted when it is traced.
+    """
+
+    def __init__(self, original, source, precision, calibration_data, inputs, options):
+        super().__init__(name="optimized")
+        _op_library.load()
+        # Without NoDependency TensorFlow would save them too, and put wrappers in their place.
+        self.report = None
+        self.fallbacks = NoDependency(collections.Counter())
+        self._original = NoDependency(original)
+        self._source = NoDependency(source)  # kept alive
+        self._precision = precision
+        self._options = NoDependency(options)
+        self._batches = None
+        self._lock = threading.RLock()
+        self._conversions = NoDependency({})  # by what they take
+        self._refusals = NoDependency({})
+        self._traced = NoDependency(set())
+        # Of this name, loaded objects are callable by it.
+        self.__call__ = tf.function(self._trace)
+        if calibration_data is not None:
+            if precision != trt_convert.TrtPrecisionMode.INT8:
+                raise ValueError("calibration_data is for INT8")
+            batches = [_call_of(batch, inputs) for batch in calibration_data]
+            if not batches:
+                raise ValueError("calibration_data is empty")
+            self._batches = NoDependency([self._tensors_of(batch) for batch in batches])
+            if inputs is None:
+                inputs = batches[0]
+        if inputs is not None:
+            concrete = self._trace_for_any_batch(*inputs)
+            if _is_flat(concrete.structured_outputs):
+                # TensorFlow's name for what becomes serving_default.
+                self._default_save_signature = concrete
+
+    def __call__(self, *args, **kwargs):
+        results = self._traced_function()(*args, **kwargs)
+        if self._refusals:
+            reason = self._refusals.get(self._key(args, kwargs))
+            if reason is not None:
+                self.fallbacks[reason] += 1
+        return results
+
+    def _traced_function(self):
+        return vars(self)["__call__"]
+
+    def statistics(self):
+        """graft.engine_statistics() of its engines."""
+        names = {name for c in self._conversions.values() for name in c.engines}
+        return {n: s for n, s in _op_library.statistics().items() if n.split("/")[-1] in names}
+
+    @staticmethod
+    def _key(args, kwargs):
+        leaves = [_spec(x) if _is_tensor(x) else repr(x) for x in _flatten((args, kwargs))]
+        shape = tf.nest.map_structure(lambda _: 0, (args, kwargs), expand_composites=True)
+        return repr(shape), tuple(leaves)
+
+    def _trace(self, *args, **kwargs):
+        with tf.init_scope(), self._lock:
+            key = self._key(args, kwargs)
+            if key not in self._traced:
+                try:
+                    self._trace_for_any_batch(args, kwargs)
+                except Exception:
+                    if key not in self._refusals:
+                        raise
+            conversion = self._convert(args, kwargs)
+        if conversion is None:
+            return self._original(*args, **kwargs)
+        return conversion(self._tensors_of((args, kwargs)))
+
+    @staticmethod
+    def _tensors_of(call):
+        return [x for x in _flatten(call) if _is_tensor(x)]
+
+    def _trace_for_any_batch(self, args, kwargs):
+        """So that calls with other batches find a trace. (reduce_retracing would do it, but in TensorFlow 2.21 it raises IndexError
+        for calls with more arguments than those before.)"""
+        self._traced.add(self._key(args, kwargs))
+        args, kwargs = tf.nest.map_structure(
+            lambda x: _spec(x, named=True) if _is_tensor(x) else x,
+            (args, kwargs),
+            expand_composites=True,
+        )
+        return self._traced_function().get_concrete_function(*args, **kwargs)
+
+    def _convert(self, args, kwargs):
+        """The conversion for such arguments; none: the original function answers."""
+        key = self._key(args, kwargs)
+        if key in self._conversions:
+            return self._conversions[key]
+        if key in self._refusals:
+            return None
+        structure = (args, kwargs)
+        leaves = _flatten(structure)
+        places = [i for i, leaf in enumerate(leaves) if _is_tensor(leaf)]
+
+        @tf.function(autograph=False)
+        def flat(tensors):
+            filled = list(leaves)
+            for place, tensor in zip(places, tensors):
+                filled[place] = tensor
+            a, k = tf.nest.pack_sequence_as(structure, filled, expand_composites=True)
+            return self._original(*a, **k)
+
+        try:
+            concrete = flat.get_concrete_function([_spec(leaves[i]) for i in places])
+        except Exception as error:  # whatever it raises for dimensions that are not known
+            return self._refuse(key, "it cannot be traced for any batch", error)
+        try:
+            conversion = _Conversion(concrete, self._options, self._precision, self._batches)
+        except (NotImplementedError, ValueError, RuntimeError) as error:
+            return self._refuse(key, "it cannot be converted", error)
+        self._conversions[key] = conversion
+        self.report = NoDependency(conversion.report)
+        if conversion.keeps_resources:
+            self.source = self._source  # saved with it
+        return conversion
+
+    def _refuse(self, key, fact, error):
+        """From now on the original function answers calls of that kind."""
+        self._refusals[key] = f"{fact}: {type(error).__name__}: {error}"
+        _log.warning("the original function answers: %s", self._refusals[key])
