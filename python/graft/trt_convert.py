@@ -321,6 +321,9 @@ class _ConvertedModel:
         saved_model.ParseFromString((self.folder / "saved_model.pb").read_bytes())
         (meta_graph,) = saved_model.meta_graphs
         self.graph_def = meta_graph.graph_def
+        # Keys of the inputs that are one tensor each.
+        inputs = meta_graph.signature_def[signature_key].inputs
+        self.inputs = {key for key, info in inputs.items() if info.name}
 
     def save(self, graph_def, directory):
         """Writes the model with `graph_def` in place of its own graph."""
@@ -684,8 +687,11 @@ class TrtGraphConverterV2:
             raise AssertionError("convert() was called already")
         converted = self._convert(self._options)
         if needs_calibration:
-            tables = self._calibrate(converted, calibration_input_fn)
-            converted = self._convert({**self._options, "calibration-tables": tables})
+            self._options["calibration-tables"] = self._calibrate(converted, calibration_input_fn)
+            converted = self._convert(self._options)
+        return self._use(converted)
+
+    def _use(self, converted):
         self._report = converted.report
         self._converted_graph_def = converted.graph_def
         self._converted_model = converted
@@ -721,7 +727,8 @@ class TrtGraphConverterV2:
         return calibrators.tables()
 
     def build(self, input_fn):
-        """Runs the converted function on each of input_fn's inputs, so that every shape has been bound before the first request.
+        """Tunes the engines for the shapes of input_fn's inputs, and runs the converted function on each, so that every shape has
+        been bound before the first request. The function that convert() gave stays as it was tuned.
 
         Each is an array, a list or tuple of arrays, or a dict by name.
         """
@@ -735,21 +742,28 @@ class TrtGraphConverterV2:
             )
         if self._converted_func is None:
             raise RuntimeError("Need to call convert() before build()")
+        _, by_name = self._converted_func.structured_input_signature
+        names = [spec.name for spec in nest.flatten(by_name)]
+        calls = {}  # one for each combination of shapes
         for inputs in input_fn():
             args, kwargs = _arguments(inputs)
             try:
-                args = [tf.convert_to_tensor(x) for x in args]
-                kwargs = {name: tf.convert_to_tensor(x) for name, x in kwargs.items()}
+                by_name = {**dict(zip(names, args)), **kwargs}
+                tensors = {name: tf.convert_to_tensor(x) for name, x in by_name.items()}
             except (TypeError, ValueError) as error:
                 raise RuntimeError("Failed to convert input to tensor.") from error
-            self._run(args, kwargs)
+            shapes = {
+                name: tensor.shape.as_list()
+                for name, tensor in tensors.items()
+                if name in self._converted_model.inputs
+            }
+            calls.setdefault(json.dumps(shapes, sort_keys=True), tensors)
+        if calls:
+            shapes = [json.loads(call) for call in calls]
+            self._use(self._convert({**self._options, "shapes": shapes}))
+        for tensors in calls.values():
+            self._converted_func(**tensors)
         self._built = True
-
-    def _run(self, args, kwargs):
-        if args:
-            _, by_name = self._converted_func.structured_input_signature
-            kwargs = dict(zip([spec.name for spec in nest.flatten(by_name)], args))
-        self._converted_func(**kwargs)
 
     def save(self, output_saved_model_dir, save_gpu_specific_engines=True, options=None):
         """Saves the converted signature with all that it needs: variables that are not frozen, tables, assets. The engines are

@@ -411,6 +411,18 @@ def test_v2_builds_once(v2_saved_model):
     )
 
 
+def test_v2_build_tunes_for_its_shapes(v2_saved_model, tmp_path, monkeypatch):
+    converter = trt.TrtGraphConverterV2(input_saved_model_dir=str(v2_saved_model))
+    converter.convert()
+    monkeypatch.setenv("TF_TRT_EXPORT_TRT_ENGINES_PATH", str(tmp_path))
+    converter.build(lambda: iter([[small_models.images(3)]]))
+    (node,) = engine_nodes(converter._converted_graph_def)
+    assert (tmp_path / f"dims-{node.name}").read_text() == "TensorRTInputPH_0:3x16x16x3\n"
+    converter.save(str(tmp_path / "saved"))
+    function = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
+    assert_close(function(image=tf.constant(small_models.images(5))), expected(5))
+
+
 def test_v2_build_refuses_what_is_no_tensor(converted, v2_saved_model):
     converter, _ = convert_v2(v2_saved_model)
     with pytest.raises(RuntimeError) as raised:
