@@ -18,8 +18,8 @@ Result<Tensor> Take(const graft_weight& weight) {
   std::shared_ptr<void> owner(weight.release_state, [release = weight.release](void* state) {
     if (release) release(state);
   });
-  const auto dtype = static_cast<DType>(weight.dtype);
-  const std::span<const int64_t> dims(weight.dims, static_cast<size_t>(weight.rank));
+  GRAFT_ASSIGN_OR_RETURN(const DType dtype, ReadDType(weight.dtype));
+  GRAFT_ASSIGN_OR_RETURN(const std::span<const int64_t> dims, ReadDims(weight.dims, weight.rank));
   if (SizeOf(dtype) == 0 || CountElements(dims) < 0)
     return InvalidArgumentError("a weight is {}", Describe(dtype, dims));
   return Tensor(dtype, Dims(dims.begin(), dims.end()),
@@ -47,8 +47,8 @@ template <class F>
 graft_status* Load(const graft_engine_options* c_options, graft_engine** engine, F&& load) {
   *engine = nullptr;
   return Guarded([&]() -> Status {
-    const graft_engine_options given =
-        ReadOptions<graft_engine_options>(c_options, GRAFT_ENGINE_OPTIONS_INIT);
+    GRAFT_ASSIGN_OR_RETURN(const graft_engine_options given,
+                           ReadOptions<graft_engine_options>(c_options, GRAFT_ENGINE_OPTIONS_INIT));
     const std::unique_ptr<Executor> executor = MakeTbbExecutor(given.threads);
     LoadOptions options;
     options.map = given.map_file != 0;
@@ -112,10 +112,9 @@ graft_status* WithArguments(graft_context* context, const graft_tensor* inputs, 
     for (int32_t i = 0; i < count; ++i) {
       GRAFT_ASSIGN_OR_RETURN(const graft_tensor given, TensorAt(inputs, i));
       GRAFT_ASSIGN_OR_RETURN(const MemorySpace space, SpaceOf(given.space));
-      context->inputs.push_back({static_cast<DType>(given.dtype),
-                                 {given.dims, static_cast<size_t>(given.rank)},
-                                 given.data,
-                                 space});
+      GRAFT_ASSIGN_OR_RETURN(const DType dtype, ReadDType(given.dtype));
+      GRAFT_ASSIGN_OR_RETURN(const auto dims, ReadDims(given.dims, given.rank));
+      context->inputs.push_back({dtype, dims, given.data, space});
     }
     return run([&](const OutputRequest& wanted) -> Result<OutputMemory> {
       const graft_output_request request = {
@@ -232,8 +231,9 @@ graft_status* graft_context_create(const graft_engine* engine,
                                    graft_context** context) {
   *context = nullptr;
   return Guarded([&]() -> Status {
-    const graft_context_options given =
-        graft::ReadOptions<graft_context_options>(c_options, GRAFT_CONTEXT_OPTIONS_INIT);
+    GRAFT_ASSIGN_OR_RETURN(
+        const graft_context_options given,
+        graft::ReadOptions<graft_context_options>(c_options, GRAFT_CONTEXT_OPTIONS_INIT));
     graft::ContextOptions options;
     if (given.schedule) {
       options.executor =

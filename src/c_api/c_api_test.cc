@@ -147,11 +147,38 @@ TEST(CApi, ReadsStructsOfTheCallersSize) {
   };
   EXPECT_EQ(graft_context_run(context, &input.tensor, 1, allocate, y), nullptr);
   EXPECT_THAT(y, ElementsAre(10, 14, 18));
+  for (const int32_t dtype : {257, -255}) {
+    input.tensor.dtype = dtype;
+    EXPECT_EQ(Status(graft_context_run(context, &input.tensor, 1, allocate, y)).code(),
+              GRAFT_INVALID_ARGUMENT);
+  }
+  input.tensor.dtype = 1;
+  input.tensor.rank = -1;
+  EXPECT_EQ(Status(graft_context_run(context, &input.tensor, 1, allocate, y)).code(),
+            GRAFT_INVALID_ARGUMENT);
+  input.tensor.rank = 2;
+  EXPECT_EQ(graft_context_run(context, &input.tensor, 1, allocate, y), nullptr);
   input.tensor.space = 7;
   EXPECT_EQ(Status(graft_context_run(context, &input.tensor, 1, allocate, y)).code(),
             GRAFT_INVALID_ARGUMENT);
+  input.tensor.space = GRAFT_SPACE_HOST;
   input.tensor.struct_size = 0;
   EXPECT_EQ(Status(graft_context_run(context, &input.tensor, 1, allocate, y)).code(),
+            GRAFT_INVALID_ARGUMENT);
+}
+
+TEST(CApi, RefusesOptionsWithoutASize) {
+  graft_engine_options engine_options = GRAFT_ENGINE_OPTIONS_INIT;
+  engine_options.struct_size = 0;
+  graft_engine* engine = nullptr;
+  EXPECT_EQ(Status(graft_engine_load("no.plan", &engine_options, &engine)).code(),
+            GRAFT_INVALID_ARGUMENT);
+  const Result<Engine> loaded = Engine::Load(kPlan);
+  ASSERT_TRUE(loaded.ok());
+  graft_context_options context_options = GRAFT_CONTEXT_OPTIONS_INIT;
+  context_options.struct_size = 0;
+  graft_context* context = nullptr;
+  EXPECT_EQ(Status(graft_context_create(loaded->get(), &context_options, &context)).code(),
             GRAFT_INVALID_ARGUMENT);
 }
 

@@ -21,8 +21,9 @@ Result<std::vector<importer::GraphInput>> Arguments(const graft_tensor* argument
   for (int32_t i = 0; i < count; ++i) {
     GRAFT_ASSIGN_OR_RETURN(const graft_tensor argument, TensorAt(arguments, i));
     importer::GraphInput input;
-    input.dtype = static_cast<DType>(argument.dtype);
-    input.shape.dims.assign(argument.dims, argument.dims + argument.rank);
+    GRAFT_ASSIGN_OR_RETURN(input.dtype, ReadDType(argument.dtype));
+    GRAFT_ASSIGN_OR_RETURN(const auto dims, ReadDims(argument.dims, argument.rank));
+    input.shape.dims.assign(dims.begin(), dims.end());
     inputs.push_back(std::move(input));
   }
   return inputs;
@@ -101,10 +102,10 @@ graft_status* graft_calibrator_add(graft_calibrator* calibrator, const graft_ten
     std::vector<graft::Tensor> batch;
     for (int32_t i = 0; i < argument_count; ++i) {
       GRAFT_ASSIGN_OR_RETURN(const graft_tensor argument, graft::TensorAt(arguments, i));
-      GRAFT_ASSIGN_OR_RETURN(
-          graft::Tensor tensor,
-          graft::Tensor::Allocate(static_cast<graft::DType>(argument.dtype),
-                                  {argument.dims, argument.dims + argument.rank}));
+      GRAFT_ASSIGN_OR_RETURN(const graft::DType dtype, graft::ReadDType(argument.dtype));
+      GRAFT_ASSIGN_OR_RETURN(const auto dims, graft::ReadDims(argument.dims, argument.rank));
+      GRAFT_ASSIGN_OR_RETURN(graft::Tensor tensor,
+                             graft::Tensor::Allocate(dtype, {dims.begin(), dims.end()}));
       if (tensor.bytes() > 0) std::memcpy(tensor.mutable_raw(), argument.data, tensor.bytes());
       batch.push_back(std::move(tensor));
     }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <exception>
 #include <new>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -58,11 +59,28 @@ struct graft_context {
 
 namespace graft {
 
-// A struct as far as the caller's version of it goes; the rest keeps its default.
+// A struct as far as the caller's version of it goes; the rest keeps its default. A size that holds
+// nothing is one that was not filled in.
 template <class T>
-T ReadOptions(const T* options, T defaults) {
-  if (options) std::memcpy(&defaults, options, std::min(options->struct_size, sizeof(T)));
+Result<T> ReadOptions(const T* options, T defaults) {
+  if (!options) return defaults;
+  if (options->struct_size <= sizeof(options->struct_size))
+    return InvalidArgumentError("an option's struct_size is {}", options->struct_size);
+  std::memcpy(&defaults, options, std::min(options->struct_size, sizeof(T)));
   return defaults;
+}
+
+// A dtype by its number.
+inline Result<DType> ReadDType(int32_t number) {
+  const auto dtype = static_cast<DType>(number);
+  if (static_cast<int32_t>(dtype) != number)
+    return InvalidArgumentError("there is no dtype {}", number);
+  return dtype;
+}
+
+inline Result<std::span<const int64_t>> ReadDims(const int64_t* dims, int32_t rank) {
+  if (rank < 0) return InvalidArgumentError("a rank of {}", rank);
+  return std::span<const int64_t>(dims, static_cast<size_t>(rank));
 }
 
 // Of an array whose elements have the caller's size.
