@@ -10,31 +10,46 @@
 namespace graft::cpu {
 namespace {
 
-template <Pooling kPooling, class T>
-void PoolEach(const PoolWindow& w, int64_t channels) {
-  for (int64_t c = 0; c < channels; ++c) {
-    using Limits = std::numeric_limits<T>;
-    constexpr bool kInfinite = kPooling == Pooling::kMaxOrNan && Limits::has_infinity;
-    constexpr T kLowest = kInfinite ? -Limits::infinity() : Limits::lowest();
-    T a = kPooling == Pooling::kAverage ? T(0) : kLowest;
-    for (int64_t i = 0; i < w.count[0]; ++i) {
-      for (int64_t j = 0; j < w.count[1]; ++j) {
-        for (int64_t k = 0; k < w.count[2]; ++k) {
-          const T x = reinterpret_cast<const T*>(
-              w.x)[c + i * w.strides[0] + j * w.strides[1] + k * w.strides[2]];
+// Channels from `first` on, `channels` of them or kBlock: a number that the compiler knows, so that
+// it makes vectors of them.
+constexpr int64_t kBlock = 64;
+template <Pooling kPooling, class T, bool kWhole>
+void PoolBlock(const PoolWindow& w, int64_t first, int64_t channels) {
+  using Limits = std::numeric_limits<T>;
+  constexpr bool kInfinite = kPooling == Pooling::kMaxOrNan && Limits::has_infinity;
+  constexpr T kLowest = kInfinite ? -Limits::infinity() : Limits::lowest();
+  T a[kBlock];
+  std::fill_n(a, kBlock, kPooling == Pooling::kAverage ? T(0) : kLowest);
+  const int64_t n = kWhole ? kBlock : channels;
+  for (int64_t i = 0; i < w.count[0]; ++i) {
+    for (int64_t j = 0; j < w.count[1]; ++j) {
+      for (int64_t k = 0; k < w.count[2]; ++k) {
+        const T* x = reinterpret_cast<const T*>(w.x) + first + i * w.strides[0] + j * w.strides[1] +
+                     k * w.strides[2];
+        for (int64_t c = 0; c < n; ++c) {
           if constexpr (kPooling == Pooling::kAverage) {
-            a += x;
+            a[c] += x[c];
           } else if constexpr (kPooling == Pooling::kMax) {
-            a = x > a ? x : a;
+            a[c] = x[c] > a[c] ? x[c] : a[c];
           } else {
-            a = x > a || x != x ? x : a;
+            a[c] = x[c] > a[c] || x[c] != x[c] ? x[c] : a[c];
           }
         }
       }
     }
-    if constexpr (kPooling == Pooling::kAverage) a /= static_cast<T>(w.divisor);
-    reinterpret_cast<T*>(w.y)[c] = a;
   }
+  T* y = reinterpret_cast<T*>(w.y) + first;
+  for (int64_t c = 0; c < n; ++c) {
+    if constexpr (kPooling == Pooling::kAverage) a[c] /= static_cast<T>(w.divisor);
+    y[c] = a[c];
+  }
+}
+
+template <Pooling kPooling, class T>
+void PoolEach(const PoolWindow& w, int64_t channels) {
+  int64_t c = 0;
+  for (; c + kBlock <= channels; c += kBlock) PoolBlock<kPooling, T, true>(w, c, kBlock);
+  if (c < channels) PoolBlock<kPooling, T, false>(w, c, channels - c);
 }
 
 PoolLoop FindLoop(Pooling pooling, DType dtype) {
