@@ -214,8 +214,12 @@ Result<BoundEpilogue> BoundEpilogue::Bind(const BoundNode& node, const Pointwise
     Dims strides = BroadcastStrides(value.dims, value.row_stride, output);
     const int64_t column_stride = strides.back();
     strides.pop_back();
-    for (size_t axis = 0; axis + 1 < strides.size(); ++axis) {
-      uniform_rows &= strides[axis] == strides[axis + 1] * row_dims[axis + 1];
+    // Along an axis of one row, such as that of a single image, nothing moves.
+    int64_t distance = strides.empty() ? 0 : strides.back();
+    for (size_t axis = strides.size(); axis-- > 0;) {
+      if (row_dims[axis] == 1) continue;
+      uniform_rows &= strides[axis] == distance;
+      distance *= row_dims[axis];
     }
     dtypes.push_back(value.dtype);
     operands.push_back(
