@@ -20,7 +20,9 @@ class Runner {
       const ir::Value& value = body.module.value(v);
       GRAFT_ASSIGN_OR_RETURN(Tensor tensor,
                              Tensor::Allocate(value.dtype, *ir::ConstantDims(value.shape)));
-      SeedValues(value.dtype, {tensor.mutable_raw(), tensor.bytes()});
+      const auto limit =
+          value.low >= 0 ? static_cast<int64_t>(std::min(value.high, 100.0F)) + 1 : 0;
+      SeedValues(value.dtype, {tensor.mutable_raw(), tensor.bytes()}, limit);
       runner.inputs_.push_back(std::move(tensor));
     }
     for (const ir::ValueId v : body.module.outputs) {

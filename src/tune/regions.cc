@@ -16,10 +16,16 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 // Raised when what is timed of a body changes.
 constexpr int kVersion = 1;
 
+// What is known of an operand's elements: kernels of integers ask whether they may be negative.
+struct Bounds {
+  float low = 0;
+  float high = 0;
+};
+
 // The body over inputs of the operands' types and over their constants. A result that may stay a
 // window is not sliced: its readers find it in the wider value.
-Result<ir::Module> CutOut(const BoundNode& choice, const ir::Body& body,
-                          const std::vector<bool>& windows) {
+Result<ir::Module> CutOut(const BoundNode& choice, const std::vector<Bounds>& bounds,
+                          const ir::Body& body, const std::vector<bool>& windows) {
   ir::Module cut;
   std::vector<ir::ValueId> operands;
   for (size_t i = 0; i < choice.inputs.size(); ++i) {
@@ -28,6 +34,8 @@ Result<ir::Module> CutOut(const BoundNode& choice, const ir::Body& body,
     operands.push_back(operand.constant ? cut.AddConstant(std::move(name), *operand.constant)
                                         : cut.AddInput(std::move(name), operand.dtype,
                                                        ir::MakeShape(operand.dims)));
+    cut.value(operands.back()).low = bounds[i].low;
+    cut.value(operands.back()).high = bounds[i].high;
   }
   GRAFT_ASSIGN_OR_RETURN(std::vector<ir::ValueId> results,
                          ir::AppendBody(cut, body, std::move(operands)));
@@ -60,10 +68,11 @@ double CostOf(const TunedBody& body, const Backend& backend) {
 
 class Contest {
  public:
-  Contest(BoundNode choice, const std::vector<bool>& windows, Backend& backend,
-          const TuneOptions& options, const RegionHooks& hooks, TimingCache& cache,
-          TuneReport& report)
+  Contest(BoundNode choice, std::vector<Bounds> bounds, const std::vector<bool>& windows,
+          Backend& backend, const TuneOptions& options, const RegionHooks& hooks,
+          TimingCache& cache, TuneReport& report)
       : choice_(std::move(choice)),
+        bounds_(std::move(bounds)),
         bodies_(std::get<ir::ChoiceAttributes>(choice_.attributes).bodies),
         windows_(windows),
         backend_(backend),
@@ -94,7 +103,7 @@ class Contest {
  private:
   Result<TunedBody> Prepare(const ir::Body& body) {
     TunedBody tuned;
-    GRAFT_ASSIGN_OR_RETURN(tuned.module, CutOut(choice_, body, windows_));
+    GRAFT_ASSIGN_OR_RETURN(tuned.module, CutOut(choice_, bounds_, body, windows_));
     GRAFT_RETURN_IF_ERROR(hooks_.optimize(tuned.module));
     TuneOptions options = options_;
     options.progress = nullptr;
@@ -143,6 +152,7 @@ class Contest {
   }
 
   const BoundNode choice_;
+  const std::vector<Bounds> bounds_;  // by operand
   const std::vector<ir::Body>& bodies_;
   const std::vector<bool>& windows_;
   Backend& backend_;
@@ -165,12 +175,15 @@ Result<int> ChooseBody(const ir::Module& module, const ir::Node& choice,
   region.region = attributes.region;
   region.node = choice.name;
   std::vector<double> scores(attributes.bodies.size(), 0);
+  std::vector<Bounds> bounds;
+  for (const ir::ValueId v : choice.inputs)
+    bounds.push_back({module.value(v).low, module.value(v).high});
   for (const TuningPoint& point : points) {
     GRAFT_ASSIGN_OR_RETURN(BoundNode bound, BindNode(module, choice, point.symbols));
     bool measured = false;
     GRAFT_ASSIGN_OR_RETURN(
         const std::vector<double> times,
-        Contest(std::move(bound), windows, backend, options, hooks, cache, *report)
+        Contest(std::move(bound), bounds, windows, backend, options, hooks, cache, *report)
             .Times(&measured));
     const double best = std::max(*std::ranges::min_element(times), 1e-3);
     for (size_t b = 0; b < times.size(); ++b) scores[b] += times[b] / best;

@@ -141,6 +141,24 @@ TEST_F(RegionsTest, CostsAreSummedWhereNothingIsTimed) {
   EXPECT_EQ(timed_, 1);
 }
 
+TEST_F(RegionsTest, BodiesKnowTheBoundsOfWhatTheyRead) {
+  ir::Module module = ir::ParseText(kText).value();
+  module.value(module.inputs[0]).low = 0;
+  module.value(module.inputs[0]).high = 127;
+  int bodies = 0;
+  time_of_ = [&](const ir::Module& body) {
+    ++bodies;
+    EXPECT_EQ(body.value(body.inputs[0]).low, 0);
+    EXPECT_EQ(body.value(body.inputs[0]).high, 127);
+    return 1.0;
+  };
+  TuneReport report;
+  ASSERT_TRUE(ChooseBody(module, module.node(0), {false, false}, backend_, {{{1}}}, {}, hooks_,
+                         *cache_, &report)
+                  .ok());
+  EXPECT_EQ(bodies, 2);
+}
+
 TEST_F(RegionsTest, BodiesThatTheBackendCannotRunLose) {
   tactic_.accepts = [](const ir::Node& node) { return node.name != "ab"; };
   TuneReport report;
