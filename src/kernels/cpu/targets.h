@@ -6,8 +6,13 @@
 
 namespace graft::cpu {
 
-// Those that this processor runs, best first: "AVX3" (AVX-512), "AVX2".
+// Those that this processor runs, best first: "AVX3_VNNI" (AVX-512 with products of bytes), "AVX3"
+// (AVX-512), "AVX2_VNNI", "AVX2". Highway's own names but for VNNI, which its targets of Debian 12
+// do not have as compilers name it: kernels of integers ask UsesVnni.
 std::vector<std::string> SupportedTargets();
+
+// Whether kernels may use VNNI of the vectors that they are compiled for.
+bool UsesVnni();
 
 // Lets the kernels use `target` and what is below it only, until the end of the scope. For tests:
 // process-wide, and not to be changed while kernels run.

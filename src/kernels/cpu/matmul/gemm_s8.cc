@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/matmul/gemm_tile.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/matmul/gemm_s8.cc"
@@ -44,7 +45,28 @@ using D8 = hn::Repartition<int8_t, D32>;
 constexpr int64_t kLanes = hn::MaxLanes(D32());
 constexpr int kTileVectors = 2;
 
+// The sums of four products of unsigned by signed bytes, and of two of 16 bits, in one instruction.
+// In assembler, since the target of Highway in Debian 12 that has it names another extension to the
+// compiler.
+HWY_INLINE hn::Vec<D32> AddFour(hn::Vec<D32> sum, hn::Vec<D8> a, hn::Vec<D8> b) {
+#if HWY_TARGET == HWY_AVX2
+  __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum.raw) : "x"(a.raw), "x"(b.raw));
+#else
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
+#endif
+  return sum;
+}
+HWY_INLINE hn::Vec<D32> AddTwo(hn::Vec<D32> sum, hn::Vec<D16> a, hn::Vec<D16> b) {
+#if HWY_TARGET == HWY_AVX2
+  __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum.raw) : "x"(a.raw), "x"(b.raw));
+#else
+  __asm__("vpdpwssd %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
+#endif
+  return sum;
+}
+
 // Lane i of the result is sum's plus the sum of two products of 16 bits, exact.
+template <bool kVnni>
 struct Pairs {
   using A = int16_t;
   using V = hn::Vec<D16>;
@@ -55,6 +77,7 @@ struct Pairs {
   }
   static HWY_INLINE V Spread(int32_t bits) { return hn::BitCast(D16(), hn::Set(D32(), bits)); }
   static HWY_INLINE hn::Vec<D32> Add(V a, V b, hn::Vec<D32> sum) {
+    if constexpr (kVnni) return AddTwo(sum, a, b);
     hn::Vec<D32> unused = hn::Zero(D32());
     return hn::ReorderWidenMulAccumulate(D32(), a, b, sum, unused);
   }
@@ -62,6 +85,7 @@ struct Pairs {
 
 // Lane i of the result is sum's plus the sum of four products: of a in [0, 127], so that two of
 // them fit 16 bits.
+template <bool kVnni>
 struct Quads {
   using A = uint8_t;
   using V = hn::Vec<D8>;
@@ -70,14 +94,13 @@ struct Quads {
   static HWY_INLINE V LoadB(const int8_t* b) { return hn::LoadU(D8(), b); }
   static HWY_INLINE V Spread(int32_t bits) { return hn::BitCast(D8(), hn::Set(D32(), bits)); }
   static HWY_INLINE hn::Vec<D32> Add(V a, V b, hn::Vec<D32> sum) {
+    if constexpr (kVnni) return AddFour(sum, a, b);
 #if HWY_TARGET == HWY_AVX2
     const __m256i two = _mm256_maddubs_epi16(a.raw, b.raw);
     return hn::Add(sum, hn::Vec<D32>{_mm256_madd_epi16(two, _mm256_set1_epi16(1))});
-#elif HWY_TARGET == HWY_AVX3
+#else
     const __m512i two = _mm512_maddubs_epi16(a.raw, b.raw);
     return hn::Add(sum, hn::Vec<D32>{_mm512_madd_epi16(two, _mm512_set1_epi16(1))});
-#else
-    return hn::Vec<D32>{_mm512_dpbusd_epi32(sum.raw, a.raw, b.raw)};
 #endif
   }
 };
@@ -145,14 +168,14 @@ void Multiply(const IntegersJob& job) {
 }  // namespace
 
 int TileRowsOf(IntegersForm form) {
-  return form == IntegersForm::kPairs ? Pairs::kRows : Quads::kRows;
+  return form == IntegersForm::kPairs ? Pairs<false>::kRows : Quads<false>::kRows;
 }
 
-void MultiplyIntegers(IntegersForm form, const IntegersJob& job) {
+void MultiplyIntegers(IntegersForm form, bool vnni, const IntegersJob& job) {
   if (form == IntegersForm::kPairs) {
-    Multiply<Pairs>(job);
+    vnni ? Multiply<Pairs<true>>(job) : Multiply<Pairs<false>>(job);
   } else {
-    Multiply<Quads>(job);
+    vnni ? Multiply<Quads<true>>(job) : Multiply<Quads<false>>(job);
   }
 }
 
@@ -197,6 +220,7 @@ void GemmS8(const GemmProblem& p, const GemmS8Arguments& arguments, CopyWideTile
   const IntegersForm form = arguments.form;
   const int tile_rows = HWY_DYNAMIC_DISPATCH(TileRowsOf)(form);
   const auto multiply = HWY_DYNAMIC_DISPATCH(MultiplyIntegers);
+  const bool vnni = UsesVnni();
   const int64_t row_tiles = CeilDiv(p.rows, tile_rows);
   const int64_t column_tiles = CeilDiv(p.columns, kTileColumns);
   const int64_t fitting =
@@ -254,7 +278,7 @@ void GemmS8(const GemmProblem& p, const GemmS8Arguments& arguments, CopyWideTile
         job.steps = whole / StepOf(form);
         job.b = b + k * kPanel;
         job.first = k == 0;
-        multiply(form, job);
+        multiply(form, vnni, job);
         k += depth_block;
       } while (k < p.depth);
       (*arguments.epilogue.finish)({group * p.group_row + row, job.rows,
