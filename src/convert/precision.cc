@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstring>
 #include <string>
 
 namespace graft::convert {
@@ -30,23 +31,36 @@ std::string_view Name(Precision precision) {
   return "";
 }
 
-Status CheckPrecision(Precision precision, const Backend& backend) {
-  // Integers stay floats where a backend has no products of them.
-  if (precision != Precision::kFp16) return OkStatus();
-  // The product of which most of a network is made.
+namespace {
+
+// Why the backend does not take the product of which most of a network is made, of halves by halves
+// or of f32 by weights that are stored as halves.
+Result<std::optional<Refusal>> RefusesHalves(const Backend& backend, DType dtype) {
   ir::Module module;
   const Dims square = {64, 64};
-  const ir::ValueId x = module.AddInput("x", DType::kFloat16, ir::MakeShape(square));
-  const ir::ValueId w = module.AddInput("w", DType::kFloat16, ir::MakeShape(square));
+  const ir::ValueId x = module.AddInput("x", dtype, ir::MakeShape(square));
+  GRAFT_ASSIGN_OR_RETURN(Tensor weights, Tensor::Allocate(DType::kFloat16, square));
+  std::memset(weights.mutable_raw(), 0, weights.bytes());
+  const ir::ValueId w = module.AddConstant("w", std::move(weights));
   ir::MatMulAttributes product;
   product.accumulator = DType::kFloat32;
   GRAFT_ASSIGN_OR_RETURN(const ir::NodeId id, module.AddNode(product, {x, w}, "product"));
-  if (const std::optional<Refusal> refusal = backend.SupportsAsIs(module, module.node(id))) {
-    return UnsupportedError(
-        "precision mode '{}' has no engine on {} in this version of Graft; use FP32 ({})",
-        Name(precision), backend.name(), refusal->reason);
-  }
-  return OkStatus();
+  return backend.SupportsAsIs(module, module.node(id));
+}
+
+}  // namespace
+
+Status CheckPrecision(Precision precision, const Backend& backend) {
+  // Integers stay floats where a backend has no products of them.
+  if (precision != Precision::kFp16) return OkStatus();
+  GRAFT_ASSIGN_OR_RETURN(const std::optional<Refusal> halves,
+                         RefusesHalves(backend, DType::kFloat16));
+  GRAFT_ASSIGN_OR_RETURN(const std::optional<Refusal> weights,
+                         RefusesHalves(backend, DType::kFloat32));
+  if (!halves || !weights) return OkStatus();
+  return UnsupportedError(
+      "precision mode '{}' has no engine on {} in this version of Graft; use FP32 ({})",
+      Name(precision), backend.name(), weights->reason);
 }
 
 }  // namespace graft::convert

@@ -9,7 +9,7 @@ namespace graft::convert {
 
 enum class Precision : uint8_t {
   kFp32,
-  kFp16,  // weights and values may be stored as halves; sums are f32
+  kFp16,  // weights, and on some backends values, may be stored as halves; sums are f32
   kInt8,  // products whose operands have quantisation ranges are computed on 8-bit integers
 };
 

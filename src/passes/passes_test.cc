@@ -109,5 +109,38 @@ INSTANTIATE_TEST_SUITE_P(Passes, TextTest,
                            return name;
                          });
 
+// As on a CPU: f32 by weights that are halves, and no product of halves.
+TEST(StoreHalves, AreWeightsAloneWhereHalvesAreNotMultiplied) {
+  Result<ir::Module> module = ir::ParseText(
+      "graft-ir 1\n"
+      "input \"x\" %0 f32[2,2] \"x\"\n"
+      "constant %1 f32[2,2] \"w\" = {1,2,3,4}\n"
+      "constant %2 f32[2,2] \"large\" = {1,2,3,100000}\n"
+      "%3 f32[2,2] \"a\" = matmul transpose_a=false transpose_b=false"
+      " epilogue={1:r1=relu.f32(r0)} (%0,%1) \"a\"\n"
+      "%4 f32[2,2] \"b\" = matmul transpose_a=false transpose_b=false (%3,%2) \"b\"\n"
+      "output \"y\" %4\n");
+  ASSERT_TRUE(module.ok()) << module.status().message();
+  PassContext context = ContextForTests();
+  context.store_halves = true;
+  context.supports = [](const ir::Module& m, const ir::Node& node) {
+    return m.value(node.inputs[0]).dtype == DType::kFloat32;
+  };
+  const Result<bool> changed = StoreHalves(*module, context);
+  ASSERT_TRUE(changed.ok()) << changed.status().message();
+  EXPECT_TRUE(*changed);
+  ASSERT_TRUE(module->Compact().ok());
+  ASSERT_TRUE(ir::Verify(*module).ok()) << ir::Verify(*module).message();
+  const ir::Node& a = module->node(0);
+  const ir::Node& b = module->node(1);
+  EXPECT_EQ(module->value(a.inputs[1]).dtype, DType::kFloat16);
+  EXPECT_EQ(module->value(a.outputs[0]).dtype, DType::kFloat32);
+  EXPECT_EQ(a.get<ir::MatMulAttributes>()->accumulator, DType::kFloat32);
+  // What a half does not hold.
+  EXPECT_EQ(module->value(b.inputs[1]).dtype, DType::kFloat32);
+  // And no more at the second run.
+  EXPECT_FALSE(*StoreHalves(*module, context));
+}
+
 }  // namespace
 }  // namespace graft::passes

@@ -2,6 +2,9 @@
 // stay f32, and values between nodes, which element-wise programs widen as they read them and round
 // once, at their end. So every node computes in f32, and half as many bytes move.
 //
+// Where the backend multiplies no halves, it is the weights alone: its kernels widen them as they
+// pack or read them, and values between nodes stay as they are.
+//
 // A value stays f32 where its reader must tell close numbers apart (positions of extremes,
 // selections, long sums), where a half may not hold it (squares, exponentials, integers that
 // count), and where it is an input or output of the module.
@@ -114,6 +117,7 @@ class Storing {
   Storing(ir::Module& module, const PassContext& context) : module_(module), context_(context) {}
 
   Result<bool> Run() {
+    if (!MultipliesHalves()) return StoreWeights();
     Decide();
     const ir::NodeId nodes = module_.node_count();
     bool changed = false;
@@ -127,6 +131,49 @@ class Storing {
 
  private:
   bool IsFloat(ir::ValueId v) const { return module_.value(v).dtype == DType::kFloat32; }
+
+  // Asked of the product of which most of a network is made.
+  bool MultipliesHalves() const {
+    if (!context_.supports) return true;
+    ir::Module alone;
+    const ir::Shape square = ir::MakeShape(Dims{64, 64});
+    const ir::ValueId x = alone.AddInput("x", DType::kFloat16, square);
+    const ir::ValueId w = alone.AddInput("w", DType::kFloat16, square);
+    ir::MatMulAttributes product;
+    product.accumulator = DType::kFloat32;
+    const Result<ir::NodeId> id = alone.AddNode(product, {x, w}, "product");
+    return id.ok() && context_.supports(alone, alone.node(*id));
+  }
+
+  // Constants that products multiply by become halves where the backend takes them so.
+  Result<bool> StoreWeights() {
+    const ir::NodeId nodes = module_.node_count();
+    bool changed = false;
+    for (ir::NodeId id = 0; id < nodes; ++id) {
+      if (module_.removed(id) || RoleOf(module_.node(id)) != Role::kProduct) continue;
+      const ir::Node node = module_.node(id);
+      const ir::ValueId weights = node.inputs[1];
+      if (!IsFloat(node.inputs[0]) || !IsFloat(weights) || !module_.value(weights).constant ||
+          !Fits(weights))
+        continue;
+      std::vector<ir::ValueId> inputs = node.inputs;
+      GRAFT_ASSIGN_OR_RETURN(inputs[1], Half(weights));
+      ir::Attributes attributes = node.attributes;
+      AdjustProgram(std::vector<bool>(inputs.size()), /*product_of_halves=*/true,
+                    /*half_result=*/false, &attributes);
+      GRAFT_ASSIGN_OR_RETURN(const ir::NodeId made,
+                             module_.AddNode(std::move(attributes), std::move(inputs), node.name));
+      if (context_.supports && !context_.supports(module_, module_.node(made))) {
+        module_.RemoveNode(made);
+        continue;
+      }
+      Cover(module_, made, node);
+      GRAFT_RETURN_IF_ERROR(ReplaceValue(module_, node.outputs[0], module_.node(made).outputs[0]));
+      module_.RemoveNode(id);
+      changed = true;
+    }
+    return changed;
+  }
 
   // Whether the numbers of v, as far as they are known, are in the range of halves.
   bool Fits(ir::ValueId v) {
