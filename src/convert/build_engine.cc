@@ -8,6 +8,7 @@
 #include "backends/reference/evaluator.h"
 #include "base/log.h"
 #include "convert/time_bodies.h"
+#include "passes/rewrite.h"
 #include "passes/views.h"
 #include "quant/node_ranges.h"
 #include "quant/range_rules.h"
@@ -107,6 +108,17 @@ Status FindRanges(const Int8Options& int8, ir::Module& module) {
   if (int8.missing == nullptr) return quant::CheckNoneMissing(missing);
   int8.missing->insert(int8.missing->end(), missing.begin(), missing.end());
   return OkStatus();
+}
+
+int CountHalfWeights(const ir::Module& module) {
+  std::set<ir::ValueId> weights;
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    const ir::Node& node = module.node(id);
+    if (passes::Epilogue(node) == nullptr) continue;
+    const ir::Value& value = module.value(node.inputs[1]);
+    if (value.constant && value.dtype == DType::kFloat16) weights.insert(node.inputs[1]);
+  }
+  return static_cast<int>(weights.size());
 }
 
 // Tuning points without repetition: bindings that agree are measured once.
@@ -227,7 +239,11 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
         GRAFT_ASSIGN_OR_RETURN(built.warnings, quant::ReadQuantizationNodes(folded));
         return OkStatus();
       };
-      find_ranges = [&](ir::Module& fused) { return FindRanges(options.int8, fused); };
+      find_ranges = [&](ir::Module& fused) -> Status {
+        GRAFT_RETURN_IF_ERROR(FindRanges(options.int8, fused));
+        built.int8 = DescribeLayers(fused);
+        return OkStatus();
+      };
     }
     GRAFT_RETURN_IF_ERROR(CallWhen("fold-constants", passes::Stage::kSimplify,
                                    {read_nodes, options.on_constants_folded}, context, module));
@@ -252,6 +268,8 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
     passes::PassContext first_body;
     GRAFT_RETURN_IF_ERROR(passes::ResolveChoices(module, first_body).status());
     GRAFT_RETURN_IF_ERROR(module.Compact());
+    MarkIntegers(built.integer_products, options.int8.floats, &built.int8);
+    if (options.precision == Precision::kFp16) built.half_weights = CountHalfWeights(module);
   }
   StageTimer timer(&times->tune);
   GRAFT_ASSIGN_OR_RETURN(std::vector<TuningPoint> points, FindPoints(module, source.points));

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "convert/int8_report.h"
 #include "convert/precision.h"
 #include "convert/stage_times.h"
 #include "import/importer.h"
@@ -55,6 +56,8 @@ struct BuiltEngine {
   std::vector<passes::PassReport> passes;
   std::vector<std::string> warnings;
   std::vector<std::string> integer_products;  // nodes that are computed on integers, for INT8
+  Int8Report int8;
+  int half_weights = 0;  // constants of products that are stored as halves, for FP16
 };
 
 // A graph that converts whole. Its inputs and outputs become the engine's, under `input_names` and

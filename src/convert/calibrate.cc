@@ -1,6 +1,7 @@
 #include "convert/calibrate.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "quant/node_ranges.h"
 #include "quant/range_rules.h"
@@ -74,12 +75,27 @@ class Watch {
   std::vector<Place> places_;
 };
 
+// Ranges of data that hold no numbers mean nothing.
+Status CheckFinite(std::span<const Tensor> inputs, const std::vector<std::string>& names) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i].dtype() != DType::kFloat32) continue;
+    const std::span<const float> x = inputs[i].data<float>();
+    const auto bad = std::ranges::find_if_not(x, [](float v) { return std::isfinite(v); });
+    if (bad != x.end()) {
+      return InvalidArgumentError("element {} of {} is {}", bad - x.begin(),
+                                  i < names.size() ? names[i] : fmt::format("input {}", i), *bad);
+    }
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 struct GraphCalibrator::State {
   std::shared_ptr<Executor> executor;
   std::unique_ptr<EngineRunner> runner;
   std::unique_ptr<quant::Calibration> calibration;
+  std::vector<std::string> input_names;
   CalibrateReport report;  // but for the table
 };
 
@@ -89,6 +105,7 @@ GraphCalibrator::~GraphCalibrator() = default;
 Result<std::unique_ptr<GraphCalibrator>> GraphCalibrator::Create(const EngineSource& source,
                                                                  const BuildOptions& options) {
   auto state = std::make_unique<State>();
+  state->input_names = source.input_names;
   CalibrateReport& report = state->report;
   Watch watch;
   BuildOptions build = options;
@@ -111,30 +128,22 @@ Result<std::unique_ptr<GraphCalibrator>> GraphCalibrator::Create(const EngineSou
   return std::unique_ptr<GraphCalibrator>(new GraphCalibrator(std::move(state)));
 }
 
-Status GraphCalibrator::Add(std::span<const Tensor> inputs) {
+Status GraphCalibrator::Add(std::span<const Tensor> inputs, const std::string& name) {
   quant::Calibration& calibration = *state_->calibration;
-  const Status status = calibration.Add(*state_->runner, inputs);
-  if (!status.ok()) return status.WithContext(fmt::format("batch {}", calibration.batches() + 1));
-  return status;
+  Status status = CheckFinite(inputs, state_->input_names);
+  if (status.ok()) status = calibration.Add(*state_->runner, inputs);
+  if (status.ok()) return status;
+  return status.WithContext(name.empty() ? fmt::format("batch {}", calibration.batches() + 1)
+                                         : name);
 }
+
+int64_t GraphCalibrator::batches() const { return state_->calibration->batches(); }
 
 Result<CalibrateReport> GraphCalibrator::Finish(quant::Calibrator calibrator) const {
   CalibrateReport report = state_->report;
   GRAFT_ASSIGN_OR_RETURN(report.table, state_->calibration->Finish(calibrator));
   report.batches = state_->calibration->batches();
   return report;
-}
-
-Result<CalibrateReport> CalibrateGraph(const EngineSource& source, const CalibrateOptions& options,
-                                       const NextBatch& next) {
-  GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<GraphCalibrator> calibrator,
-                         GraphCalibrator::Create(source, options.build));
-  for (;;) {
-    GRAFT_ASSIGN_OR_RETURN(const std::optional<std::vector<Tensor>> batch, next());
-    if (!batch) break;
-    GRAFT_RETURN_IF_ERROR(calibrator->Add(*batch));
-  }
-  return calibrator->Finish(options.calibrator);
 }
 
 }  // namespace graft::convert

@@ -12,11 +12,6 @@
 
 namespace graft::convert {
 
-struct CalibrateOptions {
-  BuildOptions build;  // of the engine in floats that runs the batches
-  quant::Calibrator calibrator = quant::Calibrator::kEntropy;
-};
-
 struct CalibrateReport {
   quant::CalibrationTable table;
   int64_t batches = 0;
@@ -28,13 +23,16 @@ struct CalibrateReport {
 // (quant/range_rules.h) and have none from quantisation nodes or ops.
 class GraphCalibrator {
  public:
-  // kUnsupported when nodes are refused. What `source` and `build` refer to is not needed later.
+  // kUnsupported when nodes are refused. `build` says how the engine in floats that runs the
+  // batches is built. What `source` and `build` refer to is not needed later.
   static Result<std::unique_ptr<GraphCalibrator>> Create(const EngineSource& source,
                                                          const BuildOptions& build);
   ~GraphCalibrator();
 
-  // The inputs of one batch, in the source's order. What was gathered stays when it fails.
-  Status Add(std::span<const Tensor> inputs);
+  // The inputs of one batch, in the source's order. What was gathered stays when it fails, and the
+  // message begins with `name`; "": the batch's number.
+  Status Add(std::span<const Tensor> inputs, const std::string& name = "");
+  int64_t batches() const;
   // InvalidArgument before the first batch.
   Result<CalibrateReport> Finish(quant::Calibrator calibrator) const;
 
@@ -43,12 +41,5 @@ class GraphCalibrator {
   explicit GraphCalibrator(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
-
-// The inputs of the next batch, in the source's order; nothing after the last one.
-using NextBatch = std::function<Result<std::optional<std::vector<Tensor>>>()>;
-
-// All of them at once; a batch that fails ends it.
-Result<CalibrateReport> CalibrateGraph(const EngineSource& source, const CalibrateOptions& options,
-                                       const NextBatch& next);
 
 }  // namespace graft::convert

@@ -62,9 +62,10 @@ class Options {
           !item.contains("dtype") || !item["dtype"].is_number_integer()) {
         return Bad(key);
       }
-      importer::GraphInput input{item["tensor"].get<std::string>(),
-                                 static_cast<DType>(item["dtype"].get<int>()),
-                                 tf::Shape::Unknown()};
+      const auto number = item["dtype"].get<int64_t>();
+      const auto dtype = static_cast<DType>(number);
+      if (static_cast<int64_t>(dtype) != number) return Bad(key);
+      importer::GraphInput input{item["tensor"].get<std::string>(), dtype, tf::Shape::Unknown()};
       if (item.contains("dims") && item["dims"].is_array()) {
         input.shape.unknown_rank = false;
         for (const Json& d : item["dims"]) {
@@ -382,6 +383,15 @@ Result<std::unique_ptr<SegmentSource>> MakeSegmentSource(
   return made;
 }
 
+// Names as they are where the segment's function is called, of those in the graph that it was cut
+// out of.
+quant::CalibrationTable InTheCall(quant::CalibrationTable table) {
+  for (auto& [name, scale] : table.scales) {
+    if (!name.starts_with("TensorRT")) name = fmt::format("{}/{}", kSegmentCall, name);
+  }
+  return table;
+}
+
 }  // namespace
 
 Result<std::string> BuildSegment(const FileBytes& function_def,
@@ -392,6 +402,8 @@ Result<std::string> BuildSegment(const FileBytes& function_def,
                          MakeSegmentSource(function_def, arguments));
   std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
   request.convert.build.cache = cache.get();
+  if (auto& tables = request.convert.calibration; tables && !tables->empty())
+    request.convert.build.int8.table = InTheCall(std::move(tables->begin()->second));
   StageTimes times;
   GRAFT_ASSIGN_OR_RETURN(BuiltEngine built,
                          BuildEngine(segment->source, request.convert.build, &times));

@@ -52,7 +52,8 @@ Result<std::string> ConvertModelFile(const std::string& path, const std::string&
                                      const std::string& options_json);
 
 // Builds the plan of a native segment, a FunctionDef's bytes. The engine takes any dimensions of
-// the arguments' ranks; `arguments` say those of the first call, to tune for.
+// the arguments' ranks; `arguments` say those of the first call, to tune for. calibration-tables
+// may hold the engine's, under any name.
 Result<std::string> BuildSegment(const FileBytes& function_def,
                                  const std::vector<importer::GraphInput>& arguments,
                                  const std::string& options_json);

@@ -4,12 +4,12 @@
 #include <optional>
 #include <set>
 
-#include "backends/reference/evaluator.h"
 #include "base/log.h"
 #include "convert/bodies.h"
 #include "convert/count_ops.h"
 #include "convert/engine_names.h"
 #include "convert/external_weights.h"
+#include "convert/mark_constants.h"
 #include "convert/segment_points.h"
 #include "partition/border_cost.h"
 #include "partition/shared_constants.h"
@@ -25,26 +25,6 @@ using partition::Candidates;
 using partition::EngineNode;
 using partition::Segment;
 using partition::SegmentPorts;
-
-// Computes what constants alone decide, so that a backend sees a filter that is reshaped or scaled
-// before it is used as the constant that it will be. The nodes stay: they are the graph's.
-void MarkConstants(ir::Module& module) {
-  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
-    if (module.removed(id) || module.node(id).kind() == ir::OpKind::kOpaque) continue;
-    const ir::Node& node = module.node(id);
-    std::vector<Tensor> operands;
-    for (ir::ValueId v : node.inputs) {
-      if (module.value(v).constant) operands.push_back(*module.value(v).constant);
-    }
-    if (node.inputs.empty() || operands.size() != node.inputs.size()) continue;
-    if (ir::ResultDimOf(node.attributes)) continue;  // its dimensions stay a symbol
-    Result<std::vector<Tensor>> results = reference::Evaluate(module, node, operands);
-    if (!results.ok()) continue;  // what the reference kernels do not take stays a computation
-    for (size_t i = 0; i < results->size(); ++i) {
-      module.value(node.outputs[i]).constant = std::move((*results)[i]);
-    }
-  }
-}
 
 Status DumpSegment(const std::string& engine, const tf::GraphDef& segment) {
   GRAFT_ASSIGN_OR_RETURN(const std::string bytes, tf::SerializeGraphDef(segment));
@@ -67,6 +47,14 @@ void LogWiring(const tf::GraphDef& graph, const SegmentPorts& ports) {
   log("output", ports.outputs);
   for (int v : ports.control_inputs)
     Log(LogLevel::kInfo, "convert_graph", "{}: waits for {}", ports.engine, graph.nodes[v].name);
+}
+
+// TF-TRT computed on integers where these were, whatever the precision mode was.
+bool HasQuantisationNodes(const tf::GraphDef& graph) {
+  return std::ranges::any_of(graph.nodes, [](const tf::NodeDef& node) {
+    return node.op == "QuantizeAndDequantizeV2" || node.op == "QuantizeAndDequantizeV3" ||
+           node.op == "QuantizeAndDequantizeV4";
+  });
 }
 
 Result<std::string> NodeOf(const std::string& tensor) {
@@ -98,6 +86,8 @@ class Converter {
                                                          {.evaluate = ReferenceEvaluator()}));
       MarkConstants(imported_.module);
     }
+    if (options_.build.precision == Precision::kInt8 && HasQuantisationNodes(graph_))
+      Log(LogLevel::kInfo, "convert_graph", "[TF-TRT] Using explicit QDQ mode");
     std::vector<SegmentPorts> ports;
     {
       StageTimer timer(&report_->seconds.partition);
@@ -134,7 +124,7 @@ class Converter {
       GRAFT_RETURN_IF_ERROR(status);
       engines.push_back(std::move(engine));
     }
-    GRAFT_RETURN_IF_ERROR(quant::CheckNoneMissing(missing_ranges_));
+    GRAFT_RETURN_IF_ERROR(CheckRanges());
     {
       StageTimer timer(&report_->seconds.partition);
       GRAFT_ASSIGN_OR_RETURN(converted.graph, partition::Encapsulate(*wired_, engines, outputs_));
@@ -220,6 +210,62 @@ class Converter {
     return line;
   }
 
+  // A table of the whole graph knows an engine's inputs by their names there.
+  void NameInputs(const SegmentPorts& ports, Int8Options& int8) const {
+    if (!int8.table || options_.calibration) return;
+    for (size_t i = 0; i < ports.inputs.size(); ++i) {
+      const partition::Port& port = ports.inputs[i];
+      const std::string tensor = tf::TensorName(graph_.nodes[port.node].name, port.output);
+      if (const float* scale = int8.table->Find(tensor))
+        int8.table->scales.insert(int8.table->scales.begin(),
+                                  {InputBindingName(static_cast<int>(i)), *scale});
+    }
+  }
+
+  // That INT8 has the ranges it was promised. Without a table they are all to come from the model's
+  // quantisation nodes; where some signatures have these, one that has none is no quantised
+  // network: it stays in floats.
+  Status CheckRanges() {
+    if (options_.build.precision != Precision::kInt8 || options_.calibration) return OkStatus();
+    if (options_.build.int8.table) {
+      Int8Report all;
+      for (const EngineSummary& engine : report_->engines) all.Add(engine.int8);
+      return CheckTableIsUsed(*options_.build.int8.table, all);
+    }
+    std::vector<std::string> missing;
+    const size_t signatures = options_.entries.size();
+    if (signatures < 2) {
+      for (const Ranges& r : ranges_)
+        missing.insert(missing.end(), r.missing.begin(), r.missing.end());
+      return quant::CheckNoneMissing(missing);
+    }
+    std::vector<std::vector<int>> needs(signatures);  // of the nodes, by signature
+    std::vector<bool> quantised(signatures, false);
+    for (size_t s = 0; s < signatures; ++s) {
+      GRAFT_ASSIGN_OR_RETURN(needs[s],
+                             partition::GroupByEntryPoint(*wired_, {options_.entries[s]}, {}));
+      for (const Ranges& r : ranges_)
+        quantised[s] = quantised[s] || (needs[s][r.node] != 0 && r.from_nodes > 0);
+    }
+    const bool any = std::ranges::find(quantised, true) != quantised.end();
+    for (size_t s = 0; s < signatures; ++s) {
+      size_t count = 0;
+      for (const Ranges& r : ranges_) {
+        if (needs[s][r.node] == 0) continue;
+        count += r.missing.size();
+        if (any && !quantised[s]) continue;
+        for (const std::string& line : r.missing)
+          missing.push_back(fmt::format("{}, signature {}", line, options_.entries[s].name));
+      }
+      if (any && !quantised[s] && count > 0)
+        report_->warnings.push_back(
+            fmt::format("signature {} has no quantisation nodes, and {} tensors without a range: "
+                        "what reads them is computed in floats",
+                        options_.entries[s].name, count));
+    }
+    return quant::CheckNoneMissing(missing);
+  }
+
   Status Build(EngineNode& engine) {
     const SegmentPorts& ports = engine.ports;
     // Said whether engines are built or only counted.
@@ -252,10 +298,12 @@ class Converter {
           found == options_.calibration->end() ? quant::CalibrationTable() : found->second;
       GRAFT_ASSIGN_OR_RETURN(engine.attributes.calibration_data, quant::ToText(*build.int8.table));
     }
+    NameInputs(ports, build.int8);
     std::vector<std::string> missing;
     build.int8.missing = &missing;
     GRAFT_ASSIGN_OR_RETURN(BuiltEngine built, BuildEngine(source, build, &report_->seconds));
-    for (const std::string& line : missing) missing_ranges_.push_back(InTheGraph(line, ports));
+    for (std::string& line : missing) line = InTheGraph(line, ports);
+    ranges_.push_back({ports.nodes[0], built.int8.from_nodes, std::move(missing)});
     report_->warnings.insert(report_->warnings.end(), built.warnings.begin(), built.warnings.end());
     built.plan.provenance.model_hash = options_.model_hash;
     built.plan.provenance.options = options_.options_text;
@@ -270,7 +318,7 @@ class Converter {
     report_->engines.push_back(
         {ports.engine, static_cast<int>(ports.nodes.size()), static_cast<int>(ports.inputs.size()),
          static_cast<int>(ports.outputs.size()), engine.attributes.serialized_segment.size(),
-         std::move(built.tune)});
+         std::move(built.tune), std::move(built.int8), built.half_weights});
     return OkStatus();
   }
 
@@ -307,7 +355,13 @@ class Converter {
   ConvertOptions options_;
   const Bodies bodies_;
   ConvertReport* report_ = nullptr;
-  std::vector<std::string> missing_ranges_;  // of all engines, for INT8
+  // Of an engine, for INT8.
+  struct Ranges {
+    int node = -1;  // one of its members
+    int from_nodes = 0;
+    std::vector<std::string> missing;
+  };
+  std::vector<Ranges> ranges_;
   importer::ImportedGraph imported_;
   std::optional<partition::WiredGraph> wired_;
   Candidates candidates_;

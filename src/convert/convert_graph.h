@@ -53,6 +53,8 @@ struct EngineSummary {
   int outputs = 0;
   size_t plan_bytes = 0;
   TuneReport tune;
+  Int8Report int8;
+  int half_weights = 0;
 };
 
 struct ConvertReport {

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "convert/input_defaults.h"
 #include "plan/plan_file.h"
+#include "runtime/backend_table.h"
 #include "tf/opdefs.h"
 
 namespace graft::convert {
@@ -57,8 +58,9 @@ importer::GraphInput ToGraphInput(const tf::Endpoint& endpoint) {
   return {endpoint.tensor, endpoint.dtype, endpoint.shape};
 }
 
-partition::EntryPoint EntryPointOf(const tf::Signature& signature) {
+partition::EntryPoint EntryPointOf(const std::string& key, const tf::Signature& signature) {
   partition::EntryPoint entry;
+  entry.name = key;
   for (const auto& [from, to] : {std::pair(&signature.inputs, &entry.inputs),
                                  std::pair(&signature.outputs, &entry.outputs)}) {
     for (const auto& [key, info] : *from) {
@@ -108,6 +110,9 @@ class ModelConverter {
 
   Result<ModelReport> Run() {
     GRAFT_RETURN_IF_ERROR(CheckNotOverItself(options_));
+    GRAFT_ASSIGN_OR_RETURN(const Backend* const backend,
+                           FindBackend(convert_.build.backend, convert_.build.device));
+    GRAFT_RETURN_IF_ERROR(CheckPrecision(convert_.build.precision, *backend));
     double read_seconds = 0;
     {
       StageTimer timer(&read_seconds);
@@ -184,6 +189,10 @@ class ModelConverter {
                  : built.status();
     }
     report_.warnings.insert(report_.warnings.end(), built->warnings.begin(), built->warnings.end());
+    if (const auto& table = convert_.build.int8.table)
+      GRAFT_RETURN_IF_ERROR(CheckTableIsUsed(*table, built->int8));
+    report_.plan_int8 = std::move(built->int8);
+    report_.plan_half_weights = built->half_weights;
     // One that a narrowed input does not take is none.
     for (size_t i = 0; i < defaults_.size(); ++i) {
       if (defaults_[i].valid() && !FitsInput(built->plan.module, i, defaults_[i]).ok())
@@ -227,7 +236,7 @@ class ModelConverter {
         for (const auto& [name, info] : signature.outputs) {
           for (const tf::Endpoint& e : tf::EndpointsOf(name, info)) add_output(e.tensor);
         }
-        convert_.entries.push_back(EntryPointOf(signature));
+        convert_.entries.push_back(EntryPointOf(key, signature));
       }
       // What collections name can be asked for as before.
       GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> collected,
@@ -242,7 +251,11 @@ class ModelConverter {
     for (std::vector<Dims>& point : convert_.points) {
       for (size_t i = point.size(); i < inputs.size(); ++i) point.push_back(inputs[i].shape.dims);
     }
-    convert_.build_engines = convert_.build_engines && !options_.output.empty();
+    // INT8 knows what it lacks once engines are built, if only to be counted.
+    const bool nothing_written = options_.output.empty() && options_.plan.empty();
+    const bool built_to_count = nothing_written && convert_.build.precision == Precision::kInt8;
+    if (built_to_count) convert_.build.opt_level = 0;
+    convert_.build_engines = convert_.build_engines && (!options_.output.empty() || built_to_count);
     GRAFT_ASSIGN_OR_RETURN(ConvertedGraph converted,
                            ConvertGraph(graph, inputs, outputs, convert_));
     report_.convert = std::move(converted.report);
@@ -296,6 +309,19 @@ nlohmann::ordered_json Tactics(const TuneReport& tune) {
   return json;
 }
 
+nlohmann::ordered_json Int8(const Int8Report& report) {
+  nlohmann::ordered_json json = {{"products", report.layers.size()},
+                                 {"on_integers", report.integers()},
+                                 {"ranges_from_table", report.from_table},
+                                 {"ranges_from_nodes", report.from_nodes},
+                                 {"in_floats", nlohmann::ordered_json::array()}};
+  for (const Int8Layer& layer : report.layers) {
+    if (!layer.integers)
+      json["in_floats"].push_back({{"node", layer.node}, {"reason", layer.reason}});
+  }
+  return json;
+}
+
 nlohmann::ordered_json Precisions(const PrecisionReport& report) {
   // Infinity, where nothing is on integers, becomes null.
   nlohmann::ordered_json json = {{"wanted_sqnr", report.wanted_sqnr},
@@ -305,6 +331,12 @@ nlohmann::ordered_json Precisions(const PrecisionReport& report) {
                                  {"float_microseconds", report.float_microseconds},
                                  {"integers", report.integers},
                                  {"layers", nlohmann::ordered_json::array()}};
+  if (report.top_1) {
+    json["top_1"] = {{"floats", report.top_1->floats},
+                     {"integers", report.top_1->integers},
+                     {"chosen", report.top_1->chosen},
+                     {"most_drop", report.top_1->most_drop}};
+  }
   for (const LayerPrecision& layer : report.layers) {
     json["layers"].push_back({{"node", layer.node}, {"integers", layer.integers}});
     if (layer.sqnr != 0) json["layers"].back()["sqnr"] = layer.sqnr;
@@ -340,7 +372,11 @@ std::string ToJson(const ModelReport& report) {
       {"peak_rss_bytes", report.peak_rss_bytes},
       {"plan_bytes", report.plan_bytes},
   };
-  if (report.plan_bytes > 0) json["plan"] = Tactics(report.plan_tune);
+  if (report.plan_bytes > 0) {
+    json["plan"] = Tactics(report.plan_tune);
+    if (!report.plan_int8.layers.empty()) json["plan"]["int8"] = Int8(report.plan_int8);
+    if (report.plan_half_weights > 0) json["plan"]["half_weights"] = report.plan_half_weights;
+  }
   if (report.precision) json["precision"] = Precisions(*report.precision);
   for (const auto& [op, count] : r.removed_checks) json["removed_checks"][op] = count;
   for (const partition::LeftOut& node : r.unconverted) {
@@ -354,6 +390,8 @@ std::string ToJson(const ModelReport& report) {
                                    {"outputs", e.outputs},
                                    {"plan_bytes", e.plan_bytes}});
     json["engine_list"].back().update(Tactics(e.tune));
+    if (!e.int8.layers.empty()) json["engine_list"].back()["int8"] = Int8(e.int8);
+    if (e.half_weights > 0) json["engine_list"].back()["half_weights"] = e.half_weights;
   }
   return json.dump(2) + "\n";
 }

@@ -25,6 +25,8 @@ struct ModelReport {
   ConvertReport convert;
   size_t plan_bytes = 0;
   TuneReport plan_tune;
+  Int8Report plan_int8;
+  int plan_half_weights = 0;
   std::optional<PrecisionReport> precision;  // where whoever converts has made a choice
   int64_t peak_rss_bytes = 0;
   std::vector<std::string> warnings;

@@ -18,8 +18,11 @@ using Outputs = std::vector<std::vector<Tensor>>;  // by batch
 struct Noise {
   double signal = 0;
   double noise = 0;
+  // Of no signal nothing can be said.
   double Decibels() const {
-    return noise > 0 ? 10 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
+    if (noise > 0) return 10 * std::log10(signal / noise);
+    return signal > 0 ? std::numeric_limits<double>::infinity()
+                      : std::numeric_limits<double>::quiet_NaN();
   }
 };
 
@@ -56,33 +59,72 @@ double LeastSqnr(const Outputs& expected, const Outputs& got) {
   return least;
 }
 
+// Of the first output, in percent.
+Result<double> Top1Of(const Outputs& outputs, const std::vector<int64_t>& labels) {
+  int64_t samples = 0;
+  int64_t right = 0;
+  for (const std::vector<Tensor>& batch : outputs) {
+    const Tensor& scores = batch[0];
+    if (scores.dtype() != DType::kFloat32 || scores.rank() != 2 || scores.dims()[1] == 0)
+      return InvalidArgumentError(
+          "labels are for an output f32[samples,classes]; the first one is {}",
+          Describe(scores.dtype(), scores.dims()));
+    const int64_t classes = scores.dims()[1];
+    const float* row = scores.data<float>().data();
+    for (int64_t i = 0; i < scores.dims()[0]; ++i, ++samples, row += classes) {
+      if (samples >= static_cast<int64_t>(labels.size())) continue;
+      const int64_t largest = std::max_element(row, row + classes) - row;
+      right += largest == labels[static_cast<size_t>(samples)];
+    }
+  }
+  if (samples == 0 || samples != static_cast<int64_t>(labels.size()))
+    return InvalidArgumentError("{} labels for {} samples", labels.size(), samples);
+  return 100 * static_cast<double>(right) / static_cast<double>(samples);
+}
+
 class Search {
  public:
   Search(const EngineSource& source, BuildOptions options,
-         const std::vector<std::vector<Tensor>>& batches)
-      : source_(source), options_(std::move(options)), batches_(batches) {}
+         const std::vector<std::vector<Tensor>>& batches, const AccuracyGoal& goal)
+      : source_(source), options_(std::move(options)), batches_(batches), goal_(goal) {}
 
-  Result<PrecisionReport> Run(double wanted_sqnr) {
+  Result<PrecisionReport> Run() {
     PrecisionReport report;
-    report.wanted_sqnr = wanted_sqnr;
     const Int8Options& int8 = options_.int8;
     GRAFT_ASSIGN_OR_RETURN(expected_, OutputsOf(std::nullopt));
+    if (goal_.labels.empty()) {
+      report.wanted_sqnr = goal_.least_sqnr;
+    } else {
+      Top1& top_1 = report.top_1.emplace();
+      top_1.most_drop = goal_.most_drop;
+      GRAFT_ASSIGN_OR_RETURN(top_1.floats, Top1Of(expected_, goal_.labels));
+    }
     std::vector<std::string> products;
     GRAFT_ASSIGN_OR_RETURN(const Outputs all, OutputsOf(int8, &products));
-    report.sqnr = report.integers_sqnr = LeastSqnr(expected_, all);
+    GRAFT_ASSIGN_OR_RETURN(bool is_met, Judge(all, &report));
+    report.integers_sqnr = report.sqnr;
+    if (report.top_1) report.top_1->integers = report.top_1->chosen;
     for (std::string& product : products) report.layers.push_back({std::move(product)});
-    if (report.sqnr < wanted_sqnr) GRAFT_RETURN_IF_ERROR(Measure(int8, report.layers));
+    if (!is_met) GRAFT_RETURN_IF_ERROR(Measure(int8, report.layers));
     for (LayerPrecision& layer : report.layers) {
-      if (report.sqnr >= wanted_sqnr) break;
+      if (is_met) break;
       layer.integers = false;
       GRAFT_ASSIGN_OR_RETURN(const Outputs outputs, OutputsOf(Floats(report.layers)));
-      report.sqnr = LeastSqnr(expected_, outputs);
+      GRAFT_ASSIGN_OR_RETURN(is_met, Judge(outputs, &report));
     }
     GRAFT_RETURN_IF_ERROR(Time(report));
     return report;
   }
 
  private:
+  // Whether these outputs are good enough; notes how good they are.
+  Result<bool> Judge(const Outputs& outputs, PrecisionReport* report) const {
+    report->sqnr = LeastSqnr(expected_, outputs);
+    if (!report->top_1) return report->sqnr >= goal_.least_sqnr;
+    GRAFT_ASSIGN_OR_RETURN(report->top_1->chosen, Top1Of(outputs, goal_.labels));
+    return report->top_1->floats - report->top_1->chosen <= goal_.most_drop;
+  }
+
   // With those that were chosen to be in floats.
   Int8Options Floats(const std::vector<LayerPrecision>& layers) const {
     Int8Options int8 = options_.int8;
@@ -169,6 +211,7 @@ class Search {
   const EngineSource& source_;
   const BuildOptions options_;
   const std::vector<std::vector<Tensor>>& batches_;
+  const AccuracyGoal& goal_;
   Outputs expected_;
 };
 
@@ -176,10 +219,10 @@ class Search {
 
 Result<PrecisionReport> ChoosePrecisions(const EngineSource& source, const BuildOptions& options,
                                          const std::vector<std::vector<Tensor>>& batches,
-                                         double wanted_sqnr) {
+                                         const AccuracyGoal& goal) {
   if (options.precision != Precision::kInt8 || batches.empty())
     return InvalidArgumentError("a choice of precisions needs INT8 and data");
-  return Search(source, options, batches).Run(wanted_sqnr);
+  return Search(source, options, batches, goal).Run();
 }
 
 void Apply(const PrecisionReport& report, BuildOptions* options) {

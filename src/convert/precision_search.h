@@ -2,6 +2,7 @@
 // not force them.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,25 @@ struct LayerPrecision {
   double sqnr = 0;
 };
 
+// What products on integers may cost.
+struct AccuracyGoal {
+  double least_sqnr = 28;  // decibels
+  // The classes of the samples, over all batches: with these it is `most_drop` that counts, points
+  // of top-1 of the first output [samples, classes].
+  std::vector<int64_t> labels;
+  double most_drop = 0;
+};
+
+// Top-1 in percent.
+struct Top1 {
+  double floats = 0;
+  double integers = 0;  // with all products on integers that can be
+  double chosen = 0;
+  double most_drop = 0;
+};
+
 struct PrecisionReport {
-  double wanted_sqnr = 0;
+  double wanted_sqnr = 0;    // where there are no labels
   double integers_sqnr = 0;  // with all products on integers that can be
   double sqnr = 0;           // as chosen
   // Of one run of the first batch, as chosen and in floats.
@@ -28,15 +46,17 @@ struct PrecisionReport {
   // Products that can be on integers: in the order of the model where those were good enough as
   // they are, else by sensitivity, the worst first.
   std::vector<LayerPrecision> layers;
+  std::optional<Top1> top_1;  // where there are labels
 };
 
 // Compares engines for the graph on `batches` of its inputs with one in floats. SQNR is the ratio
 // of signal to noise of the output that has the least, over all batches. Products on integers go
-// back to floats, the most sensitive first, until it is `wanted_sqnr`; then both engines are tuned
-// and timed. `options` are those of the engine on integers, with its calibration table.
+// back to floats, the most sensitive first, until the goal is met; then both engines are tuned and
+// timed. `options` are those of the engine on integers, with its calibration table. InvalidArgument
+// for labels that are not those of the outputs.
 Result<PrecisionReport> ChoosePrecisions(const EngineSource& source, const BuildOptions& options,
                                          const std::vector<std::vector<Tensor>>& batches,
-                                         double wanted_sqnr);
+                                         const AccuracyGoal& goal);
 
 // What `options` have to be for the engine that was chosen.
 void Apply(const PrecisionReport& report, BuildOptions* options);

@@ -15,6 +15,7 @@ namespace graft::partition {
 struct EntryPoint {
   std::vector<std::string> inputs;  // fed: what lies before them is not run
   std::vector<std::string> outputs;
+  std::string name;  // the signature's
 };
 
 // Numbers the nodes by the set of entry points that need them: equal sets have equal numbers, and 0

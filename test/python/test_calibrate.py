@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import small_models
-from support import BAD_INPUT, PROGRAM, USAGE, graft
+from support import BAD_INPUT, PROGRAM, USAGE, convert, graft
 
 OPTIONS = ("--threads", 1)
 
@@ -138,3 +138,51 @@ def test_damaged_archives_are_refused(frozen_graph, images, tmp_path):
         command = [PROGRAM, "calibrate", frozen_graph, "--data", tmp_path / "bad.npz"]
         done = subprocess.run([*command, "-o", tmp_path / "t"], capture_output=True, timeout=60)
         assert done.returncode in (USAGE, BAD_INPUT, 0), (at, done.stderr)
+
+
+def test_an_input_without_data_has_its_default(images, tmp_path):
+    """In calibration, and in comparisons with the model."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 32, 32, 3], name="image")
+        factor = tf.compat.v1.placeholder_with_default(tf.constant(3.0), [], name="factor")
+        y = tf.nn.relu(x * factor, name="scaled")
+        tf.nn.conv2d(y, tf.ones([1, 1, 3, 4]), 1, "SAME", name="y")
+    model = tmp_path / "model.pb"
+    model.write_bytes(graph.as_graph_def().SerializeToString())
+    inputs = ("--inputs", "image:0,factor:0", "--outputs", "y:0")
+    np.savez(tmp_path / "data.npz", image=images)
+    _, ranges = calibrate(model, tmp_path / "data.npz", tmp_path / "t", *inputs, "--calibrator", "minmax")
+    assert ranges["scaled"] == pytest.approx(3 * np.maximum(images, 0).max(), rel=1e-5)
+    fed = (tmp_path / "t").read_text()
+    unfed = ("--inputs", "image:0", "--outputs", "y:0", "--calibrator", "minmax", "--batch", 7)
+    calibrate(model, tmp_path / "data.npz", tmp_path / "u", *unfed)
+    assert (tmp_path / "u").read_text() == fed
+    plan = tmp_path / "plan"
+    graft("convert", model, *inputs, "--plan", plan, "--opt-level", 0)
+    assert "PASSED" in graft("compare", model, plan)
+
+
+def test_what_comes_before_native_nodes_is_calibrated(images, tmp_path):
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 32, 32, 3], name="image")
+        y = tf.nn.conv2d(x, tf.ones([1, 1, 3, 4]), 1, "SAME", name="first")
+        y = tf.nn.conv2d(tf.nn.relu(y, name="relu"), tf.ones([1, 1, 4, 4]), 1, "SAME", name="second")
+        y = tf.raw_ops.Betainc(a=tf.abs(y) + 1.0, b=tf.abs(y) + 1.0, x=tf.sigmoid(y), name="native")
+        tf.nn.conv2d(y, tf.ones([1, 1, 4, 2]), 1, "SAME", name="last")
+    model = tmp_path / "model.pb"
+    model.write_bytes(graph.as_graph_def().SerializeToString())
+    np.savez(tmp_path / "data.npz", image=images)
+    said = graft("calibrate", model, "--data", tmp_path / "data.npz", "-o", tmp_path / "t")
+    _, ranges = read_table(tmp_path / "t")
+    assert sorted(ranges) == ["image", "relu"]
+    assert "1 convolutions and products come after what stays in TensorFlow" in said
+    assert "native (Betainc)" in said
+    report = convert(model, "--output", tmp_path / "o.pb", "--precision", "int8", "--calibration-data",
+                     tmp_path / "data.npz", "--strict-int8", "--minimum-segment-size", 1)  # fmt: skip
+    int8 = [engine["int8"] for engine in report["engine_list"]]
+    assert sum(i["on_integers"] for i in int8) == 2
+    assert [left["node"] for i in int8 for left in i["in_floats"]] == ["last"]

@@ -214,6 +214,10 @@ def test_an_existing_output_is_not_lost_by_a_failure(frozen_graph, plan, out):
         ["convert", "model.pb", "--opt-level", "9"],
         ["convert", "model.pb", "--no-such-option"],
         ["run"],
+        ["convert", "model.pb", "--least-sqnr", "nan"],
+        ["bench", "model.plan", "--duration", "nan"],
+        ["bench", "model.plan", "--duration", "inf"],
+        ["compare", "model.plan", "--tolerance", "nan"],
     ],
     ids=" ".join,
 )
@@ -376,6 +380,26 @@ def test_a_model_is_not_written_over_itself(frozen_graph, out, option):
     said = graft("convert", model, option, out / "." / "model.pb", expect=USAGE)
     assert "a model cannot be written over itself" in said
     assert model.read_bytes() == frozen_graph.read_bytes()
+
+
+def test_nothing_is_written_over_what_is_read(frozen_graph, out):
+    data = out / "data"
+    data.mkdir()
+    batch = data / "a_in_image.npy"
+    np.save(batch, np.zeros([1, 32, 32, 3], np.float32))
+    table = out / "table"
+    table.write_text("TRT-8602-EntropyCalibration2\n")
+    before = contents(out)
+    int8 = ("--precision", "int8")
+    for command in (
+        ("calibrate", frozen_graph, "--data", data, "-o", batch),
+        ("calibrate", frozen_graph, "--data", batch, "-o", out / "." / "data" / "a_in_image.npy"),
+        ("convert", frozen_graph, *int8, "--calibration-table", table, "--plan", table),
+        ("convert", frozen_graph, *int8, "--calibration-table", table, "--json", table),
+        ("convert", frozen_graph, *int8, "--calibration-data", data, "--plan", batch),
+    ):
+        assert "that would replace what is read from" in graft(*command, expect=USAGE), command
+    assert contents(out) == before
 
 
 def test_a_plan_is_tuned_again(frozen_graph, out):

@@ -112,6 +112,23 @@ def test_sensitive_products_go_back_to_floats(frozen_graph, data):
 MNIST = pathlib.Path(os.environ.get("GRAFT_MODELS", "nowhere")) / "tftrt_mnist"
 
 
+def test_labels_say_what_integers_may_cost(frozen_graph, data, images, logits, tmp_path):
+    np.save(tmp_path / "labels.npy", logits.argmax(1))
+    labels = ("--labels", tmp_path / "labels.npy")
+    arguments = ("--plan", tmp_path / "p", "--precision", "int8", "--calibration-data", data, *LOGITS)
+    report = convert(frozen_graph, *arguments, *labels, "--max-drop", 100)["precision"]
+    assert report["top_1"]["floats"] == 100 and report["top_1"]["most_drop"] == 100
+    assert all(layer["integers"] for layer in report["layers"])
+    # Nobody's classes: what integers change may be for the better alone.
+    np.save(tmp_path / "labels.npy", logits.argmin(1))
+    report = convert(frozen_graph, *arguments, *labels)["precision"]
+    assert report["top_1"]["floats"] == 0 and report["top_1"]["chosen"] >= 0
+    for bad in (logits.argmax(1)[:-1], logits, np.zeros(0, np.int64)):
+        np.save(tmp_path / "labels.npy", bad)
+        graft("convert", frozen_graph, *arguments, *labels, expect=USAGE)
+    graft("convert", frozen_graph, *arguments, "--max-drop", 1, expect=USAGE)
+
+
 # Not there without the model: a skipped test would be a failure in CI.
 @lambda test: test if MNIST.exists() else None
 @pytest.mark.models
@@ -137,6 +154,55 @@ def test_missing_ranges_are_one_error_that_names_all(frozen_graph, tmp_path):
     for line in ("image (read by conv1)", "relu1 (read by conv2)", "features (read by logits)"):
         assert line in said
     assert not (tmp_path / "p").exists()
+
+
+def test_a_table_of_another_model_is_refused(frozen_graph, tmp_path):
+    for text, said in (("", "holds no tensors"), ("other/Relu: 3c010a14\n", "other/Relu and others")):
+        (tmp_path / "t").write_text("TRT-8602-EntropyCalibration2\n" + text)
+        table = (*INT8, "--calibration-table", tmp_path / "t")
+        for output in (("--plan", tmp_path / "p"), ("--output", tmp_path / "o.pb"), ()):
+            assert said in graft("convert", frozen_graph, *output, *table, expect=USAGE)
+        assert not (tmp_path / "p").exists() and not (tmp_path / "o.pb").exists()
+
+
+def test_the_report_says_what_became_of_each_product(frozen_graph, data, tmp_path):
+    graft("calibrate", frozen_graph, "--data", data, "-o", tmp_path / "table")
+    text = (tmp_path / "table").read_text().splitlines()
+    (tmp_path / "part").write_text("\n".join(line for line in text if not line.startswith("relu1")) + "\n")
+    table = (*INT8, "--calibration-table", tmp_path / "part")
+    for output in ("--plan", "--output"):
+        report = convert(frozen_graph, output, tmp_path / "out.pb", *table)
+        (made,) = [report["plan"]] if output == "--plan" else report["engine_list"]
+        int8 = made["int8"]
+        assert (int8["products"], int8["on_integers"]) == (3, 2)
+        (left,) = int8["in_floats"]
+        assert left["reason"] == "relu1 has no range"
+
+
+def test_without_an_output_missing_ranges_are_said_as_well(frozen_graph):
+    said = graft("convert", frozen_graph, "--precision", "int8", expect=USAGE)
+    assert "no range for" in said and "image (read by conv1)" in said
+
+
+def test_a_signature_without_ranges_stays_in_floats_and_is_named(tmp_path):
+    class Two(tf.Module):
+        w = tf.Variable(np.eye(8, dtype=np.float32))
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 8], name="x")])
+        def quantised(self, x):
+            x = tf.quantization.fake_quant_with_min_max_vars(x, -2.0, 2.0)
+            return {"y": tf.nn.relu(tf.matmul(x, self.w)) + 1.0}
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 8], name="x")])
+        def plain(self, x):
+            return {"z": tf.nn.relu(tf.matmul(x, self.w)) - 1.0}
+
+    two = Two()
+    tf.saved_model.save(two, str(tmp_path / "m"), {"quantised": two.quantised, "plain": two.plain})
+    arguments = ("--signature", "quantised", "--output", tmp_path / "out", *INT8, "--minimum-segment-size", 1)
+    report = convert(tmp_path / "m", *arguments)
+    assert sorted(e["int8"]["on_integers"] for e in report["engine_list"]) == [0, 1]
+    assert "signature plain has no quantisation nodes" in graft("convert", tmp_path / "m", *arguments)
 
 
 def test_bad_arguments(frozen_graph, data, tmp_path):
@@ -271,6 +337,72 @@ def test_v2_calibrates_and_saves(v2_saved_model, images, tmp_path):
     assert 25 < sqnr(got["logits"].numpy(), wanted["logits"]) < 60
 
 
+class Loop(tf.Module):
+    """Products in the body of a While, which an engine computes there, and behind a node that stays native."""
+
+    def __init__(self):
+        super().__init__()
+        draw = np.random.default_rng(5)
+        self.w = [tf.Variable(draw.standard_normal([16, 16]).astype(np.float32) / 4) for _ in range(3)]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 16], name="x")])
+    def serve(self, x):
+        def body(i, y):
+            return i + 1, tf.nn.relu(tf.matmul(tf.nn.relu(tf.matmul(y, self.w[0])), self.w[1]) + y)
+
+        _, y = tf.while_loop(lambda i, y: i < 3, body, [tf.constant(0), x])
+        y = tf.numpy_function(lambda y: y * np.float32(0.5), [y], tf.float32)
+        y = tf.nn.relu(tf.ensure_shape(y, [None, 16]))
+        return {"y": tf.matmul(y, self.w[2])}
+
+
+def test_v2_calibrates_engines_in_functions_and_behind_native_nodes(tmp_path):
+    module = Loop()
+    tf.saved_model.save(module, str(tmp_path / "model"), module.serve)
+    batches = [np.random.default_rng(i).standard_normal([8, 16]).astype(np.float32) for i in range(4)]
+    converter = trt.TrtGraphConverterV2(
+        input_saved_model_dir=str(tmp_path / "model"), precision_mode="INT8", minimum_segment_size=1
+    )
+    converter.convert(calibration_input_fn=lambda: [{"x": batch} for batch in batches])
+    converter.save(str(tmp_path / "saved"))
+    saved = saved_model_pb2.SavedModel.FromString((tmp_path / "saved/saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    inside = [n for f in graph.library.function for n in f.node_def if n.op == "TRTEngineOp"]
+    assert inside and engine_nodes(graph)
+    tables = [node.attr["calibration_data"].s.decode() for node in [*inside, *engine_nodes(graph)]]
+    assert sum(len(table.splitlines()) > 1 for table in tables) >= 2, tables
+    assert b"calibration" not in b" ".join(n.name.encode() for f in graph.library.function for n in f.node_def)
+    loaded = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
+    x = batches[0]
+    with EngineCalls() as engines:
+        got = loaded(x=tf.constant(x))["y"].numpy()
+    engines.assert_engine_ran()
+    wanted = module.serve(tf.constant(x))["y"].numpy()
+    assert 20 < sqnr(got, wanted) < 70
+
+
+@pytest.mark.parametrize("inputs", [{"x": 0}, {}, {"image": 0, "more": 0}, (0, 0)])
+def test_v2_names_the_inputs_that_there_are(inputs, v2_saved_model):
+    converter = trt.TrtGraphConverterV2(input_saved_model_dir=str(v2_saved_model), precision_mode="INT8")
+    with pytest.raises(ValueError, match="image"):
+        converter.convert(calibration_input_fn=lambda: [inputs])
+
+
+def test_a_damaged_int8_engine_is_built_again_as_int8(graph_mode, graph, images, logits):
+    converter = v1_converter(graph, is_dynamic_op=True)
+    converter.convert()
+    converted = converter.calibrate(["logits:0"], 2, feed_dict_fn=lambda: {"image:0": images})
+    (int8,) = run_natively(converted, ["logits"], {"image:0": images})
+    for node in engine_nodes(converted):
+        node.attr["serialized_segment"].s = b"damaged" + node.attr["serialized_segment"].s
+    with EngineCalls() as engines:
+        (again,) = run_natively(converted, ["logits"], {"image:0": images})
+    engines.assert_engine_ran()
+    # The same integers; in floats the result is another.
+    assert np.array_equal(again, int8)
+    assert sqnr(again, logits) < 60
+
+
 def test_v2_calibrates_files_of_keras(tmp_path):
     import keras
 
@@ -293,7 +425,7 @@ def test_data_that_are_no_numbers_are_refused(frozen_graph, images, tmp_path, nu
     np.savez(tmp_path / "bad.npz", image=bad)
     plan = ("--plan", tmp_path / "p", *INT8, "--calibration-data", tmp_path / "bad.npz")
     said = graft("convert", frozen_graph, *plan, expect=USAGE)
-    assert "batch 3: element 5 of input 0 is" in said
+    assert f"{tmp_path}/bad.npz: sample 2: element 5 of image is" in said
     assert not (tmp_path / "p").exists()
 
 

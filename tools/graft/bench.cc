@@ -290,9 +290,12 @@ Command AddBench(CLI::App& program) {
   app->add_option("--shapes", o->shapes, "Input shapes: name:8x224x224x3,…");
   app->add_option("--threads", o->threads, "Threads; 0: all processors");
   AddDevice(app, &o->device);
-  app->add_option("--duration", o->duration, "Seconds to measure")->check(CLI::PositiveNumber);
+  app->add_option("--duration", o->duration, "Seconds to measure")
+      ->check(CLI::PositiveNumber)
+      ->check(Finite());
   app->add_option("--warmUp,--warm-up", o->warm_up, "Seconds to run before")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::NonNegativeNumber)
+      ->check(Finite());
   app->add_flag("--layers", o->layers, "Time every step too");
   app->add_flag("--on-device", o->on_device,
                 "Inputs and outputs in the device's memory; times queued runs too");

@@ -18,16 +18,19 @@ struct Options {
 };
 
 Status Run(Options& o) {
+  GRAFT_RETURN_IF_ERROR(CheckReplacesNone(o.output, {o.model.path, o.data.path}));
   o.model.inputs = SplitNames(o.inputs);
   o.model.outputs = SplitNames(o.outputs);
   if (!o.tags.empty()) o.model.tags = SplitNames(o.tags);
   GRAFT_ASSIGN_OR_RETURN(const tf::LoadedModel model, tf::LoadModel(o.model));
   const std::unique_ptr<TimingCache> cache = TimingCache::Open(o.cache);
   o.build.cache = cache.get();
-  GRAFT_ASSIGN_OR_RETURN(const convert::CalibrateReport report,
-                         CalibrateModel(model, o.data, o.build));
-  for (const std::string& warning : report.warnings)
-    std::fprintf(stderr, "graft: warning: %s\n", warning.c_str());
+  GRAFT_ASSIGN_OR_RETURN(const CalibratedModel calibrated, CalibrateModel(model, o.data, o.build));
+  const convert::CalibrateReport& report = calibrated.report;
+  for (const auto* warnings : {&calibrated.warnings, &report.warnings}) {
+    for (const std::string& warning : *warnings)
+      std::fprintf(stderr, "graft: warning: %s\n", warning.c_str());
+  }
   GRAFT_ASSIGN_OR_RETURN(const std::string text, quant::ToText(report.table));
   GRAFT_RETURN_IF_ERROR(WriteFileAtomically(o.output, text));
   std::printf("%zu tensors calibrated (%s) on %lld batches, %zu have their range from the model\n",

@@ -1,5 +1,6 @@
 #include "calibration_data.h"
 
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,20 +10,28 @@
 #include <set>
 
 #include "command.h"
+#include "convert/input_defaults.h"
 #include "npy.h"
 #include "npz.h"
+#include "runtime/backend_table.h"
 
 namespace graft {
 namespace {
 
 namespace fs = std::filesystem;
 
+struct Batch {
+  std::string name;  // for messages: where it comes from
+  std::vector<Tensor> inputs;
+};
+
 // The batches of a folder or file, one after the other.
 class Data {
  public:
-  static Result<Data> Open(const CalibrationDataSpec& spec,
-                           const std::vector<tf::Endpoint>& inputs) {
-    Data data(inputs);
+  // `defaults`: what inputs are that have no data, where they have one.
+  static Result<Data> Open(const CalibrationDataSpec& spec, std::vector<tf::Endpoint> inputs,
+                           std::vector<Tensor> defaults) {
+    Data data(spec.path, std::move(inputs), std::move(defaults));
     std::error_code ignored;
     if (fs::is_directory(spec.path, ignored)) {
       data.folder_ = spec.path;
@@ -36,19 +45,27 @@ class Data {
 
   int64_t batches() const { return batches_; }
 
-  Result<std::optional<std::vector<Tensor>>> Next() {
-    if (at_ == batches_) return std::optional<std::vector<Tensor>>();
-    std::vector<Tensor> batch;
+  Result<std::optional<Batch>> Next() {
+    if (at_ == batches_) return std::optional<Batch>();
+    Batch batch;
+    if (!folder_.empty()) {
+      batch.name = fmt::format("{}/{}_in_*.npy", folder_, cases_[at_]);
+    } else if (batch_ == 1) {
+      batch.name = fmt::format("{}: sample {}", path_, at_);
+    } else {
+      batch.name = fmt::format("{}: samples from {}", path_, at_ * batch_);
+    }
     for (size_t i = 0; i < inputs_.size(); ++i) {
       GRAFT_ASSIGN_OR_RETURN(Tensor tensor, folder_.empty() ? CutSamples(i) : ReadCase(i));
-      batch.push_back(std::move(tensor));
+      batch.inputs.push_back(std::move(tensor));
     }
     ++at_;
     return std::optional(std::move(batch));
   }
 
  private:
-  explicit Data(const std::vector<tf::Endpoint>& inputs) : inputs_(inputs) {}
+  Data(std::string path, std::vector<tf::Endpoint> inputs, std::vector<Tensor> defaults)
+      : path_(std::move(path)), inputs_(std::move(inputs)), defaults_(std::move(defaults)) {}
 
   // CASE_in_INPUT.npy
   std::string PathOf(const std::string& name, const tf::Endpoint& input) const {
@@ -69,6 +86,8 @@ class Data {
   }
   Result<Tensor> ReadCase(size_t i) const {
     const std::string path = PathOf(cases_[at_], inputs_[i]);
+    std::error_code ignored;
+    if (defaults_[i].valid() && !fs::exists(path, ignored)) return defaults_[i];
     GRAFT_ASSIGN_OR_RETURN(Tensor tensor, ReadNpy(path));
     return Checked(std::move(tensor), i, path);
   }
@@ -83,6 +102,10 @@ class Data {
       const Tensor* found = arrays.size() == 1 && inputs_.size() == 1 ? &arrays[0].second : nullptr;
       for (const auto& [name, tensor] : arrays) {
         if (name == input.key || name == input.tensor) found = &tensor;
+      }
+      if (found == nullptr && defaults_[i].valid()) {
+        samples_.emplace_back();
+        continue;
       }
       if (found == nullptr) return NotFoundError("{}: no array '{}' there", path, input.key);
       GRAFT_ASSIGN_OR_RETURN(Tensor tensor, Checked(*found, i, path));
@@ -103,6 +126,7 @@ class Data {
     return OkStatus();
   }
   Result<Tensor> CutSamples(size_t i) const {
+    if (!samples_[i].valid()) return defaults_[i];
     const Tensor& all = samples_[i];
     const int64_t begin = at_ * batch_;
     Dims dims = all.dims();
@@ -121,10 +145,12 @@ class Data {
                                 Name(input.dtype));
   }
 
-  const std::vector<tf::Endpoint>& inputs_;
+  std::string path_;
+  std::vector<tf::Endpoint> inputs_;
+  std::vector<Tensor> defaults_;  // by input
   std::string folder_;
   std::vector<std::string> cases_;
-  std::vector<Tensor> samples_;
+  std::vector<Tensor> samples_;  // by input; invalid for one that has its default
   int64_t batch_ = 1;
   int64_t batches_ = 0;
   int64_t at_ = 0;
@@ -137,8 +163,7 @@ void ShowProgress(int64_t done, int64_t total) {
   std::fflush(stderr);
 }
 
-}  // namespace
-
+// The model as one engine.
 convert::EngineSource SourceOf(const tf::LoadedModel& model) {
   convert::EngineSource source = {.graph = &model.graph};
   for (const tf::Endpoint& input : model.inputs) {
@@ -152,25 +177,61 @@ convert::EngineSource SourceOf(const tf::LoadedModel& model) {
   return source;
 }
 
-Result<convert::CalibrateReport> CalibrateModel(const tf::LoadedModel& model,
-                                                const CalibrationDataSpec& spec,
-                                                const convert::BuildOptions& options,
-                                                std::vector<std::vector<Tensor>>* kept) {
-  constexpr size_t kKept = 8;
+}  // namespace
+
+Result<CalibratedModel> CalibrateModel(const tf::LoadedModel& model,
+                                       const CalibrationDataSpec& spec,
+                                       const convert::BuildOptions& options) {
+  constexpr int64_t kKept = 8;
   const std::optional<quant::Calibrator> calibrator = quant::ParseCalibrator(spec.calibrator);
   if (!calibrator)
     return InvalidArgumentError("no calibrator '{}'; there are: entropy percentile minmax mse",
                                 spec.calibrator);
-  GRAFT_ASSIGN_OR_RETURN(Data data, Data::Open(spec, model.inputs));
-  int64_t done = 0;
-  auto next = [&]() -> Result<std::optional<std::vector<Tensor>>> {
-    ShowProgress(done++, data.batches());
-    GRAFT_ASSIGN_OR_RETURN(std::optional<std::vector<Tensor>> batch, data.Next());
-    if (batch && kept != nullptr && kept->size() < kKept) kept->push_back(*batch);
-    return batch;
-  };
-  return convert::CalibrateGraph(SourceOf(model), {.build = options, .calibrator = *calibrator},
-                                 next);
+  CalibratedModel calibrated;
+  std::vector<tf::Endpoint> inputs = model.inputs;
+  std::vector<std::string> tensors;
+  for (const tf::Endpoint& input : inputs) tensors.push_back(input.tensor);
+  GRAFT_ASSIGN_OR_RETURN(tf::GraphDef graph, convert::WithDefaults(model.graph, tensors));
+  calibrated.graph = std::make_unique<tf::GraphDef>(std::move(graph));
+  calibrated.source = SourceOf(model);
+  calibrated.source.graph = calibrated.graph.get();
+  GRAFT_ASSIGN_OR_RETURN(std::vector<Tensor> defaults,
+                         convert::InputDefaults(model.graph, tensors));
+  Result<std::unique_ptr<convert::GraphCalibrator>> made =
+      convert::GraphCalibrator::Create(calibrated.source, options);
+  if (made.status().code() == StatusCode::kUnsupported) {
+    GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(options.backend, options.device));
+    GRAFT_ASSIGN_OR_RETURN(calibrated.part, convert::FindComputable(calibrated.source, *backend));
+    const convert::ComputablePart& part = *calibrated.part;
+    std::vector<tf::Endpoint> kept_inputs;
+    std::vector<Tensor> kept_defaults;
+    for (const size_t i : part.inputs) {
+      kept_inputs.push_back(inputs[i]);
+      kept_defaults.push_back(defaults[i]);
+    }
+    inputs = std::move(kept_inputs);
+    defaults = std::move(kept_defaults);
+    calibrated.source = part.source;
+    calibrated.warnings.push_back(fmt::format(
+        "{} convolutions and products come after what stays in TensorFlow and are not "
+        "calibrated (the converters of graft.trt_convert do that, in TensorFlow):\n  {}",
+        part.products, fmt::join(part.natives, "\n  ")));
+    made = convert::GraphCalibrator::Create(calibrated.source, options);
+  }
+  if (!made.ok()) return made.status();
+  GRAFT_ASSIGN_OR_RETURN(Data data, Data::Open(spec, std::move(inputs), std::move(defaults)));
+  for (;;) {
+    ShowProgress((*made)->batches(), data.batches());
+    GRAFT_ASSIGN_OR_RETURN(std::optional<Batch> batch, data.Next());
+    if (!batch) break;
+    GRAFT_RETURN_IF_ERROR((*made)->Add(batch->inputs, batch->name));
+    // From all of the data: the first may be unlike the others.
+    const int64_t done = (*made)->batches();
+    if (spec.keep_all || done * kKept / data.batches() > (done - 1) * kKept / data.batches())
+      calibrated.kept.push_back(std::move(batch->inputs));
+  }
+  GRAFT_ASSIGN_OR_RETURN(calibrated.report, (*made)->Finish(*calibrator));
+  return calibrated;
 }
 
 }  // namespace graft

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "convert/calibrate.h"
+#include "convert/computable.h"
 #include "tf/load_model.h"
 
 namespace graft {
@@ -15,17 +16,24 @@ struct CalibrationDataSpec {
                       // a folder of CASE_in_INPUT.npy, one batch each
   int64_t batch = 1;  // samples of a .npz file that make a batch
   std::string calibrator = "entropy";
+  bool keep_all = false;  // CalibratedModel::kept has all batches
 };
 
-// The model as one engine. It refers to `model`.
-convert::EngineSource SourceOf(const tf::LoadedModel& model);
+struct CalibratedModel {
+  convert::CalibrateReport report;
+  // What was run: the model as one engine, or, where some of it stays in TensorFlow, what can be
+  // computed without that. It refers to `graph` or `part`.
+  convert::EngineSource source;
+  std::unique_ptr<tf::GraphDef> graph;
+  std::unique_ptr<convert::ComputablePart> part;
+  std::vector<std::string> warnings;      // of what is not calibrated
+  std::vector<std::vector<Tensor>> kept;  // eight of the batches, from all over, to compare precisions with
+};
 
 // Ranges of the model's values from the data (convert/calibrate.h). Shows its progress in a
-// terminal. `options` says how the engine that runs the batches is built. `kept`, where given, gets
-// the first batches, to compare precisions with.
-Result<convert::CalibrateReport> CalibrateModel(const tf::LoadedModel& model,
-                                                const CalibrationDataSpec& data,
-                                                const convert::BuildOptions& options,
-                                                std::vector<std::vector<Tensor>>* kept = nullptr);
+// terminal. `options` says how the engine that runs the batches is built.
+Result<CalibratedModel> CalibrateModel(const tf::LoadedModel& model,
+                                       const CalibrationDataSpec& data,
+                                       const convert::BuildOptions& options);
 
 }  // namespace graft

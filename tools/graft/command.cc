@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <random>
 
 #include "base/dtype_visit.h"
@@ -85,6 +86,30 @@ Result<std::map<std::string, Dims>> ParseShapes(const std::string& text) {
     rest.remove_prefix(1);
   }
   return shapes;
+}
+
+CLI::Validator Finite() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        double number = 0;
+        const bool is_one = CLI::detail::lexical_cast(text, number) && std::isfinite(number);
+        return is_one ? "" : fmt::format("'{}' is no finite number", text);
+      },
+      "");
+}
+
+Status CheckReplacesNone(const std::string& written, const std::vector<std::string>& read) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (written.empty() || !fs::exists(written, ignored)) return OkStatus();
+  const fs::path file = fs::canonical(written, ignored);
+  for (const std::string& path : read) {
+    if (path.empty()) continue;
+    if (fs::equivalent(file, path, ignored) ||
+        (file.extension() == ".npy" && fs::equivalent(file.parent_path(), path, ignored)))
+      return InvalidArgumentError("{}: that would replace what is read from {}", written, path);
+  }
+  return OkStatus();
 }
 
 void AddDevice(CLI::App* app, std::string* device) {

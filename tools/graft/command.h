@@ -49,6 +49,13 @@ struct LoadedPlan {
 // device: as --device gives it; "" is the first one of the plan's kind, another kind an error.
 Result<LoadedPlan> LoadForRun(const std::string& path, int threads, const std::string& device = "");
 
+// An option's check: a number that is one, and not infinite.
+CLI::Validator Finite();
+
+// InvalidArgument where writing `written` would replace one of the files that are `read`, or an
+// array in a folder among them. Empty paths are none.
+Status CheckReplacesNone(const std::string& written, const std::vector<std::string>& read);
+
 // The option --device.
 void AddDevice(CLI::App* app, std::string* device);
 

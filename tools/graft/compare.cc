@@ -1,11 +1,13 @@
 // graft compare: a plan's results against stored ones, or against the model it was made of, run
 // node by node on the reference kernels without any optimisation.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <set>
 
 #include "backends/reference/evaluator.h"
 #include "command.h"
+#include "convert/input_defaults.h"
 #include "import/importer.h"
 #include "npy.h"
 #include "tf/load_model.h"
@@ -59,9 +61,17 @@ bool Judge(const Options& o, const std::string& name, const std::string& output,
 Result<bool> CompareCase(LoadedPlan& loaded, const Options& o, const std::string& name) {
   const Engine& engine = *loaded.engine;
   std::vector<Tensor> inputs;
-  for (const Binding& input : engine.inputs()) {
-    GRAFT_ASSIGN_OR_RETURN(Tensor t, ReadInput(input, fmt::format("{}/{}_in_{}.npy", o.reference,
-                                                                  name, FileNameOf(input.name))));
+  for (size_t i = 0; i < engine.inputs().size(); ++i) {
+    const Binding& input = engine.inputs()[i];
+    const std::string path =
+        fmt::format("{}/{}_in_{}.npy", o.reference, name, FileNameOf(input.name));
+    std::error_code ignored;
+    // One without data has its default.
+    if (engine.input_default(i) != nullptr && !fs::exists(path, ignored)) {
+      inputs.emplace_back();
+      continue;
+    }
+    GRAFT_ASSIGN_OR_RETURN(Tensor t, ReadInput(input, path));
     inputs.push_back(std::move(t));
   }
   GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> outputs, loaded.context->Run(inputs));
@@ -107,14 +117,29 @@ Result<bool> CompareWithModel(const Options& o) {
     GRAFT_ASSIGN_OR_RETURN(const int at, FindOutput(engine.module(), output.key));
     plan_outputs.push_back(at);
   }
-  GRAFT_ASSIGN_OR_RETURN(importer::ImportedGraph imported,
-                         importer::ImportGraph(model.graph, inputs, outputs));
+  GRAFT_ASSIGN_OR_RETURN(
+      importer::ImportedGraph imported,
+      importer::ImportGraph(model.graph, inputs, outputs, {.take_defaults = true}));
   GRAFT_RETURN_IF_ERROR(imported.module.Compact());
   GRAFT_ASSIGN_OR_RETURN(const auto shapes, ParseShapes(o.shapes));
   GRAFT_ASSIGN_OR_RETURN(const std::vector<Dims> dims, InputDims(engine, shapes));
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> data, RandomInputs(engine, dims, o.seed));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<Tensor> data, RandomInputs(engine, dims, o.seed));
+  std::vector<std::string> tensors;
+  for (const tf::Endpoint& input : model.inputs) tensors.push_back(input.tensor);
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> defaults,
+                         convert::InputDefaults(model.graph, tensors));
+  for (size_t at = 0; at < data.size(); ++at) {
+    const bool is_fed = std::ranges::find(plan_inputs, static_cast<int>(at)) != plan_inputs.end();
+    if (!is_fed && engine.input_default(at) != nullptr) data[at] = Tensor();
+  }
   std::vector<Tensor> model_data;
-  for (int at : plan_inputs) model_data.push_back(data[at]);
+  for (size_t i = 0; i < plan_inputs.size(); ++i) {
+    // What has a default is run with it, each with its own.
+    const int at = plan_inputs[i];
+    const bool is_default = defaults[i].valid() && engine.input_default(at) != nullptr;
+    model_data.push_back(is_default ? defaults[i] : data[at]);
+    if (is_default) data[at] = Tensor();
+  }
   GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> expected,
                          reference::RunModule(imported.module, model_data));
   GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> results, loaded.context->Run(data));
@@ -149,7 +174,8 @@ Command AddCompare(CLI::App& program) {
   app->add_option("--seed", o->seed, "Seed of the random inputs");
   app->add_option("--signature", o->model.signature, "Signature of a SavedModel");
   app->add_option("--tolerance", o->tolerance,
-                  "Largest error, as a share of the output's largest value");
+                  "Largest error, as a share of the output's largest value")
+      ->check(Finite());
   app->add_option("--threads", o->threads, "Threads; 0: all processors");
   AddDevice(app, &o->device);
   app->footer(

@@ -2,14 +2,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <optional>
 
+#include "base/dtype_visit.h"
 #include "base/file.h"
 #include "calibration_data.h"
 #include "command.h"
 #include "convert/convert_model.h"
 #include "convert/environment.h"
+#include "npy.h"
 #include "runtime/backend_table.h"
 
 namespace graft {
@@ -27,6 +30,8 @@ struct Options {
   CalibrationDataSpec calibration;
   bool strict_int8 = false;
   double least_sqnr = 28;
+  std::string labels;
+  double max_drop = 0;
   std::optional<convert::PrecisionReport> chosen;
   std::string cache = TimingCache::DefaultPath();
 };
@@ -71,13 +76,33 @@ void PrintReport(const convert::ModelReport& report, const Options& o) {
     std::fprintf(stderr, "graft: warning: %s\n", warning.c_str());
 }
 
+// What a lower precision made of each engine.
+void PrintLayers(const std::string& engine, const convert::Int8Report& int8, int half_weights) {
+  if (half_weights > 0)
+    std::printf("%s: %d weights are stored as halves\n", engine.c_str(), half_weights);
+  if (int8.layers.empty()) return;
+  std::printf("%s: %d of %zu convolutions and products on integers\n", engine.c_str(),
+              int8.integers(), int8.layers.size());
+  for (const convert::Int8Layer& layer : int8.layers) {
+    if (!layer.integers)
+      std::printf("  in floats: %s: %s\n", layer.node.c_str(), layer.reason.c_str());
+  }
+}
+
 void PrintPrecision(const convert::PrecisionReport& p) {
   const auto integers = std::ranges::count_if(p.layers, &convert::LayerPrecision::integers);
-  std::printf(
-      "int8: %td of %zu products on integers, SQNR %.1f dB (%.1f with all); %.3f ms, in "
-      "floats %.3f ms%s\n",
-      integers, p.layers.size(), p.sqnr, p.integers_sqnr, p.microseconds / 1000,
-      p.float_microseconds / 1000, p.integers ? "" : ": floats are faster and were taken");
+  // Results without any noise were made of data that say nothing, such as zeros.
+  const std::string sqnr =
+      std::isfinite(p.sqnr)
+          ? fmt::format("SQNR {:.1f} dB ({:.1f} with all)", p.sqnr, p.integers_sqnr)
+          : "SQNR not known: on the data compared, integers and floats give the same";
+  const std::string top_1 =
+      p.top_1 ? fmt::format(", top-1 {:.2f} % ({:.2f} with all, {:.2f} in floats)", p.top_1->chosen,
+                            p.top_1->integers, p.top_1->floats)
+              : "";
+  std::printf("int8: %td of %zu products on integers, %s; %.3f ms, in floats %.3f ms%s\n", integers,
+              p.layers.size(), (sqnr + top_1).c_str(), p.microseconds / 1000,
+              p.float_microseconds / 1000, p.integers ? "" : ": floats are faster and were taken");
   for (const convert::LayerPrecision& layer : p.layers) {
     if (!layer.integers)
       std::printf("  in floats: %s (%.1f dB alone)\n", layer.node.c_str(), layer.sqnr);
@@ -93,6 +118,22 @@ convert::Progress TerminalProgress() {
     if (done + 1 >= total) std::fprintf(stderr, "\r\033[K");
     std::fflush(stderr);
   };
+}
+
+// What products on integers may cost.
+Result<convert::AccuracyGoal> FindGoal(const Options& o) {
+  convert::AccuracyGoal goal;
+  goal.least_sqnr = o.least_sqnr;
+  goal.most_drop = o.max_drop;
+  if (o.labels.empty()) return goal;
+  GRAFT_ASSIGN_OR_RETURN(const Tensor labels, ReadNpy(o.labels));
+  const bool read = TryVisitDType(kIntegerTypes, labels.dtype(), [&]<class T>(T) {
+    for (const T label : labels.data<T>()) goal.labels.push_back(static_cast<int64_t>(label));
+  });
+  if (!read || labels.rank() != 1 || goal.labels.empty())
+    return InvalidArgumentError("{}: {} is no list of classes", o.labels,
+                                Describe(labels.dtype(), labels.dims()));
+  return goal;
 }
 
 // What INT8 knows of ranges besides the model's quantisation nodes, and what it is used for.
@@ -114,14 +155,18 @@ Status FindTable(Options& o, convert::ModelOptions& model) {
     convert::BuildOptions build = model.convert.build;
     build.precision = convert::Precision::kFp32;
     build.opt_level = std::min(build.opt_level, 1);
-    std::vector<std::vector<Tensor>> kept;
-    GRAFT_ASSIGN_OR_RETURN(convert::CalibrateReport report,
-                           CalibrateModel(loaded, o.calibration, build, &kept));
-    int8.table = std::move(report.table);
+    GRAFT_ASSIGN_OR_RETURN(const convert::AccuracyGoal goal, FindGoal(o));
+    o.calibration.keep_all = !goal.labels.empty();
+    GRAFT_ASSIGN_OR_RETURN(CalibratedModel calibrated,
+                           CalibrateModel(loaded, o.calibration, build));
+    // What its quantisation nodes say is said again when the model is converted.
+    for (const std::string& warning : calibrated.warnings)
+      std::fprintf(stderr, "graft: warning: %s\n", warning.c_str());
+    int8.table = std::move(calibrated.report.table);
     if (o.strict_int8) return OkStatus();
     GRAFT_ASSIGN_OR_RETURN(
         o.chosen,
-        convert::ChoosePrecisions(SourceOf(loaded), model.convert.build, kept, o.least_sqnr));
+        convert::ChoosePrecisions(calibrated.source, model.convert.build, calibrated.kept, goal));
     Apply(*o.chosen, &model.convert.build);
   }
   return OkStatus();
@@ -129,6 +174,10 @@ Status FindTable(Options& o, convert::ModelOptions& model) {
 
 Status Run(Options& o) {
   convert::ModelOptions& model = o.model;
+  const std::vector<std::string> ranges = {o.calibration_table, o.calibration.path};
+  for (const std::string& written : {model.plan, model.output, o.json})
+    GRAFT_RETURN_IF_ERROR(CheckReplacesNone(written, ranges));
+  GRAFT_RETURN_IF_ERROR(CheckReplacesNone(o.json, {model.model.path}));
   GRAFT_RETURN_IF_ERROR(convert::ApplyEnvironment(&model.convert));
   model.model.inputs = SplitNames(o.inputs);
   model.model.outputs = SplitNames(o.outputs);
@@ -161,6 +210,9 @@ Status Run(Options& o) {
   GRAFT_ASSIGN_OR_RETURN(convert::ModelReport report, convert::ConvertModel(model));
   report.precision = std::move(o.chosen);
   PrintReport(report, o);
+  for (const convert::EngineSummary& e : report.convert.engines)
+    PrintLayers(e.name, e.int8, e.half_weights);
+  PrintLayers("plan", report.plan_int8, report.plan_half_weights);
   if (report.precision) PrintPrecision(*report.precision);
   if (!o.json.empty()) GRAFT_RETURN_IF_ERROR(WriteFileAtomically(o.json, convert::ToJson(report)));
   return OkStatus();
@@ -213,7 +265,15 @@ Command AddConvert(CLI::App& program) {
       ->check(CLI::PositiveNumber);
   app->add_option("--least-sqnr", o->least_sqnr,
                   "Decibels of the outputs below which products go back to floats, with "
-                  "--calibration-data (28)");
+                  "--calibration-data (28)")
+      ->check(Finite());
+  auto* labels = app->add_option("--labels", o->labels,
+                                 "The classes of the samples of --calibration-data: a .npy file")
+                     ->excludes("--least-sqnr");
+  app->add_option("--max-drop", o->max_drop,
+                  "Points of top-1, by --labels, that integers may cost (0)")
+      ->check(Finite())
+      ->needs(labels);
   app->add_flag("--strict-int8", o->strict_int8,
                 "All products that can be are computed on integers, whatever they cost");
   app->add_flag("--embed-weights", o->model.convert.embed_weights,
