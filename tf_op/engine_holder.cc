@@ -110,6 +110,21 @@ std::string SegmentKey(const tensorflow::FunctionDef& function) {
   return absl::StrCat(absl::Hex(tensorflow::Hash64(absl::StrJoin(nodes, ";")), absl::kZeroPad16));
 }
 
+// A JSON string.
+std::string Quoted(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      absl::StrAppend(&quoted, "\\", std::string(1, c));
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      absl::StrAppend(&quoted, "\\u00", absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + "\"";
+}
+
 // What the node's engines are saved under: the last part of its name.
 std::string ResourceName(const std::string& node) {
   return std::string(tensorflow::io::Basename(node));
@@ -166,13 +181,20 @@ struct Outputs {
 
 }  // namespace
 
-absl::Status EngineHolder::Build(OpKernelContext* context, const tensorflow::FunctionDef& function,
-                                 std::string* plan) {
+absl::Status EngineHolder::BuildWith(OpKernelContext* context,
+                                     const tensorflow::FunctionDef& function,
+                                     const std::string& precision_mode, std::string* plan) {
   // Only what the shapes of this call fix for certain is fixed: their rank. One engine serves all
   // shapes.
   const InputTensors arguments(context);
   const std::string bytes = function.SerializeAsString();
-  const std::string options = "{\"opt-level\": 0}";
+  std::string options =
+      absl::StrCat("{\"opt-level\": 0, \"precision-mode\": ", Quoted(precision_mode));
+  if (precision_mode == "INT8" && !spec_.calibration_data.empty()) {
+    absl::StrAppend(&options, ", \"calibration-tables\": {", Quoted(spec_.node), ": ",
+                    Quoted(spec_.calibration_data), "}");
+  }
+  options += "}";
   graft_bytes* raw = nullptr;
   graft_status* status = nullptr;
   // On a thread of our own: building allocates a lot and must not run on a small stack of
@@ -186,6 +208,19 @@ absl::Status EngineHolder::Build(OpKernelContext* context, const tensorflow::Fun
   plan->assign(static_cast<const char*>(graft_bytes_data(owned.get())),
                graft_bytes_size(owned.get()));
   return absl::OkStatus();
+}
+
+// In the node's precision. An INT8 engine of which neither nodes nor a table give the ranges is
+// TF-TRT's FP16 one.
+absl::Status EngineHolder::Build(OpKernelContext* context, const tensorflow::FunctionDef& function,
+                                 std::string* plan) {
+  const absl::Status status = BuildWith(context, function, spec_.precision_mode, plan);
+  if (status.ok() || spec_.precision_mode != "INT8" || !spec_.calibration_data.empty() ||
+      !absl::IsInvalidArgument(status))
+    return status;
+  LOG(WARNING) << spec_.node << ": Set engine precision to FP16 due to missing QDQ OP ("
+               << status.message() << ")";
+  return BuildWith(context, function, "FP16", plan);
 }
 
 EngineHolder::~EngineHolder() {

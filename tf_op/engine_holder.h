@@ -18,6 +18,8 @@ namespace graft_tf {
 struct EngineSpec {
   std::string node;
   std::string serialized_segment;
+  std::string precision_mode;
+  std::string calibration_data;
   bool allow_build = true;
 };
 
@@ -35,6 +37,9 @@ class EngineHolder {
   absl::Status Make(tensorflow::OpKernelContext* context);
   absl::Status Build(tensorflow::OpKernelContext* context, const tensorflow::FunctionDef& function,
                      std::string* plan);
+  absl::Status BuildWith(tensorflow::OpKernelContext* context,
+                         const tensorflow::FunctionDef& function, const std::string& precision_mode,
+                         std::string* plan);
   absl::Status Load(tensorflow::OpKernelContext* context, const std::string& plan,
                     const tensorflow::FunctionDef* function);
   absl::Status LoadSaved(tensorflow::OpKernelContext* context,

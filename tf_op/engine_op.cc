@@ -41,13 +41,12 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
     // Private attributes of later releases; without them building is allowed.
     if (!construction->GetAttr("_allow_build_at_runtime", &spec.allow_build).ok())
       spec.allow_build = true;
-    std::string precision, calibration_data;
     bool use_calibration = false;
-    OP_REQUIRES_OK(construction, construction->GetAttr("precision_mode", &precision));
+    OP_REQUIRES_OK(construction, construction->GetAttr("precision_mode", &spec.precision_mode));
     OP_REQUIRES_OK(construction, construction->GetAttr("use_calibration", &use_calibration));
-    OP_REQUIRES_OK(construction, construction->GetAttr("calibration_data", &calibration_data));
-    waits_for_calibration_ = precision == "INT8" && use_calibration && calibration_data.empty() &&
-                             spec.serialized_segment.empty();
+    OP_REQUIRES_OK(construction, construction->GetAttr("calibration_data", &spec.calibration_data));
+    waits_for_calibration_ = spec.precision_mode == "INT8" && use_calibration &&
+                             spec.calibration_data.empty() && spec.serialized_segment.empty();
     native_ = std::make_unique<NativeSegment>(std::move(function));
     engine_ = std::make_unique<EngineHolder>(std::move(spec), native_.get());
     statistics_ = Statistics::Global().Of(name());
