@@ -5,9 +5,8 @@
     converter.convert()
     converter.save("converted")
 
-Scripts written for tensorflow.python.compiler.tensorrt.trt_convert run with the import line changed. What Graft has no
-engine for yet (FP16) raises NotImplementedError at once; nothing is accepted and then ignored in silence
-but arguments that have no meaning here, and those are listed in each class.
+Scripts written for tensorflow.python.compiler.tensorrt.trt_convert run with the import line changed. Nothing is accepted and
+then ignored in silence but arguments that have no meaning here, and those are listed in each class.
 """
 
 import collections
@@ -25,7 +24,7 @@ from tensorflow.core.framework import function_pb2, graph_pb2
 from tensorflow.core.protobuf import rewriter_config_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.eager import context
-from tensorflow.python.util import nest
+from tensorflow.python.ops import script_ops
 
 from graft import _graft, _op_library
 
@@ -93,10 +92,6 @@ _BAD_SEGMENT_SIZE = "minimum segment size should be positive or -1 (to disable m
 def _check_precision(mode):
     if mode not in TrtPrecisionMode.supported_precision_modes():
         raise ValueError(_bad_precision(mode))
-    if mode.upper() == TrtPrecisionMode.FP16:
-        raise NotImplementedError(
-            "precision mode '{}' has no engine in this version of Graft; use FP32".format(mode)
-        )
     return mode.upper()
 
 
@@ -274,22 +269,45 @@ def _whole(segment, functions):
 class _EngineCalibrators:
     """Finds the ranges of what the engines of a converted graph compute, from what they read while it runs."""
 
-    def __init__(self, graph_def, graph):
-        """`graph` is where it was imported."""
-        self.engine_inputs = {}  # tensors to run, by engine
+    def __init__(self, graph_def):
         self._calibrators = {}
+        self._ran = set()
+        self._watching = []  # functions: TensorFlow knows them weakly
+        self._main = []
+        # Run this one. What an engine in a function reads is fed to a node beside it.
+        self.graph_def = graph_pb2.GraphDef()
+        self.graph_def.CopyFrom(graph_def)
         functions = {f.signature.name: f for f in graph_def.library.function}
-        for node in graph_def.node:
-            if node.op != _ENGINE_OP:
-                continue
-            segment = _whole(functions[node.attr["segment_func"].func.name], functions)
-            self._calibrators[node.name] = _graft.Calibrator(
-                segment.SerializeToString(deterministic=True), json.dumps({"opt-level": 0})
-            )
-            self.engine_inputs[node.name] = list(graph.get_operation_by_name(node.name).inputs)
-        in_functions = [n.name for f in functions.values() for n in f.node_def if n.op == _ENGINE_OP]
-        for name in in_functions:
-            _log.warning("%s is in a function: what it reads is not seen, it is not calibrated", name)
+        for node in self.graph_def.node:
+            if node.op == _ENGINE_OP:
+                self._main.append(node.name)
+                self._add_calibrator(node, functions)
+        for function in self.graph_def.library.function:
+            for node in [n for n in function.node_def if n.op == _ENGINE_OP]:
+                self._add_calibrator(node, functions)
+                self._watch(node, function)
+
+    def _add_calibrator(self, node, functions):
+        segment = _whole(functions[node.attr["segment_func"].func.name], functions)
+        self._calibrators[node.name] = _graft.Calibrator(
+            segment.SerializeToString(deterministic=True), json.dumps({"opt-level": 0})
+        )
+
+    def _watch(self, engine, function):
+        def add(*arrays, name=engine.name):
+            self.add({name: arrays})
+
+        self._watching.append(add)
+        watcher = function.node_def.add(name=f"{engine.name}/calibration", op="PyFunc")
+        watcher.input.extend(i for i in engine.input if not i.startswith("^"))
+        watcher.attr["token"].s = script_ops._py_funcs.insert(add).encode()
+        watcher.attr["Tin"].list.CopyFrom(engine.attr["InT"].list)
+        watcher.attr["Tout"].list.SetInParent()
+        engine.input.append(f"^{watcher.name}")
+
+    def inputs_in(self, graph):
+        """Tensors to run, by engine, where the graph was imported. Their values go to `add`."""
+        return {name: list(graph.get_operation_by_name(name).inputs) for name in self._main}
 
     def add(self, values):
         """What the engine inputs were in one run."""
@@ -298,12 +316,20 @@ class _EngineCalibrators:
                 continue
             try:
                 self._calibrators[engine].add([np.asarray(array) for array in arrays])
+                self._ran.add(engine)
             except NotImplementedError as error:
                 _log.warning("Calibration failed: %s: %s", engine, error)
                 del self._calibrators[engine]
 
     def tables(self):
-        return {engine: c.finish("").decode() for engine, c in self._calibrators.items()}
+        """By engine; one that never ran has none, and is computed in floats."""
+        tables = {}
+        for engine, calibrator in self._calibrators.items():
+            if engine not in self._ran:
+                _log.warning("%s did not run: it is not calibrated", engine)
+                continue
+            tables[engine] = calibrator.finish("").decode()
+        return tables
 
 
 class _ConvertedModel:
@@ -324,6 +350,19 @@ class _ConvertedModel:
         # Keys of the inputs that are one tensor each.
         inputs = meta_graph.signature_def[signature_key].inputs
         self.inputs = {key for key, info in inputs.items() if info.name}
+
+    @contextlib.contextmanager
+    def with_graph(self, graph_def):
+        """A folder, for a while, that has the model with `graph_def` in place of its own graph."""
+        saved_model = saved_model_pb2.SavedModel()
+        saved_model.ParseFromString((self.folder / "saved_model.pb").read_bytes())
+        saved_model.meta_graphs[0].graph_def.CopyFrom(graph_def)
+        with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+            for file in self.folder.iterdir():
+                if file.name != "saved_model.pb":
+                    os.symlink(file, os.path.join(folder, file.name))
+            pathlib.Path(folder, "saved_model.pb").write_bytes(saved_model.SerializeToString())
+            yield folder
 
     def save(self, graph_def, directory):
         """Writes the model with `graph_def` in place of its own graph."""
@@ -380,11 +419,17 @@ def _tags(tags):
     return [tf.saved_model.SERVING] if tags is None else list(tags)
 
 
-def _arguments(inputs):
-    """What an input function gives for one call: arguments by position, and by name."""
-    if isinstance(inputs, dict):
-        return (), inputs
-    return (inputs if isinstance(inputs, (list, tuple)) else (inputs,)), {}
+def _by_name(inputs, names):
+    """What an input function gives for one call, by the names of the signature's inputs: a dict, or arrays in their order."""
+    if not isinstance(inputs, dict):
+        arrays = inputs if isinstance(inputs, (list, tuple)) else (inputs,)
+        if len(arrays) != len(names):
+            raise ValueError(f"{len(arrays)} arrays for the {len(names)} inputs {', '.join(names)}")
+        return dict(zip(names, arrays))
+    if set(inputs) != set(names):
+        given = ", ".join(map(repr, inputs))
+        raise ValueError(f"the inputs of the signature are {', '.join(names)}, not {given}")
+    return inputs
 
 
 # What a positional argument of that name can be.
@@ -582,14 +627,15 @@ class TrtGraphConverter:
                 raise ValueError("Keys of input_map_fn must be of type str")
             if not all(isinstance(tensor, tf.Tensor) for tensor in replaced.values()):
                 raise ValueError("Values of input_map_fn must be of type tf.Tensor")
+            calibrators = _EngineCalibrators(self._converted_graph_def)
             fetches = tf.import_graph_def(
-                self._converted_graph_def, input_map=replaced, return_elements=fetch_names, name=""
+                calibrators.graph_def, input_map=replaced, return_elements=fetch_names, name=""
             )
-            calibrators = _EngineCalibrators(self._converted_graph_def, graph)
+            engine_inputs = calibrators.inputs_in(graph)
             with tf.compat.v1.Session(graph=graph, config=self._session_config) as session:
                 for _ in range(num_runs):
                     feed = feed_dict_fn() if feed_dict_fn else None
-                    _, read = session.run([fetches, calibrators.engine_inputs], feed)
+                    _, read = session.run([fetches, engine_inputs], feed)
                     calibrators.add(read)
         self._convert({**self._options, "calibration-tables": calibrators.tables()})
         self._calibrated = True
@@ -712,18 +758,19 @@ class TrtGraphConverterV2:
 
     def _calibrate(self, converted, input_fn):
         """The calibration tables of the model's engines."""
+        calibrators = _EngineCalibrators(converted.graph_def)
         graph = tf.Graph()
-        session = tf.compat.v1.Session(graph=graph)
-        with graph.as_default():
-            meta_graph = tf.compat.v1.saved_model.load(session, self._tags, str(converted.folder))
-            calibrators = _EngineCalibrators(converted.graph_def, graph)
-        inputs_by_name = meta_graph.signature_def[self._signature_key].inputs
-        for inputs in input_fn():
-            args, kwargs = _arguments(inputs)
-            kwargs = {**dict(zip(sorted(inputs_by_name), args)), **kwargs}
-            feed = {inputs_by_name[name].name: np.asarray(x) for name, x in kwargs.items()}
-            calibrators.add(session.run(calibrators.engine_inputs, feed))
-        session.close()
+        with converted.with_graph(calibrators.graph_def) as folder:
+            with graph.as_default(), tf.compat.v1.Session(graph=graph) as session:
+                meta_graph = tf.compat.v1.saved_model.load(session, self._tags, folder)
+                signature = meta_graph.signature_def[self._signature_key]
+                # All outputs, so that what lies between engines runs.
+                outputs = [graph.get_tensor_by_name(info.name) for info in signature.outputs.values()]
+                fetches = [outputs, calibrators.inputs_in(graph)]
+                for inputs in input_fn():
+                    by_name = _by_name(inputs, sorted(signature.inputs))
+                    feed = {signature.inputs[name].name: np.asarray(x) for name, x in by_name.items()}
+                    calibrators.add(session.run(fetches, feed)[1])
         return calibrators.tables()
 
     def build(self, input_fn):
@@ -742,13 +789,11 @@ class TrtGraphConverterV2:
             )
         if self._converted_func is None:
             raise RuntimeError("Need to call convert() before build()")
-        _, by_name = self._converted_func.structured_input_signature
-        names = [spec.name for spec in nest.flatten(by_name)]
+        names = sorted(self._converted_func.structured_input_signature[1])
         calls = {}  # one for each combination of shapes
         for inputs in input_fn():
-            args, kwargs = _arguments(inputs)
+            by_name = _by_name(inputs, names)
             try:
-                by_name = {**dict(zip(names, args)), **kwargs}
                 tensors = {name: tf.convert_to_tensor(x) for name, x in by_name.items()}
             except (TypeError, ValueError) as error:
                 raise RuntimeError("Failed to convert input to tensor.") from error

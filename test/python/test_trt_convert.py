@@ -273,14 +273,6 @@ def test_a_graph_def_cannot_be_saved(graph_mode, frozen_graph, tmp_path):
     assert str(raised.value) == "Not able to save to a SavedModel since input is a GraphDef"
 
 
-@pytest.mark.parametrize("precision", ["FP16", "fp16"])
-def test_lower_precision_is_refused_and_not_ignored(precision, v2_saved_model):
-    with pytest.raises(NotImplementedError, match=precision):
-        trt.TrtGraphConverterV2(input_saved_model_dir=str(v2_saved_model), precision_mode=precision)
-    with tf.Graph().as_default(), pytest.raises(NotImplementedError, match=precision):
-        trt.TrtGraphConverter(input_saved_model_dir="x", precision_mode=precision)
-
-
 def test_calibrate_checks_its_arguments_first(graph_mode, frozen_graph):
     converter = trt.TrtGraphConverter(input_graph_def=read_graph(frozen_graph))
     with pytest.raises(ValueError) as raised:
