@@ -23,18 +23,22 @@ void PoolBlock(const PoolWindow& w, int64_t first, int64_t channels) {
   const int64_t n = kWhole ? kBlock : channels;
   for (int64_t i = 0; i < w.count[0]; ++i) {
     for (int64_t j = 0; j < w.count[1]; ++j) {
+      T line[kBlock] = {};  // of an average: summed by lines, as F32PoolLoop does
       for (int64_t k = 0; k < w.count[2]; ++k) {
         const T* x = reinterpret_cast<const T*>(w.x) + first + i * w.strides[0] + j * w.strides[1] +
                      k * w.strides[2];
         for (int64_t c = 0; c < n; ++c) {
           if constexpr (kPooling == Pooling::kAverage) {
-            a[c] += x[c];
+            line[c] += x[c];
           } else if constexpr (kPooling == Pooling::kMax) {
             a[c] = x[c] > a[c] ? x[c] : a[c];
           } else {
             a[c] = x[c] > a[c] || x[c] != x[c] ? x[c] : a[c];
           }
         }
+      }
+      if constexpr (kPooling == Pooling::kAverage) {
+        for (int64_t c = 0; c < n; ++c) a[c] += line[c];
       }
     }
   }

@@ -92,6 +92,28 @@ TEST(Pool, WindowsStridesAndPads) {
   });
 }
 
+// One sum of all the cells, a tenth each, would be 1.5e-4 of itself off.
+TEST(Pool, LargeWindowsAreSummedByLines) {
+  ForEachTarget([](const std::string& target) {
+    for (const int64_t channels : {3, 64}) {
+      const PoolProblem p = {Pooling::kAverage,
+                             DType::kFloat32,
+                             {1, 128, 128, channels},
+                             channels,
+                             {1, 1, 1, channels},
+                             channels,
+                             {128, 128},
+                             {1, 1},
+                             {0, 0},
+                             false};
+      const std::vector<float> x(static_cast<size_t>(128 * 128 * channels), 0.1f);
+      const std::vector<float> y = RunOperation<float>(PoolOperation::Make(p).value(), {x.data()},
+                                                       static_cast<size_t>(channels));
+      for (const float mean : y) EXPECT_NEAR(mean, 0.1f, 1e-6f) << target;
+    }
+  });
+}
+
 TEST(Pool, MaximaPassNanOverOrKeepIt) {
   constexpr float kLowest = std::numeric_limits<float>::lowest();
   // Pairs of pixels, with as many channels as there are vectors and tails.

@@ -48,9 +48,15 @@ HWY_INLINE void PoolVectors(const PoolWindow& w, const Load& load, const Store& 
   for (int64_t i = 0; i < w.count[0]; ++i) {
     for (int64_t j = 0; j < w.count[1]; ++j) {
       const float* cell = x + i * w.strides[0] + j * w.strides[1];
+      // A sum of the lines' sums is nearer to the truth than one sum of all cells.
+      VF line[kVectors];
+      for (int v = 0; v < kVectors; ++v)
+        line[v] = kPooling == Pooling::kAverage ? hn::Zero(F32()) : a[v];
       for (int64_t k = 0; k < w.count[2]; ++k, cell += w.strides[2]) {
-        for (int v = 0; v < kVectors; ++v) a[v] = Join<kPooling>(a[v], load(cell, v));
+        for (int v = 0; v < kVectors; ++v) line[v] = Join<kPooling>(line[v], load(cell, v));
       }
+      for (int v = 0; v < kVectors; ++v)
+        a[v] = kPooling == Pooling::kAverage ? hn::Add(a[v], line[v]) : line[v];
     }
   }
   for (int v = 0; v < kVectors; ++v) {
