@@ -408,6 +408,7 @@ Result<std::vector<Measurement>> MeasureTactics(const ir::Module& module, const 
     if (!entry.status.ok()) {
       measurements[t].rejected = entry.status.message();
       measurements[t].refused = entry.status.code() == StatusCode::kUnsupported;
+      measurements[t].no_memory = entry.status.code() == StatusCode::kResourceExhausted;
     } else if (baseline >= 0 && static_cast<int>(t) != baseline) {
       measurements[t].rejected =
           DifferenceOf(bound, backend.device(), entries[baseline].results, entry.results);

@@ -21,6 +21,7 @@ struct Measurement {
   double microseconds = 0;  // the least of several rounds
   std::string rejected;     // why the tactic must not be used here; empty: it may
   bool refused = false;     // rejected by the tactic itself: this shape is not for it
+  bool no_memory = false;   // rejected since there was no memory for it
   std::string prepared;     // what the tactic prepared
 };
 

@@ -126,8 +126,8 @@ class Tuner {
   }
 
   // Times what the cache lacks.
-  Status Measure(const Step& step) {
-    for (const Contest& contest : step.points) {
+  Status Measure(Step& step) {
+    for (Contest& contest : step.points) {
       if (step.tactics.size() == 1) continue;
       ++report_.problems;
       bool missing = false;
@@ -145,7 +145,10 @@ class Tuner {
         if (contest.timed[t]) timed.push_back(step.tactics[t]);
       }
       // All of them again, so that they are compared under the same conditions.
-      if (missing) GRAFT_RETURN_IF_ERROR(Measure(*step.node, contest, timed));
+      if (!missing) continue;
+      const Status status = Measure(*step.node, contest, timed);
+      if (status.code() != StatusCode::kResourceExhausted) GRAFT_RETURN_IF_ERROR(status);
+      if (!status.ok()) contest.timed.assign(contest.timed.size(), false);
     }
     return OkStatus();
   }
@@ -166,6 +169,11 @@ class Tuner {
         }
         Result<std::string> bytes = Prepared(step, contest, winner);
         if (bytes.ok()) {
+          if (Status fits = FitsWorkspace(step, contest, winner, *bytes); !fits.ok()) {
+            refused = std::move(fits);
+            row[winner] = kNever;
+            continue;
+          }
           winners.push_back(winner);
           prepared.push_back(*std::move(bytes));
           break;
@@ -231,6 +239,7 @@ class Tuner {
 
   // Whether the cache has all that a measurement gives.
   bool Knows(const std::string& key, const TacticTraits& traits) const {
+    if (no_memory_.contains(key)) return true;
     const std::optional<Timing> timing = cache_.Find(key);
     return timing && (timing->rejected() || !traits.prepares || cache_.FindPrepared(key));
   }
@@ -278,6 +287,10 @@ class Tuner {
         report_.rejected.push_back({node.name, std::string(tactics[t]->name()), m.rejected});
       ++report_.measured;
       const std::string key = Key(*tactics[t], contest.problem);
+      if (m.no_memory) {  // which says nothing of the next build
+        no_memory_.insert(key);
+        continue;
+      }
       cache_.Insert(key, {good ? m.microseconds : -1});
       if (tactics[t]->Traits(module_, node).prepares && good) {
         ++report_.prepared;
@@ -328,6 +341,22 @@ class Tuner {
     return prepared;
   }
 
+  // kUnsupported when the tactic needs a larger workspace at the point than there may be.
+  Status FitsWorkspace(const Step& step, const Contest& contest, int t, std::string_view prepared) {
+    if (options_.max_workspace_bytes == 0 || backend_.device().host_accessible()) return OkStatus();
+    const Tactic& tactic = *step.tactics[t];
+    std::unique_ptr<PackedWeights> packed;
+    if (!tactic.packing().empty()) {
+      GRAFT_ASSIGN_OR_RETURN(packed, tactic.Pack(module_, *step.node, executor_));
+    }
+    const auto bound = tactic.Bind(contest.node, packed.get(), prepared);
+    if (!bound.ok()) return OkStatus();  // then nothing is known
+    const size_t bytes = (*bound)->workspace_bytes(executor_.width());
+    if (bytes <= options_.max_workspace_bytes) return OkStatus();
+    return UnsupportedError("{}: {} needs a workspace of {} bytes, {} are allowed", step.node->name,
+                            tactic.name(), bytes, options_.max_workspace_bytes);
+  }
+
   const ir::Module& module_;
   Backend& backend_;
   const TuneOptions& options_;
@@ -337,7 +366,8 @@ class Tuner {
   std::string fingerprint_;
   std::string threads_;  // in keys; "" where the backend does not run on threads
   bool cold_constants_;
-  std::set<std::string> counted_;  // keys, in the report
+  std::set<std::string> counted_;    // keys, in the report
+  std::set<std::string> no_memory_;  // keys of tactics for which there was none
 };
 
 }  // namespace

@@ -19,6 +19,9 @@ struct TuneOptions {
   // What the operands and results of a node may take for it to be timed; beyond that the cost model
   // decides.
   size_t max_bytes = size_t{2} << 30;
+  // What a tactic's workspace may take at a tuning point, on devices; one that needs more is no
+  // candidate there. Where nothing can be bound (a kind of card), it is not known. 0: any size.
+  size_t max_workspace_bytes = 0;
   // Called before each node that has to be timed: (nodes done, nodes).
   std::function<void(int, int)> progress;
 };
@@ -57,7 +60,8 @@ struct TuneReport {
 };
 
 // `points` must not be empty; the first is the most important. Errors: a node that no tactic takes
-// (kUnsupported, with the node's name and the reason), memory.
+// (kUnsupported, with the node's name and the reason). A tactic for which there is no memory is not
+// taken in this build, and the cost model decides on nodes whose operands find none.
 Result<Choices> Tune(const ir::Module& module, Backend& backend, std::vector<TuningPoint> points,
                      const TuneOptions& options, TimingCache& cache, TuneReport* report);
 

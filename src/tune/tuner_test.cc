@@ -127,6 +127,47 @@ TEST_F(TunerTest, WhatDoesNotFitInMemoryIsNotTimed) {
   EXPECT_EQ(report.measured, 2);
 }
 
+// More than any machine has.
+constexpr size_t kTooLarge = size_t{1} << 60;
+
+TEST_F(TunerTest, ATacticWithoutMemoryIsNotTakenInThisBuildAlone) {
+  first_.on_run = [] { Wait(1); };
+  second_.workspace = kTooLarge;
+  TuneReport report;
+  Result<Choices> choices = Run(&report);
+  ASSERT_TRUE(choices.ok()) << choices.status().ToString();
+  EXPECT_EQ(choices->steps[0].tactics[0].name, "test.first");
+  ASSERT_EQ(report.rejected.size(), 1u);
+  EXPECT_EQ(report.rejected[0].tactic, "test.second");
+  Reopen();
+  second_.workspace = 0;
+  choices = Run();
+  ASSERT_TRUE(choices.ok()) << choices.status().ToString();
+  EXPECT_EQ(choices->steps[0].tactics[0].name, "test.second");
+}
+
+TEST_F(TunerTest, AWorkspaceOverTheLimitIsNoCandidate) {
+  backend_.device().accessible = false;
+  first_.on_run = [] { Wait(1); };
+  second_.workspace = 1000;
+  TuneOptions options;
+  for (const auto& [limit, name] : {std::pair<size_t, std::string>{0, "test.second"},
+                                    {999, "test.first"},
+                                    {1000, "test.second"}}) {
+    options.max_workspace_bytes = limit;
+    const Result<Choices> choices =
+        Tune(module_, backend_, {TuningPoint{}}, options, *cache_, nullptr);
+    ASSERT_TRUE(choices.ok()) << choices.status().ToString();
+    EXPECT_EQ(choices->steps[0].tactics[0].name, name) << limit;
+  }
+  options.max_workspace_bytes = 10;
+  first_.workspace = 11;
+  const Result<Choices> none = Tune(module_, backend_, {TuningPoint{}}, options, *cache_, nullptr);
+  EXPECT_NE(none.status().message().find("workspace of 11 bytes, 10 are allowed"),
+            std::string::npos)
+      << none.status().ToString();
+}
+
 // Two nodes of one problem, of which the second has a tactic less: the times of the first go by
 // name, not by place.
 TEST_F(TunerTest, EqualProblemsMayHaveDifferentCandidates) {
