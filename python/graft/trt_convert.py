@@ -489,8 +489,8 @@ class TrtGraphConverter:
     """Converts TF1 SavedModels and frozen graphs.
 
     In static mode max_batch_size is a size that engines are tuned for, beside 1; they take any. session_config is that of the
-    sessions that calibrate() runs. Accepted without effect, because one engine serves every shape and memory is planned:
-    max_workspace_size_bytes, maximum_cached_engines, cached_engine_batches.
+    sessions that calibrate() runs. max_workspace_size_bytes bounds what engines on a GPU work in. Accepted without effect,
+    because one engine serves every shape and memory is planned: maximum_cached_engines, cached_engine_batches.
 
     Arguments may be passed by position in the order of 2019 (with or without cached_engine_batches) or of 2.x. The engines of
     a graph that is converted in static mode (is_dynamic_op=False) are plans that stand alone: they hold their weights.

@@ -208,7 +208,8 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
       MakeTbbExecutor(backend->uses_executor() ? options.threads : 1);
   TuneOptions tune;
   tune.threads = executor->width();
-  tune.opt_level = options.opt_level;
+  tune.max_workspace_bytes = options.max_workspace_bytes;
+  tune.opt_level = IsTarget(options.backend) ? 0 : options.opt_level;
   {
     StageTimer timer(&times->passes);
     passes::PassContext context = MakePassContext(*backend);

@@ -33,10 +33,11 @@ struct Int8Options {
 };
 
 struct BuildOptions {
-  std::string backend = "cpu";
-  int device = 0;     // which one of the backend's
-  int threads = 0;    // that the engine is tuned for; 0: all processors
-  int opt_level = 3;  // 0 … 5: how much time tuning may take
+  std::string backend = "cpu";     // as FindBackend takes it; for a kind of card nothing is timed
+  int device = 0;                  // which one of the backend's
+  int threads = 0;                 // that the engine is tuned for; 0: all processors
+  int opt_level = 3;               // 0 … 5: how much time tuning may take
+  size_t max_workspace_bytes = 0;  // of a step, on devices; 0: any size
   Precision precision = Precision::kFp32;
   std::vector<std::string> disabled_passes;
   std::string stop_after;        // a pass: none runs after it

@@ -193,6 +193,7 @@ Result<Request> ReadRequest(const std::string& options_json) {
   options.Read("timing-cache", &r.cache_path);
   options.Read("precision-mode", &a.precision_mode);
   options.Read("max-workspace-size-bytes", &a.workspace_size_bytes);
+  c.build.max_workspace_bytes = static_cast<size_t>(std::max<int64_t>(a.workspace_size_bytes, 0));
   options.Read("maximum-cached-engines", &a.max_cached_engines_count);
   options.Read("max-batch-size", &a.max_batch_size);
   options.Read("profile-strategy", &a.profile_strategy);

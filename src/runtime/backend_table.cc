@@ -30,6 +30,8 @@ constexpr Row kBackends[] = {
     {"reference", Only<ReferenceBackend>},
 };
 
+constexpr std::string_view kTargetPrefix = "cuda:sm_";
+
 // kBackends, and what a test has added.
 std::vector<Row>& Table() {
   static std::vector<Row> table(std::begin(kBackends), std::end(kBackends));
@@ -38,7 +40,10 @@ std::vector<Row>& Table() {
 
 }  // namespace
 
+bool IsTarget(std::string_view backend) { return backend.starts_with(kTargetPrefix); }
+
 Result<Backend*> FindBackend(std::string_view name, int device) {
+  if (IsTarget(name)) return CudaTarget(name.substr(name.find(':') + 1));
   for (const Row& row : Table()) {
     if (row.name == name) return row.find(device);
   }
@@ -54,11 +59,13 @@ Result<DeviceName> ParseDeviceName(std::string_view text) {
   const size_t colon = text.find(':');
   DeviceName name = {std::string(text.substr(0, colon)), 0};
   if (colon == std::string_view::npos) return name;
+  if (IsTarget(text)) return DeviceName{std::string(text), 0};
   const std::string_view number = text.substr(colon + 1);
   const auto [end, error] =
       std::from_chars(number.data(), number.data() + number.size(), name.device);
   if (error != std::errc() || end != number.data() + number.size() || name.device < 0)
-    return InvalidArgumentError("device '{}': expected cpu, cuda or cuda:0", text);
+    return InvalidArgumentError(
+        "device '{}': expected cpu, cuda, cuda:0 or a kind of card, cuda:sm_90", text);
   return name;
 }
 

@@ -27,33 +27,56 @@ void WarnOfOtherMachine(const std::string& tuned_on, const Backend& backend) {
       tuned_on, here);
 }
 
+// Binds the tuning points, so that what the plan has prepared for them is on the device and serves
+// all shapes, and a plan that does not fit the device is refused now.
+Status BindTuningPoints(const Engine& engine) {
+  const std::vector<TuningPoint>& points = engine.choices().points;
+  InlineExecutor executor;
+  for (size_t p = 0; p < points.size(); ++p) {
+    for (int stage = 0; stage < engine.stages().count; ++stage) {
+      const Status bound = engine.FindShapePlan(points[p].symbols, executor, stage).status();
+      // Sizes that data will say are guesses at a tuning point.
+      if (stage == 0 && p == 0) GRAFT_RETURN_IF_ERROR(bound);
+    }
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const Engine>> LoadEngine(const FileBytes& bytes,
                                                  const LoadOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(Plan plan, ReadPlan(bytes, options.plan));
+  if (!options.backend.empty() && options.backend != plan.backend)
+    return InvalidArgumentError("the plan is for {}, not for {}", plan.backend, options.backend);
   const Result<Backend*> found = FindBackend(plan.backend, options.device);
   if (!found.ok()) return NotFoundError("the plan's backend: {}", found.status().message());
   Backend* const backend = *found;
   const Hash128 content = plan.content;
-  const std::string device = fmt::format("{}:{}", backend->name(), backend->device().ordinal());
-  return EngineRegistry::Global().FindOrCreate(content, device, [&] {
-    const std::string tuned_on = plan.provenance.fingerprint;
-    Result<std::shared_ptr<const Engine>> engine =
-        Engine::Create(std::move(plan), *backend, options.engine);
-    if (engine.ok()) WarnOfOtherMachine(tuned_on, *backend);
-    if (engine.ok() && !(*engine)->missing_tactics().empty()) {
-      Log(LogLevel::kWarning, "trt_engine",
-          "this build lacks tactics of the plan, others run in their place: {}",
-          fmt::join((*engine)->missing_tactics(), ", "));
-    }
-    if (engine.ok() && !(*engine)->unprepared_tactics().empty()) {
-      Log(LogLevel::kWarning, "trt_engine",
-          "the plan has lost what tactics prepared, others run in their place: {}",
-          fmt::join((*engine)->unprepared_tactics(), ", "));
-    }
-    return engine;
-  });
+  const bool retunes = options.retune && plan.provenance.fingerprint != backend->Fingerprint();
+  const std::string device =
+      fmt::format("{}:{}{}", backend->name(), backend->device().ordinal(), retunes ? " tuned" : "");
+  return EngineRegistry::Global().FindOrCreate(
+      content, device, [&]() -> Result<std::shared_ptr<const Engine>> {
+        if (retunes) GRAFT_RETURN_IF_ERROR(options.retune(plan));
+        const std::string tuned_on = plan.provenance.fingerprint;
+        Result<std::shared_ptr<const Engine>> engine =
+            Engine::Create(std::move(plan), *backend, options.engine);
+        if (engine.ok() && !backend->uses_executor())
+          GRAFT_RETURN_IF_ERROR(BindTuningPoints(**engine));
+        if (engine.ok()) WarnOfOtherMachine(tuned_on, *backend);
+        if (engine.ok() && !(*engine)->missing_tactics().empty()) {
+          Log(LogLevel::kWarning, "trt_engine",
+              "this build lacks tactics of the plan, others run in their place: {}",
+              fmt::join((*engine)->missing_tactics(), ", "));
+        }
+        if (engine.ok() && !(*engine)->unprepared_tactics().empty()) {
+          Log(LogLevel::kWarning, "trt_engine",
+              "the plan has lost what tactics prepared, others run in their place: {}",
+              fmt::join((*engine)->unprepared_tactics(), ", "));
+        }
+        return engine;
+      });
 }
 
 Result<std::shared_ptr<const Engine>> LoadEngine(const std::string& path,

@@ -1,6 +1,7 @@
 // From plan bytes to a shared engine.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -13,8 +14,11 @@ namespace graft {
 struct LoadOptions {
   ReadPlanOptions plan;
   EngineOptions engine;
-  bool map = true;  // false: the file is copied, for files that others may write to
-  int device = 0;   // which one of the plan's kind
+  // Called with a plan that was tuned on another machine; what it makes of it is loaded.
+  std::function<Status(Plan&)> retune;
+  bool map = true;      // false: the file is copied, for files that others may write to
+  std::string backend;  // what the plan must be for; "": anything
+  int device = 0;       // which one of the plan's kind
 };
 
 // Equal plans loaded at the same time in one process for one device are one engine

@@ -248,6 +248,10 @@ Command AddConvert(CLI::App& program) {
   app->add_option("--threads", build.threads, "Threads to tune for; 0: all processors");
   app->add_option("--backend", build.backend, "cpu, cuda or reference");
   AddDevice(app, &o->device);
+  app->add_option(
+         "--max-workspace-size-bytes", build.max_workspace_bytes,
+         "Memory that a step may work in on a device; a tactic that needs more is not taken")
+      ->check(CLI::NonNegativeNumber);
   app->add_option("--precision", o->precision,
                   "fp32; fp16: values and weights may be stored as halves; int8: products whose "
                   "operands have ranges on 8-bit integers")

@@ -14,6 +14,7 @@ using partition::OpSupport;
 
 struct Options {
   std::string backend = "cpu";
+  std::string device;
   bool json = false;
   bool markdown = false;
 };
@@ -101,7 +102,9 @@ void PrintText(const std::vector<OpSupport>& table) {
 }
 
 Status Run(const Options& o) {
-  GRAFT_ASSIGN_OR_RETURN(const Backend* const backend, FindBackend(o.backend));
+  GRAFT_ASSIGN_OR_RETURN(const DeviceName device,
+                         ParseDeviceName(o.device.empty() ? o.backend : o.device));
+  GRAFT_ASSIGN_OR_RETURN(const Backend* const backend, FindBackend(device.backend, device.device));
   GRAFT_ASSIGN_OR_RETURN(const std::vector<OpSupport> table, partition::SupportTable(*backend));
   if (o.json) {
     PrintJson(table);
@@ -119,6 +122,7 @@ Command AddOps(CLI::App& program) {
   auto o = std::make_shared<Options>();
   CLI::App* app = program.add_subcommand("ops", "Show which TensorFlow ops are converted");
   app->add_option("--backend", o->backend, "cpu, cuda or reference");
+  AddDevice(app, &o->device);
   CLI::Option* json = app->add_flag("--json", o->json, "Print JSON");
   app->add_flag("--markdown", o->markdown, "Print docs/ops.md")->excludes(json);
   app->footer("Example:\n  graft ops --json");

@@ -1,6 +1,9 @@
 #include "backends/cuda/compiler.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -15,6 +18,7 @@
 namespace graft::cuda {
 namespace {
 
+constexpr int kLeastSm = 80;
 constexpr std::string_view kPrelude = "prelude.cuh";
 
 // Contraction of a product and a sum changes results; kernels that want it say fma.
@@ -22,7 +26,11 @@ const char* const kOptions[] = {"--std=c++17", "--fmad=false", "--device-int128"
                                 "--ptxas-options=-v"};
 
 std::string SourceOf(const KernelClass& kernel) {
-  return fmt::format("#include \"{}\"\n{}\n#include \"{}\"\n", kPrelude, kernel.text, kernel.file);
+  // Appended, not formatted: it is made for every step of every new shape.
+  std::string source = "#include \"";
+  source.append(kPrelude).append("\"\n").append(kernel.text);
+  source.append("\n#include \"").append(kernel.file).append("\"\n");
+  return source;
 }
 
 Status CompileError(const Nvrtc& nvrtc, nvrtcResult result, const KernelClass& kernel,
@@ -82,16 +90,37 @@ Result<Compiled> CompileNow(const Nvrtc& nvrtc, const KernelClass& kernel, int s
 
 std::string NameOfSm(int sm) { return fmt::format("sm_{}{}", sm, sm >= 90 ? "a" : ""); }
 
+Result<int> SmOfName(std::string_view name) {
+  std::string_view digits = name.starts_with("sm_") ? name.substr(3) : "";
+  if (digits.ends_with('a')) digits.remove_suffix(1);
+  int sm = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), sm);
+  if (error != std::errc() || end != digits.data() + digits.size())
+    return InvalidArgumentError("'{}' is no kind of card: expected sm_90", name);
+  if (sm < kLeastSm)
+    return UnsupportedError("{}: compute capability {}.{} is needed", name, kLeastSm / 10,
+                            kLeastSm % 10);
+  GRAFT_ASSIGN_OR_RETURN(const Nvrtc* const nvrtc, OpenNvrtc());
+  int count = 0;
+  std::vector<int> known;
+  if (nvrtc->GetNumSupportedArchs(&count) == NVRTC_SUCCESS) {
+    known.resize(count);
+    if (nvrtc->GetSupportedArchs(known.data()) != NVRTC_SUCCESS) known.clear();
+  }
+  if (std::find(known.begin(), known.end(), sm) == known.end())
+    return UnsupportedError("the run-time compiler knows no {}: it knows sm_{}", name,
+                            fmt::join(known, ", sm_"));
+  return sm;
+}
+
 std::string HashOf(const KernelClass& kernel, int sm) {
-  const Result<const Nvrtc*> nvrtc = OpenNvrtc();
   // All files, since one may include others.
   static const std::string files = [] {
     std::string all;
     for (const std::string_view file : KernelFiles()) all += KernelSource(file);
     return ToHex(HashBytes(all));
   }();
-  return ToHex(HashBytes(fmt::format("{} {} {}\n{}", NameOfSm(sm),
-                                     nvrtc.ok() ? (*nvrtc)->version : 0, files, SourceOf(kernel))));
+  return ToHex(HashBytes(SourceOf(kernel).append(NameOfSm(sm)).append(files)));
 }
 
 Result<Compiled> Compile(const KernelClass& kernel, int sm) {

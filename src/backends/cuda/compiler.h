@@ -20,8 +20,8 @@ struct Compiled {
   std::string log;  // of the assembler: registers, shared memory, spills
 };
 
-// Of everything that decides the cubin: the class, the file, the prelude, the card's kind, the
-// compiler.
+// Of everything that decides what the cubin does and where it runs: the class, the file, the
+// prelude, the card's kind. Not of the compiler: a plan's cubins are good without it.
 std::string HashOf(const KernelClass& kernel, int sm);
 
 // Compiles for a kind of card: 80 is sm_80, 90 is sm_90a. Keeps what it made, by its hash, as long
@@ -30,5 +30,8 @@ Result<Compiled> Compile(const KernelClass& kernel, int sm);
 
 // "sm_90a".
 std::string NameOfSm(int sm);
+// 90 for "sm_90" and "sm_90a". kInvalidArgument for what is no such name, kUnsupported where
+// kernels are not made for it, or there is no compiler or it does not know it.
+Result<int> SmOfName(std::string_view name);
 
 }  // namespace graft::cuda

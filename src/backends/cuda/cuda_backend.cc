@@ -26,9 +26,9 @@ class CudaStep final : public BoundStep {
     for (const Launch& launch : program_.launches) {
       if (launch.parameter.words().size() > kMostWords)
         return UnsupportedError("a parameter of {} words", launch.parameter.words().size());
-      GRAFT_ASSIGN_OR_RETURN(
-          const CUfunction function,
-          device_.FindKernel(launch, CubinIn(prepared, HashOf(launch.kernel, device_.sm()))));
+      const std::string hash = HashOf(launch.kernel, device_.sm());
+      GRAFT_ASSIGN_OR_RETURN(const CUfunction function,
+                             device_.FindKernel(launch, hash, CubinIn(prepared, hash)));
       functions_.push_back(function);
     }
     return OkStatus();
@@ -79,9 +79,24 @@ class CudaStep final : public BoundStep {
   StepName name_;
 };
 
+Status NoCard() { return UnsupportedError("nothing runs for a kind of card: name a card"); }
+
+// Of a kind of card.
+class NoDevice final : public Device {
+ public:
+  bool host_accessible() const override { return false; }
+  Result<void*> Allocate(size_t) override { return NoCard(); }
+  void Free(void*) override {}
+  Result<void*> CreateStream() override { return NoCard(); }
+  void DestroyStream(void*) override {}
+  Status Copy(const CopyRegion&, void*) override { return NoCard(); }
+  Status Synchronize(void*) override { return NoCard(); }
+};
+
 class CudaTactic final : public Tactic {
  public:
-  CudaTactic(const TacticRow& row, CudaDevice& device) : row_(row), device_(device) {}
+  // card: null where there is none.
+  CudaTactic(const TacticRow& row, int sm, CudaDevice* card) : row_(row), sm_(sm), card_(card) {}
 
   ir::OpKind op() const { return row_.op; }
   std::string_view name() const override { return row_.name; }
@@ -103,21 +118,21 @@ class CudaTactic final : public Tactic {
     GRAFT_ASSIGN_OR_RETURN(const StepProgram program, row_.plan(node));
     std::map<std::string, std::string> cubins;
     for (const Launch& launch : program.launches) {
-      GRAFT_ASSIGN_OR_RETURN(Compiled compiled, Compile(launch.kernel, device_.sm()));
-      cubins[HashOf(launch.kernel, device_.sm())] = std::move(compiled.cubin);
+      GRAFT_ASSIGN_OR_RETURN(Compiled compiled, Compile(launch.kernel, sm_));
+      cubins[HashOf(launch.kernel, sm_)] = std::move(compiled.cubin);
     }
     return WritePrepared(cubins);
   }
 
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
                                           std::string_view prepared) const override {
-    GRAFT_RETURN_IF_ERROR(VerifyBound(node));
+    if (card_ == nullptr) return NoCard();
     for (size_t i = 1; i < node.inputs.size(); ++i) {
       if (!node.inputs[i].dense() && !node.inputs[i].in_result)
         return UnsupportedError("{}: operand {} is not dense", node.name, i);
     }
     GRAFT_ASSIGN_OR_RETURN(StepProgram program, row_.plan(node));
-    auto step = std::make_unique<CudaStep>(device_, std::move(program), node.name);
+    auto step = std::make_unique<CudaStep>(*card_, std::move(program), node.name);
     GRAFT_RETURN_IF_ERROR(step->Load(prepared));
     return std::unique_ptr<BoundStep>(std::move(step));
   }
@@ -127,14 +142,20 @@ class CudaTactic final : public Tactic {
 
  private:
   const TacticRow& row_;
-  CudaDevice& device_;
+  const int sm_;
+  CudaDevice* const card_;
 };
 
 class CudaBackendImpl final : public Backend {
  public:
-  explicit CudaBackendImpl(std::unique_ptr<CudaDevice> device) : device_(std::move(device)) {
+  explicit CudaBackendImpl(std::unique_ptr<CudaDevice> card)
+      : CudaBackendImpl(card->sm(), card->fingerprint(), card.get()) {
+    device_ = std::move(card);
+  }
+  CudaBackendImpl(int sm, std::string fingerprint, CudaDevice* card = nullptr)
+      : fingerprint_(std::move(fingerprint)), device_(std::make_unique<NoDevice>()) {
     for (const TacticRow& row : cuda::Tactics())
-      tactics_.push_back(std::make_unique<CudaTactic>(row, *device_));
+      tactics_.push_back(std::make_unique<CudaTactic>(row, sm, card));
   }
 
   std::string_view name() const override { return "cuda"; }
@@ -155,11 +176,12 @@ class CudaBackendImpl final : public Backend {
     return nullptr;
   }
 
-  std::string Fingerprint() const override { return device_->fingerprint(); }
+  std::string Fingerprint() const override { return fingerprint_; }
   bool uses_executor() const override { return false; }
 
  private:
-  std::unique_ptr<CudaDevice> device_;
+  std::string fingerprint_;
+  std::unique_ptr<Device> device_;
   std::vector<std::unique_ptr<CudaTactic>> tactics_;
 };
 
@@ -176,10 +198,23 @@ Result<Backend*> CudaBackend(int ordinal) {
   GRAFT_RETURN_IF_ERROR(cuda::OpenDriver().status());
   std::unique_ptr<cuda::CudaBackendImpl>& backend = (*backends)[ordinal];
   if (!backend) {
-    GRAFT_RETURN_IF_ERROR(cuda::OpenNvrtc().status());
     GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<cuda::CudaDevice> device,
                            cuda::CudaDevice::Open(ordinal));
     backend = std::make_unique<cuda::CudaBackendImpl>(std::move(device));
+  }
+  return backend.get();
+}
+
+Result<Backend*> CudaTarget(std::string_view kind) {
+  GRAFT_ASSIGN_OR_RETURN(const int sm, cuda::SmOfName(kind));
+  GRAFT_ASSIGN_OR_RETURN(const cuda::Nvrtc* const nvrtc, cuda::OpenNvrtc());
+  static std::mutex mutex;
+  static auto* const backends = new std::map<int, std::unique_ptr<cuda::CudaBackendImpl>>;
+  std::lock_guard lock(mutex);
+  std::unique_ptr<cuda::CudaBackendImpl>& backend = (*backends)[sm];
+  if (!backend) {
+    backend = std::make_unique<cuda::CudaBackendImpl>(
+        sm, fmt::format("no card, for {} nvrtc={}", cuda::NameOfSm(sm), nvrtc->version));
   }
   return backend.get();
 }

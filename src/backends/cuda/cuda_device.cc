@@ -170,6 +170,13 @@ void CudaDevice::DestroyStream(void* stream) {
   driver_.StreamDestroy(static_cast<CUstream>(stream));
   std::lock_guard lock(mutex_);
   errors_.erase(stream);
+  // Other streams forget what recordings of this one have written to, when those are gone.
+  for (auto& [other, records] : errors_) {
+    const auto borrowed = records.begin() + (records.empty() ? 0 : 1);
+    records.erase(std::remove_if(borrowed, records.end(),
+                                 [](const auto& record) { return record.use_count() == 1; }),
+                  records.end());
+  }
 }
 
 Status CudaDevice::Copy(const CopyRegion& region, void* stream) {
@@ -306,10 +313,16 @@ Result<double> CudaDevice::Time(void* stream, FunctionRef<Status()> enqueue, int
   return milliseconds * 1e3 / repetitions;
 }
 
-Result<CUfunction> CudaDevice::FindKernel(const Launch& launch, std::string_view cubin) {
+Result<CUfunction> CudaDevice::FindKernel(const Launch& launch, const std::string& hash,
+                                          std::string_view cubin) {
   const KernelClass& kernel = launch.kernel;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = functions_.find({hash, launch.entry});
+    if (found != functions_.end() && found->second.shared_bytes >= launch.shared_bytes)
+      return found->second.function;
+  }
   GRAFT_IN_CONTEXT();
-  const std::string hash = HashOf(kernel, sm_);
   CUmodule module = nullptr;
   {
     std::lock_guard lock(mutex_);
@@ -317,21 +330,36 @@ Result<CUfunction> CudaDevice::FindKernel(const Launch& launch, std::string_view
   }
   if (!module) {
     std::string compiled(cubin);
-    if (compiled.empty()) {
-      GRAFT_ASSIGN_OR_RETURN(Compiled result, Compile(kernel, sm_));
-      compiled = std::move(result.cubin);
+    // A driver that is older than the compiler of the plan's may not take what that made.
+    if (compiled.empty() || driver_.ModuleLoadData(&module, compiled.data()) != CUDA_SUCCESS) {
+      Result<Compiled> result = Compile(kernel, sm_);
+      if (result.status().code() == StatusCode::kUnsupported) {
+        return UnsupportedError(
+            "{}, and {}",
+            cubin.empty()
+                ? "no kernel is at hand for " + NameOfSm(sm_)
+                : fmt::format("the driver, for CUDA {}.{}, does not take the "
+                              "plan's kernel for {}",
+                              driver_.version / 1000, driver_.version % 1000 / 10, NameOfSm(sm_)),
+            result.status().message());
+      }
+      GRAFT_RETURN_IF_ERROR(result.status());
+      compiled = std::move(result->cubin);
+      GRAFT_CUDA(driver_, ModuleLoadData, &module, compiled.data());
     }
-    GRAFT_CUDA(driver_, ModuleLoadData, &module, compiled.data());
     std::lock_guard lock(mutex_);
     // Another thread's is as good; both stay loaded.
     module = modules_.emplace(hash, module).first->second;
   }
   CUfunction function = nullptr;
   GRAFT_CUDA(driver_, ModuleGetFunction, &function, module, launch.entry.c_str());
-  constexpr int kAlwaysAllowed = 48 << 10;
-  if (launch.shared_bytes > kAlwaysAllowed) {
+  std::lock_guard lock(mutex_);
+  Function& known = functions_[{hash, launch.entry}];
+  if (known.function == nullptr) known = {function, 48 << 10};  // which is always allowed
+  if (launch.shared_bytes > known.shared_bytes) {
     GRAFT_CUDA(driver_, FuncSetAttribute, function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
                launch.shared_bytes);
+    known.shared_bytes = launch.shared_bytes;
   }
   return function;
 }

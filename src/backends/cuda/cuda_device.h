@@ -55,9 +55,10 @@ class CudaDevice final : public Device {
   // The card, its kind, clocks and cache, the driver and the compiler: all that decides a timing.
   const std::string& fingerprint() const { return fingerprint_; }
 
-  // The launch's kernel in device code, loaded once. `cubin` is what Compile gave for the class, or
-  // "" to compile it now.
-  Result<CUfunction> FindKernel(const Launch& launch, std::string_view cubin);
+  // The launch's kernel in device code, loaded once. `hash` is its class's (HashOf), `cubin` what
+  // Compile gave for that, or "" to compile it now.
+  Result<CUfunction> FindKernel(const Launch& launch, const std::string& hash,
+                                std::string_view cubin);
   // Where the stream's steps record what is wrong.
   Result<std::shared_ptr<ErrorRecord>> ErrorOf(void* stream);
   // A record of another stream's, into which work queued on this one writes.
@@ -92,7 +93,12 @@ class CudaDevice final : public Device {
   std::string fingerprint_;
 
   std::mutex mutex_;
-  std::map<std::string, CUmodule> modules_;  // by HashOf
+  struct Function {
+    CUfunction function = nullptr;
+    int shared_bytes = 0;  // that it may be launched with
+  };
+  std::map<std::string, CUmodule> modules_;                            // by HashOf
+  std::map<std::pair<std::string, std::string>, Function> functions_;  // by HashOf and entry
   // By stream: its own record first. Pinned memory.
   std::map<void*, std::vector<std::shared_ptr<ErrorRecord>>> errors_;
   // Under way, by stream: the graph's nodes at each mark so far.

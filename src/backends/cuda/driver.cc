@@ -75,7 +75,9 @@ Result<const Nvrtc*> FindNvrtc() {
   void* const library = OpenNvrtcLibrary(&why);
   if (!library) return UnsupportedError("there is no run-time compiler: {}", why);
   static Nvrtc nvrtc;
-#define GRAFT_FIND(Name, symbol) GRAFT_RETURN_IF_ERROR(Find(library, #symbol, &nvrtc.Name));
+#define GRAFT_FIND(Name, symbol)                                         \
+  if (Status status = Find(library, #symbol, &nvrtc.Name); !status.ok()) \
+    return status.WithContext("the run-time compiler");
   GRAFT_NVRTC(GRAFT_FIND)
 #undef GRAFT_FIND
   int major = 0, minor = 0;
@@ -107,6 +109,10 @@ Status ToStatus(const Driver& driver, CUresult result, const char* call) {
   driver.GetErrorString(result, &text);
   const std::string message = fmt::format("CUDA: {}: {} ({})", call, text ? text : "unknown error",
                                           name ? name : std::to_string(result).c_str());
+  // Also where another thread did what CUDA forbids while anything is captured.
+  if (result >= CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED &&
+      result <= CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD)
+    return UnsupportedError("{}", message);
   if (result == CUDA_ERROR_OUT_OF_MEMORY) return ResourceExhaustedError("{}", message);
   return InternalError("{}", message);
 }

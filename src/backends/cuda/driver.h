@@ -69,15 +69,17 @@ struct Driver {
 };
 
 // The run-time compiler's functions (libnvrtc.so.13).
-#define GRAFT_NVRTC(F)                         \
-  F(Version, nvrtcVersion)                     \
-  F(GetErrorString, nvrtcGetErrorString)       \
-  F(CreateProgram, nvrtcCreateProgram)         \
-  F(DestroyProgram, nvrtcDestroyProgram)       \
-  F(CompileProgram, nvrtcCompileProgram)       \
-  F(GetProgramLogSize, nvrtcGetProgramLogSize) \
-  F(GetProgramLog, nvrtcGetProgramLog)         \
-  F(GetCUBINSize, nvrtcGetCUBINSize)           \
+#define GRAFT_NVRTC(F)                               \
+  F(Version, nvrtcVersion)                           \
+  F(GetNumSupportedArchs, nvrtcGetNumSupportedArchs) \
+  F(GetSupportedArchs, nvrtcGetSupportedArchs)       \
+  F(GetErrorString, nvrtcGetErrorString)             \
+  F(CreateProgram, nvrtcCreateProgram)               \
+  F(DestroyProgram, nvrtcDestroyProgram)             \
+  F(CompileProgram, nvrtcCompileProgram)             \
+  F(GetProgramLogSize, nvrtcGetProgramLogSize)       \
+  F(GetProgramLog, nvrtcGetProgramLog)               \
+  F(GetCUBINSize, nvrtcGetCUBINSize)                 \
   F(GetCUBIN, nvrtcGetCUBIN)
 
 struct Nvrtc {
@@ -94,8 +96,9 @@ Result<const Driver*> OpenDriver();
 // kUnsupported where the library is missing. Needs no driver.
 Result<const Nvrtc*> OpenNvrtc();
 
-// A failed call as a status: kResourceExhausted where memory ran out, else kInternal, with the
-// call's and the error's name.
+// A failed call as a status: kResourceExhausted where memory ran out, kUnsupported where a stream
+// cannot be captured or its capture was broken off, else kInternal, with the call's and the error's
+// name.
 Status ToStatus(const Driver& driver, CUresult result, const char* call);
 
 #define GRAFT_CUDA(driver, Call, ...)                                                           \
