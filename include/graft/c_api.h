@@ -106,9 +106,14 @@ typedef struct graft_engine_options {
   void* find_weight_state;
   int32_t threads; /* that pack weights while loading; 0: one for each processor */
   int32_t device;  /* which one of the plan's kind, from 0 */
+  /* "cpu", "cuda:1": the plan must be for it, and `device` does not count. NULL: any kind. */
+  const char* device_name;
+  /* Not 0: a plan that was tuned on another machine, or for a kind of card, is tuned for this one
+   * first, as `graft plan tune` does; the default timing cache remembers what was measured. */
+  int32_t tune;
 } graft_engine_options;
 #define GRAFT_ENGINE_OPTIONS_INIT \
-  { sizeof(graft_engine_options), 1, 0, NULL, NULL, NULL, 0, 0 }
+  { sizeof(graft_engine_options), 1, 0, NULL, NULL, NULL, 0, 0, NULL, 0 }
 
 /* An engine is shared by threads; equal plans loaded in one process for one device are one engine.
  */
@@ -139,9 +144,34 @@ GRAFT_EXPORT int32_t graft_engine_input_has_default(const graft_engine* engine, 
 GRAFT_EXPORT int32_t graft_engine_find_input(const graft_engine* engine, const char* name);
 GRAFT_EXPORT int32_t graft_engine_find_output(const graft_engine* engine, const char* name);
 GRAFT_EXPORT const char* graft_engine_backend(const graft_engine* engine);
+/* Which one of its kind it runs on, from 0. */
+GRAFT_EXPORT int32_t graft_engine_device(const graft_engine* engine);
+/* graft_space: where it reads inputs and writes outputs without copies. */
+GRAFT_EXPORT int32_t graft_engine_space(const graft_engine* engine);
 
 /* How many engines live in this process. */
 GRAFT_EXPORT int32_t graft_engine_registry_size(void);
+
+/* ---- The device of an engine ----------------------------------------------------------------- */
+
+/* Memory and streams, for callers without the vendor's library. A stream is the device's own
+ * (CUDA: a CUstream, of whoever made it); what is queued on it happens in order. On the CPU
+ * streams are NULL and everything happens within the call. A failure of work that was queued on
+ * the stream before may be the status of any of these. */
+
+/* For work queued after the call; what is freed may be used by work queued before. */
+GRAFT_EXPORT graft_status* graft_device_allocate(const graft_engine* engine, size_t bytes,
+                                                 void* stream, void** memory);
+GRAFT_EXPORT graft_status* graft_device_free(const graft_engine* engine, void* memory,
+                                             void* stream);
+/* Spaces: graft_space. Host memory stays as it is until the copy is done. */
+GRAFT_EXPORT graft_status* graft_device_copy(const graft_engine* engine, void* target,
+                                             int32_t target_space, const void* source,
+                                             int32_t source_space, size_t bytes, void* stream);
+/* Work queued on the stream after this waits for what is on the other one now. */
+GRAFT_EXPORT graft_status* graft_stream_wait(const graft_engine* engine, void* stream, void* other);
+/* Returns when all work of the stream is done. */
+GRAFT_EXPORT graft_status* graft_stream_synchronize(const graft_engine* engine, void* stream);
 
 /* ---- Contexts -------------------------------------------------------------------------------- */
 

@@ -1,13 +1,14 @@
 """Graft makes trained TensorFlow models run fast.
 
-graft.Engine runs a plan and does not import TensorFlow; graft.trt_convert converts models inside TensorFlow;
+graft.Engine runs a plan and does not import TensorFlow; on a GPU it takes and gives arrays of other libraries as they lie
+there. graft.trt_convert converts models inside TensorFlow;
 graft.load_op_library makes converted models loadable there, graft.engine_statistics tells what their engines did.
 """
 
 import importlib
 
 from graft._binding import Binding
-from graft._graft import Engine, version
+from graft._graft import DeviceArray, Engine, version
 from graft._op_library import load as load_op_library
 from graft._op_library import statistics as engine_statistics
 
@@ -20,7 +21,7 @@ _IN_TENSORFLOW = {
     "online_conversion": "graft.trt_convert",
     "optimize": "graft._optimize",
 }
-__all__ = ["Binding", "Engine", "engine_statistics", "load_op_library", *_IN_TENSORFLOW]
+__all__ = ["Binding", "DeviceArray", "Engine", "engine_statistics", "load_op_library", *_IN_TENSORFLOW]
 
 
 def __getattr__(name):

@@ -1,56 +1,44 @@
 // The Python extension: graft.Engine and the conversion of graphs, over the C API.
 #include <graft/c_api.h>
 #include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "device_array.h"
+
 namespace nb = nanobind;
+
+using graft_python::Check;
+using graft_python::DeviceArray;
+using graft_python::DeviceMemory;
+using graft_python::ForeignArray;
+using graft_python::ImportArray;
+using graft_python::IsOnDevice;
+using graft_python::kDefaultStream;
+using graft_python::NumpyDType;
+using graft_python::StorageOf;
+using graft_python::StreamOf;
 
 namespace {
 
 struct FreeObject {
   void operator()(graft_status* p) const { graft_status_free(p); }
-  void operator()(graft_engine* p) const { graft_engine_free(p); }
   void operator()(graft_context* p) const { graft_context_free(p); }
   void operator()(graft_bytes* p) const { graft_bytes_free(p); }
   void operator()(graft_calibrator* p) const { graft_calibrator_free(p); }
 };
 template <class T>
 using Owned = std::unique_ptr<T, FreeObject>;
-
-// A failed status becomes the exception that Python users expect of it.
-void Check(graft_status* raw) {
-  if (raw == nullptr) return;
-  const Owned<graft_status> status(raw);
-  const std::string message = graft_status_message(status.get());
-  switch (graft_status_code(status.get())) {
-    case GRAFT_INVALID_ARGUMENT:
-      throw nb::value_error(message.c_str());
-    case GRAFT_NOT_FOUND:
-      PyErr_SetString(PyExc_FileNotFoundError, message.c_str());
-      throw nb::python_error();
-    case GRAFT_RESOURCE_EXHAUSTED:
-      PyErr_SetString(PyExc_MemoryError, message.c_str());
-      throw nb::python_error();
-    case GRAFT_UNSUPPORTED:
-      PyErr_SetString(PyExc_NotImplementedError, message.c_str());
-      throw nb::python_error();
-    case GRAFT_IO:
-      PyErr_SetString(PyExc_OSError, message.c_str());
-      throw nb::python_error();
-    default:
-      throw std::runtime_error(message);
-  }
-}
 
 // NumPy's names of TensorFlow's DataType numbers; quantized dtypes are the integers that they are
 // stored as.
@@ -64,20 +52,10 @@ constexpr DTypeRow kDTypes[] = {
     {16, "uint16"}, {17, "uint16"}, {19, "float16"}, {22, "uint32"}, {23, "uint64"}};
 constexpr int32_t kBFloat16 = 14;  // NumPy's only by way of the package ml_dtypes
 
-nb::object NumpyDType(nb::handle numpy, int32_t number) {
-  if (number == kBFloat16) {
-    return numpy.attr("dtype")(nb::module_::import_("ml_dtypes").attr("bfloat16"));
-  }
-  for (const DTypeRow& row : kDTypes) {
-    if (row.number == number) return numpy.attr("dtype")(row.name);
-  }
-  throw std::runtime_error("a dtype that NumPy does not have: " + std::to_string(number));
-}
-
-nb::object NewArray(nb::handle numpy, int32_t dtype, const int64_t* dims, int32_t rank) {
+nb::object NewArray(int32_t dtype, const int64_t* dims, int32_t rank) {
   nb::list shape;
   for (int32_t i = 0; i < rank; ++i) shape.append(dims[i]);
-  return numpy.attr("empty")(nb::tuple(shape), nb::arg("dtype") = NumpyDType(numpy, dtype));
+  return nb::module_::import_("numpy").attr("empty")(nb::tuple(shape), NumpyDType(dtype));
 }
 
 // What Python's str() gives.
@@ -89,19 +67,31 @@ void* DataOf(nb::handle array) {
 }
 
 // Contexts of an engine, one for each caller that runs it at the moment; those that nobody uses
-// wait for the next.
+// wait for the next. A context whose last run may be under way on a stream serves that stream.
 class ContextPool {
  public:
+  struct Entry {
+    Owned<graft_context> context;
+    void* stream = nullptr;  // of its last run, unless that was waited for
+  };
   void Open(graft_engine* engine, int threads) {
     engine_ = engine;
     threads_ = threads;
   }
-  graft_status* Take(Owned<graft_context>* context) {
+  graft_status* Take(void* stream, Entry* entry) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      if (!idle_.empty()) {
-        *context = std::move(idle_.back());
-        idle_.pop_back();
+      auto found = std::find_if(idle_.rbegin(), idle_.rend(),
+                                [&](const Entry& e) { return e.stream == stream; });
+      if (found == idle_.rend()) {
+        found = std::find_if(idle_.rbegin(), idle_.rend(),
+                             [](const Entry& e) { return e.stream == nullptr; });
+      }
+      // The oldest: its stream has probably come to the end.
+      if (found == idle_.rend() && idle_.size() >= Most()) found = std::prev(idle_.rend());
+      if (found != idle_.rend()) {
+        *entry = std::move(*found);
+        idle_.erase(std::next(found).base());
         return nullptr;
       }
     }
@@ -109,28 +99,46 @@ class ContextPool {
     options.threads = threads_;
     graft_context* created = nullptr;
     graft_status* status = graft_context_create(engine_, &options, &created);
-    context->reset(created);
+    entry->context.reset(created);
     return status;
   }
-  void GiveBack(Owned<graft_context> context) {
-    // As many as could run at a time; what a burst of callers needed beyond that goes.
-    const size_t most = std::max(std::thread::hardware_concurrency(), 1u);
+  void GiveBack(Entry entry) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (idle_.size() < most) idle_.push_back(std::move(context));
+    if (idle_.size() < Most()) idle_.push_back(std::move(entry));
   }
 
  private:
+  // As many as could run at a time; what a burst of callers needed beyond that goes.
+  static size_t Most() { return std::max(std::thread::hardware_concurrency(), 8u); }
+
   graft_engine* engine_ = nullptr;
   int threads_ = 0;
   std::mutex mutex_;  // guards idle_
-  std::vector<Owned<graft_context>> idle_;
+  std::vector<Entry> idle_;
 };
+
+// An input or output of one run: an array of NumPy's, or one on the device.
+struct RunArray {
+  nb::object object;
+  std::vector<int64_t> dims;
+  void* data = nullptr;
+  int32_t space = GRAFT_SPACE_HOST;
+};
+
+std::string TextOf(const std::vector<int64_t>& dims) {
+  std::string text;
+  for (const int64_t n : dims) text += (text.empty() ? "" : ", ") + std::to_string(n);
+  return "(" + text + (dims.size() == 1 ? ",)" : ")");
+}
 
 class Engine {
  public:
-  Engine(const std::string& path, int threads) : numpy_(nb::module_::import_("numpy")) {
+  Engine(const std::string& path, int threads, const std::optional<std::string>& device, bool tune)
+      : numpy_(nb::module_::import_("numpy")) {
     graft_engine_options options = GRAFT_ENGINE_OPTIONS_INIT;
     options.threads = threads;
+    options.tune = tune;
+    if (device) options.device_name = device->c_str();
     graft_engine* engine = nullptr;
     graft_status* status;
     {
@@ -138,15 +146,15 @@ class Engine {
       status = graft_engine_load(path.c_str(), &options, &engine);
     }
     Check(status);
-    engine_.reset(engine);
+    engine_ = std::shared_ptr<graft_engine>(engine, graft_engine_free);
     contexts_.Open(engine, threads);
-    Owned<graft_context> first;  // an engine that nothing can run is no engine
-    Check(contexts_.Take(&first));
+    ContextPool::Entry first;  // an engine that nothing can run is no engine
+    Check(contexts_.Take(nullptr, &first));
     contexts_.GiveBack(std::move(first));
-    for (int32_t i = 0; i < graft_engine_input_count(engine); ++i) {
-      const graft_binding* b = graft_engine_input(engine, i);
-      input_dtypes_.push_back(NumpyDType(numpy_, b->dtype));
-    }
+    for (int32_t i = 0; i < graft_engine_input_count(engine); ++i)
+      input_dtypes_.push_back(NumpyDType(graft_engine_input(engine, i)->dtype));
+    for (int32_t i = 0; i < graft_engine_output_count(engine); ++i)
+      output_dtypes_.push_back(NumpyDType(graft_engine_output(engine, i)->dtype));
   }
 
   nb::list Inputs() const {
@@ -157,83 +165,199 @@ class Engine {
     return Bindings(graft_engine_output_count(engine_.get()), graft_engine_output,
                     [](const graft_engine*, int32_t) -> int32_t { return 0; });
   }
+  std::string Device() const {
+    const std::string backend = graft_engine_backend(engine_.get());
+    return OnHost() ? backend : backend + ":" + std::to_string(graft_engine_device(engine_.get()));
+  }
 
-  nb::dict Run(const nb::dict& feed) {
+  nb::dict Run(const nb::dict& feed, const std::optional<nb::dict>& targets, nb::handle stream) {
+    Call call;
+    call.engine = this;
+    if (!stream.is_none()) {
+      if (OnHost()) throw nb::value_error(("stream: the engine runs on the " + Device()).c_str());
+      call.stream = StreamOf(stream);
+    }
+    // Whether each of the inputs, then of the outputs, is on the device.
+    std::vector<bool> places;
+    for (auto [key, value] : feed) places.push_back(IsOnDevice(value));
+    if (targets) {
+      for (auto [key, value] : *targets) places.push_back(IsOnDevice(value));
+    }
+    // Arrays on the device without a stream are those of the default one.
+    if (call.stream == nullptr && std::ranges::find(places, true) != places.end())
+      call.stream = kDefaultStream;
+
     const int32_t count = graft_engine_input_count(engine_.get());
-    std::vector<nb::object> arrays(count);
-    std::vector<std::vector<int64_t>> dims(count);
+    std::vector<RunArray> arrays(count);
     std::vector<graft_tensor> inputs(count);
+    bool waits = stream.is_none();  // for what has been queued
+    call.keeps_on_device = !stream.is_none();
+    size_t place = 0;
     for (auto [key, value] : feed) {
       const std::string name = nb::cast<std::string>(key);
       const int32_t i = graft_engine_find_input(engine_.get(), name.c_str());
       if (i < 0) throw nb::value_error(("there is no input '" + name + "'").c_str());
-      nb::object array = numpy_.attr("ascontiguousarray")(value);
-      // ascontiguousarray makes a scalar a vector; the shape comes from the caller's array.
-      const nb::object dtype = array.attr("dtype");
-      if (!dtype.equal(input_dtypes_[i])) {
-        throw nb::type_error(("input '" + name + "' has dtype " + TextOf(dtype) +
-                              ", the engine takes " + TextOf(input_dtypes_[i]))
-                                 .c_str());
-      }
-      for (nb::handle d : nb::tuple(numpy_.attr("shape")(value)))
-        dims[i].push_back(nb::cast<int64_t>(d));
-      arrays[i] = std::move(array);
-      inputs[i] = GRAFT_TENSOR_INIT;
-      inputs[i].dtype = graft_engine_input(engine_.get(), i)->dtype;
-      inputs[i].rank = static_cast<int32_t>(dims[i].size());
-      inputs[i].dims = dims[i].data();
-      inputs[i].data = DataOf(arrays[i]);
+      arrays[i] = Import(/*written=*/false, name, value, places[place++], input_dtypes_[i],
+                         graft_engine_input(engine_.get(), i)->dtype, call.stream);
+      waits |= arrays[i].space == GRAFT_SPACE_HOST;
+      call.keeps_on_device |= arrays[i].space == GRAFT_SPACE_DEVICE;
     }
     for (int32_t i = 0; i < count; ++i) {
-      if (arrays[i].is_valid()) continue;
-      inputs[i] = GRAFT_TENSOR_INIT;  // it takes its default
-      if (!graft_engine_input_has_default(engine_.get(), i)) {
-        throw nb::value_error(
-            ("no array for input '" + std::string(graft_engine_input(engine_.get(), i)->name) + "'")
-                .c_str());
+      inputs[i] = GRAFT_TENSOR_INIT;
+      const graft_binding* const binding = graft_engine_input(engine_.get(), i);
+      if (arrays[i].object.is_valid()) {
+        inputs[i].dtype = binding->dtype;
+        inputs[i].rank = static_cast<int32_t>(arrays[i].dims.size());
+        inputs[i].dims = arrays[i].dims.data();
+        inputs[i].data = arrays[i].data;
+        inputs[i].space = arrays[i].space;
+      } else if (!graft_engine_input_has_default(engine_.get(), i)) {  // else it takes that
+        throw nb::value_error(("no array for input '" + std::string(binding->name) + "'").c_str());
       }
     }
-    Sink sink{this, std::vector<nb::object>(graft_engine_output_count(engine_.get())), {}};
+    call.outputs.resize(graft_engine_output_count(engine_.get()));
+    if (targets) {
+      for (auto [key, value] : *targets) {
+        const std::string name = nb::cast<std::string>(key);
+        const int32_t i = graft_engine_find_output(engine_.get(), name.c_str());
+        if (i < 0) throw nb::value_error(("there is no output '" + name + "'").c_str());
+        call.outputs[i] = Import(/*written=*/true, name, value, places[place++], output_dtypes_[i],
+                                 graft_engine_output(engine_.get(), i)->dtype, call.stream);
+        call.outputs[i].object = nb::borrow(value);
+      }
+    }
     graft_status* status;
     {
       nb::gil_scoped_release release;
-      Owned<graft_context> context;
-      status = contexts_.Take(&context);
-      if (status == nullptr) {
-        status = graft_context_run(context.get(), inputs.data(), count, &Engine::Allocate, &sink);
-        contexts_.GiveBack(std::move(context));
-      }
+      status = RunOnce(inputs, &call, &waits);
     }
-    if (!sink.error.empty()) {
+    if (!call.error.empty()) {
       graft_status_free(status);
-      throw std::runtime_error(sink.error);
+      throw nb::value_error(call.error.c_str());
     }
     Check(status);
     nb::dict results;
-    for (size_t i = 0; i < sink.arrays.size(); ++i) {
-      results[graft_engine_output(engine_.get(), static_cast<int32_t>(i))->name] = sink.arrays[i];
+    for (size_t i = 0; i < call.outputs.size(); ++i) {
+      results[graft_engine_output(engine_.get(), static_cast<int32_t>(i))->name] =
+          call.outputs[i].object;
     }
     return results;
   }
 
  private:
-  struct Sink {
-    Engine* engine;
-    std::vector<nb::object> arrays;
+  struct Call {
+    Engine* engine = nullptr;
+    void* stream = nullptr;        // null: the context's own
+    bool keeps_on_device = false;  // outputs that the caller gave no array for
+    std::vector<RunArray> outputs;
     std::string error;
   };
+
+  bool OnHost() const { return graft_engine_space(engine_.get()) == GRAFT_SPACE_HOST; }
+
+  graft_status* RunOnce(const std::vector<graft_tensor>& inputs, Call* call, bool* waits) {
+    const auto count = static_cast<int32_t>(inputs.size());
+    ContextPool::Entry entry;
+    if (graft_status* failed = contexts_.Take(call->stream, &entry)) return failed;
+    graft_status* status;
+    if (call->stream == nullptr) {
+      status =
+          graft_context_run(entry.context.get(), inputs.data(), count, &Engine::Allocate, call);
+    } else {
+      status = graft_context_enqueue(entry.context.get(), inputs.data(), count, &Engine::Allocate,
+                                     call, call->stream);
+      for (const RunArray& output : call->outputs) *waits |= output.space == GRAFT_SPACE_HOST;
+      if (status == nullptr && *waits)
+        status = graft_stream_synchronize(engine_.get(), call->stream);
+    }
+    entry.stream = *waits || status != nullptr ? nullptr : call->stream;
+    contexts_.GiveBack(std::move(entry));
+    return status;
+  }
+
+  // A caller's array for an input or output, checked but for its shape. wanted: NumPy's dtype, of
+  // `number`.
+  RunArray Import(bool written, const std::string& name, nb::handle value, bool on_device,
+                  nb::handle wanted, int32_t number, void* stream) const {
+    const auto what = [&] { return (written ? "output '" : "input '") + name + "'"; };
+    const auto refuse_dtype = [&](const std::string& dtype) {
+      return nb::type_error((what() + " has dtype " + dtype + ", the engine " +
+                             (written ? "gives " : "takes ") + TextOf(wanted))
+                                .c_str());
+    };
+    if (on_device) {
+      if (OnHost()) {
+        throw nb::value_error(
+            (what() + " is on a CUDA device, the engine runs on the " + Device()).c_str());
+      }
+      ForeignArray foreign = ImportArray(value, engine_.get(), stream);
+      if (foreign.device.id >= 0 && foreign.device.id != graft_engine_device(engine_.get())) {
+        throw nb::value_error((what() + " is on cuda:" + std::to_string(foreign.device.id) +
+                               ", the engine runs on " + Device())
+                                  .c_str());
+      }
+      if (foreign.dtype != StorageOf(number)) {
+        throw refuse_dtype(foreign.dtype == 0 ? foreign.other_dtype
+                                              : TextOf(NumpyDType(foreign.dtype)));
+      }
+      if (!foreign.dense) {
+        throw nb::value_error(
+            (what() + " is not contiguous, which arrays on a device must be").c_str());
+      }
+      return {std::move(foreign.owner), std::move(foreign.dims), foreign.data, GRAFT_SPACE_DEVICE};
+    }
+    RunArray array;
+    if (written) {
+      array.object = nb::borrow(value);
+      if (!nb::isinstance(value, numpy_.attr("ndarray")) ||
+          !nb::cast<bool>(value.attr("flags").attr("c_contiguous")) ||
+          !nb::cast<bool>(value.attr("flags").attr("writeable"))) {
+        throw nb::type_error((what() + " needs a contiguous NumPy array that can be written, or an "
+                                       "array on the engine's device")
+                                 .c_str());
+      }
+    } else {
+      array.object = numpy_.attr("ascontiguousarray")(value);
+    }
+    const nb::object dtype = array.object.attr("dtype");
+    if (!dtype.equal(wanted)) throw refuse_dtype(TextOf(dtype));
+    // ascontiguousarray makes a scalar a vector; the shape comes from the caller's array.
+    for (nb::handle d : nb::tuple(numpy_.attr("shape")(value)))
+      array.dims.push_back(nb::cast<int64_t>(d));
+    array.data = DataOf(array.object);
+    return array;
+  }
 
   // graft_allocate_output_fn
   static void Allocate(void* state, const graft_output_request* request,
                        graft_output_memory* memory) {
-    auto* sink = static_cast<Sink*>(state);
-    nb::gil_scoped_acquire acquire;
+    auto* const call = static_cast<Call*>(state);
+    const nb::gil_scoped_acquire acquire;
     try {
-      nb::object& array = sink->arrays[request->output];
-      array = NewArray(sink->engine->numpy_, request->dtype, request->dims, request->rank);
-      memory->data = DataOf(array);
+      RunArray& output = call->outputs[request->output];
+      const std::vector<int64_t> dims(request->dims, request->dims + request->rank);
+      const Engine& engine = *call->engine;
+      if (output.object.is_valid()) {
+        if (output.dims != dims) {
+          const graft_binding* binding = graft_engine_output(engine.engine_.get(), request->output);
+          call->error = "output '" + std::string(binding->name) + "' has shape " + TextOf(dims) +
+                        ", the array for it " + TextOf(output.dims);
+          return;
+        }
+      } else if (call->keeps_on_device) {
+        auto block = std::make_shared<DeviceMemory>(engine.engine_, request->bytes, call->stream);
+        output.data = block->data();
+        output.space = GRAFT_SPACE_DEVICE;
+        output.object =
+            nb::cast(DeviceArray(std::move(block), request->dtype, dims, request->bytes));
+      } else {
+        output.object = NewArray(request->dtype, request->dims, request->rank);
+        output.data = DataOf(output.object);
+      }
+      memory->data = output.data;
+      memory->space = output.space;
     } catch (const std::exception& e) {
-      sink->error = e.what();
+      call->error = e.what();
     }
   }
 
@@ -246,16 +370,16 @@ class Engine {
       nb::list shape;
       for (int32_t k = 0; k < b->rank; ++k)
         shape.append(b->dims[k] < 0 ? nb::object(nb::none()) : nb::object(nb::int_(b->dims[k])));
-      list.append(make(b->name, b->binding_name, NumpyDType(numpy_, b->dtype), nb::tuple(shape),
+      list.append(make(b->name, b->binding_name, NumpyDType(b->dtype), nb::tuple(shape),
                        has_default(engine_.get(), i) != 0));
     }
     return list;
   }
 
   nb::module_ numpy_;
-  Owned<graft_engine> engine_;
+  std::vector<nb::object> input_dtypes_, output_dtypes_;
+  std::shared_ptr<graft_engine> engine_;
   ContextPool contexts_;  // after the engine, so that they go before it
-  std::vector<nb::object> input_dtypes_;
 };
 
 nb::bytes ToBytes(const graft_bytes* bytes) {
@@ -359,13 +483,73 @@ class Calibrator {
 
 }  // namespace
 
+namespace graft_python {
+
+// A failed status becomes the exception that Python users expect of it.
+void Check(graft_status* raw) {
+  if (raw == nullptr) return;
+  const Owned<graft_status> status(raw);
+  const std::string message = graft_status_message(status.get());
+  switch (graft_status_code(status.get())) {
+    case GRAFT_INVALID_ARGUMENT:
+      throw nb::value_error(message.c_str());
+    case GRAFT_NOT_FOUND:
+      PyErr_SetString(PyExc_FileNotFoundError, message.c_str());
+      throw nb::python_error();
+    case GRAFT_RESOURCE_EXHAUSTED:
+      PyErr_SetString(PyExc_MemoryError, message.c_str());
+      throw nb::python_error();
+    case GRAFT_UNSUPPORTED:
+      PyErr_SetString(PyExc_NotImplementedError, message.c_str());
+      throw nb::python_error();
+    case GRAFT_IO:
+      PyErr_SetString(PyExc_OSError, message.c_str());
+      throw nb::python_error();
+    default:
+      throw std::runtime_error(message);
+  }
+}
+
+nb::object NumpyDType(int32_t number) {
+  const nb::module_ numpy = nb::module_::import_("numpy");
+  if (number == kBFloat16)
+    return numpy.attr("dtype")(nb::module_::import_("ml_dtypes").attr("bfloat16"));
+  for (const DTypeRow& row : kDTypes) {
+    if (row.number == number) return numpy.attr("dtype")(row.name);
+  }
+  throw std::runtime_error("a dtype that NumPy does not have: " + std::to_string(number));
+}
+
+}  // namespace graft_python
+
 NB_MODULE(_graft, m) {
   m.doc() = "Graft's engine, over its C API.";
   nb::class_<Engine>(m, "Engine")
-      .def(nb::init<const std::string&, int>(), nb::arg("path"), nb::arg("threads") = 0)
-      .def("run", &Engine::Run, nb::arg("inputs"))
+      .def(nb::init<const std::string&, int, const std::optional<std::string>&, bool>(),
+           nb::arg("path"), nb::arg("threads") = 0, nb::arg("device") = nb::none(),
+           nb::arg("tune") = false)
+      .def("run", &Engine::Run, nb::arg("inputs"), nb::arg("outputs") = nb::none(),
+           nb::arg("stream") = nb::none())
+      .def_prop_ro("device", &Engine::Device)
       .def_prop_ro("inputs", &Engine::Inputs)
       .def_prop_ro("outputs", &Engine::Outputs);
+  nb::class_<DeviceArray>(m, "DeviceArray")
+      .def_prop_ro("shape", &DeviceArray::shape)
+      .def_prop_ro("dtype", &DeviceArray::dtype)
+      .def_prop_ro("nbytes", &DeviceArray::bytes)
+      .def_prop_ro("device", &DeviceArray::device)
+      .def_prop_ro("__cuda_array_interface__", &DeviceArray::CudaArrayInterface)
+      .def("__dlpack_device__", &DeviceArray::DlPackDevice)
+      // What else a consumer asks for (a version, a copy) is its to check.
+      .def("__dlpack__",
+           [](const DeviceArray& array, const nb::args&, const nb::kwargs& wanted) {
+             return array.DlPack(wanted.contains("stream") ? nb::object(wanted["stream"])
+                                                           : nb::none());
+           })
+      .def("numpy", &DeviceArray::ToNumpy)
+      .def("__array__", [](const DeviceArray& array, const nb::args&, const nb::kwargs&) {
+        return array.ToNumpy();
+      });
   nb::class_<Calibrator>(m, "Calibrator")
       .def(nb::init<const nb::bytes&, std::string>(), nb::arg("function_def"),
            nb::arg("options_json"))

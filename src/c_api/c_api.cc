@@ -4,6 +4,8 @@
 
 #include "base/log.h"
 #include "c_api/handles.h"
+#include "convert/retune.h"
+#include "runtime/backend_table.h"
 #include "runtime/engine_registry.h"
 #include "runtime/load.h"
 
@@ -42,6 +44,19 @@ std::vector<graft_binding> MakeBindings(const std::vector<Binding>& bindings,
   return result;
 }
 
+// What the cache cannot keep is measured again the next time.
+Status Tune(Plan& plan, int device, int threads) {
+  const std::unique_ptr<TimingCache> cache = TimingCache::Open(TimingCache::DefaultPath());
+  convert::RetuneOptions options;
+  options.threads = threads;
+  options.device = device;
+  options.cache = cache.get();
+  GRAFT_RETURN_IF_ERROR(convert::Retune(plan, options).status());
+  if (const Status saved = cache->Flush(); !saved.ok())
+    Log(LogLevel::kWarning, "trt_engine", "{}", saved.message());
+  return OkStatus();
+}
+
 // `load` gives an engine for the options.
 template <class F>
 graft_status* Load(const graft_engine_options* c_options, graft_engine** engine, F&& load) {
@@ -53,8 +68,17 @@ graft_status* Load(const graft_engine_options* c_options, graft_engine** engine,
     LoadOptions options;
     options.map = given.map_file != 0;
     options.device = given.device;
+    if (given.device_name != nullptr) {
+      GRAFT_ASSIGN_OR_RETURN(DeviceName name, ParseDeviceName(given.device_name));
+      options.backend = std::move(name.backend);
+      options.device = name.device;
+    }
     options.engine.executor = executor.get();
     options.plan.check_all_weights = given.check_all_weights != 0;
+    if (given.tune != 0) {
+      options.plan.check_all_weights = true;  // Retune wants that
+      options.retune = [&](Plan& plan) { return Tune(plan, options.device, executor->width()); };
+    }
     if (given.find_weight) {
       options.plan.external_weight = [&](const std::string& name, auto fits) -> Result<Tensor> {
         const graft_weight empty = {.struct_size = sizeof(graft_weight)};
@@ -143,6 +167,12 @@ using graft::OkStatus;
 using graft::Result;
 using graft::Status;
 
+namespace {
+
+graft::Device& DeviceOf(const graft_engine* engine) { return engine->engine->backend().device(); }
+
+}  // namespace
+
 extern "C" {
 
 graft_code graft_status_code(const graft_status* status) {
@@ -224,7 +254,48 @@ int32_t graft_engine_find_output(const graft_engine* engine, const char* name) {
 const char* graft_engine_backend(const graft_engine* engine) {
   return engine->engine->backend().name().data();
 }
+int32_t graft_engine_device(const graft_engine* engine) {
+  return engine->engine->backend().device().ordinal();
+}
+int32_t graft_engine_space(const graft_engine* engine) {
+  return engine->engine->backend().device().host_accessible() ? GRAFT_SPACE_HOST
+                                                              : GRAFT_SPACE_DEVICE;
+}
 int32_t graft_engine_registry_size(void) { return graft::EngineRegistry::Global().size(); }
+
+graft_status* graft_device_allocate(const graft_engine* engine, size_t bytes, void* stream,
+                                    void** memory) {
+  *memory = nullptr;
+  return Guarded([&]() -> Status {
+    GRAFT_ASSIGN_OR_RETURN(*memory, DeviceOf(engine).AllocateAsync(bytes, stream));
+    return OkStatus();
+  });
+}
+graft_status* graft_device_free(const graft_engine* engine, void* memory, void* stream) {
+  return Guarded([&] { return DeviceOf(engine).FreeAsync(memory, stream); });
+}
+graft_status* graft_device_copy(const graft_engine* engine, void* target, int32_t target_space,
+                                const void* source, int32_t source_space, size_t bytes,
+                                void* stream) {
+  return Guarded([&]() -> Status {
+    GRAFT_ASSIGN_OR_RETURN(const graft::MemorySpace to, graft::SpaceOf(target_space));
+    GRAFT_ASSIGN_OR_RETURN(const graft::MemorySpace from, graft::SpaceOf(source_space));
+    return graft::CopyBytes(DeviceOf(engine), target, to, source, from, bytes, stream);
+  });
+}
+graft_status* graft_stream_wait(const graft_engine* engine, void* stream, void* other) {
+  return Guarded([&]() -> Status {
+    graft::Device& device = DeviceOf(engine);
+    GRAFT_ASSIGN_OR_RETURN(void* const event, device.CreateEvent());
+    Status status = device.Record(event, other);
+    if (status.ok()) status = device.Wait(stream, event);
+    device.DestroyEvent(event);  // what waits for it goes on waiting
+    return status;
+  });
+}
+graft_status* graft_stream_synchronize(const graft_engine* engine, void* stream) {
+  return Guarded([&] { return DeviceOf(engine).Synchronize(stream); });
+}
 
 graft_status* graft_context_create(const graft_engine* engine,
                                    const graft_context_options* c_options,

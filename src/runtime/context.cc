@@ -377,7 +377,7 @@ Status Context::AllocateOutputs(const ShapePlan& plan, OutputAllocator allocate)
   return OkStatus();
 }
 
-Status Context::EnqueueStep(const Prepared& prepared, size_t index) {
+Status Context::EnqueueStep(const Prepared& prepared, size_t index, void* stream) {
   const ShapePlan::Step& step = prepared.plan->steps[index];
   void* const* pointers = prepared.pointers.data() + step.first_pointer;
   const StepPointers operands = {{pointers, static_cast<size_t>(step.inputs)},
@@ -385,7 +385,7 @@ Status Context::EnqueueStep(const Prepared& prepared, size_t index) {
                                  pointers[step.inputs + step.outputs]};
   Status status;
   try {
-    status = step.step->Enqueue(operands, {executor_.get(), stream_});
+    status = step.step->Enqueue(operands, {executor_.get(), stream});
   } catch (const std::bad_alloc&) {
     status = ResourceExhaustedError("out of memory");
   } catch (const std::exception& e) {
@@ -400,12 +400,17 @@ Status Context::Execute(Prepared* prepared) {
                        plan.capture_safe && !plan.steps.empty() && device_.records();
   if (records && prepared->ran) {
     if (prepared->recording) GRAFT_RETURN_IF_ERROR(UpdateRecording(prepared));
-    if (!prepared->recording) GRAFT_RETURN_IF_ERROR(Record(prepared));
-    return prepared->recording->Launch(stream_);
+    if (!prepared->recording) {
+      // Another thread that waits for the whole device may break a recording off: this run is plain
+      // then, and the next one tries again.
+      const Status recorded = Record(prepared);
+      if (recorded.code() != StatusCode::kUnsupported) GRAFT_RETURN_IF_ERROR(recorded);
+    }
+    if (prepared->recording) return prepared->recording->Launch(stream_);
   }
   for (size_t s = 0; s < plan.steps.size(); ++s) {
     const int64_t start = profiling_ ? Now() : 0;
-    GRAFT_RETURN_IF_ERROR(EnqueueStep(*prepared, s));
+    GRAFT_RETURN_IF_ERROR(EnqueueStep(*prepared, s, stream_));
     if (!profiling_) continue;
     GRAFT_RETURN_IF_ERROR(device_.Synchronize(stream_));
     step_ns_[plan.steps[s].node] += Now() - start;
@@ -414,14 +419,16 @@ Status Context::Execute(Prepared* prepared) {
   return OkStatus();
 }
 
+// On the context's own stream: others may use the caller's at the same time, and a device's default
+// stream records nothing.
 Status Context::Record(Prepared* prepared) {
-  GRAFT_RETURN_IF_ERROR(device_.BeginRecording(stream_));
+  GRAFT_RETURN_IF_ERROR(device_.BeginRecording(own_stream_));
   Status status;
   for (size_t s = 0; s < prepared->plan->steps.size() && status.ok(); ++s) {
-    status = device_.MarkPart(stream_);
-    if (status.ok()) status = EnqueueStep(*prepared, s);
+    status = device_.MarkPart(own_stream_);
+    if (status.ok()) status = EnqueueStep(*prepared, s, own_stream_);
   }
-  Result<std::unique_ptr<Recording>> recording = device_.EndRecording(stream_);
+  Result<std::unique_ptr<Recording>> recording = device_.EndRecording(own_stream_);
   GRAFT_RETURN_IF_ERROR(status);
   if (!recording.ok()) return recording.status();
   prepared->recording = std::move(recording).value();
@@ -442,8 +449,9 @@ Status Context::UpdateRecording(Prepared* prepared) {
       changed |= prepared->recorded[p] != prepared->pointers[p];
     }
     if (changed) {
-      const Status status = prepared->recording->Update(
-          step, stream_, [&] { return EnqueueStep(*prepared, static_cast<size_t>(step)); });
+      const Status status = prepared->recording->Update(step, own_stream_, [&] {
+        return EnqueueStep(*prepared, static_cast<size_t>(step), own_stream_);
+      });
       if (!status.ok()) Retire(std::move(prepared->recording));
       if (status.code() == StatusCode::kUnsupported) return OkStatus();
       GRAFT_RETURN_IF_ERROR(status);

@@ -155,7 +155,7 @@ class Context {
   Status AllocateOutputs(const ShapePlan& plan, OutputAllocator allocate);
   void PlacePointers(Prepared* prepared);
   Status Execute(Prepared* prepared);
-  Status EnqueueStep(const Prepared& prepared, size_t step);
+  Status EnqueueStep(const Prepared& prepared, size_t step, void* stream);
   Status Record(Prepared* prepared);
   Status UpdateRecording(Prepared* prepared);
   Status CopyOutputs(const ShapePlan& plan);

@@ -139,7 +139,7 @@ Status CudaDevice::MarkPart(void* stream) {
   GRAFT_CUDA(driver_, StreamGetCaptureInfo, static_cast<CUstream>(stream), &status, nullptr, &graph,
              nullptr, nullptr, nullptr);
   if (status != CU_STREAM_CAPTURE_STATUS_ACTIVE || graph == nullptr)
-    return InternalError("CUDA: the recording was broken off");
+    return UnsupportedError("CUDA: the recording was broken off");
   size_t count = 0;
   GRAFT_CUDA(driver_, GraphGetNodes, graph, nullptr, &count);
   std::lock_guard lock(mutex_);

@@ -5,25 +5,45 @@
 //   memory     device memory is out
 //   async      queued work fails: what waits for it says so
 //   kernel     launches fail
+//   capture    what is captured is lost, as when another thread waits for the whole device
+// $GRAFT_STUB_TRACE is a file to which copies, launches, waits and captures are written, with their
+// streams.
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { kOutOfMemory = 2, kIllegalAddress = 700 };
+enum { kOutOfMemory = 2, kNotFound = 500, kIllegalAddress = 700, kCaptureInvalidated = 901 };
 
 static int Is(const char* mode) {
   const char* asked = getenv("GRAFT_STUB");
   return asked && strcmp(asked, mode) == 0;
 }
 
+static int Trace(const char* format, ...) {
+  const char* path = getenv("GRAFT_STUB_TRACE");
+  FILE* file = path ? fopen(path, "a") : NULL;
+  if (!file) return 0;
+  va_list arguments;
+  va_start(arguments, format);
+  vfprintf(file, format, arguments);
+  va_end(arguments);
+  return fclose(file), 0;
+}
+
 #define STUB(name) \
   int name(void) { return 0; }
-#define MAKES_HANDLE(name)     \
-  int name(void** handle) {    \
-    *handle = malloc(1);       \
-    return 0;                  \
+#define MAKES_HANDLE(name)  \
+  int name(void** handle) { \
+    *handle = malloc(1);    \
+    return 0;               \
   }
 
 int cuInit(unsigned flags) { return (void)flags, 0; }
+// libnvrtc looks for a table of the driver's, and calls this without looking whether it is there.
+int cuGetExportTable(const void** table, const void* id) {
+  return (void)id, *table = NULL, kNotFound;
+}
 int cuDriverGetVersion(int* version) { return *version = Is("old") ? 12080 : 13000, 0; }
 int cuGetErrorName(int error, const char** name) {
   *name = error == kOutOfMemory ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR_ILLEGAL_ADDRESS";
@@ -54,6 +74,7 @@ int cuMemAlloc_v2(unsigned long long* memory, size_t bytes) {
   return 0;
 }
 int cuMemFree_v2(unsigned long long memory) { return free((void*)memory), 0; }
+int cuMemGetInfo_v2(size_t* available, size_t* total) { return *available = 1, *total = 2, 0; }
 int cuMemAllocAsync(unsigned long long* memory, size_t bytes, void* stream) {
   return (void)stream, cuMemAlloc_v2(memory, bytes);
 }
@@ -66,19 +87,24 @@ int cuMemHostAlloc(void** memory, size_t bytes, unsigned flags) {
 int cuMemFreeHost(void* memory) { return free(memory), 0; }
 int cuMemcpyAsync(unsigned long long target, unsigned long long source, size_t bytes,
                   void* stream) {
-  return (void)stream, memcpy((void*)target, (const void*)source, bytes), 0;
+  memcpy((void*)target, (const void*)source, bytes);
+  return Trace("copy %zu %p\n", bytes, stream);
 }
 STUB(cuMemcpy2DAsync_v2)
 STUB(cuMemsetD8Async)
 MAKES_HANDLE(cuStreamCreate)
 int cuStreamDestroy_v2(void* stream) { return free(stream), 0; }
-int cuStreamSynchronize(void* stream) {
-  return (void)stream, Is("async") ? kIllegalAddress : 0;
+int cuStreamSynchronize(void* stream) { return (void)stream, Is("async") ? kIllegalAddress : 0; }
+int cuStreamWaitEvent(void* stream, void* event, unsigned flags) {
+  return (void)event, (void)flags, Trace("wait %p\n", stream);
 }
-STUB(cuStreamWaitEvent)
-STUB(cuStreamBeginCapture_v2)
+int cuStreamBeginCapture_v2(void* stream, int mode) {
+  return (void)mode, Trace("capture %p\n", stream);
+}
 int cuStreamEndCapture(void* stream, void** graph) {
-  return (void)stream, *graph = malloc(1), 0;
+  (void)stream;
+  if (Is("capture")) return *graph = NULL, kCaptureInvalidated;
+  return *graph = malloc(1), 0;
 }
 MAKES_HANDLE(cuEventCreate)
 int cuEventDestroy_v2(void* event) { return free(event), 0; }
@@ -91,7 +117,14 @@ int cuModuleGetFunction(void** function) { return *function = (void*)1, 0; }
 STUB(cuFuncGetAttribute)
 STUB(cuFuncGetParamInfo)
 STUB(cuFuncSetAttribute)
-int cuLaunchKernelEx(void) { return Is("kernel") ? kIllegalAddress : 0; }
+struct LaunchConfig {
+  unsigned grid[3], block[3], shared;
+  void* stream;
+};
+int cuLaunchKernelEx(const struct LaunchConfig* config) {
+  Trace("launch %p\n", config->stream);
+  return Is("kernel") ? kIllegalAddress : 0;
+}
 int cuStreamGetCaptureInfo_v3(void* stream, int* status, void* id, void** graph) {
   return (void)stream, (void)id, *status = 1, *graph = status, 0;
 }
@@ -102,6 +135,6 @@ STUB(cuGraphNodeGetType)
 STUB(cuGraphKernelNodeGetParams_v2)
 STUB(cuGraphExecKernelNodeSetParams_v2)
 MAKES_HANDLE(cuGraphInstantiateWithFlags)
-STUB(cuGraphLaunch)
+int cuGraphLaunch(void* graph, void* stream) { return (void)graph, Trace("graph %p\n", stream); }
 int cuGraphDestroy(void* graph) { return free(graph), 0; }
 int cuGraphExecDestroy(void* graph) { return free(graph), 0; }
