@@ -1,6 +1,7 @@
 // Every op × every tactic of every backend against the reference tactic, on every instruction set
 // of this processor. Tactics come from the backends' own candidates: a new row of a kernels.inc is
-// tested without an edit here. GRAFT_TEST_TARGET=AVX2 keeps to one instruction set.
+// tested without an edit here. GRAFT_TEST_TARGET=AVX2 keeps to one instruction set,
+// GRAFT_TEST_TACTIC=wgmma to tactics of such names.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -53,6 +54,12 @@ std::vector<std::string> CpuTargets() {
   const char* only = std::getenv("GRAFT_TEST_TARGET");
   if (only) return {only};
   return cpu::SupportedTargets();
+}
+
+// Of the tactics, those whose name contains $GRAFT_TEST_TACTIC.
+bool IsAsked(const Tactic& tactic) {
+  const char* const only = std::getenv("GRAFT_TEST_TACTIC");
+  return !only || tactic.name().find(only) != std::string_view::npos;
 }
 
 // A backend and the instruction sets to hold it to; "" for those that have no choice.
@@ -154,7 +161,8 @@ void CheckCase(const Prepared& p, ir::OpKind op, const Subject& subject) {
     std::optional<cpu::ScopedTarget> scope;
     if (!target.empty()) scope.emplace(target);
     for (const Candidate& candidate : backend.Candidates(p.module, p.node())) {
-      if (!candidate.refusal) CheckTactic(p, *candidate.tactic, backend, target);
+      if (!candidate.refusal && IsAsked(*candidate.tactic))
+        CheckTactic(p, *candidate.tactic, backend, target);
     }
   }
 }
@@ -165,7 +173,8 @@ void PrepareTactics(const std::vector<Prepared>& cases, Backend& backend) {
   MakeTbbExecutor(0)->ParallelFor(static_cast<int64_t>(cases.size()), [&](int64_t i, int) {
     const Prepared& p = cases[i];
     for (const Candidate& candidate : backend.Candidates(p.module, p.node())) {
-      if (!candidate.refusal && candidate.tactic->Traits(p.module, p.node()).prepares)
+      if (!candidate.refusal && IsAsked(*candidate.tactic) &&
+          candidate.tactic->Traits(p.module, p.node()).prepares)
         static_cast<void>(candidate.tactic->Prepare(p.bound, nullptr));
     }
   });
