@@ -311,6 +311,25 @@ Cases ConvCases() {
     AddMixed(cases, conv, g.x, filter);
     AddHalves(cases, conv, g.x, filter);
   }
+  // Of several tiles, slices and images, for tensor cores.
+  const Geometry wide[] = {
+      {{3, 17, 19, 72}, {3, 3}, {2, 2}, {1, 1}, {1, 0}, {1, 1}, 1, 136},
+      {{2, 23, 21, 136}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, 1, 264},
+      {{2, 9, 9, 256}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, 64},
+      {{5, 8, 7, 64}, {5, 3}, {1, 2}, {1, 2}, {2, 2}, {2, 2}, 1, 24},
+      {{1, 40, 37, 3}, {3, 3}, {2, 2}, {1, 1}, {0, 1}, {1, 1}, 1, 72},
+      {{2, 33, 18, 4}, {5, 6}, {1, 1}, {1, 1}, {2, 2}, {2, 3}, 1, 40},
+      {{2, 21, 9, 40}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 40, 40},
+  };
+  for (const Geometry& g : wide) {
+    ir::ConvAttributes conv;
+    conv.strides = g.strides;
+    conv.dilations = g.dilations;
+    conv.pads_before = {g.before[0], g.before[1]};
+    conv.pads_after = {g.after[0], g.after[1]};
+    conv.groups = g.groups;
+    AddHalves(cases, conv, g.x, {g.kernel[0], g.kernel[1], g.x.back() / g.groups, g.outputs});
+  }
   // Values that are not finite.
   ir::ConvAttributes conv;
   conv.strides = conv.dilations = {1, 1};
@@ -384,6 +403,8 @@ Cases MatMulCases() {
       AddHalves(cases, attributes, transpose_a ? Dims{600, 33} : Dims{33, 600},
                 transpose_b ? Dims{72, 600} : Dims{600, 72});
       if (!deep) AddHalves(cases, attributes, {2, 200, 256}, {2, 256, 136});
+      if (!transpose_a)
+        AddHalves(cases, attributes, {3, 70, 328}, transpose_b ? Dims{264, 328} : Dims{328, 264});
     }
   }
   return cases;

@@ -117,9 +117,13 @@ StepProgram SlideWindows(const BoundNode& node, int kind, std::string_view accum
   return step;
 }
 
-// The loop of slide.cu: eight channels a thread, `strip` neighbouring pixels. Null: another window.
+// The loop of slide.cu: eight channels a thread, of so many neighbouring pixels in so many rows.
+struct Strip {
+  int pixels = 1, rows = 1;
+  int threads = 256, blocks = 1;  // of a block, and blocks that a multiprocessor is to hold
+};
 constexpr int64_t kMostTaps = 7;  // along the width, unrolled
-StepProgram SlideVectors(const BoundNode& node, int kind, const BoundValue* w, int strip,
+StepProgram SlideVectors(const BoundNode& node, int kind, const BoundValue* w, Strip strip,
                          std::span<const int64_t> window, std::span<const int64_t> strides,
                          std::span<const int64_t> dilations, std::span<const int64_t> pads,
                          bool count_padding, size_t operands, const PointwiseProgram& epilogue) {
@@ -133,16 +137,23 @@ StepProgram SlideVectors(const BoundNode& node, int kind, const BoundValue* w, i
   Launch launch;
   launch.kernel.file = "slide.cu";
   launch.kernel.text = fmt::format(
-      "#define KIND {}\n#define KH {}\n#define KW {}\n#define SW {}\n#define DW {}\n"
-      "#define STRIP {}\ntypedef {} T;\ntypedef {} Weight;\ntypedef {} Sum;\n{}{}",
-      kind, k[1], k[2], s[2], d[2], strip, TypeOf(x.dtype), TypeOf(w ? w->dtype : x.dtype),
-      TypeOf(sums), EpilogueText(node, operands, sums, epilogue), EachOperandText(node, operands));
+      "#define KIND {}\n#define KH {}\n#define KW {}\n#define SH {}\n#define SW {}\n#define DW {}\n"
+      "#define STRIP {}\n#define ROWS {}\n#define THREADS {}\n#define MIN_BLOCKS {}\ntypedef {} "
+      "T;\ntypedef {} "
+      "Weight;\ntypedef {} Sum;\n{}{}",
+      kind, k[1], k[2], s[1], s[2], d[2], strip.pixels, strip.rows, strip.threads, strip.blocks,
+      TypeOf(x.dtype), TypeOf(w ? w->dtype : x.dtype), TypeOf(sums),
+      EpilogueText(node, operands, sums, epilogue), EachOperandText(node, operands));
   launch.entry = "slide";
   const int64_t channels = y.dims.back();
-  const int64_t threads =
-      y.dims[0] * out[1] * ((out[2] + strip - 1) / strip) * ((channels + 7) / 8);
+  const int64_t threads = y.dims[0] * ((out[1] + strip.rows - 1) / strip.rows) *
+                          ((out[2] + strip.pixels - 1) / strip.pixels) * ((channels + 7) / 8);
   launch.kernel.text += IndexText(threads);
   SpreadOver(threads, &launch);
+  if (strip.rows > 1) {  // they need many registers
+    launch.block = strip.threads;
+    launch.grid[0] = std::min((threads + launch.block - 1) / launch.block, int64_t{1} << 24);
+  }
   Parameter& p = launch.parameter;
   p.Input(0);
   if (w) {
@@ -152,7 +163,7 @@ StepProgram SlideVectors(const BoundNode& node, int kind, const BoundValue* w, i
   }
   p.Output(0).Int(y.dims[0]).Int(channels).Int(x.row_stride).Int(y.row_stride);
   p.Int(in[1]).Int(in[2]).Int(out[1]).Int(out[2]);
-  p.Int(s[1]).Int(d[1]).Int(pad[1]).Int(pad[2]).Int(count_padding);
+  p.Int(d[1]).Int(pad[1]).Int(pad[2]).Int(count_padding);
   p.Ints(EpilogueDims(node), kEpilogueRank).Error();
   AddEpilogueOperands(node, operands, &p);
   step.launches.push_back(std::move(launch));
@@ -168,7 +179,7 @@ std::optional<Refusal> RefuseSlide(std::span<const int64_t> window, DType x, DTy
   return std::nullopt;
 }
 
-Result<StepProgram> DepthwiseVectors(const BoundNode& node, int strip) {
+Result<StepProgram> DepthwiseVectors(const BoundNode& node, Strip strip) {
   const auto& a = std::get<ir::ConvAttributes>(node.attributes);
   const BoundValue& w = node.inputs[1];
   return SlideVectors(node, 0, &w, strip, std::span(w.dims).first(w.dims.size() - 2), a.strides,
@@ -195,9 +206,32 @@ std::optional<Refusal> RefuseDepthwiseVector(const ir::Module& module, const ir:
 }
 
 Result<StepProgram> PlanDepthwiseVectors(const BoundNode& node) {
-  return DepthwiseVectors(node, 1);
+  return DepthwiseVectors(node, {});
 }
-Result<StepProgram> PlanDepthwiseStrips(const BoundNode& node) { return DepthwiseVectors(node, 4); }
+Result<StepProgram> PlanDepthwiseStrips(const BoundNode& node) {
+  return DepthwiseVectors(node, {.pixels = 4});
+}
+
+std::optional<Refusal> RefuseDepthwiseRows(const ir::Module& module, const ir::Node& node) {
+  const auto& a = std::get<ir::ConvAttributes>(node.attributes);
+  if (auto refusal = RefuseDepthwiseVector(module, node)) return refusal;
+  const ir::Shape& w = module.value(node.inputs[1]).shape;
+  // All of a kernel's weights are in registers.
+  int64_t taps = 1;
+  for (size_t i = 0; i + 2 < w.size(); ++i) taps *= *w[i].constant();
+  if (taps > 9) return Refuse("a kernel of {} pixels", taps);
+  if (a.dilations.front() != 1) return Refuse("a dilated kernel");
+  for (const int i : {0, 1}) {
+    if (SizeOf(module.value(node.inputs[i]).dtype) != 2) return Refuse("floats of 32 bits");
+  }
+  return std::nullopt;
+}
+Result<StepProgram> PlanDepthwise2x4(const BoundNode& node) {
+  return DepthwiseVectors(node, {2, 4, 128, 2});
+}
+Result<StepProgram> PlanDepthwise4x4(const BoundNode& node) {
+  return DepthwiseVectors(node, {4, 4, 128, 2});
+}
 
 std::optional<Refusal> RefusePoolVectors(const ir::Module& module, const ir::Node& node) {
   const DType x = module.value(node.inputs[0]).dtype;
@@ -206,7 +240,7 @@ std::optional<Refusal> RefusePoolVectors(const ir::Module& module, const ir::Nod
 Result<StepProgram> PlanPoolVectors(const BoundNode& node) {
   const auto& a = std::get<ir::PoolAttributes>(node.attributes);
   const std::vector<int64_t> dilations(a.window.size(), 1);
-  return SlideVectors(node, a.kind == ir::PoolKind::kAverage ? 2 : 1, nullptr, 1, a.window,
+  return SlideVectors(node, a.kind == ir::PoolKind::kAverage ? 2 : 1, nullptr, {}, a.window,
                       a.strides, dilations, Known(a.pads_before), a.count_padding, 1, {});
 }
 

@@ -21,9 +21,9 @@ std::optional<Refusal> RefuseProgram(const ir::Attributes& attributes);
 // Why a tactic does not take the node, by its dtypes and attributes.
 using RefuseFunction = std::optional<Refusal>(const ir::Module& module, const ir::Node& node);
 RefuseFunction RefuseArgReduce, RefuseConvMma, RefuseCumulative, RefuseDepthwise,
-    RefuseDepthwiseVector, RefuseGathering, RefuseMatMulMma, RefuseMove, RefusePad, RefusePointwise,
-    RefusePool, RefusePoolParts, RefusePoolVectors, RefuseReduce, RefuseResult, RefuseScatterNd,
-    RefuseWhere;
+    RefuseDepthwiseRows, RefuseDepthwiseVector, RefuseGathering, RefuseMatMulMma, RefuseMove,
+    RefusePad, RefusePointwise, RefusePool, RefusePoolParts, RefusePoolVectors, RefuseReduce,
+    RefuseResult, RefuseScatterNd, RefuseWhere;
 // By the dtype of operand 0 alone.
 template <bool (*takes)(DType)>
 std::optional<Refusal> RefuseFirst(const ir::Module& module, const ir::Node& node) {

@@ -1,10 +1,12 @@
 // Sliding windows over an image whose channels stay apart, as windows.cu, for windows of a known
 // size: depthwise convolution with its epilogue, and pooling. A thread computes STRIP neighbouring
-// pixels of eight channels, and reads what their windows share once.
+// pixels of eight channels, and reads what their windows share once; with ROWS, also those of the
+// rows below, and walks down the image's lines, each of which is read once.
 //
 // Class: Index (u32 or u64: of strips times eights), KIND (0 depthwise convolution, 1 maximum, 2
-// average), KH, KW, SW, DW (the window's size, and its stride and dilation along the width), STRIP,
-// T, Weight, Sum (the dtype of a convolution's sums), Y, EPILOGUE_OPERANDS, EACH_OPERAND,
+// average), KH, KW, SH, SW, DW (the window's size, its strides, and its dilation along the width),
+// STRIP, ROWS (more than 1 only of depthwise convolutions without dilation), THREADS (of a block, at
+// most) and MIN_BLOCKS (of a multiprocessor), T, Weight, Sum (the dtype of a convolution's sums), Y, EPILOGUE_OPERANDS, EACH_OPERAND,
 // CALL(first, load).
 #include "epilogue.cuh"
 #include "vector.cuh"
@@ -16,7 +18,7 @@ struct Params {
   i64 images, channels;
   i64 x_row, y_row;
   i64 in_h, in_w, out_h, out_w;
-  i64 stride_h, dilation_h, pad_h, pad_w;
+  i64 dilation_h, pad_h, pad_w;
   i64 count_padding;
   i64 dims[EPILOGUE_RANK];
   ErrorRecord* error;
@@ -113,54 +115,111 @@ __device__ inline void Slide(const Params& p, i64 image, i32 h0, i32 w0, i64 cha
   }
 }
 
-extern "C" __global__ void __launch_bounds__(256) slide(const __grid_constant__ Params p) {
+#if ROWS > 1
+// The sums of strips below one another. finish(row, sums): those of a row are there.
+template <class Finish>
+__device__ inline void Walk(const Params& p, i64 image, i32 h0, i32 w0, i64 channel,
+                            Finish finish) {
+  Packed<Weight> weights[KH * KW];
+#pragma unroll
+  for (int k = 0; k < KH * KW; ++k)
+    weights[k] = LoadEight<Weight, true>(p.w + k * p.channels + channel, VECTOR, true);
+  float sums[ROWS][STRIP][VECTOR];
+  constexpr int kLines = (ROWS - 1) * SH + KH;
+#pragma unroll
+  for (int line = 0; line < kLines; ++line) {
+    const i32 h = h0 + line;
+    const T* const row = p.x + ((image * p.in_h + h) * p.in_w + w0) * p.x_row + channel;
+    Packed<T> pixels[kReach];
+#pragma unroll
+    for (int i = 0; i < kReach; ++i) {
+      if (IsRead(i))
+        pixels[i] = LoadEight<T, true>(row + i * p.x_row, VECTOR,
+                                       (u32)h < (u32)p.in_h && (u32)(w0 + i) < (u32)p.in_w);
+    }
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) {
+      const int kh = line - r * SH;
+      if (kh < 0 || kh >= KH) continue;
+#pragma unroll
+      for (int s = 0; s < STRIP; ++s) {
+#pragma unroll
+        for (int j = 0; j < VECTOR; ++j) {
+          if (kh == 0) sums[r][s][j] = 0;
+#pragma unroll
+          for (int kw = 0; kw < KW; ++kw)
+            sums[r][s][j] = fma((float)pixels[s * SW + kw * DW].Get(j),
+                                (float)weights[kh * KW + kw].Get(j), sums[r][s][j]);
+        }
+      }
+      if (kh == KH - 1) finish(r, sums[r]);
+    }
+  }
+}
+#endif
+
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) slide(const __grid_constant__ Params p) {
   Begin();
   bool undefined = false;
   const Index chunks = (Index)((p.channels + VECTOR - 1) / VECTOR);
   const Index strips = (Index)((p.out_w + STRIP - 1) / STRIP);
-  const Index all = (Index)p.images * (Index)p.out_h * strips * chunks;
+  const Index segments = (Index)((p.out_h + ROWS - 1) / ROWS);
+  const Index all = (Index)p.images * segments * strips * chunks;
   for (Index n = (Index)ThreadIndex(); n < all; n += (Index)GridThreads()) {
     const Index strip = n / chunks;
     const i64 channel = (i64)(n - strip * chunks) * VECTOR;
-    const Index line = strip / strips;
-    const i32 ow = (i32)(strip - line * strips) * STRIP;
-    const i64 image = line / (Index)p.out_h;
-    const i32 oh = (i32)(line - (Index)image * (Index)p.out_h);
-    const i32 h0 = oh * (i32)p.stride_h - (i32)p.pad_h;
+    const Index segment = strip / strips;
+    const i32 ow = (i32)(strip - segment * strips) * STRIP;
+    const i64 image = segment / segments;
+    const i32 oh = (i32)(segment - (Index)image * segments) * ROWS;
+    const i32 h0 = oh * SH - (i32)p.pad_h;
     const i32 w0 = ow * SW - (i32)p.pad_w;
     const int count = p.channels - channel < VECTOR ? (int)(p.channels - channel) : VECTOR;
-    float sums[STRIP][VECTOR];
     int cells[STRIP];
+    const auto finish = [&](int r, const float(&sums)[STRIP][VECTOR]) {
+      if (ROWS > 1 && oh + r >= p.out_h) return;
+#pragma unroll
+      for (int s = 0; s < STRIP; ++s) {
+        if (ow + s >= p.out_w) break;
+        i64 row = (image * p.out_h + oh + r) * p.out_w + ow + s;
+        i64 column = channel;
+        Y* const to = p.y + row * p.y_row + channel;
+        const i64* const dims = p.dims;
+        const EpilogueOperand* const operands = p.e;
+        (void)dims, (void)operands, (void)column;
+        EACH_OPERAND(GRAFT_DECLARE)
+        Y results[VECTOR];
+#pragma unroll
+        for (int j = 0; j < VECTOR; ++j) {
+#if KIND == 0
+          const Sum first = Sum(sums[s][j]);
+#elif KIND == 1
+          const T first = T(sums[s][j]);
+#else
+          const T first = T(sums[s][j] / (float)(p.count_padding ? KH * KW : cells[s]));
+#endif
+#define LOAD(o, Type) operand##o[j]
+          results[j] = CALL(first, LOAD);
+#undef LOAD
+        }
+        StoreNeighbours(results, count, to);
+      }
+    };
     // Whether pixels and weights lie so that eight of their elements are words of 16 bytes.
     const bool aligned = count == VECTOR && (u64)p.x % 16 == 0 && p.x_row * sizeof(T) % 16 == 0 &&
                          (u64)p.w % 16 == 0 && p.channels * sizeof(Weight) % 16 == 0;
-    if (aligned) Slide<true>(p, image, h0, w0, channel, count, sums, cells);
-    else Slide<false>(p, image, h0, w0, channel, count, sums, cells);
-#pragma unroll
-    for (int s = 0; s < STRIP; ++s) {
-      if (ow + s >= p.out_w) break;
-      i64 row = (image * p.out_h + oh) * p.out_w + ow + s;
-      i64 column = channel;
-      Y* const to = p.y + row * p.y_row + channel;
-      const i64* const dims = p.dims;
-      const EpilogueOperand* const operands = p.e;
-      (void)dims, (void)operands, (void)column;
-      EACH_OPERAND(GRAFT_DECLARE)
-      Y results[VECTOR];
-#pragma unroll
-      for (int j = 0; j < VECTOR; ++j) {
-#if KIND == 0
-        const Sum first = Sum(sums[s][j]);
-#elif KIND == 1
-        const T first = T(sums[s][j]);
-#else
-        const T first = T(sums[s][j] / (float)(p.count_padding ? KH * KW : cells[s]));
+#if ROWS > 1
+    if (aligned) {
+      Walk(p, image, h0, w0, channel, finish);
+      continue;
+    }
 #endif
-#define LOAD(o, Type) operand##o[j]
-        results[j] = CALL(first, LOAD);
-#undef LOAD
-      }
-      StoreNeighbours(results, count, to);
+#pragma unroll 1
+    for (int r = 0; r < ROWS; ++r) {
+      float sums[STRIP][VECTOR];
+      if (ROWS == 1 && aligned) Slide<true>(p, image, h0, w0, channel, count, sums, cells);
+      else Slide<false>(p, image, h0 + r * SH, w0, channel, count, sums, cells);
+      finish(r, sums);
     }
   }
   if (undefined) Report(p.error, kUndefinedInteger, p.step, 0, 0);
