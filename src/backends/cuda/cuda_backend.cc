@@ -1,5 +1,6 @@
 #include "backends/cuda/cuda_backend.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <map>
@@ -13,32 +14,56 @@ namespace graft {
 namespace cuda {
 namespace {
 
+Status Encode(const CudaDevice& device, const TensorMap& map, intptr_t address,
+              CUtensorMap* encoded) {
+  const CudaDevice::Scope scope(device);  // asked for, though nothing there is used
+  GRAFT_RETURN_IF_ERROR(scope.status());
+  const Driver& driver = device.driver();
+  const CUtensorMapDataType type =
+      map.bfloat ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
+  const auto rank = static_cast<cuuint32_t>(map.dims.size());
+  const CUtensorMapSwizzle swizzle =
+      map.swizzle == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_128B;
+  void* const at = reinterpret_cast<void*>(address);
+  if (map.first.empty()) {
+    const std::vector<cuuint32_t> every(map.dims.size(), 1);
+    GRAFT_CUDA(driver, TensorMapEncodeTiled, encoded, type, rank, at, map.dims.data(),
+               map.strides.data(), map.box.data(), every.data(), CU_TENSOR_MAP_INTERLEAVE_NONE,
+               swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    return OkStatus();
+  }
+  const cuuint32_t distance[] = {1, map.distance[0], map.distance[1], 1};
+  GRAFT_CUDA(driver, TensorMapEncodeIm2col, encoded, type, rank, at, map.dims.data(),
+             map.strides.data(), map.first.data(), map.last.data(), map.box[0], map.box[1],
+             distance, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+             CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  return OkStatus();
+}
+
 class CudaStep final : public BoundStep {
  public:
   CudaStep(CudaDevice& device, StepProgram program, std::string name)
       : device_(device), program_(std::move(program)), name_(std::move(name)) {
     if (!device_.has_clusters()) return;
-    if (std::erase_if(program_.launches, [](const Launch& l) { return l.without_clusters; }) > 0)
+    const auto without = [](const Launch& l) { return l.without_clusters; };
+    std::erase_if(program_.unaligned, without);
+    if (std::erase_if(program_.launches, without) > 0)
       program_.workspace_bytes = 0;  // it was for those
   }
 
   Status Load(std::string_view prepared) {
-    for (const Launch& launch : program_.launches) {
-      if (launch.parameter.words().size() > kMostWords)
-        return UnsupportedError("a parameter of {} words", launch.parameter.words().size());
-      const std::string hash = HashOf(launch.kernel, device_.sm());
-      GRAFT_ASSIGN_OR_RETURN(const CUfunction function,
-                             device_.FindKernel(launch, hash, CubinIn(prepared, hash)));
-      functions_.push_back(function);
-    }
-    return OkStatus();
+    GRAFT_RETURN_IF_ERROR(Find(program_.launches, prepared, &functions_));
+    return Find(program_.unaligned, prepared, &unaligned_functions_);
   }
 
   size_t workspace_bytes(int) const override { return program_.workspace_bytes; }
 
   Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
-    for (size_t i = 0; i < program_.launches.size(); ++i) {
-      const Launch& launch = program_.launches[i];
+    const bool any = program_.unaligned.empty() || IsAligned(pointers);
+    const std::vector<Launch>& launches = any ? program_.launches : program_.unaligned;
+    const std::vector<CUfunction>& functions = any ? functions_ : unaligned_functions_;
+    for (size_t i = 0; i < launches.size(); ++i) {
+      const Launch& launch = launches[i];
       std::array<int64_t, kMostWords> words;
       const std::span<const int64_t> known = launch.parameter.words();
       std::copy(known.begin(), known.end(), words.begin());
@@ -63,9 +88,15 @@ class CudaStep final : public BoundStep {
         }
         words[p.word] = static_cast<int64_t>(reinterpret_cast<intptr_t>(base)) + p.offset;
       }
+      for (const auto& [word, map] : launch.parameter.maps()) {
+        const auto address = reinterpret_cast<intptr_t>(pointers.inputs[map.input]);
+        CUtensorMap encoded;
+        GRAFT_RETURN_IF_ERROR(Encode(device_, map, address, &encoded));
+        static_assert(sizeof(encoded) == TensorMap::kWords * sizeof(int64_t));
+        std::memcpy(&words[word], &encoded, sizeof(encoded));
+      }
       if (launch.parameter.step_word() >= 0) words[launch.parameter.step_word()] = name_.number();
-      GRAFT_RETURN_IF_ERROR(
-          device_.LaunchKernel(functions_[i], launch, words.data(), queue.stream));
+      GRAFT_RETURN_IF_ERROR(device_.LaunchKernel(functions[i], launch, words.data(), queue.stream));
     }
     return OkStatus();
   }
@@ -73,9 +104,28 @@ class CudaStep final : public BoundStep {
  private:
   static constexpr size_t kMostWords = 512;  // 4 kB, the driver's limit
 
+  static bool IsAligned(const StepPointers& pointers) {
+    const auto aligned = [](const void* p) { return reinterpret_cast<intptr_t>(p) % 16 == 0; };
+    return std::all_of(pointers.inputs.begin(), pointers.inputs.end(), aligned) &&
+           std::all_of(pointers.outputs.begin(), pointers.outputs.end(), aligned);
+  }
+
+  Status Find(const std::vector<Launch>& launches, std::string_view prepared,
+              std::vector<CUfunction>* functions) {
+    for (const Launch& launch : launches) {
+      if (launch.parameter.words().size() > kMostWords)
+        return UnsupportedError("a parameter of {} words", launch.parameter.words().size());
+      const std::string hash = HashOf(launch.kernel, device_.sm());
+      GRAFT_ASSIGN_OR_RETURN(const CUfunction function,
+                             device_.FindKernel(launch, hash, CubinIn(prepared, hash)));
+      functions->push_back(function);
+    }
+    return OkStatus();
+  }
+
   CudaDevice& device_;
   StepProgram program_;
-  std::vector<CUfunction> functions_;
+  std::vector<CUfunction> functions_, unaligned_functions_;
   StepName name_;
 };
 
@@ -104,6 +154,9 @@ class CudaTactic final : public Tactic {
 
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     if (node.kind() != row_.op) return Refuse("{} is no {}", name(), ir::Name(node.kind()));
+    if (row_.cards > 0 && row_.cards != sm_)
+      return Refuse("{}, it is for {} alone", NameOfSm(sm_), NameOfSm(row_.cards));
+    if (row_.cards == -sm_) return Refuse("{}, which has better", NameOfSm(sm_));
     return row_.refuse(module, node);
   }
 
@@ -117,9 +170,11 @@ class CudaTactic final : public Tactic {
     GRAFT_RETURN_IF_ERROR(VerifyBound(node));
     GRAFT_ASSIGN_OR_RETURN(const StepProgram program, row_.plan(node));
     std::map<std::string, std::string> cubins;
-    for (const Launch& launch : program.launches) {
-      GRAFT_ASSIGN_OR_RETURN(Compiled compiled, Compile(launch.kernel, sm_));
-      cubins[HashOf(launch.kernel, sm_)] = std::move(compiled.cubin);
+    for (const std::vector<Launch>* launches : {&program.launches, &program.unaligned}) {
+      for (const Launch& launch : *launches) {
+        GRAFT_ASSIGN_OR_RETURN(Compiled compiled, Compile(launch.kernel, sm_));
+        cubins[HashOf(launch.kernel, sm_)] = std::move(compiled.cubin);
+      }
     }
     return WritePrepared(cubins);
   }

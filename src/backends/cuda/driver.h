@@ -51,6 +51,8 @@ namespace graft::cuda {
   F(FuncGetParamInfo, cuFuncGetParamInfo)                            \
   F(FuncSetAttribute, cuFuncSetAttribute)                            \
   F(LaunchKernelEx, cuLaunchKernelEx)                                \
+  F(TensorMapEncodeTiled, cuTensorMapEncodeTiled)                    \
+  F(TensorMapEncodeIm2col, cuTensorMapEncodeIm2col)                  \
   F(StreamGetCaptureInfo, cuStreamGetCaptureInfo_v3)                 \
   F(GraphGetNodes, cuGraphGetNodes)                                  \
   F(GraphNodeGetType, cuGraphNodeGetType)                            \

@@ -32,6 +32,11 @@ Parameter& Parameter::Error() {
   return Int(0);
 }
 
+Parameter& Parameter::Map(TensorMap map) {
+  maps_.emplace_back(static_cast<int32_t>(words_.size()), std::move(map));
+  return Ints({}, TensorMap::kWords);
+}
+
 int64_t StepProgram::Reserve(size_t bytes) {
   const auto offset = static_cast<int64_t>(workspace_bytes);
   workspace_bytes += AlignUp(bytes);

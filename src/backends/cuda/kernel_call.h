@@ -6,12 +6,32 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backend_api/backend.h"
 #include "backends/cuda/compiler.h"
 
 namespace graft::cuda {
+
+// How the copy engine (from 9.0 on) sees 16-bit floats in memory: as boxes of an array of up to
+// three axes, or as the windows of a convolution over an image [channels, w, h, n], one tap of all
+// windows a pixel each. Innermost axis first.
+struct TensorMap {
+  static constexpr size_t kWords = 16;
+
+  int input = 0;  // of the node's: where it lies
+  bool bfloat = false;
+  std::vector<uint64_t> dims;
+  std::vector<uint64_t> strides;  // bytes, of all axes but the first
+  // Of an array: the box. Of windows: channels and pixels that one copy brings.
+  std::vector<uint32_t> box;
+  // Of windows (w, h): the first pixel of the first and of the last one, the latter counted from
+  // the image's last pixel, and the distance between windows.
+  std::vector<int> first, last;
+  std::vector<uint32_t> distance;
+  int swizzle = 128;  // bytes of the box's innermost axis, whose chunks are permuted
+};
 
 // A kernel's parameter, a struct of 8-byte fields in order.
 class Parameter {
@@ -34,9 +54,13 @@ class Parameter {
   // Where a run's error is recorded, and which step it is: two words.
   Parameter& Error();
   Parameter& Null() { return Int(0); }
+  // Encoded when the kernel is queued. The input is at a multiple of 16 bytes.
+  Parameter& Map(TensorMap map);
 
   std::span<const int64_t> words() const { return words_; }
   std::span<const Pointer> pointers() const { return pointers_; }
+  // Each with its first word.
+  std::span<const std::pair<int32_t, TensorMap>> maps() const { return maps_; }
   // The word that takes the step's number; -1 for none.
   int step_word() const { return step_word_; }
 
@@ -45,6 +69,7 @@ class Parameter {
 
   std::vector<int64_t> words_;
   std::vector<Pointer> pointers_;
+  std::vector<std::pair<int32_t, TensorMap>> maps_;
   int step_word_ = -1;
 };
 
@@ -62,6 +87,8 @@ struct Launch {
 // Nothing to launch: an empty result.
 struct StepProgram {
   std::vector<Launch> launches;
+  // Instead, where an operand or a result is not at a multiple of 16 bytes; none: they take any.
+  std::vector<Launch> unaligned;
   size_t workspace_bytes = 0;
 
   // Room in the workspace; gives its offset.

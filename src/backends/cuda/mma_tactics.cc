@@ -43,15 +43,6 @@ Result<StepProgram> Multiply(const Product& p, const BoundNode& node, const Tile
   StepProgram step;
   const int64_t batches = CountElements(p.batch_dims);
   if (p.rows == 0 || p.columns == 0 || batches == 0) return step;
-  // The kernel counts in 32 bits, and places in an image in 16.
-  constexpr int64_t kMostIndices = int64_t{1} << 30;
-  constexpr int64_t kMostPixels = int64_t{1} << 14;
-  const int64_t pixels = CountElements(p.in) * std::max<int64_t>(node.inputs[0].dims[0], 1);
-  int64_t reach = std::max(p.in[1], p.in[2]);
-  for (int i = 1; i < 3; ++i) reach = std::max(reach, p.kernel[i] * p.dilation[i] + p.pad[i]);
-  if (std::max({p.rows, p.columns, p.depth, batches, pixels}) >= kMostIndices ||
-      reach >= kMostPixels)
-    return UnsupportedError("{}: too large for indices of 32 bits", node.name);
   const int64_t tiles = (p.rows + tile.m - 1) / tile.m * ((p.columns + tile.n - 1) / tile.n);
   constexpr int64_t kMostInCluster = 8;
   const int64_t splits = tile.split ? SplitsFor(tiles * batches, p.depth / 2, kMostInCluster) : 1;
@@ -122,12 +113,14 @@ std::optional<Refusal> RefuseMatMulMma(const ir::Module& module, const ir::Node&
   return RefuseMma(module, node);
 }
 
-#define GRAFT_MMA(tile)                                            \
-  Result<StepProgram> PlanConvMma##tile(const BoundNode& node) {   \
-    return Multiply(ProductOfConv(node), node, k##tile);           \
-  }                                                                \
-  Result<StepProgram> PlanMatMulMma##tile(const BoundNode& node) { \
-    return Multiply(ProductOfMatMul(node), node, k##tile);         \
+#define GRAFT_MMA(tile)                                                           \
+  Result<StepProgram> PlanConvMma##tile(const BoundNode& node) {                  \
+    const Product p = ProductOfConv(node);                                        \
+    return FitsIn32Bits(p, node) ? Multiply(p, node, k##tile) : PlanConv(node);   \
+  }                                                                               \
+  Result<StepProgram> PlanMatMulMma##tile(const BoundNode& node) {                \
+    const Product p = ProductOfMatMul(node);                                      \
+    return FitsIn32Bits(p, node) ? Multiply(p, node, k##tile) : PlanMatMul(node); \
   }
 GRAFT_MMA(128x128)
 GRAFT_MMA(128x128Wide)

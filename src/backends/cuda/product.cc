@@ -14,6 +14,17 @@ DType SumsOf(const Attributes& attributes, DType operand) {
 
 }  // namespace
 
+bool FitsIn32Bits(const Product& p, const BoundNode& node) {
+  constexpr int64_t kMostIndices = int64_t{1} << 30;
+  constexpr int64_t kMostPixels = int64_t{1} << 14;
+  const int64_t batches = CountElements(p.batch_dims);
+  const int64_t pixels = CountElements(p.in) * std::max<int64_t>(node.inputs[0].dims[0], 1);
+  int64_t reach = std::max(p.in[1], p.in[2]);
+  for (int i = 1; i < 3; ++i) reach = std::max(reach, p.kernel[i] * p.dilation[i] + p.pad[i]);
+  return std::max({p.rows, p.columns, p.depth, batches, pixels}) < kMostIndices &&
+         reach < kMostPixels;
+}
+
 DType SumsOf(const BoundNode& node) {
   return std::visit([&](const auto& a) { return SumsOf(a, node.inputs[0].dtype); },
                     node.attributes);

@@ -26,6 +26,10 @@ Product ProductOfConv(const BoundNode& node);
 Product ProductOfConvTranspose(const BoundNode& node);
 Product ProductOfMatMul(const BoundNode& node);
 
+// Whether kernels that count in 32 bits, and places in an image in 16, take the problem; others are
+// for PlanConv and PlanMatMul, which take any.
+bool FitsIn32Bits(const Product& product, const BoundNode& node);
+
 // The dtype of the node's sums.
 DType SumsOf(const BoundNode& node);
 std::optional<Refusal> RefuseProduct(const ir::Module& module, const ir::Node& node);

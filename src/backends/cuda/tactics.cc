@@ -7,8 +7,8 @@ namespace graft::cuda {
 namespace {
 
 constexpr TacticRow kRows[] = {
-#define GRAFT_CUDA_TACTIC(Op, name, version, refuse, plan, strided_in, strided_out) \
-  {ir::OpKind::k##Op, name, version, &refuse, &plan, strided_in, strided_out},
+#define GRAFT_CUDA_TACTIC(Op, name, version, cards, refuse, plan, strided_in, strided_out) \
+  {ir::OpKind::k##Op, name, version, cards, &refuse, &plan, strided_in, strided_out},
 #include "backends/cuda/tactics.inc"
 #undef GRAFT_CUDA_TACTIC
 };
@@ -103,13 +103,29 @@ std::string EpilogueText(const BoundNode& node, size_t first, DType result,
          ProgramText(epilogue, inputs, /*first=*/true);
 }
 
-std::string EachOperandText(const BoundNode& node, size_t first) {
+bool LiesInEights(const BoundNode& node, size_t first) {
+  const BoundValue& y = node.outputs[0];
+  const auto in_words = [](int64_t elements, DType dtype) {
+    return SizeOf(dtype) > 1 && elements * static_cast<int64_t>(SizeOf(dtype)) % 16 == 0;
+  };
+  if (y.dims.back() % 8 != 0 || !in_words(y.row_stride, y.dtype)) return false;
+  for (size_t i = first; i < node.inputs.size(); ++i) {
+    const RowAddress address = AddressOf(node.inputs[i], y.dims);
+    if (address.general) return false;
+    if (address.strides.back() == 0) continue;
+    if (!in_words(address.row_stride, node.inputs[i].dtype)) return false;
+  }
+  return true;
+}
+
+std::string EachOperandText(const BoundNode& node, size_t first, bool columns) {
   std::string text = "#define EACH_OPERAND(X)";
   for (size_t i = first; i < node.inputs.size(); ++i) {
     const RowAddress address = AddressOf(node.inputs[i], node.outputs[0].dims);
     const int64_t step = address.strides.back();
     // enum Along of vector.cuh
-    const int along = address.general ? 0 : step == 1 ? 1 : step == 0 ? 2 : 0;
+    const bool same = columns && address.row_stride == 0;
+    const int along = address.general ? 0 : step == 1 ? (same ? 3 : 1) : step == 0 ? 2 : 0;
     text += fmt::format(" X({}, {}, {})", i - first, TypeOf(node.inputs[i].dtype), along);
   }
   return text + "\n";

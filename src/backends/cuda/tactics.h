@@ -20,17 +20,17 @@ std::optional<Refusal> RefuseProgram(const ir::Attributes& attributes);
 
 // Why a tactic does not take the node, by its dtypes and attributes.
 using RefuseFunction = std::optional<Refusal>(const ir::Module& module, const ir::Node& node);
-RefuseFunction RefuseArgReduce, RefuseConvMma, RefuseCumulative, RefuseDepthwise,
-    RefuseDepthwiseRows, RefuseDepthwiseVector, RefuseGathering, RefuseMatMulMma, RefuseMove,
-    RefusePad, RefusePointwise, RefusePool, RefusePoolParts, RefusePoolVectors, RefuseReduce,
-    RefuseResult, RefuseScatterNd, RefuseWhere;
+RefuseFunction RefuseArgReduce, RefuseConvMma, RefuseConvWgmma, RefuseCumulative, RefuseDepthwise,
+    RefuseDepthwiseRows, RefuseDepthwiseVector, RefuseGathering, RefuseMatMulMma, RefuseMatMulWgmma,
+    RefuseMove, RefusePad, RefusePointwise, RefusePool, RefusePoolParts, RefusePoolVectors,
+    RefuseReduce, RefuseResult, RefuseScatterNd, RefuseWhere;
 // By the dtype of operand 0 alone.
 template <bool (*takes)(DType)>
 std::optional<Refusal> RefuseFirst(const ir::Module& module, const ir::Node& node) {
   return RefuseOperand(module, node, 0, takes);
 }
 
-#define GRAFT_CUDA_TACTIC(Op, name, version, refuse, plan, strided_in, strided_out) \
+#define GRAFT_CUDA_TACTIC(Op, name, version, cards, refuse, plan, strided_in, strided_out) \
   Result<StepProgram> plan(const BoundNode& node);
 #include "backends/cuda/tactics.inc"
 #undef GRAFT_CUDA_TACTIC
@@ -39,6 +39,7 @@ struct TacticRow {
   ir::OpKind op;
   std::string_view name;
   int version;
+  int cards;  // the one kind of card that it is for; 0: all, -90: all but that one
   RefuseFunction* refuse;
   Result<StepProgram> (*plan)(const BoundNode&);
   bool strided_inputs;
@@ -52,8 +53,12 @@ void AddEpilogueOperands(const BoundNode& node, size_t first, Parameter* paramet
 // EPILOGUE_OPERANDS, the program and CALL. result: the dtype of register 0.
 std::string EpilogueText(const BoundNode& node, size_t first, DType result,
                          const PointwiseProgram& epilogue);
-// EACH_OPERAND: how vector.cuh reads each of them.
-std::string EachOperandText(const BoundNode& node, size_t first);
+// EACH_OPERAND: how vector.cuh reads each of them. columns: those that are the same in every row
+// are told apart.
+std::string EachOperandText(const BoundNode& node, size_t first, bool columns = false);
+// Whether result and operands lie in rows at multiples of 16 bytes, and are of 16 bits or more
+// each, so that vector.cuh moves eight at once without asking.
+bool LiesInEights(const BoundNode& node, size_t first);
 // The result's axes but for the last, as EPILOGUE_RANK words.
 inline constexpr size_t kEpilogueRank = 6;
 std::vector<int64_t> EpilogueDims(const BoundNode& node);

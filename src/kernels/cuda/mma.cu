@@ -17,12 +17,11 @@
 // of a convolution's kernel reads lie side by side, and A_WIDTH is of that line), B_DEPTH_FIRST (1:
 // b's elements along the depth lie side by side), B_CONSTANT (1: no kernel of the run writes b),
 // BFLOAT (1: factors are bf16), EACH_OPERAND, and what product.cuh wants.
-#include "product.cuh"
-#include "vector.cuh"
+#include "fragments.cuh"
+#include "tile.cuh"
 
 #define WARPS_N (BN / WN)
 #define THREADS (BM / WM * WARPS_N * 32)
-#define CLUSTERS (SPLIT && __CUDA_ARCH__ >= 900)
 #define A_CHUNKS (BK / 8)  // of a row of the tile
 #if B_DEPTH_FIRST
 #define B_ROWS BN
@@ -37,17 +36,6 @@
 // registers.
 #define GATHERS (A_WIDTH == 1 || B_WIDTH == 1)
 #define MIN_BLOCKS (THREADS > 128 ? 2 - GATHERS : GATHERS || WM * WN > 2048 ? 2 : 3)
-#define SUM_ROW (BN + 8)  // floats; so far apart that rows meet in few banks
-
-__device__ inline u32 SharedAddress(const void* pointer) {
-  return (u32)__cvta_generic_to_shared(pointer);
-}
-
-// Where chunk `chunk` (eight elements) of a row lies: chunks of one column are in different banks.
-template <int kChunks>
-__device__ inline int Place(int row, int chunk) {
-  return row * kChunks + (kChunks >= 8 ? chunk ^ (row & 7) : chunk ^ (row >> 1 & 3));
-}
 
 // Copies `bytes` (up to WIDTH elements; 0: none) and fills up with zeros.
 template <int kWidth>
@@ -59,31 +47,6 @@ __device__ inline void CopyAsync(u32 to, const void* from, int bytes) {
   } else {
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(bytes));
   }
-}
-
-__device__ inline int Clip(i64 elements, int width) {
-  return elements >= width ? width : elements < 0 ? 0 : (int)elements;
-}
-
-__device__ inline void LoadMatrices(u32 address, u32* r) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(address));
-}
-__device__ inline void LoadMatricesTransposed(u32 address, u32* r) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(address));
-}
-__device__ inline void Multiply(float* sums, const u32* a, u32 b0, u32 b1) {
-#if BFLOAT
-#define MMA "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"
-#else
-#define MMA "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"
-#endif
-  asm(MMA " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 // The rows of a's tile of which this thread copies chunks.
@@ -293,62 +256,6 @@ __device__ inline void CopyBUnaligned(const Params& p, const B* b, u16* tile, i6
   }
 }
 
-// Of eight results from `column` on, as many as the row has.
-__device__ inline void FinishRow(const Params& p, i64 element, i64 y_first, i64 row, i64 column,
-                                 const float* sums, bool& undefined) {
-  const int count = Clip(p.columns - column, VECTOR);
-  if (row >= p.rows || count == 0) return;
-  Y* const to = p.y + y_first + row * p.y_row + column;
-  Y results[VECTOR];
-  {
-    const i64* const dims = p.dims;
-    const EpilogueOperand* const operands = p.e;
-    (void)element;
-    row += element * p.batch_rows;
-    column += element * p.batch_columns;
-    (void)dims, (void)operands;
-    EACH_OPERAND(GRAFT_DECLARE)
-#define LOAD(o, Type) operand##o[j]
-#pragma unroll
-    for (int j = 0; j < VECTOR; ++j) {
-      const Sum first = Sum(j < count ? sums[j] : sums[0]);
-      results[j] = CALL(first, LOAD);
-    }
-#undef LOAD
-  }
-  StoreNeighbours(results, count, to);
-}
-
-// Eight sums of a row of the tile, of all the blocks that share it, in their order.
-__device__ inline void SumOf(const Params& p, const float* at, float* total) {
-#if CLUSTERS
-  const u32 own = SharedAddress(at);
-#pragma unroll
-  for (int j = 0; j < VECTOR; ++j) total[j] = 0;
-#pragma unroll 4
-  for (int s = 0; s < (int)p.splits; ++s) {
-    u32 from;
-    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(from) : "r"(own), "r"(s));
-    float part[VECTOR];
-    asm volatile("ld.shared::cluster.v4.f32 {%0,%1,%2,%3}, [%4];"
-                 : "=f"(part[0]), "=f"(part[1]), "=f"(part[2]), "=f"(part[3])
-                 : "r"(from));
-    asm volatile("ld.shared::cluster.v4.f32 {%0,%1,%2,%3}, [%4];"
-                 : "=f"(part[4]), "=f"(part[5]), "=f"(part[6]), "=f"(part[7])
-                 : "r"(from + 16));
-#pragma unroll
-    for (int j = 0; j < VECTOR; ++j) total[j] += part[j];
-  }
-#else
-  (void)p;
-#pragma unroll
-  for (int j = 0; j < VECTOR; j += 4) {
-    const float4 part = *(const float4*)(at + j);
-    total[j] = part.x, total[j + 1] = part.y, total[j + 2] = part.z, total[j + 3] = part.w;
-  }
-#endif
-}
-
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     mma(const __grid_constant__ Params p) {
   extern __shared__ __align__(128) unsigned char shared[];
@@ -494,15 +401,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     }
   }
   bool undefined = false;
-  constexpr int kChunks = BN / VECTOR;
-#if CLUSTERS
-  const int first = thread + THREADS * (int)split, step = THREADS * (int)splits;
-#else
-  const int first = thread, step = THREADS;
-#endif
 #if SPLIT && !CLUSTERS
+  constexpr int kChunks = BN / VECTOR;
   __syncthreads();
-  for (int n = first; n < BM * kChunks; n += step) {
+  for (int n = thread; n < BM * kChunks; n += THREADS) {
     const int row = n / kChunks, column = n % kChunks * VECTOR;
     if (row0 + row >= p.rows) continue;
     const int count = Clip(p.columns - column0 - column, VECTOR);
@@ -510,79 +412,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                     column0 + column;
     for (int j = 0; j < count; ++j) to[j] = tile[row * SUM_ROW + column + j];
   }
+#elif CLUSTERS
+  FinishTile(p, tile, TilePlace{element, y_first, row0, column0},
+             thread + THREADS * (int)split, THREADS * (int)splits, WaitForCluster, undefined);
+  WaitForCluster();  // a block's shared memory lives until the others have read it
 #else
-  // What the epilogue reads is under way for several rows of eight, first while the sums are not
-  // there yet.
-  constexpr int kAtOnce = CLUSTERS ? 1 : 4;
-  const i64 e_row = element * p.batch_rows + row0;
-  const i64 e_column = element * p.batch_columns + column0;
-  Y* const y = p.y + y_first + row0 * p.y_row + column0;
-  bool fetched = p.columns % VECTOR == 0 && sizeof(Y) > 1 && (u64)p.y % 16 == 0 &&
-                 y_first * sizeof(Y) % 16 == 0 && p.y_row * sizeof(Y) % 16 == 0;
-#define CHECK(o, Type, along) fetched = fetched && IsFetched<Type, along>(p.e[o]);
-  EACH_OPERAND(CHECK)
-#undef CHECK
-#define DECLARE(o, Type, along) Fetched<Type, along> operand##o[kAtOnce];
-  EACH_OPERAND(DECLARE)
-#undef DECLARE
-  const auto inside = [&](int n) {
-    return n < BM * kChunks && row0 + n / kChunks < p.rows &&
-           column0 + n % kChunks * VECTOR < p.columns;
-  };
-#define FETCH(o, Type, along)                                                               \
-  _Pragma("unroll") for (int u = 0; u < kAtOnce; ++u) {                                     \
-    const int m = n + u * step;                                                             \
-    operand##o[u].Fetch(p.e[o], e_row + m / kChunks, e_column + m % kChunks * VECTOR,       \
-                        inside(m));                                                         \
-  }
-  int n = first;
-  if (fetched) {
-    EACH_OPERAND(FETCH)
-  }
-#if CLUSTERS
-  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::
-                   : "memory");
-#else
-  __syncthreads();
-#endif
-  for (; n < BM * kChunks; n += kAtOnce * step) {
-#pragma unroll
-    for (int u = 0; u < kAtOnce; ++u) {
-      const int m = n + u * step;
-      if (!inside(m)) continue;
-      const int row = m / kChunks, column = m % kChunks * VECTOR;
-      float total[VECTOR];
-      SumOf(p, tile + row * SUM_ROW + column, total);
-      if (!fetched) {
-        FinishRow(p, element, y_first, row0 + row, column0 + column, total, undefined);
-        continue;
-      }
-      Packed<Y> results = {};
-#define LOAD(o, Type) operand##o[u].Get(j)
-#pragma unroll
-      for (int j = 0; j < VECTOR; ++j) {
-        const Sum first = Sum(total[j]);
-        results.Put(j, CALL(first, LOAD));
-      }
-#undef LOAD
-      Y* const to = y + row * p.y_row + column;
-#pragma unroll
-      for (int i = 0; i < Packed<Y>::kWords / 4; ++i)
-        ((uint4*)to)[i] = make_uint4(results.words[4 * i], results.words[4 * i + 1],
-                                     results.words[4 * i + 2], results.words[4 * i + 3]);
-    }
-    if (fetched) {
-      n += kAtOnce * step;
-      EACH_OPERAND(FETCH)
-      n -= kAtOnce * step;
-    }
-  }
-#undef FETCH
-#if CLUSTERS
-  // A block's shared memory lives until the others have read it.
-  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::
-                   : "memory");
-#endif
+  FinishTile(p, tile, TilePlace{element, y_first, row0, column0}, thread, THREADS,
+             [] { __syncthreads(); }, undefined);
 #endif
   if (undefined) Report(p.error, kUndefinedInteger, p.step, 0, 0);
 }

@@ -2,12 +2,23 @@
 // that adds the parts of split sums.
 //
 // Class: A, B (of the factors' elements), Sum (the dtype of sums, the epilogue's register 0), Acc, Y,
-// EPILOGUE_OPERANDS, CALL(first, load) with load(operand, type).
+// EPILOGUE_OPERANDS, CALL(first, load) with load(operand, type). TENSOR_MAPS: the kernel's own file
+// defines it where factors are described for the copy engine.
 #pragma once
 #define BATCH_RANK 4
 #include "epilogue.cuh"
 
+#ifdef TENSOR_MAPS
+// The driver's description of a tensor for the copy engine (CUtensorMap).
+struct alignas(64) TensorMap {
+  u64 words[16];
+};
+#endif
+
 struct Params {
+#ifdef TENSOR_MAPS
+  TensorMap a_map, b_map;
+#endif
   const A* a;
   const B* b;
   Y* y;

@@ -3,8 +3,8 @@
 #define VECTOR 8
 
 // How an operand is read along a row: element by element wherever it lies, eight neighbours, or one
-// element for all.
-enum Along { kAnywhere = 0, kNeighbours = 1, kOne = 2 };
+// element for all. Some kernels tell neighbours that are the same in every row apart.
+enum Along { kAnywhere = 0, kNeighbours = 1, kOne = 2, kColumns = 3 };
 
 // Eight elements as words. Not a union, which would lie in memory.
 template <class T>
@@ -108,7 +108,7 @@ __device__ inline void StoreNeighbours(const T* from, int count, T* to) {
 template <class T, int along>
 __device__ inline void LoadOperand(const EpilogueOperand& e, const i64* dims, i64 row, i64 column,
                                    int count, T* to) {
-  if constexpr (along == kNeighbours && !Same<T, bool>::value) {
+  if constexpr ((along == kNeighbours || along == kColumns) && !Same<T, bool>::value) {
     LoadNeighbours((const T*)e.data + row * e.row_stride + column, count, to);
   } else if constexpr (along == kOne) {
     const T one = Load<T>(e.data, row * e.row_stride);
@@ -151,6 +151,8 @@ struct Fetched<T, kAnywhere> {
   __device__ void Fetch(const EpilogueOperand&, i64, i64, bool) {}
   __device__ T Get(int) const { return T(0); }
 };
+template <class T>
+struct Fetched<T, kColumns> : Fetched<T, kNeighbours> {};
 template <class T, int along>
 __device__ inline bool IsFetched(const EpilogueOperand& e) {
   if (along == kOne) return true;

@@ -117,6 +117,8 @@ int cuModuleGetFunction(void** function) { return *function = (void*)1, 0; }
 STUB(cuFuncGetAttribute)
 STUB(cuFuncGetParamInfo)
 STUB(cuFuncSetAttribute)
+STUB(cuTensorMapEncodeTiled)
+STUB(cuTensorMapEncodeIm2col)
 struct LaunchConfig {
   unsigned grid[3], block[3], shared;
   void* stream;
