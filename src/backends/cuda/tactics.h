@@ -23,7 +23,7 @@ using RefuseFunction = std::optional<Refusal>(const ir::Module& module, const ir
 RefuseFunction RefuseArgReduce, RefuseConvMma, RefuseConvWgmma, RefuseCumulative, RefuseDepthwise,
     RefuseDepthwiseRows, RefuseDepthwiseVector, RefuseGathering, RefuseMatMulMma, RefuseMatMulWgmma,
     RefuseMove, RefusePad, RefusePointwise, RefusePool, RefusePoolParts, RefusePoolVectors,
-    RefuseReduce, RefuseResult, RefuseScatterNd, RefuseWhere;
+    RefuseReduce, RefuseResult, RefuseScatterNd, RefuseStem, RefuseWhere;
 // By the dtype of operand 0 alone.
 template <bool (*takes)(DType)>
 std::optional<Refusal> RefuseFirst(const ir::Module& module, const ir::Node& node) {
