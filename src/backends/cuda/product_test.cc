@@ -1,0 +1,86 @@
+#include "backends/cuda/product.h"
+
+#include <gtest/gtest.h>
+
+namespace graft::cuda {
+namespace {
+
+const TacticRow& Row(std::string_view name) {
+  for (const TacticRow& row : Tactics()) {
+    if (row.name == name) return row;
+  }
+  GRAFT_CHECK(false, "no tactic {}", name);
+}
+
+BoundNode BindHalves(ir::Attributes attributes, const Dims& a, const Dims& b) {
+  ir::Module module;
+  const std::vector<ir::ValueId> operands = {
+      module.AddInput("a", DType::kFloat16, ir::MakeShape(a)),
+      module.AddInput("b", DType::kFloat16, ir::MakeShape(b))};
+  const ir::NodeId id = module.AddNode(std::move(attributes), operands, "product").value();
+  return BindNode(module, module.node(id), {}).value();
+}
+
+std::string_view FileOf(const Result<StepProgram>& program) {
+  return program.value().launches.front().kernel.file;
+}
+
+// What counts in 32 bits leaves products that are too large for that to the kernel that does not.
+TEST(Product, EveryTacticTakesAnyNumberOfRows) {
+  const BoundNode node = BindHalves(ir::MatMulAttributes(), {int64_t{1} << 30, 16}, {16, 16});
+  int tactics = 0;
+  for (const TacticRow& row : Tactics()) {
+    if (row.op != ir::OpKind::kMatMul) continue;
+    ++tactics;
+    EXPECT_EQ(FileOf(row.plan(node)), "gemm.cu") << row.name;
+  }
+  EXPECT_GT(tactics, 2);
+}
+
+TEST(Product, RowsThatTheCopyEngineDoesNotTakeGoToAnotherKernel) {
+  const TacticRow& row = Row("cuda.matmul.wgmma_128x64");
+  BoundNode node = BindHalves(ir::MatMulAttributes(), {300, 64}, {64, 128});
+  const Result<StepProgram> program = row.plan(node);
+  EXPECT_EQ(FileOf(program), "wgmma.cu");
+  // Where pointers are not at multiples of 16 bytes.
+  ASSERT_EQ(program->unaligned.size(), 1u);
+  EXPECT_EQ(program->unaligned.front().kernel.file, "mma.cu");
+
+  node.inputs[0].row_stride += 3;
+  EXPECT_EQ(FileOf(row.plan(node)), "mma.cu");
+  node.inputs[0].row_stride += 5;
+  EXPECT_EQ(FileOf(row.plan(node)), "wgmma.cu");
+  node.outputs[0].row_stride += 3;
+  EXPECT_EQ(FileOf(row.plan(node)), "mma.cu");
+}
+
+TEST(Product, AnImageIsDescribedByItsWindows) {
+  ir::ConvAttributes conv;
+  conv.strides = {2, 2};
+  conv.dilations = {1, 1};
+  conv.pads_before = {0, 1};
+  conv.pads_after = {1, 1};
+  const BoundNode node = BindHalves(conv, {2, 56, 57, 64}, {3, 3, 64, 128});
+  const StepProgram program = Row("cuda.conv.wgmma_128x128").plan(node).value();
+  const auto maps = program.launches.front().parameter.maps();
+  ASSERT_EQ(maps.size(), 2u);
+  const TensorMap& a = maps[0].second;
+  EXPECT_EQ(maps[0].first, 0);
+  EXPECT_EQ(a.input, 0);
+  EXPECT_EQ(a.dims, (std::vector<uint64_t>{64, 57, 56, 2}));
+  EXPECT_EQ(a.strides, (std::vector<uint64_t>{128, 57 * 128, 56 * 57 * 128}));
+  EXPECT_EQ(a.box, (std::vector<uint32_t>{64, 128}));
+  EXPECT_EQ(a.distance, (std::vector<uint32_t>{2, 2}));
+  // Along the width from -1 to 55, the image's last but one; along the height from 0 to 54.
+  EXPECT_EQ(a.first, (std::vector<int>{-1, 0}));
+  EXPECT_EQ(a.last, (std::vector<int>{-1, -1}));
+  const TensorMap& b = maps[1].second;
+  EXPECT_EQ(maps[1].first, static_cast<int32_t>(TensorMap::kWords));
+  EXPECT_EQ(b.dims, (std::vector<uint64_t>{128, 64, 9}));
+  EXPECT_EQ(b.strides, (std::vector<uint64_t>{256, 64 * 256}));
+  EXPECT_EQ(b.box, (std::vector<uint32_t>{64, 64, 1}));
+  EXPECT_TRUE(b.first.empty());
+}
+
+}  // namespace
+}  // namespace graft::cuda
