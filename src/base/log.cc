@@ -29,16 +29,42 @@ Sink& GlobalSink() {
 
 using Levels = std::map<std::string, int, std::less<>>;
 
+// A whole number, as far as the text begins with one.
+int ReadLevel(std::string_view text) {
+  int level = 0;
+  std::from_chars(text.data(), text.data() + text.size(), level);
+  return level;
+}
+
 void ReadLevels(const char* text, Levels* levels) {
   if (!text) return;
   for (const std::string_view item : Split(text, ',')) {
     const size_t equals = item.find('=');
     if (equals == std::string_view::npos) continue;
-    int level = 0;
-    std::from_chars(item.data() + equals + 1, item.data() + item.size(), level);
-    (*levels)[std::string(item.substr(0, equals))] = level;
+    (*levels)[std::string(item.substr(0, equals))] = ReadLevel(item.substr(equals + 1));
   }
 }
+
+// What the environment asks for: a level for modules by name, and one for all others.
+struct Verbosity {
+  Levels levels;
+  int others = 0;
+
+  Verbosity() {
+    // The name that TensorFlow reads comes last, and so wins; the other is that of its earlier
+    // releases.
+    for (const char* name : {"TF_CPP_MIN_VLOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL"}) {
+      if (const char* text = std::getenv(name)) others = ReadLevel(text);
+    }
+    ReadLevels(std::getenv("TF_CPP_VMODULE"), &levels);
+    ReadLevels(std::getenv("GRAFT_VMODULE"), &levels);  // the more special one wins
+  }
+  int Of(std::string_view module) const {
+    if (const auto found = levels.find(module); found != levels.end()) return found->second;
+    // The name that TF-TRT's guide gives the module.
+    return module == "trt_engine_op" ? Of("trt_engine") : others;
+  }
+};
 
 }  // namespace
 
@@ -56,14 +82,8 @@ void WriteLog(LogLevel level, std::string_view module, std::string_view message)
 }
 
 int VerboseLevel(std::string_view module) {
-  static const Levels* const levels = [] {
-    auto* read = new Levels;
-    ReadLevels(std::getenv("TF_CPP_VMODULE"), read);
-    ReadLevels(std::getenv("GRAFT_VMODULE"), read);  // the more special one wins
-    return read;
-  }();
-  const auto found = levels->find(module);
-  return found == levels->end() ? 0 : found->second;
+  static const auto* const verbosity = new Verbosity;
+  return verbosity->Of(module);
 }
 
 }  // namespace graft

@@ -25,8 +25,9 @@ void Log(LogLevel level, std::string_view module, fmt::format_string<Args...> fo
   WriteLog(level, module, fmt::format(format, std::forward<Args>(args)...));
 }
 
-// How much detail a module is to tell, 0 by default: GRAFT_VMODULE or TF_CPP_VMODULE, of the form
-// "segment=2,convert_graph=1". The environment is read once.
+// How much detail a module is to tell: what GRAFT_VMODULE or TF_CPP_VMODULE, of the form
+// "segment=2,convert_graph=1", say of it (trt_engine_op is part of trt_engine), else TensorFlow's
+// level for all modules, TF_CPP_MAX_VLOG_LEVEL; 0 by default. The environment is read once.
 int VerboseLevel(std::string_view module);
 
 }  // namespace graft

@@ -206,6 +206,18 @@ def test_segment_logs_what_is_rejected(model, tmp_path, variable):
     assert log == [("segment", line) for line in REJECTED_LINES]
 
 
+@pytest.mark.parametrize("variable", ["TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_MIN_VLOG_LEVEL"])
+def test_tensorflows_level_governs_all_modules(model, tmp_path, variable):
+    def lines(level, **others):
+        log = log_of(model, tmp_path, **{variable: level}, **others)
+        return [line for module, line in log if module == "segment"]
+
+    assert lines("1") == REJECTED_LINES
+    assert set(lines("2")) == {*REJECTED_LINES, *ACCEPTED_LINES}
+    # What is said of one module counts more.
+    assert lines("2", GRAFT_VMODULE="segment=0") == []
+
+
 def test_segment_logs_what_is_accepted_and_merged(model, tmp_path):
     log = [line for _, line in log_of(model, tmp_path, GRAFT_VMODULE="segment=3")]
     assert [line for line in log if line.startswith("Accepted")] == ACCEPTED_LINES
@@ -259,14 +271,15 @@ with tf.Graph().as_default() as loaded:
 """
 
 
-def test_inside_tensorflow_the_lines_go_to_its_log(model, tmp_path):
+@pytest.mark.parametrize("module", ["trt_engine_op", "trt_engine"])
+def test_inside_tensorflow_the_lines_go_to_its_log(model, tmp_path, module):
     done = subprocess.run(
         [sys.executable, "-c", CONVERT_AND_RUN, model],
         env={
             **os.environ,
             "TF_CPP_MIN_LOG_LEVEL": "0",
             "TF_TRT_OP_DENYLIST": "Tanh",
-            "TF_CPP_VMODULE": "segment=1,convert_graph=1,trt_engine_op=1",
+            "TF_CPP_VMODULE": f"segment=1,convert_graph=1,{module}=1",
         },
         cwd=tmp_path,
         capture_output=True,
