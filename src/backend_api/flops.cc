@@ -76,4 +76,15 @@ double Flops(const BoundNode& node) {
   return std::visit([&](const auto& attributes) { return Of(node, attributes); }, node.attributes);
 }
 
+double BytesMoved(const BoundNode& node) {
+  double bytes = 0;
+  for (const auto* values : {&node.inputs, &node.outputs}) {
+    for (const BoundValue& v : *values) {
+      // An operand that lies in the result already is not moved.
+      if (!v.in_result) bytes += Count(v) * static_cast<double>(SizeOf(v.dtype));
+    }
+  }
+  return bytes;
+}
+
 }  // namespace graft

@@ -1,7 +1,6 @@
 #include "runtime/context.h"
 
 #include <algorithm>
-#include <chrono>
 #include <new>
 
 #include "backend_api/flops.h"
@@ -34,10 +33,15 @@ bool IsOutside(const Location& location) {
          location.base == Location::Base::kKept;
 }
 
-int64_t Now() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
+std::string OperandTypes(const BoundNode& node) {
+  if (node.inputs.empty()) return std::string(Name(node.outputs[0].dtype));
+  const DType first = node.inputs[0].dtype;
+  std::string types(Name(first));
+  for (const BoundValue& operand : node.inputs) {
+    if (!operand.constant || operand.dtype == first || !IsFloating(operand.dtype)) continue;
+    return fmt::format("{} × {}", types, Name(operand.dtype));
+  }
+  return types;
 }
 
 }  // namespace
@@ -267,6 +271,7 @@ Status Context::PlaceInputs(std::span<const TensorView> inputs) {
     const size_t bytes =
         static_cast<size_t>(CountElements(inputs[i].dims)) * SizeOf(inputs[i].dtype);
     if (bytes == 0) continue;
+    const ObservedPart observed(observer_, RunPart::kCopy, engine_->inputs()[i].name);
     GRAFT_RETURN_IF_ERROR(Grow(&input_copies_[i], bytes));
     input_pointers_[i] = input_copies_[i].address;
     GRAFT_RETURN_IF_ERROR(CopyBytes(device_, input_copies_[i].address, MemorySpace::kDevice,
@@ -335,6 +340,7 @@ Status Context::Enqueue(std::span<const TensorView> inputs, OutputAllocator allo
 }
 
 Status Context::Start(std::span<const TensorView> inputs, OutputAllocator allocate, void* stream) {
+  const ObservedPart observed(observer_, RunPart::kRun, "run");
   GRAFT_RETURN_IF_ERROR(Follow(stream));
   inputs = WithDefaults(inputs);
   GRAFT_RETURN_IF_ERROR(Bind(inputs));
@@ -377,7 +383,8 @@ Status Context::AllocateOutputs(const ShapePlan& plan, OutputAllocator allocate)
   return OkStatus();
 }
 
-Status Context::EnqueueStep(const Prepared& prepared, size_t index, void* stream) {
+Status Context::EnqueueStep(const Prepared& prepared, size_t index, Executor& executor,
+                            void* stream) {
   const ShapePlan::Step& step = prepared.plan->steps[index];
   void* const* pointers = prepared.pointers.data() + step.first_pointer;
   const StepPointers operands = {{pointers, static_cast<size_t>(step.inputs)},
@@ -385,7 +392,7 @@ Status Context::EnqueueStep(const Prepared& prepared, size_t index, void* stream
                                  pointers[step.inputs + step.outputs]};
   Status status;
   try {
-    status = step.step->Enqueue(operands, {executor_.get(), stream});
+    status = step.step->Enqueue(operands, {&executor, stream});
   } catch (const std::bad_alloc&) {
     status = ResourceExhaustedError("out of memory");
   } catch (const std::exception& e) {
@@ -396,7 +403,8 @@ Status Context::EnqueueStep(const Prepared& prepared, size_t index, void* stream
 
 Status Context::Execute(Prepared* prepared) {
   const ShapePlan& plan = *prepared->plan;
-  const bool records = options_.record && !options_.arena_per_run && !profiling_ &&
+  const bool watched = profiling_ || observer_ != nullptr;
+  const bool records = options_.record && !options_.arena_per_run && !watched &&
                        plan.capture_safe && !plan.steps.empty() && device_.records();
   if (records && prepared->ran) {
     if (prepared->recording) GRAFT_RETURN_IF_ERROR(UpdateRecording(prepared));
@@ -408,14 +416,31 @@ Status Context::Execute(Prepared* prepared) {
     }
     if (prepared->recording) return prepared->recording->Launch(stream_);
   }
-  for (size_t s = 0; s < plan.steps.size(); ++s) {
-    const int64_t start = profiling_ ? Now() : 0;
-    GRAFT_RETURN_IF_ERROR(EnqueueStep(*prepared, s, stream_));
-    if (!profiling_) continue;
-    GRAFT_RETURN_IF_ERROR(device_.Synchronize(stream_));
-    step_ns_[plan.steps[s].node] += Now() - start;
+  if (watched) {
+    GRAFT_RETURN_IF_ERROR(ExecuteWatched(*prepared));
+  } else {
+    for (size_t s = 0; s < plan.steps.size(); ++s)
+      GRAFT_RETURN_IF_ERROR(EnqueueStep(*prepared, s, *executor_, stream_));
   }
   prepared->ran = true;
+  return OkStatus();
+}
+
+// Step by step, each waited for.
+Status Context::ExecuteWatched(const Prepared& prepared) {
+  const ShapePlan& plan = *prepared.plan;
+  Executor& executor = observer_ ? *observed_executor_ : *executor_;
+  const ObservedPart stage(observer_, RunPart::kStage,
+                           observer_ ? fmt::format("stage {}", plan.stage) : "");
+  for (size_t s = 0; s < plan.steps.size(); ++s) {
+    const ShapePlan::Step& step = plan.steps[s];
+    const ObservedPart observed(observer_, RunPart::kStep, engine_->module().node(step.node).name,
+                                plan.choices[step.choice].tactic->name());
+    const int64_t start = SteadyNow();
+    GRAFT_RETURN_IF_ERROR(EnqueueStep(prepared, s, executor, stream_));
+    GRAFT_RETURN_IF_ERROR(device_.Synchronize(stream_));
+    if (profiling_) step_ns_[step.node] += SteadyNow() - start;
+  }
   return OkStatus();
 }
 
@@ -426,7 +451,7 @@ Status Context::Record(Prepared* prepared) {
   Status status;
   for (size_t s = 0; s < prepared->plan->steps.size() && status.ok(); ++s) {
     status = device_.MarkPart(own_stream_);
-    if (status.ok()) status = EnqueueStep(*prepared, s, own_stream_);
+    if (status.ok()) status = EnqueueStep(*prepared, s, *executor_, own_stream_);
   }
   Result<std::unique_ptr<Recording>> recording = device_.EndRecording(own_stream_);
   GRAFT_RETURN_IF_ERROR(status);
@@ -450,7 +475,7 @@ Status Context::UpdateRecording(Prepared* prepared) {
     }
     if (changed) {
       const Status status = prepared->recording->Update(step, own_stream_, [&] {
-        return EnqueueStep(*prepared, static_cast<size_t>(step), own_stream_);
+        return EnqueueStep(*prepared, static_cast<size_t>(step), *executor_, own_stream_);
       });
       if (!status.ok()) Retire(std::move(prepared->recording));
       if (status.code() == StatusCode::kUnsupported) return OkStatus();
@@ -467,11 +492,13 @@ Status Context::CopyOutputs(const ShapePlan& plan) {
   for (const ShapePlan::Output& output : plan.outputs) {
     const int32_t i = output.index;
     if (output_pointers_[i] == outputs_[i].data || output.bytes == 0) continue;
+    const ObservedPart observed(observer_, RunPart::kCopy, engine_->outputs()[i].name);
     GRAFT_RETURN_IF_ERROR(CopyBytes(device_, outputs_[i].data, outputs_[i].space,
                                     output_pointers_[i], MemorySpace::kDevice, output.bytes,
                                     stream_));
   }
   for (const ShapePlan::OutputCopy& copy : plan.output_copies) {
+    const ObservedPart observed(observer_, RunPart::kCopy, engine_->outputs()[copy.index].name);
     GRAFT_RETURN_IF_ERROR(device_.Copy({.target = outputs_[copy.index].data,
                                         .target_space = outputs_[copy.index].space,
                                         .target_stride = copy.row_bytes,
@@ -534,6 +561,20 @@ int Context::steps() const {
   return static_cast<int>(steps);
 }
 
+void Context::Observe(RunObserver* observer) {
+  observer_ = observer;
+  observed_executor_ =
+      observer ? std::make_unique<ObservedExecutor>(*executor_, *observer) : nullptr;
+}
+
+std::vector<std::shared_ptr<const ShapePlan>> Context::shape_plans() const {
+  std::vector<std::shared_ptr<const ShapePlan>> plans;
+  for (const Stage& stage : stages_) {
+    if (stage.current) plans.push_back(stage.current->plan);
+  }
+  return plans;
+}
+
 void Context::StartProfile() {
   profiling_ = true;
   profiled_runs_ = 0;
@@ -551,10 +592,18 @@ Result<std::vector<StepProfile>> Context::Profile() const {
       const ir::Node& node = module.node(step.node);
       GRAFT_ASSIGN_OR_RETURN(BoundNode bound, BindNode(module, node, plan.symbols));
       ForgetStrideOfSingleRow(&bound);
-      profile.push_back({step.node, node.name, std::string(ir::Name(node.kind())),
-                         std::string(plan.choices[step.choice].tactic->name()),
-                         ProblemString(bound), Flops(bound), profiled_runs_,
-                         static_cast<double>(step_ns_[step.node]) * 1e-6});
+      StepProfile& p = profile.emplace_back();
+      p.node = step.node;
+      p.name = node.name;
+      p.op = ir::Name(node.kind());
+      p.tactic = plan.choices[step.choice].tactic->name();
+      p.problem = ProblemString(bound);
+      p.types = OperandTypes(bound);
+      p.result = Describe(bound.outputs[0].dtype, bound.outputs[0].dims);
+      p.flops = Flops(bound);
+      p.bytes = BytesMoved(bound);
+      p.runs = profiled_runs_;
+      p.total_ms = static_cast<double>(step_ns_[step.node]) * 1e-6;
     }
   }
   return profile;

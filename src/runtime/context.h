@@ -10,6 +10,7 @@
 #include "base/executor.h"
 #include "base/tensor.h"
 #include "runtime/engine.h"
+#include "runtime/observer.h"
 #include "runtime/tensor_view.h"
 
 namespace graft {
@@ -52,7 +53,10 @@ struct StepProfile {
   std::string op;
   std::string tactic;
   std::string problem;  // ProblemString of the bound node
-  double flops = 0;     // of one run
+  std::string types;    // of its operands: "f32", "f32 × f16" where weights have another
+  std::string result;   // type and dimensions
+  double flops = 0;     // of one run, as bytes (backend_api/flops.h)
+  double bytes = 0;
   int64_t runs = 0;
   double total_ms = 0;
 };
@@ -99,6 +103,12 @@ class Context {
   // waits for the device after each step, and replays nothing.
   void StartProfile();
   Result<std::vector<StepProfile>> Profile() const;
+
+  // Whoever is to be told of the runs that follow, and outlives them; null: nobody. A run that is
+  // observed waits for the device after each step, and replays nothing.
+  void Observe(RunObserver* observer);
+  // The shape plans that the last run was bound to, by stage.
+  std::vector<std::shared_ptr<const ShapePlan>> shape_plans() const;
 
  private:
   struct Memory {
@@ -155,7 +165,8 @@ class Context {
   Status AllocateOutputs(const ShapePlan& plan, OutputAllocator allocate);
   void PlacePointers(Prepared* prepared);
   Status Execute(Prepared* prepared);
-  Status EnqueueStep(const Prepared& prepared, size_t step, void* stream);
+  Status ExecuteWatched(const Prepared& prepared);
+  Status EnqueueStep(const Prepared& prepared, size_t step, Executor& executor, void* stream);
   Status Record(Prepared* prepared);
   Status UpdateRecording(Prepared* prepared);
   Status CopyOutputs(const ShapePlan& plan);
@@ -166,6 +177,8 @@ class Context {
   Device& device_;
   ContextOptions options_;
   std::unique_ptr<Executor> executor_;  // options_.executor in the device's mode
+  RunObserver* observer_ = nullptr;
+  std::unique_ptr<ObservedExecutor> observed_executor_;  // executor_ for it
   std::unique_ptr<ArenaAllocator> device_allocator_;
   void* own_stream_ = nullptr;
   void* stream_ = nullptr;             // of the run that is being queued, or of the last one

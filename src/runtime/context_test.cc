@@ -225,6 +225,93 @@ TEST_P(ContextOnBackend, TimesSteps) {
   }
 }
 
+// What it is told, in order: how deep, what, of whom.
+class Listener final : public RunObserver {
+ public:
+  struct Part {
+    int depth;
+    RunPart part;
+    std::string name;
+    std::string detail;
+  };
+  void Begin(RunPart part, std::string_view name, std::string_view detail) override {
+    parts.push_back({depth++, part, std::string(name), std::string(detail)});
+  }
+  void End() override { --depth; }
+  int Count(RunPart part) const {
+    return static_cast<int>(std::ranges::count(parts, part, &Part::part));
+  }
+
+  std::vector<Part> parts;
+  int depth = 0;
+};
+
+TEST_P(ContextOnBackend, TellsAnObserverOfItsParts) {
+  for (unsigned seed = 1; seed < 6; ++seed) {
+    const auto context = MakeContext(MakeEngine(StagedModule(seed), backend()));
+    std::minstd_rand random(seed);
+    const std::vector<Tensor> inputs = {RandomTensor({2, 4}, random)};
+    const Result<std::vector<Tensor>> expected = context->Run(inputs);
+    ASSERT_TRUE(expected.ok()) << expected.status().ToString();
+    Listener listener;
+    context->Observe(&listener);
+    const Result<std::vector<Tensor>> observed = context->Run(inputs);
+    ASSERT_TRUE(observed.ok()) << observed.status().ToString();
+    ExpectSame(*observed, *expected);
+    EXPECT_EQ(listener.depth, 0);
+    EXPECT_EQ(listener.Count(RunPart::kRun), 1);
+    EXPECT_EQ(listener.Count(RunPart::kStage), context->engine().stages().count);
+    EXPECT_EQ(listener.Count(RunPart::kStep), context->steps());
+    EXPECT_EQ(context->shape_plans().size(), static_cast<size_t>(listener.Count(RunPart::kStage)));
+    // Inputs and outputs cross the border of a device.
+    if (GetParam() == "fake_device") {
+      EXPECT_GT(listener.Count(RunPart::kCopy), 0);
+    }
+    for (const Listener::Part& part : listener.parts) {
+      EXPECT_EQ(part.depth == 0, part.part == RunPart::kRun);
+      if (part.part != RunPart::kStep) continue;
+      EXPECT_EQ(part.depth, 2);
+      EXPECT_THAT(part.detail, HasSubstr(GetParam()));
+    }
+    const size_t told = listener.parts.size();
+    context->Observe(nullptr);
+    ASSERT_TRUE(context->Run(inputs).ok());
+    EXPECT_EQ(listener.parts.size(), told);
+  }
+}
+
+TEST(Context, AnObserverHearsOfAFailedRunsEnd) {
+  const auto context = MakeContext(MakeEngine(RandomModule(1), **FindBackend("reference")));
+  Listener listener;
+  context->Observe(&listener);
+  EXPECT_FALSE(context->Run(std::vector<Tensor>()).ok());
+  EXPECT_EQ(listener.depth, 0);
+}
+
+TEST(ObservedExecutor, TellsWhatEachWorkerDid) {
+  struct Spans final : RunObserver {
+    void Begin(RunPart, std::string_view, std::string_view) override {}
+    void End() override {}
+    void Worked(int worker, int64_t begin, int64_t end) override {
+      EXPECT_LE(begin, end);
+      workers.push_back(worker);
+    }
+    std::vector<int> workers;
+  } spans;
+  const std::unique_ptr<Executor> pool = MakeTbbExecutor(2);
+  ObservedExecutor executor(*pool, spans);
+  EXPECT_EQ(executor.width(), 2);
+  std::atomic<int> done = 0;
+  executor.ParallelFor(100, [&](int64_t, int) { ++done; });
+  EXPECT_EQ(done, 100);
+  EXPECT_GE(spans.workers.size(), 1u);
+  EXPECT_LE(spans.workers.size(), 2u);
+  // A loop of nothing tells nothing, also not of the loop before.
+  spans.workers.clear();
+  executor.ParallelFor(0, [&](int64_t, int) {});
+  EXPECT_TRUE(spans.workers.empty());
+}
+
 TEST(Context, RefusesInputsThatDoNotFit) {
   const auto context = MakeContext(MakeEngine(RandomModule(1), **FindBackend("reference")));
   const auto message = [&](std::vector<Tensor> inputs) {
