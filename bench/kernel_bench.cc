@@ -30,7 +30,7 @@
 #include "base/aligned_buffer.h"
 #include "base/dtype_visit.h"
 #include "base/half.h"
-#include "fma_peak.h"
+#include "kernels/cpu/fma_peak.h"
 #include "kernels/cpu/targets.h"
 #include "runtime/backend_table.h"
 

@@ -8,7 +8,6 @@
 #include <thread>
 
 #include "backend_api/thread_mode.h"
-#include "tune/measure.h"
 
 namespace graft {
 namespace {
@@ -43,7 +42,7 @@ class Tuner {
         executor_(backend.device(), MakeExecutor(backend, options.threads)),
         fingerprint_(backend.Fingerprint()),
         threads_(backend.uses_executor() ? fmt::format(" t{}", options.threads) : ""),
-        cold_constants_(AreConstantsCold(module, backend.device())) {}
+        measure_(MeasureOptionsOf(module, backend.device(), options)) {}
 
   // A node at a tuning point.
   struct Contest {
@@ -78,7 +77,7 @@ class Tuner {
         step.tactics.push_back(c.tactic);
         step.traits.push_back(std::move(traits));
       } else {
-        reasons = fmt::format("{}: rows that are not dense", c.tactic->name());
+        reasons = fmt::format("{}: {}", c.tactic->name(), kRowsNotDense);
       }
     }
     if (step.tactics.empty()) {
@@ -234,7 +233,7 @@ class Tuner {
 
   std::string Key(const Tactic& tactic, const std::string& problem) const {
     return fmt::format("{}@{}{}{} [{}] {}", tactic.name(), tactic.version(), threads_,
-                       cold_constants_ ? " cold" : "", fingerprint_, problem);
+                       measure_.cold_constants ? " cold" : "", fingerprint_, problem);
   }
 
   // Whether the cache has all that a measurement gives.
@@ -274,12 +273,9 @@ class Tuner {
 
   Status Measure(const ir::Node& node, const Contest& contest,
                  const std::vector<const Tactic*>& tactics) {
-    MeasureOptions measure;
-    measure.cold_constants = cold_constants_;
-    measure.milliseconds = options_.opt_level <= 2 ? 2 : 2.0 * options_.opt_level;
     GRAFT_ASSIGN_OR_RETURN(
         std::vector<Measurement> measured,
-        MeasureTactics(module_, node, contest.node, tactics, backend_, executor_, measure));
+        MeasureTactics(module_, node, contest.node, tactics, backend_, executor_, measure_));
     for (size_t t = 0; t < tactics.size(); ++t) {
       Measurement& m = measured[t];
       const bool good = m.rejected.empty();
@@ -365,12 +361,20 @@ class Tuner {
   ThreadModeExecutor executor_;
   std::string fingerprint_;
   std::string threads_;  // in keys; "" where the backend does not run on threads
-  bool cold_constants_;
+  const MeasureOptions measure_;
   std::set<std::string> counted_;    // keys, in the report
   std::set<std::string> no_memory_;  // keys of tactics for which there was none
 };
 
 }  // namespace
+
+MeasureOptions MeasureOptionsOf(const ir::Module& module, const Device& device,
+                                const TuneOptions& options) {
+  MeasureOptions measure;
+  measure.cold_constants = AreConstantsCold(module, device);
+  measure.milliseconds = options.opt_level <= 2 ? 2 : 2.0 * options.opt_level;
+  return measure;
+}
 
 Result<Choices> Tune(const ir::Module& module, Backend& backend, std::vector<TuningPoint> points,
                      const TuneOptions& options, TimingCache& cache, TuneReport* report) {

@@ -8,6 +8,7 @@
 
 #include "backend_api/backend.h"
 #include "backend_api/choices.h"
+#include "tune/measure.h"
 #include "tune/timing_cache.h"
 
 namespace graft {
@@ -25,6 +26,13 @@ struct TuneOptions {
   // Called before each node that has to be timed: (nodes done, nodes).
   std::function<void(int, int)> progress;
 };
+
+// How tactics of the module's nodes are timed at these options.
+MeasureOptions MeasureOptionsOf(const ir::Module& module, const Device& device,
+                                const TuneOptions& options);
+
+// Why a tactic that takes the node does not take its operands and results as they lie.
+inline constexpr std::string_view kRowsNotDense = "rows that are not dense";
 
 // Times within this share of the fastest count as equal, and the earlier candidate wins: timings
 // are not better than that.

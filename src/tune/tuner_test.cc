@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <thread>
 
 #include "backend_api/test_backend.h"
+#include "tune/explain.h"
 #include "tune/measure.h"
 
 namespace graft {
@@ -186,6 +188,36 @@ TEST_F(TunerTest, EqualProblemsMayHaveDifferentCandidates) {
   const Result<Choices> again = Run(&report);
   EXPECT_EQ(report.measured, 0);
   EXPECT_EQ(*again, *choices);
+}
+
+TEST_F(TunerTest, ExplainsEveryCandidate) {
+  TestTactic& refused = backend_.Add("test.refused");
+  TestTactic& shape = backend_.Add("test.shape");
+  refused.accepts = [](const ir::Node&) { return false; };
+  shape.takes = [](const BoundNode&) { return false; };
+  shape.traits.any_shape = false;
+  second_.on_run = [] { Wait(1); };
+  const Result<std::vector<CandidateReport>> reports =
+      ExplainNode(module_, 0, backend_, std::vector<TuningPoint>(2), {});
+  ASSERT_TRUE(reports.ok()) << reports.status().ToString();
+  std::map<std::string, CandidateReport> by_name;
+  for (const CandidateReport& report : *reports) by_name[report.tactic] = report;
+  ASSERT_EQ(by_name.size(), 4u);
+  EXPECT_EQ(by_name["test.refused"].refusal, "sum: not this node");
+  EXPECT_TRUE(by_name["test.refused"].times.empty());
+  for (const char* name : {"test.first", "test.second", "test.shape"}) {
+    EXPECT_EQ(by_name[name].refusal, "") << name;
+    EXPECT_EQ(by_name[name].times.size(), 2u) << name;  // one for each tuning point
+  }
+  EXPECT_EQ(by_name["test.shape"].times[1].rejected, "not this shape");
+  EXPECT_GE(by_name["test.second"].times[1].microseconds, 1000);
+  EXPECT_LT(by_name["test.first"].times[1].microseconds, 1000);
+  // It asks no cache and fills none.
+  EXPECT_EQ(Timings(), "");
+  TuneOptions small;
+  small.max_bytes = 7999;
+  EXPECT_EQ(ExplainNode(module_, 0, backend_, std::vector<TuningPoint>(1), small).status().code(),
+            StatusCode::kUnsupported);
 }
 
 TEST_F(TunerTest, KeepsWhatTheWinnerPrepared) {

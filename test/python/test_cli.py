@@ -333,6 +333,111 @@ def test_bench_reports_latency_and_layers(plan, out):
     assert set(figures["latency_ms"]) >= {"min", "mean", "median", "p90", "p95", "p99"}
     assert figures["layers"]
     assert all(layer["tactic"] and layer["ms"] >= 0 for layer in figures["layers"])
+    assert all(layer["bytes"] > 0 and layer["types"] == "f32" for layer in figures["layers"])
+    # What no float leaves, none exceeds by far: the limits are measured on a machine that drifts.
+    assert all(
+        layer["limit"] in ("arithmetic", "memory", "overhead") and 0 < layer["of_limit"] < 5
+        for layer in figures["layers"]
+    )
+    roofline = figures["roofline"]
+    assert roofline["gflops"] > 1 and roofline["overhead_us"] > 0
+    sizes = [level["bytes"] for level in roofline["bandwidth"]]
+    assert sizes == sorted(sizes) and len(sizes) > 3
+
+
+def test_bench_keeps_a_history(plan, out):
+    history = out / "history.jsonl"
+    bench = ("bench", plan, "--threads", 1, "--duration", 0.1, "--history", history)
+    assert "the first of this plan" in graft(*bench)
+    said = graft(*bench, "--layers").split("=== History")[1]
+    assert re.search(r"median +[\d.]+ ms before, +[\d.]+ ms now, [\d.]+ x the time", said)
+    # Other work is compared with its own.
+    assert "the first of this plan" in graft(*bench, "--batch", 3)
+    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    assert len(lines) == 3
+    assert all(line["time"] > 1.7e9 and line["plan"] == str(plan) for line in lines)
+    assert ["layers" in line for line in lines] == [False, True, False]
+
+
+def test_bench_appends_to_no_file_of_another_kind(plan, out):
+    (out / "notes.txt").write_text("remember the milk\n")
+    said = graft("bench", plan, "--duration", 0.1, "--history", out / "notes.txt", expect=BAD_INPUT)
+    assert "notes.txt, line 1: not the figures of graft bench --json" in said
+    assert (out / "notes.txt").read_text() == "remember the milk\n"
+
+
+def test_bench_says_why_a_layer_has_its_tactic(frozen_graph, out):
+    support.convert(
+        frozen_graph, "--plan", out / "m.plan", "--shapes", "image:1x16x16x3",
+        "--shapes", "image:4x16x16x3",
+    )  # fmt: skip
+    said = graft("bench", out / "m.plan", "--why", "conv1", "--threads", 1)
+    points = said.split("tuning point ")[1:]
+    assert [point[0] for point in points] == ["0", "1"]
+    for point in points:
+        assert re.search(r"^  cpu\.conv\.\S+ +[\d.]+ us", point, re.MULTILINE), said
+        assert point.count("the plan's") == 1
+        assert re.search(r"^  \S+ +(refused|rejected): \S", point, re.MULTILINE), said
+    graft("bench", out / "m.plan", "--why", "no such layer", expect=BAD_INPUT)
+
+
+# ---- traces
+
+
+def check_trace(path):
+    """That the file holds Trace Event Format, as Perfetto and Chrome read it; gives its spans."""
+    trace = json.loads(path.read_text())
+    assert trace["displayTimeUnit"] in ("ms", "ns")
+    named, spans = set(), []
+    for event in trace["traceEvents"]:
+        assert type(event["pid"]) is int and type(event["tid"]) is int
+        assert type(event["name"]) is str
+        if event["ph"] == "M":
+            assert event["name"] in ("process_name", "thread_name") and event["args"]["name"]
+            named.add((event["name"], event["tid"]))
+        else:
+            assert event["ph"] == "X" and event["ts"] >= 0 and event["dur"] >= 0
+            assert event["cat"] in ("run", "stage", "step", "copy", "work")
+            spans.append(event)
+    assert ("process_name", 0) in named
+    for thread in {span["tid"] for span in spans}:
+        assert ("thread_name", thread) in named
+        # Spans of a thread lie within one another or apart.
+        ends = []
+        of_thread = [span for span in spans if span["tid"] == thread]
+        for span in sorted(of_thread, key=lambda span: (span["ts"], -span["dur"])):
+            while ends and ends[-1] <= span["ts"]:
+                ends.pop()
+            end = span["ts"] + span["dur"]
+            assert not ends or end <= ends[-1] + 1e-3, span
+            ends.append(end)
+    return spans
+
+
+def test_run_writes_a_trace(plan, out):
+    graft("run", plan, "--random", 1, "--threads", 2, "--trace", out / "trace.json")
+    spans = check_trace(out / "trace.json")
+    kinds = [span["cat"] for span in spans]
+    assert kinds.count("run") == 1 and kinds.count("stage") == 1
+    steps = [span for span in spans if span["cat"] == "step"]
+    assert any(span["name"] == "conv1" for span in steps)
+    assert all(span["args"]["tactic"].startswith("cpu.") for span in steps)
+    assert "work" in kinds
+
+
+def test_bench_writes_a_trace(plan, out):
+    graft("bench", plan, "--duration", 0.1, "--trace", out / "trace.json")
+    spans = check_trace(out / "trace.json")
+    assert [span["cat"] for span in spans].count("run") == 3
+
+
+def test_a_trace_shows_copies_to_a_device(frozen_graph, out):
+    program = (support.FAKE_DEVICE_PROGRAM,)
+    backend = ("--backend", "fake_device")
+    support.convert(frozen_graph, "--plan", out / "m.plan", *backend, program=program)
+    graft("run", out / "m.plan", "--random", 1, "--trace", out / "trace.json", program=program)
+    copies = {span["name"] for span in check_trace(out / "trace.json") if span["cat"] == "copy"}
+    assert "image" in copies and len(copies) > 1
 
 
 def test_bench_says_what_got_slower(plan, out):

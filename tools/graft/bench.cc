@@ -9,7 +9,13 @@
 
 #include "base/file.h"
 #include "bench_compare.h"
+#include "bench_history.h"
 #include "command.h"
+#include "json_text.h"
+#include "layers.h"
+#include "runtime/backend_table.h"
+#include "trace_file.h"
+#include "tune/explain.h"
 
 namespace graft {
 namespace {
@@ -28,7 +34,13 @@ struct Options {
   bool on_device = false;
   std::string json;
   std::string compare;
+  std::string history;
+  std::string trace;
+  std::string why;
 };
+
+// How many runs a trace shows.
+constexpr int kTracedRuns = 3;
 
 double Milliseconds(Clock::time_point from) {
   return std::chrono::duration<double, std::milli>(Clock::now() - from).count();
@@ -56,12 +68,6 @@ Statistics Summarise(std::vector<double> ms) {
   s.variation = std::sqrt(square / static_cast<double>(ms.size())) / s.mean;
   return s;
 }
-
-struct Layer {
-  StepProfile profile;
-  double ms;     // one run
-  double gflop;  // one run
-};
 
 // Inputs and outputs where the engine's steps work, or in the host's memory: with them there a run
 // has its copies in it.
@@ -135,29 +141,6 @@ Result<double> QueuedMilliseconds(Context& context, const Buffers& buffers, Devi
   device.DestroyStream(stream);
   GRAFT_RETURN_IF_ERROR(status);
   return Summarise(std::move(times)).median;
-}
-
-Result<std::vector<Layer>> Layers(const Context& context) {
-  GRAFT_ASSIGN_OR_RETURN(std::vector<StepProfile> profiles, context.Profile());
-  std::vector<Layer> layers;
-  for (StepProfile& profile : profiles) {
-    const double ms = profile.total_ms / static_cast<double>(std::max<int64_t>(1, profile.runs));
-    const double gflop = profile.flops / 1e9;
-    layers.push_back({std::move(profile), ms, gflop});
-  }
-  return layers;
-}
-
-void PrintLayers(const std::vector<Layer>& layers, double whole_ms) {
-  double total = 0;
-  for (const Layer& l : layers) total += l.ms;
-  std::printf("\n=== Layers (%zu steps, %.3f ms of %.3f ms) ===\n", layers.size(), total, whole_ms);
-  std::printf("%9s %6s %9s  %-32s %s\n", "time(ms)", "%", "GFLOP/s", "tactic", "layer");
-  for (const Layer& l : layers) {
-    std::printf("%9.4f %6.2f %9.1f  %-32s %s\n", l.ms, 100 * l.ms / total,
-                l.ms > 0 ? l.gflop / l.ms * 1000 : 0.0, l.profile.tactic.c_str(),
-                l.profile.name.c_str());
-  }
 }
 
 nlohmann::ordered_json ToJson(const Statistics& s) {
@@ -261,22 +244,85 @@ Status Run(const Options& o) {
          Milliseconds(begin) < std::min(o.duration, 2.0) * 1000;) {
       GRAFT_RETURN_IF_ERROR(run());
     }
-    GRAFT_ASSIGN_OR_RETURN(const std::vector<Layer> layers, Layers(*loaded.context));
-    PrintLayers(layers, s.median);
-    for (const Layer& l : layers) {
-      json["layers"].push_back({{"name", l.profile.name},
-                                {"op", l.profile.op},
-                                {"tactic", l.profile.tactic},
-                                {"problem", l.profile.problem},
-                                {"ms", l.ms},
-                                {"gflop", l.gflop}});
-    }
+    GRAFT_ASSIGN_OR_RETURN(const Roofline roofline, RooflineOf(engine, o.threads));
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<Layer> layers, Layers(*loaded.context, roofline));
+    std::fputs(DescribeLayers(layers, roofline, s.median).c_str(), stdout);
+    json["roofline"] = ToJson(roofline);
+    json["layers"] = ToJson(layers);
+  }
+  if (!o.trace.empty()) {
+    TraceRecorder recorder;
+    loaded.context->Observe(&recorder);
+    for (int i = 0; i < kTracedRuns; ++i) GRAFT_RETURN_IF_ERROR(run());
+    loaded.context->Observe(nullptr);
+    GRAFT_RETURN_IF_ERROR(WriteFileAtomically(o.trace, ToText(recorder.ToJson())));
   }
   if (!o.compare.empty()) {
     std::printf("\n=== Against %s ===\n%s", o.compare.c_str(),
                 CompareBenchFigures(json, before).c_str());
   }
-  if (!o.json.empty()) GRAFT_RETURN_IF_ERROR(WriteFileAtomically(o.json, json.dump(2) + "\n"));
+  if (!o.history.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(const std::string change, AppendToHistory(o.history, json));
+    std::printf("\n=== History ===\n%s", change.c_str());
+  }
+  if (!o.json.empty()) GRAFT_RETURN_IF_ERROR(WriteFileAtomically(o.json, ToText(json, 2)));
+  return OkStatus();
+}
+
+// The nodes of that name; else those whose name it is a part of, if they are one.
+Result<std::vector<ir::NodeId>> FindLayer(const ir::Module& module, const std::string& name) {
+  constexpr size_t kMostNames = 10;
+  std::vector<ir::NodeId> exact, partly;
+  std::vector<std::string> names;
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    const std::string& node = module.node(id).name;
+    if (node == name) exact.push_back(id);
+    if (node.find(name) == std::string::npos) continue;
+    partly.push_back(id);
+    if (names.size() < kMostNames) names.push_back(node);
+  }
+  if (!exact.empty()) return exact;
+  if (partly.size() == 1) return partly;
+  if (partly.empty()) return NotFoundError("there is no layer '{}' (graft inspect PLAN)", name);
+  return InvalidArgumentError("{} layers have '{}' in their names: {}{}", partly.size(), name,
+                              fmt::join(names, ", "), partly.size() > names.size() ? ", …" : "");
+}
+
+Status Why(const Options& o) {
+  GRAFT_ASSIGN_OR_RETURN(const DeviceName device, ParseDeviceName(o.device));
+  GRAFT_ASSIGN_OR_RETURN(Plan plan, LoadPlan(o.plan));
+  GRAFT_RETURN_IF_ERROR(CheckWeights(plan));
+  GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(plan.backend, device.device));
+  const ir::Module& module = plan.module;
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::NodeId> nodes, FindLayer(module, o.why));
+  TuneOptions tune;
+  tune.threads = MakeTbbExecutor(o.threads)->width();
+  for (const ir::NodeId id : nodes) {
+    const ir::Node& node = module.node(id);
+    const std::vector<TuningPoint>& points = plan.choices.points;
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<CandidateReport> candidates,
+                           ExplainNode(module, id, *backend, points, tune));
+    std::printf("%s (%s)\n", node.name.c_str(), std::string(ir::Name(node.kind())).c_str());
+    for (size_t p = 0; p < points.size(); ++p) {
+      GRAFT_ASSIGN_OR_RETURN(const BoundNode bound, BindNode(module, node, points[p].symbols));
+      std::printf("tuning point %zu: %s\n", p, ProblemString(bound).c_str());
+      const StepChoice& choice = plan.choices.steps[id];
+      const std::string chosen =
+          p < choice.best.size() && choice.best[p] >= 0 ? choice.tactics[choice.best[p]].name : "";
+      for (const CandidateReport& c : candidates) {
+        const char* const mark = c.tactic == chosen ? "  the plan's" : "";
+        if (!c.refusal.empty()) {
+          std::printf("  %-32s refused: %s%s\n", c.tactic.c_str(), c.refusal.c_str(), mark);
+        } else if (!c.times[p].rejected.empty()) {
+          std::printf("  %-32s rejected: %s%s\n", c.tactic.c_str(), c.times[p].rejected.c_str(),
+                      mark);
+        } else {
+          std::printf("  %-32s %10.2f us%s\n", c.tactic.c_str(), c.times[p].microseconds, mark);
+        }
+      }
+      if (candidates.empty()) std::printf("  it needs no tactic\n");
+    }
+  }
   return OkStatus();
 }
 
@@ -301,8 +347,14 @@ Command AddBench(CLI::App& program) {
                 "Inputs and outputs in the device's memory; times queued runs too");
   app->add_option("--json", o->json, "Write the figures to this file");
   app->add_option("--compare", o->compare, "Figures of an earlier run: what got slower");
+  app->add_option("--history", o->history,
+                  "Append the figures to this file, and compare them with the last ones there");
+  app->add_option("--trace", o->trace,
+                  "Write some runs as a trace for chrome://tracing or Perfetto");
+  app->add_option("--why", o->why,
+                  "Only measure every tactic that there is for this layer, at each tuning point");
   app->footer("Example:\n  graft bench model.plan --batch 8 --threads 2 --layers");
-  return {app, [o] { return Report(Run(*o)); }};
+  return {app, [o] { return Report(o->why.empty() ? Run(*o) : Why(*o)); }};
 }
 
 }  // namespace graft

@@ -66,7 +66,10 @@ bool IsLayer(const Json& layer) {
 
 Result<Json> ReadBenchFigures(const std::string& path) {
   GRAFT_ASSIGN_OR_RETURN(const FileBytes bytes, ReadFile(path));
-  const std::string_view text = bytes.view();
+  return ParseBenchFigures(bytes.view(), path);
+}
+
+Result<Json> ParseBenchFigures(std::string_view text, const std::string& path) {
   Json figures = Json::parse(text.begin(), text.end(), nullptr, false);
   auto missing = [&](std::string_view what) {
     return DataLossError("{}: not the figures of graft bench --json: {}", path, what);

@@ -2,8 +2,11 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "base/file.h"
 #include "command.h"
+#include "json_text.h"
 #include "npy.h"
+#include "trace_file.h"
 
 namespace graft {
 namespace {
@@ -14,6 +17,7 @@ struct Options {
   std::optional<uint64_t> random;
   std::string shapes;
   std::string output;
+  std::string trace;
   int threads = 0;
   std::string device;
 };
@@ -44,7 +48,11 @@ Status Run(const Options& o) {
           engine.inputs()[i].name, engine.inputs()[i].name);
     }
   }
+  TraceRecorder recorder;
+  if (!o.trace.empty()) loaded.context->Observe(&recorder);
   GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> outputs, loaded.context->Run(tensors));
+  if (!o.trace.empty())
+    GRAFT_RETURN_IF_ERROR(WriteFileAtomically(o.trace, ToText(recorder.ToJson())));
   if (!o.output.empty()) {
     std::error_code error;
     std::filesystem::create_directories(o.output, error);
@@ -70,6 +78,7 @@ Command AddRun(CLI::App& program) {
                   "Seed of random data for the inputs that have neither a file nor a default");
   app->add_option("--shapes", o->shapes, "Shapes of random inputs: name:1x224x224x3,…");
   app->add_option("--output", o->output, "Folder that gets one .npy for each output");
+  app->add_option("--trace", o->trace, "Write the run as a trace for chrome://tracing or Perfetto");
   app->add_option("--threads", o->threads, "Threads; 0: all processors");
   AddDevice(app, &o->device);
   app->footer("Example:\n  graft run model.plan --input input_1=photo.npy --output out");

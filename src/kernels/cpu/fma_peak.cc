@@ -1,10 +1,10 @@
-#include "fma_peak.h"
+#include "kernels/cpu/fma_peak.h"
 
 #include <algorithm>
 #include <chrono>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "fma_peak.cc"
+#define HWY_TARGET_INCLUDE "kernels/cpu/fma_peak.cc"
 #include <hwy/foreach_target.h>
 // Highway's own order: foreach_target.h first.
 #include <hwy/highway.h>
@@ -37,15 +37,20 @@ namespace graft {
 
 HWY_EXPORT(Multiply);
 
+double RunMultiplyAdds(int rounds) {
+  float sum = 0.5f;
+  const double operations = HWY_DYNAMIC_DISPATCH(Multiply)(rounds, &sum);
+  // A result that nobody reads must still be made.
+  asm volatile("" : : "m"(sum));
+  return operations;
+}
+
 double MeasureFmaPeak() {
   double best = 0;
   for (int repeat = 0; repeat < 50; ++repeat) {
-    float sum = 0.5f;
     const auto start = std::chrono::steady_clock::now();
-    const double operations = HWY_DYNAMIC_DISPATCH(Multiply)(100'000, &sum);
+    const double operations = RunMultiplyAdds(100'000);
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
-    // A result that nobody reads must still be made.
-    asm volatile("" : : "m"(sum));
     best = std::max(best, operations / time.count() * 1e-9);
   }
   return best;
