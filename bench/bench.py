@@ -19,11 +19,13 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "test/models"))
 import guide_models  # noqa: E402
 
+BEFORE = "Graft before"  # another build, beside which this one is run
 ENGINES = ("Graft", "TensorFlow", "ONNX Runtime", "OpenVINO", "LiteRT")
 MODELS = ("mobilenet_v2_1.4", "resnet50_v1.5", "inception_v3", "vgg16", "nasnet_mobile")
 TOLERANCE = 1e-3
@@ -37,7 +39,8 @@ class Worker:
     """A process that holds one engine with one model loaded (runners.py), stopped unless asked."""
 
     def __init__(self, engine, model, work, threads):
-        python = sys.executable if engine == "Graft" else ROOT / ".venv-peers/bin/python"
+        ours = engine.startswith("Graft")
+        python = sys.executable if ours else ROOT / ".venv-peers/bin/python"
         self.log = work / f"{engine.replace(' ', '-')}-{threads}.log"
         arguments = [engine, model, work, str(threads)]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -131,10 +134,12 @@ def ratios(row):
     """Graft's advantage over TensorFlow and over the fastest other engine, where there is one."""
     times = {engine: cell["median"] for engine, cell in row.items() if "median" in cell}
     graft = times.pop("Graft", None)
+    before = times.pop(BEFORE, None)
+    found = {} if graft is None or before is None else {BEFORE: before / graft}
     if graft is None or not times:
-        return {}
+        return found
     best = min(times, key=times.get)
-    found = {"best peer": times[best] / graft, "the best": best}
+    found |= {"best peer": times[best] / graft, "the best": best}
     if "TensorFlow" in times:
         found["TensorFlow"] = times["TensorFlow"] / graft
     return found
@@ -152,12 +157,10 @@ def markdown(result):
         " a share of the largest logit.",
         "",
     ]
+    compared = [one for one in (BEFORE, "TensorFlow") if one in (*result["engines"], "TensorFlow")]
     heads = [
-        "model",
-        *result["engines"],
-        "largest error",
-        "TensorFlow ÷ Graft",
-        "best peer ÷ Graft",
+        *("model", *result["engines"], "largest error"),
+        *(f"{one} ÷ Graft" for one in (*compared, "best peer")),
     ]
     for threads, rows in result["threads"].items():
         lines += [f"**{threads} thread{'s' if int(threads) > 1 else ''}**", ""]
@@ -171,11 +174,11 @@ def markdown(result):
             ]
             errors = [cell["error"] for cell in row.values() if "error" in cell]
             found = ratios(row)
-            against_tf = f"{found['TensorFlow']:.2f}" if "TensorFlow" in found else ""
-            against_best = f"{found['best peer']:.2f} ({found['the best']})" if found else ""
+            against = [f"{found[one]:.2f}" if one in found else "" for one in compared]
+            best = f"{found['best peer']:.2f} ({found['the best']})" if "best peer" in found else ""
             errors = f"{max(errors):.0e}" if errors else ""
-            lines.append("| " + " | ".join([name, *cells, errors, against_tf, against_best]) + " |")
-        for peer in ("TensorFlow", "best peer"):
+            lines.append("| " + " | ".join([name, *cells, errors, *against, best]) + " |")
+        for peer in (*compared, "best peer"):
             mean = geometric_mean([f[peer] for f in map(ratios, rows.values()) if peer in f])
             if mean:
                 lines += ["", f"Geometric mean, time of {peer} / time of Graft: {mean:.2f}"]
@@ -192,6 +195,14 @@ def markdown(result):
     return "\n".join(lines)
 
 
+def commit():
+    """What is checked out, with a + where files differ from it; None without Git."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, text=True
+    )
+    return described.stdout.strip() or None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=MODELS, choices=guide_models.MODELS)
@@ -199,7 +210,19 @@ def main():
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.5, help="of one engine's turn")
+    parser.add_argument(
+        "--against",
+        type=pathlib.Path,
+        metavar="BUILD",
+        help="another build's folder: both take turns, and the ratio of their times is shown",
+    )
+    parser.add_argument(
+        "--history", type=pathlib.Path, metavar="FILE", help="append the result, a line of JSON"
+    )
     args = parser.parse_args()
+    if args.against:
+        os.environ["GRAFT_BUILD_BEFORE"] = str(args.against.resolve())
+        args.engines = [*args.engines, BEFORE]
     result = {
         "schema": 1,
         "command": shlex.join(["bench/bench.py", *sys.argv[1:]]),
@@ -222,6 +245,10 @@ def main():
             (out / "bench.json").write_text(json.dumps(result, indent=1))
             (out / "bench.md").write_text(markdown(result))
     print((out / "bench.md").read_text())
+    if args.history:
+        with open(args.history, "a") as history:
+            line = {"time": int(time.time()), "commit": commit(), **result}
+            print(json.dumps(line), file=history)
 
 
 if __name__ == "__main__":

@@ -176,11 +176,14 @@ class OpenVino(Onnx):
 class Graft(Runner):
     """The plan is built anew each time, with an empty timing cache: its build is measured too."""
 
+    build = pathlib.Path(__file__).resolve().parent.parent / "build/release"
+    tag = ""
+
     def plan(self):
-        return self.work / f"threads{self.threads}.plan"
+        return self.work / f"threads{self.threads}{self.tag}.plan"
 
     def convert(self):
-        program = pathlib.Path(__file__).resolve().parent.parent / "build/release/bin/graft"
+        program = self.build / "bin/graft"
         if not program.exists():
             raise SystemExit("not built")
         subprocess.run(
@@ -188,7 +191,7 @@ class Graft(Runner):
             + ["--plan", self.plan(), "--threads", str(self.threads)]
             + ["--json", self.plan().with_suffix(".json")],
             check=True,
-            env={**os.environ, "GRAFT_CACHE": str(self.work / f"cache{self.threads}")},
+            env={**os.environ, "GRAFT_CACHE": str(self.work / f"cache{self.threads}{self.tag}")},
         )
 
     def load(self):
@@ -204,8 +207,23 @@ class Graft(Runner):
         return graft.__version__
 
 
+class GraftBefore(Graft):
+    """Another build of Graft, whose folder bench.py gives."""
+
+    build = pathlib.Path(os.environ.get("GRAFT_BUILD_BEFORE", ""))
+    tag = "-before"
+
+    def load(self):
+        sys.path.insert(0, str(self.build / "python"))
+        import graft
+
+        assert pathlib.Path(graft.__file__).is_relative_to(self.build), graft.__file__
+        return super().load()
+
+
 ENGINES = {
     "Graft": Graft,
+    "Graft before": GraftBefore,
     "TensorFlow": TensorFlow,
     "ONNX Runtime": OnnxRuntime,
     "OpenVINO": OpenVino,
