@@ -4,10 +4,12 @@
 #include <map>
 #include <optional>
 
+#include "base/file.h"
 #include "command.h"
 #include "event_file.h"
 #include "ir/stages.h"
 #include "plan/container.h"
+#include "plan_graph.h"
 #include "tf/load_model.h"
 
 namespace graft {
@@ -21,11 +23,18 @@ struct Options {
   std::string signature;
   bool ir = false;
   std::string tensorboard;
+  std::string graph;
 };
 
 Status InspectPlan(const Options& o) {
   GRAFT_ASSIGN_OR_RETURN(const Plan plan, LoadPlan(o.path));
   const ir::Module& module = plan.module;
+  if (!o.tensorboard.empty())
+    GRAFT_RETURN_IF_ERROR(WriteGraphEvent(o.tensorboard, GraphOfPlan(plan)));
+  if (!o.graph.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(const std::string bytes, tf::SerializeGraphDef(GraphOfPlan(plan)));
+    GRAFT_RETURN_IF_ERROR(WriteFileAtomically(o.graph, bytes));
+  }
   if (o.ir) {
     GRAFT_ASSIGN_OR_RETURN(const std::string text, ir::ToText(module));
     std::fputs(text.c_str(), stdout);
@@ -97,6 +106,8 @@ Status InspectEngines(const tf::GraphDef& graph, const std::vector<tf::NodeDef>&
 }
 
 Status InspectModel(const Options& o) {
+  if (!o.graph.empty())
+    return InvalidArgumentError("{}: --graph is for a plan: a model is a graph itself", o.path);
   tf::ModelSpec spec;
   spec.path = o.path;
   if (o.tag) spec.tags = o.tag->empty() ? std::vector<std::string>() : std::vector{*o.tag};
@@ -127,8 +138,6 @@ Status Run(const Options& o) {
   if (fs::is_directory(o.path)) return InspectModel(o);
   GRAFT_ASSIGN_OR_RETURN(const FileBytes bytes, ReadFile(o.path));
   if (!bytes.view().starts_with(kPlanMagic)) return InspectModel(o);
-  if (!o.tensorboard.empty())
-    return InvalidArgumentError("{}: --tensorboard shows models: a plan is no graph", o.path);
   return InspectPlan(o);
 }
 
@@ -144,7 +153,9 @@ Command AddInspect(CLI::App& program) {
   app->add_option("--signature", o->signature, "Signature of the SavedModel");
   app->add_flag("--ir", o->ir, "Print a plan's module as text");
   app->add_option("--tensorboard", o->tensorboard,
-                  "Write the model's graph as an event file into this folder");
+                  "Write the graph, of a plan its steps, as an event file into this folder");
+  app->add_option("--graph", o->graph,
+                  "Write a plan's steps as a graph that Netron shows, a .pb file");
   app->footer("Example:\n  graft inspect model.plan");
   return {app, [o] { return Report(Run(*o)); }};
 }
