@@ -29,6 +29,8 @@ std::string LargeContents(const tf::NodeDef& node) {
   return static_cast<int64_t>(encoded.size()) < kLeastBytes ? "" : encoded;
 }
 
+constexpr std::string_view kPrefix = "graft_constant_";
+
 tf::FunctionDef ConstantFunction(std::string name, const tf::NodeDef& constant, DType dtype) {
   tf::FunctionDef function;
   function.signature.name = std::move(name);
@@ -69,7 +71,7 @@ void ShareConstants(const std::vector<std::string>& functions, tf::GraphDef* gra
       return h.function != places[0].function;
     });
     if (!shared) continue;
-    const std::string name = "graft_constant_" + ToHex(hash);
+    const std::string name = std::string(kPrefix) + ToHex(hash);
     const tf::NodeDef constant = graph->functions[places[0].function].nodes[places[0].node];
     const DType dtype = constant.Attr<tf::TensorValue>("value")->dtype();
     for (const Holder& h : places) {
@@ -78,6 +80,26 @@ void ShareConstants(const std::vector<std::string>& functions, tf::GraphDef* gra
     }
     if (graph->FindFunction(name) == nullptr)
       graph->functions.push_back(ConstantFunction(name, constant, dtype));
+  }
+}
+
+void UnshareConstants(tf::GraphDef* graph) {
+  std::map<std::string, tf::NodeDef> constants;
+  std::erase_if(graph->functions, [&](const tf::FunctionDef& function) {
+    const bool constant = function.signature.name.starts_with(kPrefix) &&
+                          function.nodes.size() == 1 && function.nodes[0].op == "Const";
+    if (constant) constants[function.signature.name] = function.nodes[0];
+    return constant;
+  });
+  for (tf::FunctionDef& function : graph->functions) {
+    for (tf::NodeDef& node : function.nodes) {
+      if (node.op != "PartitionedCall") continue;
+      const Result<tf::FuncValue> called = node.Attr<tf::FuncValue>("f");
+      const auto found = called.ok() ? constants.find(called->name) : constants.end();
+      if (found == constants.end()) continue;
+      node.op = found->second.op;
+      node.attrs = found->second.attrs;
+    }
   }
 }
 

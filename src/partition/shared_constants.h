@@ -15,4 +15,8 @@ namespace graft::partition {
 // left where they are.
 void ShareConstants(const std::vector<std::string>& functions, tf::GraphDef* graph);
 
+// Undoes it: each function holds its constants again, which share memory, and those that are
+// nothing but a constant are gone. For whoever looks at native segments.
+void UnshareConstants(tf::GraphDef* graph);
+
 }  // namespace graft::partition

@@ -57,6 +57,19 @@ TEST(ShareConstantsTest, WhatSeveralHoldIsAFunctionThatTheyCall) {
   EXPECT_EQ(graph.functions[2].nodes[0].op, "Const");
 }
 
+TEST(ShareConstantsTest, CanBeUndone) {
+  tf::GraphDef graph;
+  graph.functions = {
+      Holder("a", {Const("w", Numbers(kLarge, 0)), Const("own", Numbers(kLarge, 1))}),
+      Holder("b", {Const("tied/w", Numbers(kLarge, 0))}),
+      Holder("graft_constant_of_a_user", {Const("x", Numbers(1, 0)), Const("y", Numbers(1, 0))})};
+  const tf::GraphDef before = graph;
+  ShareConstants({"a", "b"}, &graph);
+  ASSERT_THAT(graph.functions, SizeIs(4));
+  UnshareConstants(&graph);
+  EXPECT_EQ(*tf::SerializeGraphDef(graph), *tf::SerializeGraphDef(before));
+}
+
 TEST(ShareConstantsTest, OthersAndTwiceInOneStayAsTheyAre) {
   tf::GraphDef graph;
   graph.functions = {

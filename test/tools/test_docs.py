@@ -10,7 +10,10 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PROGRAM = pathlib.Path(os.environ.get("GRAFT_BUILD", ROOT / "build/release")) / "bin/graft"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-COMMANDS = ("convert", "calibrate", "run", "bench", "inspect", "compare", "plan", "plan verify", "ops")
+COMMANDS = (
+    *("convert", "calibrate", "run", "bench", "report", "inspect", "compare", "plan", "plan verify"),
+    "ops",
+)
 OPTION = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
 
 

@@ -33,6 +33,7 @@ Command AddCompare(CLI::App& program);
 Command AddPlan(CLI::App& program);
 Command AddOps(CLI::App& program);
 Command AddCalibrate(CLI::App& program);
+Command AddReport(CLI::App& program);
 
 // "a:0,b:0[1,224,224,3]": commas inside brackets belong to a shape.
 std::vector<std::string> SplitNames(const std::string& text);

@@ -2,20 +2,16 @@
 // node by node on the reference kernels without any optimisation.
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
-#include <set>
 
 #include "backends/reference/evaluator.h"
 #include "command.h"
 #include "convert/input_defaults.h"
 #include "import/importer.h"
-#include "npy.h"
+#include "reference_cases.h"
 #include "tf/load_model.h"
 
 namespace graft {
 namespace {
-
-namespace fs = std::filesystem;
 
 struct Options {
   std::vector<std::string> paths;  // [MODEL] PLAN
@@ -27,19 +23,6 @@ struct Options {
   int threads = 0;
   std::string device;
 };
-
-// Cases of a folder: files CASE_in_INPUT.npy and CASE_out_OUTPUT.npy.
-std::set<std::string> FindCases(const std::string& folder) {
-  std::set<std::string> cases;
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
-    const std::string name = entry.path().filename();
-    if (const size_t at = name.find("_in_"); at != std::string::npos && name.ends_with(".npy")) {
-      cases.insert(name.substr(0, at));
-    }
-  }
-  return cases;
-}
 
 // Prints one line; whether the output is good enough.
 bool Judge(const Options& o, const std::string& name, const std::string& output,
@@ -58,42 +41,18 @@ bool Judge(const Options& o, const std::string& name, const std::string& output,
   return good;
 }
 
-Result<bool> CompareCase(LoadedPlan& loaded, const Options& o, const std::string& name) {
-  const Engine& engine = *loaded.engine;
-  std::vector<Tensor> inputs;
-  for (size_t i = 0; i < engine.inputs().size(); ++i) {
-    const Binding& input = engine.inputs()[i];
-    const std::string path =
-        fmt::format("{}/{}_in_{}.npy", o.reference, name, FileNameOf(input.name));
-    std::error_code ignored;
-    // One without data has its default.
-    if (engine.input_default(i) != nullptr && !fs::exists(path, ignored)) {
-      inputs.emplace_back();
-      continue;
-    }
-    GRAFT_ASSIGN_OR_RETURN(Tensor t, ReadInput(input, path));
-    inputs.push_back(std::move(t));
-  }
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> outputs, loaded.context->Run(inputs));
-  bool passed = true;
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const std::string& output = engine.outputs()[i].name;
-    GRAFT_ASSIGN_OR_RETURN(
-        const Tensor reference,
-        ReadNpy(fmt::format("{}/{}_out_{}.npy", o.reference, name, FileNameOf(output))));
-    passed = Judge(o, name, output, outputs[i], reference) && passed;
-  }
-  return passed;
-}
-
 Result<bool> CompareWithFolder(const Options& o) {
   GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.paths.back(), o.threads, o.device));
-  const std::set<std::string> cases = FindCases(o.reference);
-  if (cases.empty()) return NotFoundError("{}: no files CASE_in_INPUT.npy there", o.reference);
+  const Engine& engine = *loaded.engine;
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> cases, FindReferenceCases(o.reference));
   bool passed = true;
   for (const std::string& name : cases) {
-    GRAFT_ASSIGN_OR_RETURN(const bool good, CompareCase(loaded, o, name));
-    passed = passed && good;
+    GRAFT_ASSIGN_OR_RETURN(const ReferenceCase stored,
+                           ReadReferenceCase(o.reference, name, engine));
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> outputs, loaded.context->Run(stored.inputs));
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      passed = Judge(o, name, engine.outputs()[i].name, outputs[i], stored.outputs[i]) && passed;
+    }
   }
   return passed;
 }

@@ -16,9 +16,9 @@ int RunProgram(int argc, char** argv) {
       "  graft convert model.pb --plan model.plan\n"
       "  graft bench model.plan --threads 2 --layers\n"
       "  graft COMMAND --help shows a command's options and examples.");
-  const Command commands[] = {AddConvert(program), AddRun(program),      AddBench(program),
-                              AddInspect(program), AddCompare(program),  AddPlan(program),
-                              AddOps(program),     AddCalibrate(program)};
+  const Command commands[] = {AddConvert(program), AddRun(program),       AddBench(program),
+                              AddInspect(program), AddCompare(program),   AddPlan(program),
+                              AddOps(program),     AddCalibrate(program), AddReport(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
