@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "environment.h"
 #include "log.h"
+#include "step_profile.h"
 #include "tensorflow/core/common_runtime/dma_helper.h"
 #include "tensorflow/core/framework/device_base.h"
 #include "tensorflow/core/framework/function.h"
@@ -356,8 +357,12 @@ absl::Status EngineHolder::Run(OpKernelContext* context) {
   TF_RETURN_IF_ERROR(taken.status());
   const InputTensors inputs(context);
   Outputs outputs{context, absl::OkStatus()};
-  const absl::Status status = ToAbsl(
-      graft_context_run(taken->get(), inputs.data(), inputs.size(), &Outputs::Allocate, &outputs));
+  absl::Status status;
+  {
+    const StepProfile profile(context, taken->get());
+    status = ToAbsl(graft_context_run(taken->get(), inputs.data(), inputs.size(),
+                                      &Outputs::Allocate, &outputs));
+  }
   const int threads = context->device()->tensorflow_cpu_worker_threads()->num_threads;
   GiveBack(*std::move(taken), static_cast<size_t>(std::max(threads, 1)));
   return outputs.status.ok() ? status : outputs.status;

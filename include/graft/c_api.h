@@ -50,8 +50,8 @@ GRAFT_EXPORT const char* graft_version(void);
  * names: "trt_engine_op". Called from any thread. NULL restores the default, the standard error. */
 typedef void (*graft_log_fn)(void* state, int32_t level, const char* module, const char* message);
 GRAFT_EXPORT void graft_set_log_sink(graft_log_fn sink, void* state);
-/* How much detail a module is to tell, 0 by default: the level that GRAFT_VMODULE or TF_CPP_VMODULE
- * gives it. */
+/* How much detail a module is to tell, 0 by default: the level that GRAFT_VMODULE, TF_CPP_VMODULE
+ * or TF_CPP_MAX_VLOG_LEVEL gives it. */
 GRAFT_EXPORT int32_t graft_verbose_level(const char* module);
 
 /* ---- Bytes that the library gives ------------------------------------------------------------ */
@@ -236,6 +236,25 @@ GRAFT_EXPORT graft_status* graft_context_enqueue(graft_context* context, const g
                                                  int32_t input_count,
                                                  graft_allocate_output_fn allocate, void* state,
                                                  void* stream);
+
+/* What of a run is under way. A step is named as its node, and its detail is the tactic; a copy as
+ * the input or output. Parts lie within one another. */
+typedef enum graft_part {
+  GRAFT_PART_RUN = 0,
+  GRAFT_PART_STAGE = 1,
+  GRAFT_PART_STEP = 2,
+  GRAFT_PART_COPY = 3
+} graft_part;
+/* Called by the thread that runs the context. `end` is of the part that began last. */
+typedef struct graft_observer {
+  size_t struct_size;
+  void* state;
+  void (*begin)(void* state, int32_t part, const char* name, const char* detail);
+  void (*end)(void* state);
+} graft_observer;
+/* Tells of the runs that follow until it is called again; NULL: nobody is told. A run that is
+ * observed waits for the device after each step. */
+GRAFT_EXPORT void graft_context_observe(graft_context* context, const graft_observer* observer);
 
 /* ---- Conversion ------------------------------------------------------------------------------ */
 

@@ -329,6 +329,12 @@ graft_status* graft_context_create(const graft_engine* engine,
 
 void graft_context_free(graft_context* context) { delete context; }
 
+void graft_context_observe(graft_context* context, const graft_observer* observer) {
+  context->context->Observe(nullptr);
+  context->observer = observer ? std::make_unique<graft::CallerObserver>(*observer) : nullptr;
+  context->context->Observe(context->observer.get());
+}
+
 graft_status* graft_context_run(graft_context* context, const graft_tensor* inputs,
                                 int32_t input_count, graft_allocate_output_fn allocate,
                                 void* state) {

@@ -49,10 +49,25 @@ class CallerAllocator final : public ArenaAllocator {
   graft_context_options options_;
 };
 
+// The functions of graft_observer.
+class CallerObserver final : public RunObserver {
+ public:
+  explicit CallerObserver(const graft_observer& observer) : observer_(observer) {}
+  void Begin(RunPart part, std::string_view name, std::string_view detail) override {
+    observer_.begin(observer_.state, static_cast<int32_t>(part), std::string(name).c_str(),
+                    std::string(detail).c_str());
+  }
+  void End() override { observer_.end(observer_.state); }
+
+ private:
+  graft_observer observer_;
+};
+
 }  // namespace graft
 
 struct graft_context {
-  std::unique_ptr<graft::ArenaAllocator> allocator;  // outlives the context
+  std::unique_ptr<graft::ArenaAllocator> allocator;  // these outlive the context
+  std::unique_ptr<graft::RunObserver> observer;
   std::unique_ptr<graft::Context> context;
   std::vector<graft::TensorView> inputs;  // kept, so that a call allocates nothing
 };
