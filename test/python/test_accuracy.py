@@ -83,7 +83,7 @@ def test_halves(name, scratch):
     measured = Measured(logits_of(plan), in_floats(scratch, name))
     assert measured.drop <= MOST_DROP["fp16"] and measured.sqnr >= 50, measured
     assert report["plan"]["half_weights"] > 0
-    assert plan.stat().st_size < 0.6 * (scratch / f"{name}.plan").stat().st_size
+    assert plan.stat().st_size < 0.7 * (scratch / f"{name}.plan").stat().st_size
 
 
 @pytest.mark.parametrize("name", NETWORKS)
