@@ -309,7 +309,7 @@ graft_status* graft_context_create(const graft_engine* engine,
     if (given.schedule) {
       options.executor =
           graft::MakePoolExecutor(given.schedule, given.schedule_state, given.threads);
-    } else {
+    } else if (engine->engine->backend().uses_executor()) {
       options.executor = graft::MakeTbbExecutor(given.threads);
     }
     auto handle = std::make_unique<graft_context>();

@@ -87,6 +87,48 @@ TEST(CApi, ReportsErrors) {
   EXPECT_EQ(Engine::FromBytes("not a plan", 10).status().code(), GRAFT_DATA_LOSS);
 }
 
+TEST(CApi, TellsTheDeviceAndHasItsMemory) {
+  const Result<Engine> loaded = Engine::Load(kPlan);
+  ASSERT_TRUE(loaded.ok());
+  const graft_engine* const engine = loaded->get();
+  EXPECT_EQ(graft_engine_device(engine), 0);
+  EXPECT_EQ(graft_engine_space(engine), GRAFT_SPACE_HOST);
+  void* memory = nullptr;
+  ASSERT_EQ(graft_device_allocate(engine, 8, nullptr, &memory), nullptr);
+  const char text[8] = "device";
+  char back[8] = {};
+  EXPECT_EQ(
+      graft_device_copy(engine, memory, GRAFT_SPACE_DEVICE, text, GRAFT_SPACE_HOST, 8, nullptr),
+      nullptr);
+  EXPECT_EQ(
+      graft_device_copy(engine, back, GRAFT_SPACE_HOST, memory, GRAFT_SPACE_DEVICE, 8, nullptr),
+      nullptr);
+  EXPECT_STREQ(back, text);
+  EXPECT_EQ(graft_stream_wait(engine, nullptr, nullptr), nullptr);
+  EXPECT_EQ(graft_stream_synchronize(engine, nullptr), nullptr);
+  EXPECT_EQ(graft_device_free(engine, memory, nullptr), nullptr);
+  graft_status* const status = graft_device_copy(engine, back, 7, text, 0, 8, nullptr);
+  EXPECT_THAT(graft_status_message(status), HasSubstr("no memory space 7"));
+  graft_status_free(status);
+}
+
+TEST(CApi, AnEngineIsForTheDeviceThatIsNamed) {
+  graft_engine_options options = GRAFT_ENGINE_OPTIONS_INIT;
+  graft_engine* engine = nullptr;
+  for (const auto& [name, text] : {std::pair{"cpu", "the plan is for reference, not for cpu"},
+                                   {"reference:1", "reference has no device 1"},
+                                   {"reference:x", "device 'reference:x'"}}) {
+    options.device_name = name;
+    graft_status* const status = graft_engine_load(kPlan, &options, &engine);
+    EXPECT_THAT(graft_status_message(status), HasSubstr(text));
+    EXPECT_EQ(engine, nullptr);
+    graft_status_free(status);
+  }
+  options.device_name = "reference:0";
+  ASSERT_EQ(graft_engine_load(kPlan, &options, &engine), nullptr);
+  graft_engine_free(engine);
+}
+
 TEST(CApi, RunsOnTheCallersPool) {
   const Result<Engine> engine = Engine::Load(kPlan);
   ASSERT_TRUE(engine.ok());
