@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "base/hash.h"
@@ -20,6 +21,17 @@ constexpr int kSeveral = -2;
 
 Hash128 HashOf(std::string_view kind, std::string_view text) {
   return HashBytes(fmt::format("{} {}", kind, text));
+}
+
+// Of a tensor of numbers; none for other attributes.
+std::optional<Hash128> HashOfNumbers(const AttrValue& value) {
+  const auto* encoded = value.get<TensorValue>();
+  if (encoded == nullptr) return std::nullopt;
+  const Result<Tensor> tensor = encoded->Decode();
+  if (!tensor.ok()) return std::nullopt;
+  const Hash128 parts[] = {HashBytes(Describe(tensor->dtype(), tensor->dims())),
+                           HashBytes(tensor->raw(), tensor->bytes())};
+  return HashBytes(parts, sizeof parts);
 }
 
 std::vector<Endpoint> EndpointsOf(const std::map<std::string, TensorInfo, std::less<>>& infos) {
@@ -164,10 +176,18 @@ class Sharer {
     if (makes_state || owner_[v] == kNobody || (op->is_stateful && owner_[v] == kSeveral))
       return itself;
     NodeDef bare = {.op = node.op, .device = node.device};
+    std::vector<Hash128> parts;
     for (const auto& [key, value] : node.attrs) {
-      if (std::ranges::find(kNotes, key) == std::end(kNotes)) bare.attrs.emplace(key, value);
+      if (std::ranges::find(kNotes, key) != std::end(kNotes)) continue;
+      // A weight is hashed where it lies: encoding it would copy it.
+      if (const std::optional<Hash128> numbers = HashOfNumbers(value)) {
+        parts.push_back(HashOf("tensor", key));
+        parts.push_back(*numbers);
+      } else {
+        bare.attrs.emplace(key, value);
+      }
     }
-    std::vector<Hash128> parts = {HashBytes(SerializeNodeDef(bare))};
+    parts.push_back(HashBytes(SerializeNodeDef(bare)));
     for (const std::string& input : node.inputs) {
       const Result<TensorRef> ref = ParseTensorName(input);
       parts.push_back(hashes_[static_cast<size_t>(index_.Find(ref->node))]);
