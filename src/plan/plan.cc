@@ -2,6 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include "plan/check_weight.h"
+
 namespace graft {
 namespace {
 
@@ -21,12 +23,16 @@ Result<int> FindBinding(std::string_view what, const std::vector<std::string>& n
 
 }  // namespace
 
+Status CheckWeight(const Plan& plan, const UncheckedWeight& weight) {
+  const ir::Value& value = plan.module.value(weight.value);
+  if (HashBytes(value.constant->raw(), value.constant->bytes()) != weight.hash)
+    return DataLossError("weight {}: its bytes are altered", value.name);
+  return OkStatus();
+}
+
 Status CheckWeights(const Plan& plan) {
-  for (const UncheckedWeight& weight : plan.unchecked_weights) {
-    const ir::Value& value = plan.module.value(weight.value);
-    if (HashBytes(value.constant->raw(), value.constant->bytes()) != weight.hash)
-      return DataLossError("weight {}: its bytes are altered", value.name);
-  }
+  for (const UncheckedWeight& weight : plan.unchecked_weights)
+    GRAFT_RETURN_IF_ERROR(CheckWeight(plan, weight));
   return OkStatus();
 }
 

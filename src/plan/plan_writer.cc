@@ -1,8 +1,12 @@
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <filesystem>
 #include <map>
 
 #include "base/aligned_buffer.h"
 #include "base/destination.h"
+#include "plan/check_weight.h"
 #include "plan/container.h"
 #include "plan/plan_file.h"
 #include "plan/plan_generated.h"
@@ -212,6 +216,29 @@ class Writer {
   std::map<std::string, Tensor> external_;
 };
 
+// Reads the file as its users will, and compares every weight with its hash. What has been compared
+// is let go: the mapping of a large model would else be in memory beside the model.
+Status VerifyWritten(const std::string& path, const ReadPlanOptions& options) {
+  GRAFT_ASSIGN_OR_RETURN(const FileBytes bytes, ReadFile(path));
+  Result<Plan> plan = ReadPlan(bytes, options);
+  if (!plan.ok()) return plan.status().WithContext(path);
+  const auto release = [&](const std::byte* end) {
+    const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+    const auto read = static_cast<size_t>(end - bytes.data.get()) / page * page;
+    // Of a private mapping that nobody wrote to, so the bytes come back from the file.
+    if (read > 0) ::madvise(const_cast<std::byte*>(bytes.data.get()), read, MADV_DONTNEED);
+  };
+  // In the order of the file.
+  std::multimap<const std::byte*, const UncheckedWeight*> weights;
+  for (const UncheckedWeight& weight : plan->unchecked_weights)
+    weights.emplace(plan->module.value(weight.value).constant->raw(), &weight);
+  for (const auto& [data, weight] : weights) {
+    if (Status status = CheckWeight(*plan, *weight); !status.ok()) return status.WithContext(path);
+    release(data + plan->module.value(weight->value).constant->bytes());
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 std::string BuildVersions() {
@@ -242,7 +269,7 @@ Result<size_t> WritePlanFile(const Plan& plan, const std::string& given,
   // It takes its place when it can be read.
   const std::string unread = path + ".unread";
   GRAFT_RETURN_IF_ERROR(WriteFileAtomically(unread, parts));
-  Status status = LoadPlan(unread, writer.read_options()).status();
+  Status status = VerifyWritten(unread, writer.read_options());
   std::error_code error;
   if (status.ok()) {
     std::filesystem::rename(unread, path, error);
