@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "base/log.h"
+#include "plan/check_weight.h"
 #include "runtime/placement.h"
 
 namespace graft {
@@ -42,6 +44,20 @@ std::vector<Binding> MakeBindings(const ir::Module& module, const std::vector<ir
   return bindings;
 }
 
+// graft::CheckWeights on all threads: for a large plan it is as long as packing.
+Status CheckWeights(const Plan& plan, Executor& executor) {
+  std::vector<UncheckedWeight> weights = plan.unchecked_weights;
+  const auto bytes = [&](const UncheckedWeight& weight) {
+    return plan.module.value(weight.value).constant->bytes();
+  };
+  std::ranges::stable_sort(weights, std::greater(), bytes);  // the last to be taken are short
+  std::vector<Status> statuses(weights.size());
+  executor.ParallelFor(static_cast<int64_t>(weights.size()),
+                       [&](int64_t i, int) { statuses[i] = CheckWeight(plan, weights[i]); });
+  for (const Status& status : statuses) GRAFT_RETURN_IF_ERROR(status);
+  return OkStatus();
+}
+
 }  // namespace
 
 Engine::Engine(Plan plan, Backend& backend, const EngineOptions& options)
@@ -65,7 +81,7 @@ Result<std::shared_ptr<const Engine>> Engine::Create(Plan plan, Backend& backend
   GRAFT_RETURN_IF_ERROR(engine->CheckPlan());
   GRAFT_ASSIGN_OR_RETURN(engine->stages_, ir::FindStages(engine->module()));
   engine->shape_plans_.resize(engine->stages_.count);
-  GRAFT_RETURN_IF_ERROR(CheckWeights(engine->plan_));
+  GRAFT_RETURN_IF_ERROR(CheckWeights(engine->plan_, executor));
   engine->FindInputsRead();
   GRAFT_RETURN_IF_ERROR(engine->ResolveTactics());
   GRAFT_RETURN_IF_ERROR(engine->PackFirstPoint(executor));
