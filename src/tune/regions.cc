@@ -178,12 +178,14 @@ Result<int> ChooseBody(const ir::Module& module, const ir::Node& choice,
   std::vector<Bounds> bounds;
   for (const ir::ValueId v : choice.inputs)
     bounds.push_back({module.value(v).low, module.value(v).high});
+  TuneOptions tune = options;
+  tune.cold_constants = options.cold_constants || AreConstantsCold(module, backend.device());
   for (const TuningPoint& point : points) {
     GRAFT_ASSIGN_OR_RETURN(BoundNode bound, BindNode(module, choice, point.symbols));
     bool measured = false;
     GRAFT_ASSIGN_OR_RETURN(
         const std::vector<double> times,
-        Contest(std::move(bound), bounds, windows, backend, options, hooks, cache, *report)
+        Contest(std::move(bound), bounds, windows, backend, tune, hooks, cache, *report)
             .Times(&measured));
     const double best = std::max(*std::ranges::min_element(times), 1e-3);
     for (size_t b = 0; b < times.size(); ++b) scores[b] += times[b] / best;

@@ -52,7 +52,11 @@ class RegionsTest : public ::testing::Test {
   Result<int> Choose(TuneReport* report, int opt_level = 3,
                      const std::vector<bool>& windows = {false, false},
                      const std::vector<TuningPoint>& points = {{{1}}}) {
-    const ir::Module module = ir::ParseText(kText).value();
+    return ChooseIn(ir::ParseText(kText).value(), report, opt_level, windows, points);
+  }
+  Result<int> ChooseIn(const ir::Module& module, TuneReport* report, int opt_level = 3,
+                       const std::vector<bool>& windows = {false, false},
+                       const std::vector<TuningPoint>& points = {{{1}}}) {
     TuneOptions options;
     options.opt_level = opt_level;
     return ChooseBody(module, module.node(0), windows, backend_, points, options, hooks_, *cache_,
@@ -127,6 +131,30 @@ TEST_F(RegionsTest, ACachedBuildTimesNothingAndDecidesAlike) {
   ++tactic_.tactic_version;
   EXPECT_EQ(*Choose(&report), 0);
   EXPECT_EQ(timed_, 2);
+}
+
+// What the whole module is tuned with is not timed once more, as if it were all there is.
+TEST_F(RegionsTest, StepsAreTimedAsTheyAreInTheWholeModule) {
+  backend_.Add("other");
+  ir::Module module = ir::ParseText(kText).value();
+  module.AddConstant("large", Tensor::Allocate(DType::kFloat32, {100}).value());
+  backend_.device().cache = 100;
+  TuneReport report;
+  ASSERT_TRUE(ChooseIn(module, &report).ok());
+  EXPECT_GT(report.measured, 2);
+  // The chosen body by itself, as what the whole module's final tuning would find.
+  const ir::Module part =
+      ir::ParseText(
+          "graft-ir 1\ninput \"x\" %0 f32[1,4] \"x\"\nconstant %1 f32[1] \"c\" = {1}\n"
+          "%2 f32[1,4] \"ab\" = pointwise program={2:r2=add.f32(r0,r1)} (%0,%1) \"ab\"\n"
+          "output \"ab\" %2\n")
+          .value();
+  TuneOptions options;
+  options.cold_constants = true;
+  TuneReport again;
+  ASSERT_TRUE(Tune(part, backend_, {TuningPoint()}, options, *cache_, &again).ok());
+  EXPECT_EQ(again.measured, 0);
+  EXPECT_EQ(again.remembered, 2);
 }
 
 TEST_F(RegionsTest, CostsAreSummedWhereNothingIsTimed) {

@@ -8,21 +8,13 @@
 #include <thread>
 
 #include "backend_api/thread_mode.h"
+#include "tune/excerpt.h"
 
 namespace graft {
 namespace {
 
 // At levels 1 and 2, candidates that the cost model puts beyond this factor are not timed.
 constexpr double kModelFactor = 2.0;
-
-// Whether the device's caches are known, and known to be too small for all constants.
-bool AreConstantsCold(const ir::Module& module, const Device& device) {
-  size_t bytes = 0;
-  for (ir::ValueId v = 0; v < module.value_count(); ++v) {
-    if (module.value(v).constant) bytes += module.value(v).constant->bytes();
-  }
-  return device.cache_bytes() > 0 && bytes > device.cache_bytes();
-}
 
 std::unique_ptr<Executor> MakeExecutor(const Backend& backend, int threads) {
   return MakeTbbExecutor(backend.uses_executor() ? threads : 1);
@@ -273,11 +265,21 @@ class Tuner {
 
   Status Measure(const ir::Node& node, const Contest& contest,
                  const std::vector<const Tactic*>& tactics) {
+    // What is prepared is prepared for the whole, and a device's memory is fast enough for it.
+    const bool may_excerpt = std::ranges::none_of(
+        tactics, [&](const Tactic* t) { return t->Traits(module_, node).prepares; });
+    const std::optional<Excerpt> excerpt = may_excerpt && backend_.device().host_accessible()
+                                               ? ExcerptOf(module_, node, contest.node)
+                                               : std::nullopt;
     GRAFT_ASSIGN_OR_RETURN(
         std::vector<Measurement> measured,
-        MeasureTactics(module_, node, contest.node, tactics, backend_, executor_, measure_));
+        excerpt
+            ? MeasureTactics(excerpt->module, excerpt->source(), excerpt->node, tactics, backend_,
+                             executor_, measure_)
+            : MeasureTactics(module_, node, contest.node, tactics, backend_, executor_, measure_));
     for (size_t t = 0; t < tactics.size(); ++t) {
       Measurement& m = measured[t];
+      if (excerpt) m.microseconds *= excerpt->factor;
       const bool good = m.rejected.empty();
       if (!good && !m.refused)
         report_.rejected.push_back({node.name, std::string(tactics[t]->name()), m.rejected});
@@ -371,9 +373,17 @@ class Tuner {
 MeasureOptions MeasureOptionsOf(const ir::Module& module, const Device& device,
                                 const TuneOptions& options) {
   MeasureOptions measure;
-  measure.cold_constants = AreConstantsCold(module, device);
+  measure.cold_constants = options.cold_constants || AreConstantsCold(module, device);
   measure.milliseconds = options.opt_level <= 2 ? 2 : 2.0 * options.opt_level;
   return measure;
+}
+
+bool AreConstantsCold(const ir::Module& module, const Device& device) {
+  size_t bytes = 0;
+  for (ir::ValueId v = 0; v < module.value_count(); ++v) {
+    if (module.value(v).constant) bytes += module.value(v).constant->bytes();
+  }
+  return device.cache_bytes() > 0 && bytes > device.cache_bytes();
 }
 
 Result<Choices> Tune(const ir::Module& module, Backend& backend, std::vector<TuningPoint> points,

@@ -23,6 +23,9 @@ struct TuneOptions {
   // What a tactic's workspace may take at a tuning point, on devices; one that needs more is no
   // candidate there. Where nothing can be bound (a kind of card), it is not known. 0: any size.
   size_t max_workspace_bytes = 0;
+  // The module is a part of one whose constants no cache holds: neither does one hold the part's,
+  // however few. So the part's steps are timed, and remembered, as they are in the whole.
+  bool cold_constants = false;
   // Called before each node that has to be timed: (nodes done, nodes).
   std::function<void(int, int)> progress;
 };
@@ -72,6 +75,9 @@ struct TuneReport {
 // taken in this build, and the cost model decides on nodes whose operands find none.
 Result<Choices> Tune(const ir::Module& module, Backend& backend, std::vector<TuningPoint> points,
                      const TuneOptions& options, TimingCache& cache, TuneReport* report);
+
+// Whether the device's caches are known, and known to be too small for all constants.
+bool AreConstantsCold(const ir::Module& module, const Device& device);
 
 // The binding to tune at when the user gives none: 1 for the outermost dimension of an input or of
 // an opaque node's result, and for data that is nothing but an outermost dimension; inner unknown
