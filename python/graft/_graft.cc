@@ -524,7 +524,10 @@ nb::object NumpyDType(int32_t number) {
 
 NB_MODULE(_graft, m) {
   m.doc() = "Graft's engine, over its C API.";
-  nb::class_<Engine>(m, "Engine")
+  nb::class_<Engine>(m, "Engine",
+                     "A plan, ready to run. Several Python threads may run it at a time: each call "
+                     "has a context with `threads` threads of its own (0: all processors). For "
+                     "throughput, take threads=1 and as many callers as there are processors.")
       .def(nb::init<const std::string&, int, const std::optional<std::string>&, bool>(),
            nb::arg("path"), nb::arg("threads") = 0, nb::arg("device") = nb::none(),
            nb::arg("tune") = false)

@@ -440,6 +440,29 @@ def test_a_trace_shows_copies_to_a_device(frozen_graph, out):
     assert "image" in copies and len(copies) > 1
 
 
+def test_bench_runs_streams_side_by_side(plan, out):
+    bench = ("bench", plan, "--duration", 0.1, "--warm-up", 0, "--json", out / "bench.json")
+    printed = graft(*bench, "--streams", 2, "--threads", 2).split("=== Streams")[1]
+    streams = json.loads((out / "bench.json").read_text())["streams"]
+    assert [s["inputs"] for s in streams] == [
+        {"image": f"f32[{batch},16,16,3]"} for batch in (8, 32)
+    ]
+    for figures in streams:
+        assert figures["streams"] == 2
+        assert figures["items_per_second"] > 0
+        assert figures["one_context_items_per_second"] > 0
+        assert figures["median_ms"] > 0
+    assert re.findall(r"^ +(\d+) ", printed, re.MULTILINE) == ["8", "32"]
+    graft(*bench, "--streams", 1, "--threads", 1, "--batch", 3)
+    (figures,) = json.loads((out / "bench.json").read_text())["streams"]
+    assert figures["inputs"] == {"image": "f32[3,16,16,3]"}
+
+
+def test_bench_has_no_more_streams_than_threads(plan):
+    printed = graft("bench", plan, "--streams", 3, "--threads", 2, expect=USAGE)
+    assert "--streams: 3 streams on 2 threads" in printed
+
+
 def test_bench_says_what_got_slower(plan, out):
     bench = ("bench", plan, "--threads", 1, "--duration", 0.1, "--layers")
     graft(*bench, "--json", out / "now.json")

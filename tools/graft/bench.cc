@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "bench_compare.h"
 #include "bench_history.h"
+#include "bench_streams.h"
 #include "command.h"
 #include "json_text.h"
 #include "layers.h"
@@ -27,6 +28,7 @@ struct Options {
   std::string shapes;
   int64_t batch = 0;
   int threads = 0;
+  int streams = 0;
   std::string device;
   double duration = 3;
   double warm_up = 0.2;
@@ -148,6 +150,43 @@ nlohmann::ordered_json ToJson(const Statistics& s) {
           {"p95", s.p95}, {"p99", s.p99},   {"max", s.max},       {"variation", s.variation}};
 }
 
+// What several contexts get through: at the batch that was asked for, else at those of a server
+// that collects requests.
+Result<nlohmann::ordered_json> Streams(const Options& o,
+                                       const std::shared_ptr<const Engine>& engine,
+                                       const std::vector<Dims>& dims) {
+  std::vector<std::vector<Dims>> sizes;
+  const bool any_batch = std::ranges::all_of(engine->inputs(), [](const Binding& input) {
+    return !input.shape.empty() && !input.shape[0].constant();
+  });
+  if (o.batch > 0 || !o.shapes.empty() || !any_batch) {
+    sizes.push_back(dims);
+  } else {
+    for (const int64_t batch : {8, 32}) {
+      sizes.push_back(dims);
+      for (Dims& d : sizes.back()) d[0] = batch;
+    }
+  }
+  const StreamsOptions options = {o.streams, o.threads, o.duration};
+  std::vector<StreamsFigures> figures;
+  nlohmann::ordered_json json = nlohmann::ordered_json::array();
+  for (const std::vector<Dims>& size : sizes) {
+    GRAFT_ASSIGN_OR_RETURN(StreamsFigures measured, MeasureStreams(engine, size, options));
+    json.push_back({{"streams", o.streams},
+                    {"inputs", nlohmann::ordered_json::object()},
+                    {"items_per_second", measured.items_per_second},
+                    {"one_context_items_per_second", measured.one_items_per_second},
+                    {"median_ms", measured.median_ms}});
+    for (size_t i = 0; i < size.size(); ++i) {
+      json.back()["inputs"][engine->inputs()[i].name] =
+          Describe(engine->inputs()[i].dtype, size[i]);
+    }
+    figures.push_back(std::move(measured));
+  }
+  std::printf("\n=== Streams ===\n%s", StreamsText(figures, options).c_str());
+  return json;
+}
+
 Status Run(const Options& o) {
   nlohmann::ordered_json before;
   if (!o.compare.empty()) {
@@ -257,6 +296,9 @@ Status Run(const Options& o) {
     loaded.context->Observe(nullptr);
     GRAFT_RETURN_IF_ERROR(WriteFileAtomically(o.trace, ToText(recorder.ToJson())));
   }
+  if (o.streams > 0) {
+    GRAFT_ASSIGN_OR_RETURN(json["streams"], Streams(o, loaded.engine, dims));
+  }
   if (!o.compare.empty()) {
     std::printf("\n=== Against %s ===\n%s", o.compare.c_str(),
                 CompareBenchFigures(json, before).c_str());
@@ -335,6 +377,8 @@ Command AddBench(CLI::App& program) {
   app->add_option("--batch", o->batch, "Outermost dimension of every input");
   app->add_option("--shapes", o->shapes, "Input shapes: name:8x224x224x3,…");
   app->add_option("--threads", o->threads, "Threads; 0: all processors");
+  app->add_option("--streams", o->streams, "Contexts to run side by side, the threads split")
+      ->check(CLI::PositiveNumber);
   AddDevice(app, &o->device);
   app->add_option("--duration", o->duration, "Seconds to measure")
       ->check(CLI::PositiveNumber)
