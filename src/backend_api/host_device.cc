@@ -48,7 +48,9 @@ uint32_t HostDevice::SetThreadMode() const {
   constexpr uint32_t kFlushToZero = 0x8000;
   constexpr uint32_t kDenormalsAreZero = 0x0040;
   const uint32_t previous = _mm_getcsr();
-  _mm_setcsr(previous | kFlushToZero | kDenormalsAreZero);
+  const uint32_t mode = previous | kFlushToZero | kDenormalsAreZero;
+  // Writing the register stalls the core for longer than a short step computes.
+  if (mode != previous) _mm_setcsr(mode);
   return previous;
 #else
   return 0;
@@ -57,7 +59,9 @@ uint32_t HostDevice::SetThreadMode() const {
 
 void HostDevice::RestoreThreadMode([[maybe_unused]] uint32_t previous) const {
 #if defined(__x86_64__)
-  _mm_setcsr(previous);
+  // Flags of what has happened in between are no mode.
+  constexpr uint32_t kFlags = 0x003f;
+  if (((_mm_getcsr() ^ previous) & ~kFlags) != 0) _mm_setcsr(previous);
 #endif
 }
 

@@ -172,12 +172,9 @@ struct PointwiseKernel::Block {
   bool* undefined;
 };
 
-void PointwiseKernel::Execute(const Block& block) const {
-  Operand registers[kMaxRegisters];
-  std::copy_n(block.registers, inputs_, registers);
-  for (size_t r = inputs_; r < registers_.size(); ++r) {
-    if (registers_[r].constant) registers[r] = {constants_.data() + registers_[r].offset, 0};
-  }
+// Of the block's registers the inputs and constants are set.
+void PointwiseKernel::Execute(Block& block) const {
+  Operand* const registers = block.registers;
   for (const Instruction& in : instructions_) {
     InstructionBlock b{};
     bool uniform = true;
@@ -221,6 +218,10 @@ bool PointwiseKernel::RunRows(int64_t rows, int64_t columns, std::span<const Row
   block.scratch = static_cast<std::byte*>(scratch);
   const bool output_in_place = block_rows == 1 || output_row_stride == columns;
   std::byte* result_block = block.scratch + registers_[result_].offset;
+
+  for (size_t r = inputs_; r < registers_.size(); ++r) {
+    if (registers_[r].constant) block.registers[r] = {constants_.data() + registers_[r].offset, 0};
+  }
 
   // How each input is read: in place, or copied into its scratch block; copies that no block
   // changes are made once.

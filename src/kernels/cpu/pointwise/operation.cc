@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <atomic>
+#include <memory>
 
 #include "kernels/cpu/pointwise/pointwise.h"
 #include "kernels/cpu/strides.h"
@@ -70,15 +71,19 @@ Result<PointwiseOperation> PointwiseOperation::Make(const PointwiseProblem& prob
 
 bool PointwiseOperation::RunRange(int64_t first_row, int64_t last_row, int64_t first_column,
                                   int64_t last_column, const Buffers& buffers, int worker) const {
-  RowsOperand operands[kMaxPointwiseInstructions + 1];
+  // Only as many as there are: making all of them takes longer than a short run.
+  alignas(RowsOperand) std::byte memory[(kMaxPointwiseInstructions + 1) * sizeof(RowsOperand)];
+  auto* const operands = reinterpret_cast<RowsOperand*>(memory);
+  std::uninitialized_default_construct_n(operands, walks_.size());
   bool defined = true;
   for (int64_t row = first_row; row < last_row;) {
-    const int64_t r = row % rows_;
+    const int64_t outer = row < rows_ ? 0 : row / rows_;
+    const int64_t r = row - outer * rows_;
     const int64_t count = std::min(last_row - row, rows_ - r);
     for (size_t k = 0; k < walks_.size(); ++k) {
       const Walk& walk = walks_[k];
       int64_t offset = r * walk.row + first_column * walk.column;
-      int64_t rest = row / rows_;
+      int64_t rest = outer;
       for (size_t i = outer_dims_.size(); i-- > 0; rest /= outer_dims_[i]) {
         offset += rest % outer_dims_[i] * walk.outer[i];
       }
@@ -104,6 +109,12 @@ Status PointwiseOperation::Run(const Buffers& buffers, Executor& executor) const
   const int64_t row_tasks = std::min(rows, tasks);
   const int64_t column_tasks = CeilDiv(tasks, row_tasks);
   std::atomic<bool> defined = true;
+  if (tasks == 1) {
+    executor.ParallelFor(1, [&](int64_t, int worker) {
+      if (!RunRange(0, rows, 0, columns_, buffers, worker)) defined = false;
+    });
+    return defined ? OkStatus() : UndefinedArithmetic();
+  }
   executor.ParallelFor(row_tasks * column_tasks, [&](int64_t task, int worker) {
     const Range r = Part(rows, row_tasks, task / column_tasks);
     const Range c = Part(columns_, column_tasks, task % column_tasks);

@@ -60,7 +60,7 @@ class PointwiseKernel {
   };
   struct Block;
 
-  void Execute(const Block& block) const;
+  void Execute(Block& block) const;
 
   int inputs_ = 0;
   int result_ = 0;
