@@ -35,8 +35,8 @@ struct ConvertedBytes {
 //   profile-strategy, use-calibration, use-implicit-batch, static-engine, allow-build-at-runtime:
 //   go into the engine nodes' attributes. A max-batch-size above 1 is a tuning point too, where
 //   there are no `shapes`. build-engines: false leaves them to the first run. With the mode "INT8",
-//   products whose operands have ranges are computed on 8-bit integers. With use-calibration and without tables engines are not built: they wait to be
-//   calibrated (SegmentCalibrator)
+//   products whose operands have ranges are computed on 8-bit integers. With use-calibration and
+//   without tables engines are not built: they wait to be calibrated (SegmentCalibrator)
 // - calibration-tables: {"TRTEngineOp_000_000": "TRT-8602-…"}: what calibration found, by engine
 // What TF-TRT's variables say (environment.h) holds where no option says otherwise.
 // kInvalidArgument names an option that is unknown or of the wrong type.

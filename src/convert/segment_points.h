@@ -11,9 +11,9 @@ namespace graft::convert {
 
 class SegmentPoints {
  public:
-  // `points` as in ConvertOptions. Without them there is the default, and one more where the inputs'
-  // first dimensions, those that are not fixed, are `batch`, if that is above 1. The graph outlives
-  // this.
+  // `points` as in ConvertOptions. Without them there is the default, and one more where the
+  // inputs' first dimensions, those that are not fixed, are `batch`, if that is above 1. The graph
+  // outlives this.
   static Result<SegmentPoints> Of(const importer::ImportedGraph& imported,
                                   const std::vector<std::vector<Dims>>& points, int64_t batch);
   // The dimensions of each port at each point. None where the user gave no points and no default

@@ -26,8 +26,9 @@ struct CalibratedModel {
   convert::EngineSource source;
   std::unique_ptr<tf::GraphDef> graph;
   std::unique_ptr<convert::ComputablePart> part;
-  std::vector<std::string> warnings;      // of what is not calibrated
-  std::vector<std::vector<Tensor>> kept;  // eight of the batches, from all over, to compare precisions with
+  std::vector<std::string> warnings;  // of what is not calibrated
+  std::vector<std::vector<Tensor>>
+      kept;  // eight of the batches, from all over, to compare precisions with
 };
 
 // Ranges of the model's values from the data (convert/calibrate.h). Shows its progress in a
