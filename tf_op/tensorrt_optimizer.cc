@@ -8,12 +8,14 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "graft/c_api.h"
 #include "graft_status.h"
 #include "tensorflow/core/framework/op.h"
@@ -111,6 +113,12 @@ absl::Status Check(const Parameters& p) {
 
 bool IsArgument(const NodeDef& node) { return node.op() == "_Arg"; }
 
+// DT_INVALID where the node does not say.
+tensorflow::DataType TypeOf(const NodeDef& node, const char* attribute) {
+  const auto found = node.attr().find(attribute);
+  return found == node.attr().end() ? tensorflow::DT_INVALID : found->second.type();
+}
+
 Json Dims(const tensorflow::TensorShapeProto& shape) {
   if (shape.unknown_rank()) return nullptr;
   Json dims = Json::array();
@@ -143,7 +151,7 @@ class Borders {
     for (const NodeDef& node : item.graph.node()) nodes_[node.name()] = &node;
     for (const auto& [tensor, value] : item.feed) AddFeed(tensor, value.dtype());
     for (const NodeDef& node : item.graph.node()) {
-      if (node.op() == "Placeholder") AddInput(node, 0, node.attr().at("dtype").type());
+      if (node.op() == "Placeholder") AddInput(node, 0, TypeOf(node, "dtype"));
       if (IsArgument(node)) AddArgument(node);
       if (node.op() == "_Retval") kept_.insert(node.name());
       if (!item.optimization_options().allow_pruning_stateful_and_dataset_ops && HasEffects(node))
@@ -170,6 +178,7 @@ class Borders {
 
   void AddInput(const NodeDef& node, int output, tensorflow::DataType dtype) {
     const std::string tensor = absl::StrCat(node.name(), ":", output);
+    if (dtype == tensorflow::DT_INVALID) return;
     if (!known_inputs_.insert(tensor).second) return;
     inputs_.push_back(
         Input(tensor, dtype, DimsOf(node, output, item_.graph.versions().producer())));
@@ -186,7 +195,7 @@ class Borders {
 
   void AddArgument(const NodeDef& node) {
     kept_.insert(node.name());
-    const tensorflow::DataType dtype = node.attr().at("T").type();
+    const tensorflow::DataType dtype = TypeOf(node, "T");
     if (dtype != tensorflow::DT_RESOURCE && dtype != tensorflow::DT_VARIANT)
       AddInput(node, 0, dtype);
   }
@@ -337,8 +346,10 @@ class TensorRTOptimizer : public tensorflow::grappler::CustomGraphOptimizer {
           "the graph is larger than 2 GiB, the limit of protocol buffers");
     }
     graft_bytes *raw_converted = nullptr, *raw_report = nullptr;
-    TF_RETURN_IF_ERROR(ToAbsl(graft_convert_graph_def(
-        bytes.data(), bytes.size(), options.dump().c_str(), &raw_converted, &raw_report)));
+    // A name that is no text is found in no graph: replacing what is wrong in it changes nothing.
+    const std::string text = options.dump(-1, ' ', false, Json::error_handler_t::replace);
+    TF_RETURN_IF_ERROR(ToAbsl(graft_convert_graph_def(bytes.data(), bytes.size(), text.c_str(),
+                                                      &raw_converted, &raw_report)));
     const Owned<graft_bytes> converted(raw_converted), report(raw_report);
     const Json parsed = Json::parse(BytesOf(report), nullptr, /*allow_exceptions=*/false);
     if (!parsed.is_object()) return absl::InternalError("the report of a conversion is no JSON");

@@ -27,7 +27,7 @@ def model(request, v1_saved_model, v2_saved_model, tmp_path_factory):
     source = {"v1": v1_saved_model, "v2": v2_saved_model}[request.param]
     converted = tmp_path_factory.mktemp("converted") / "model"
     report = support.convert(source, "--output", converted)
-    assert report["engines"] == 1
+    assert report["engines"] > 0
     return source, converted
 
 
