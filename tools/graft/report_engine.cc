@@ -32,7 +32,7 @@ Result<double> MedianMilliseconds(Context& context, std::span<const Tensor> inpu
   std::vector<double> times;
   for (const int64_t start = SteadyNow(); Milliseconds(start) < seconds * 1000;) {
     const int64_t begin = SteadyNow();
-    GRAFT_RETURN_IF_ERROR(context.Run(views, memory));
+    GRAFT_RETURN_IF_ERROR(context.Run(views, std::span<void* const>(memory)));
     times.push_back(Milliseconds(begin));
   }
   if (times.empty()) return 0.0;
@@ -348,7 +348,7 @@ Status EngineReport::CompareWithFolder(const std::string& folder) {
     GRAFT_ASSIGN_OR_RETURN(const ReferenceCase c, ReadReferenceCase(folder, name, *engine_));
     GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> results, context_->Run(c.inputs));
     for (size_t i = 0; i < results.size(); ++i) {
-      outputs_.push_back({fmt::format("{}: {}", c.name, engine_->outputs()[i].name),
+      outputs_.push_back({fmt::format("{}: {}", name, engine_->outputs()[i].name),
                           Compare(results[i], c.outputs[i])});
     }
   }
