@@ -552,6 +552,12 @@ class TrtGraphConverter:
                 "INT8 precision mode with calibration is supported with dynamic TRT ops only. "
                 "Disregarding is_dynamic_op parameter."
             )
+        if is_dynamic_op and not use_function_backup:
+            _log.warning(
+                "use_function_backup=False leaves nothing to build engines of when they run: they are built now. "
+                "Disregarding is_dynamic_op parameter."
+            )
+            is_dynamic_op = False
         del cached_engine_batches
         self._session_config = session_config
         self._input_saved_model_dir = input_saved_model_dir
@@ -567,6 +573,8 @@ class TrtGraphConverter:
             "max-batch-size": max_batch_size or 1,
             "static-engine": not is_dynamic_op,
         }
+        if not use_function_backup:
+            self._options["native-segments"] = False
         # What a script takes out of a static engine is to run without TensorFlow.
         if "GRAFT_EMBED_WEIGHTS" not in os.environ:
             self._options["embed-weights"] = not is_dynamic_op

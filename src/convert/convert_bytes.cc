@@ -202,6 +202,7 @@ Result<Request> ReadRequest(const std::string& options_json) {
   options.Read("static-engine", &a.static_engine);
   options.Read("build-engines", &c.build_engines);
   options.Read("allow-build-at-runtime", &a.allow_build_at_runtime);
+  options.Read("native-segments", &a.native_segment);
   const bool is_calibrated = options.Has("calibration-tables");
   std::map<std::string, std::string> tables;
   options.Read("calibration-tables", &tables);

@@ -37,6 +37,8 @@ struct ConvertedBytes {
 //   there are no `shapes`. build-engines: false leaves them to the first run. With the mode "INT8",
 //   products whose operands have ranges are computed on 8-bit integers. With use-calibration and
 //   without tables engines are not built: they wait to be calibrated (SegmentCalibrator)
+// - native-segments: false drops the functions that the engines stand for; their plans hold all
+//   weights
 // - calibration-tables: {"TRTEngineOp_000_000": "TRT-8602-…"}: what calibration found, by engine
 // What TF-TRT's variables say (environment.h) holds where no option says otherwise.
 // kInvalidArgument names an option that is unknown or of the wrong type.

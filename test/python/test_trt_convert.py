@@ -324,6 +324,22 @@ def test_create_inference_graph_of_a_saved_model(graph_mode, v1_saved_model, tmp
     assert (tmp_path / "saved/saved_model.pb").exists()
 
 
+@pytest.mark.parametrize("is_dynamic_op", [False, True])
+def test_without_function_backup_there_are_no_functions(frozen_graph, graph_mode, is_dynamic_op):
+    graph = read_graph(frozen_graph)
+    converter = trt.TrtGraphConverter(
+        input_graph_def=graph, is_dynamic_op=is_dynamic_op, use_function_backup=False
+    )
+    converted = converter.convert()
+    (node,) = engine_nodes(converted)
+    assert not converted.library.function
+    assert node.attr["static_engine"].b and "segment_func" not in node.attr
+    with EngineCalls() as engines:
+        values = run_graph(converted, {"image:0": small_models.images(3)}, {"classes": "classes:0"})
+    engines.assert_engine_ran()
+    assert_close(values, expected(3, ["classes"]))
+
+
 # ---- TrtGraphConverterV2
 
 
