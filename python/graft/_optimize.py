@@ -213,13 +213,16 @@ class _Conversion:
         )
 
     def _calibrate(self, graph_def, batches):
-        function = self._wrap(graph_def)
-        calibrators = trt_convert._EngineCalibrators(graph_def, function.graph)
-        names = sorted(calibrators.engine_inputs)
+        calibrators = trt_convert._EngineCalibrators(graph_def)
+        function = self._wrap(calibrators.graph_def)
+        engine_inputs = calibrators.inputs_in(function.graph)
+        names = sorted(engine_inputs)
         feeds = [function.graph.get_tensor_by_name(name) for name in self._inputs]
-        read = function.prune(feeds, [calibrators.engine_inputs[name] for name in names])
+        # All outputs, so that what lies between engines runs.
+        outputs = [function.graph.get_tensor_by_name(name) for name in self._outputs]
+        read = function.prune(feeds, [[engine_inputs[name] for name in names], outputs])
         for batch in batches:
-            values = read(*[tf.convert_to_tensor(x) for x in batch])
+            values, _ = read(*[tf.convert_to_tensor(x) for x in batch])
             calibrators.add(dict(zip(names, values)))
         return calibrators.tables()
 
