@@ -769,16 +769,19 @@ class TrtGraphConverterV2:
         calibrators = _EngineCalibrators(converted.graph_def)
         graph = tf.Graph()
         with converted.with_graph(calibrators.graph_def) as folder:
-            with graph.as_default(), tf.compat.v1.Session(graph=graph) as session:
+            session = tf.compat.v1.Session(graph=graph)
+            with graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.load(session, self._tags, folder)
-                signature = meta_graph.signature_def[self._signature_key]
-                # All outputs, so that what lies between engines runs.
-                outputs = [graph.get_tensor_by_name(info.name) for info in signature.outputs.values()]
-                fetches = [outputs, calibrators.inputs_in(graph)]
-                for inputs in input_fn():
-                    by_name = _by_name(inputs, sorted(signature.inputs))
-                    feed = {signature.inputs[name].name: np.asarray(x) for name, x in by_name.items()}
-                    calibrators.add(session.run(fetches, feed)[1])
+            signature = meta_graph.signature_def[self._signature_key]
+            # All outputs, so that what lies between engines runs.
+            outputs = [graph.get_tensor_by_name(info.name) for info in signature.outputs.values()]
+            fetches = [outputs, calibrators.inputs_in(graph)]
+            # Eagerly: it may read a dataset.
+            for inputs in input_fn():
+                by_name = _by_name(inputs, sorted(signature.inputs))
+                feed = {signature.inputs[name].name: np.asarray(x) for name, x in by_name.items()}
+                calibrators.add(session.run(fetches, feed)[1])
+            session.close()
         return calibrators.tables()
 
     def build(self, input_fn):
