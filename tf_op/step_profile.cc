@@ -41,7 +41,11 @@ class StepProfile::Collector {
   void Begin(int32_t part, const char* name, const char* detail) {
     Part& begun = parts_.emplace_back();
     begun.activity = TraceMe::ActivityStart([&] {
-      return tsl::profiler::TraceMeEncode(name, {{"tactic", detail}});
+      // As TensorFlow calls the ops that it waits for; of those that call back, as this one, it
+      // shows no more than that they were started.
+      const std::string shown =
+          part == GRAFT_PART_RUN ? absl::StrCat(engine_, ":TRTEngineOp") : name;
+      return tsl::profiler::TraceMeEncode(shown, {{"tactic", detail}});
     });
     if (run_metadata_ == nullptr || part != GRAFT_PART_STEP) return;
     begun.node = std::make_unique<tensorflow::NodeDef>();

@@ -178,7 +178,7 @@ TEST_F(TunerTest, EqualProblemsMayHaveDifferentCandidates) {
   TestTactic& third = backend_.Add("test.third");
   first_.accepts = [](const ir::Node& node) { return node.name == "sum"; };
   second_.on_run = [] { Wait(1); };
-  third.on_run = [] { Wait(2); };
+  third.on_run = [] { Wait(8); };
   const Result<Choices> choices = Run();
   ASSERT_TRUE(choices.ok()) << choices.status().ToString();
   EXPECT_EQ(choices->steps[0].tactics[0].name, "test.first");

@@ -145,7 +145,7 @@ def test_an_input_without_data_has_its_default(images, tmp_path):
     import tensorflow as tf
 
     with tf.Graph().as_default() as graph:
-        x = tf.compat.v1.placeholder(tf.float32, [None, 32, 32, 3], name="image")
+        x = tf.compat.v1.placeholder(tf.float32, [None, 16, 16, 3], name="image")
         factor = tf.compat.v1.placeholder_with_default(tf.constant(3.0), [], name="factor")
         y = tf.nn.relu(x * factor, name="scaled")
         tf.nn.conv2d(y, tf.ones([1, 1, 3, 4]), 1, "SAME", name="y")
@@ -168,7 +168,7 @@ def test_what_comes_before_native_nodes_is_calibrated(images, tmp_path):
     import tensorflow as tf
 
     with tf.Graph().as_default() as graph:
-        x = tf.compat.v1.placeholder(tf.float32, [None, 32, 32, 3], name="image")
+        x = tf.compat.v1.placeholder(tf.float32, [None, 16, 16, 3], name="image")
         y = tf.nn.conv2d(x, tf.ones([1, 1, 3, 4]), 1, "SAME", name="first")
         y = tf.nn.conv2d(tf.nn.relu(y, name="relu"), tf.ones([1, 1, 4, 4]), 1, "SAME", name="second")
         y = tf.raw_ops.Betainc(a=tf.abs(y) + 1.0, b=tf.abs(y) + 1.0, x=tf.sigmoid(y), name="native")

@@ -80,7 +80,7 @@ def test_the_profiler_shows_the_steps_beneath_the_engine(session, converted, tmp
     ]
     (line,) = [events for events in lines if any(name == "conv1" for name, _, _ in events)]
     names = {name for name, _, _ in line}
-    assert {"run", "stage 0", "conv1", "conv2"} <= names
+    assert {f"{converted[1]}:TRTEngineOp", "stage 0", "conv1", "conv2"} <= names
     (op,) = [event for event in line if event[0].startswith(converted[1])]
     (conv1,) = [event for event in line if event[0] == "conv1"]
     assert op[1] <= conv1[1] and conv1[1] + conv1[2] <= op[1] + op[2]

@@ -115,6 +115,14 @@ def names_and_inputs(data):
 # ---- what it says
 
 
+@pytest.fixture(scope="module")
+def plan(frozen_graph, tmp_path_factory):
+    """With both outputs."""
+    path = tmp_path_factory.mktemp("plan") / "model.plan"
+    support.convert(frozen_graph, "--outputs", "logits:0,classes:0", "--plan", path)
+    return path
+
+
 def test_a_plan(plan, tmp_path):
     data = report(plan, "--threads", 2, folder=tmp_path)
     assert data["kind"] == "plan" and data["threads"] == 2

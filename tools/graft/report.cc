@@ -94,7 +94,10 @@ Status ReportPlan(const Options& o, Report* report) {
   GRAFT_ASSIGN_OR_RETURN(EngineReport engine, EngineReport::Make(name, std::move(plan), options));
   if (!o.reference.empty()) GRAFT_RETURN_IF_ERROR(engine.CompareWithFolder(o.reference));
   if (!o.model.path.empty()) {
-    GRAFT_ASSIGN_OR_RETURN(const tf::LoadedModel model, tf::LoadModel(o.model));
+    // The plan says which outputs are meant: a graph by itself says all that nothing reads.
+    tf::ModelSpec spec = o.model;
+    for (const Binding& output : engine.engine().outputs()) spec.outputs.push_back(output.name);
+    GRAFT_ASSIGN_OR_RETURN(const tf::LoadedModel model, tf::LoadModel(spec));
     GRAFT_ASSIGN_OR_RETURN(const NativeGraph native, NativeGraphOfPlan(model, engine.engine()));
     report->picture = PictureOfWhole(model.graph, name);
     GRAFT_RETURN_IF_ERROR(engine.CompareWith(native, o.layers));

@@ -73,8 +73,16 @@ class Drawing {
     Names names;
     std::vector<Drawn> natives;
     std::vector<Engine> engines;
+    // A fetched member has a stand-in of its name outside: one node, which is inside.
+    std::set<std::string> members;
+    for (const tf::NodeDef& def : nodes) {
+      if (const tf::FunctionDef* segment = SegmentOf(def)) {
+        for (const tf::NodeDef& inner : segment->nodes) members.insert(inner.name);
+      }
+    }
     for (const tf::NodeDef& def : nodes) {
       const tf::FunctionDef* segment = SegmentOf(def);
+      if (segment == nullptr && members.contains(def.name)) continue;
       if (segment == nullptr) {
         natives.push_back(Add(def, prefix, GraphPicture::kNative, &names));
         continue;
