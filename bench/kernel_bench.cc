@@ -1,13 +1,15 @@
 // Every tactic of the CPU backend on single convolutions and products: GFLOP/s, one thread unless
 // told otherwise.
 //
-//   kernel_bench [--threads N] [--seconds S] [--filter TEXT] [--cold] [problem…]
+//   kernel_bench [--threads N] [--seconds S] [--filter TEXT] [--cold] [--count] [problem…]
 //   kernel_bench --device cuda:0 [--batch N] [--seconds S] [--filter TEXT] [problem…]
 //
 // --cold: the weights are in no cache when a run begins, as in a large model.
 // --device: every tactic of a device's backend instead, with its rates, and how far the results are
 // from those of the last tactic, as a share of the largest. --batch replaces the problems' own. A
 // problem that ends in *N counts N times in the sums of the fastest.
+// --count: nothing is timed; each tactic runs twice, the second time in CountedRun, for tools that
+// count instructions in functions (test/python/test_instruction_counts.py).
 //
 // A problem is batch x height x width x channels, a dash, kernel height x width x output channels,
 // and options: s2 (stride), d2 (dilation), g32 (groups; "gc" for as many as channels), valid (no
@@ -81,6 +83,7 @@ const char* const kLayers[] = {
 
 struct Options {
   bool cold = false;
+  bool count = false;
   int threads = 1;
   double seconds = 0.3;
   std::string filter;
@@ -246,7 +249,12 @@ Result<Problem> MakeProblem(const std::string& text, int64_t batch) {
   return MakeConv(parts);
 }
 
-// The shortest of many runs, in seconds.
+[[gnu::noinline]] Status CountedRun(const BoundStep& step, const StepPointers& pointers,
+                                    Executor& executor) {
+  return step.Enqueue(pointers, {.executor = &executor});
+}
+
+// The shortest of many runs, in seconds; 0 where runs are counted.
 Result<double> Time(const BoundNode& bound, const BoundStep& step, const PackedWeights* packed,
                     const Options& options, Executor& executor) {
   const Tensor x = RandomTensor(bound.inputs[0].dims, bound.inputs[0].dtype);
@@ -257,6 +265,11 @@ Result<double> Time(const BoundNode& bound, const BoundStep& step, const PackedW
     inputs.push_back(bound.inputs[i].constant->raw());
   void* outputs[] = {y.mutable_raw()};
   const StepPointers pointers{inputs, outputs, workspace.data()};
+  if (options.count) {
+    GRAFT_RETURN_IF_ERROR(step.Enqueue(pointers, {.executor = &executor}));
+    GRAFT_RETURN_IF_ERROR(CountedRun(step, pointers, executor));
+    return 0;
+  }
   using Clock = std::chrono::steady_clock;
   const auto begin = Clock::now();
   double best = 1e30;
@@ -287,6 +300,10 @@ Status RunProblem(const std::string& text, const Options& options, Executor& exe
     if (!step.ok()) continue;
     GRAFT_ASSIGN_OR_RETURN(const double seconds,
                            Time(bound, **step, packed.get(), options, executor));
+    if (options.count) {
+      std::printf("  %s", name.c_str());
+      continue;
+    }
     std::printf("  %s %.1f (%.3f ms)", name.substr(name.find('.') + 1).c_str(),
                 problem.operations / seconds * 1e-9, seconds * 1e3);
     std::fflush(stdout);
@@ -486,6 +503,8 @@ int Main(int argc, char** argv) {
       options.batch = std::atoll(argv[++i]);
     } else if (argument == "--cold") {
       options.cold = true;
+    } else if (argument == "--count") {
+      options.count = true;
     } else if (argument.starts_with("--")) {
       std::fprintf(stderr, "no option %s\n", argument.c_str());
       return 2;
@@ -500,8 +519,10 @@ int Main(int argc, char** argv) {
     return status.ok() ? 0 : 2;
   }
   const std::unique_ptr<Executor> executor = MakeTbbExecutor(options.threads);
-  std::printf("%s, %d threads, %.1f GFLOP/s of multiply-adds in registers a core\n",
-              cpu::SupportedTargets().front().c_str(), executor->width(), MeasureFmaPeak());
+  if (!options.count) {
+    std::printf("%s, %d threads, %.1f GFLOP/s of multiply-adds in registers a core\n",
+                cpu::SupportedTargets().front().c_str(), executor->width(), MeasureFmaPeak());
+  }
   for (const std::string& problem : options.problems) {
     const Status status = RunProblem(problem, options, *executor);
     if (!status.ok()) {
