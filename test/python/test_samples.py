@@ -177,3 +177,13 @@ def test_a_plan_runs_from_c(pictures, tmp_path):
     images[:1, :5].tofile(tmp_path / "short.f32")
     done = subprocess.run([program, tmp_path / "plan", tmp_path / "short.f32"], capture_output=True, text=True)
     assert done.returncode == 2 and "elements" in done.stderr
+
+
+def test_what_precisions_cost_is_told():
+    """On few images; `make accuracy` takes all."""
+    lines = run("image_classification/accuracy.py", "--count", 200).splitlines()
+    rows = {line.split()[0]: line for line in lines if " native " in line}
+    assert sorted(rows) == ["mobile", "mobile_qat", "residual", "residual_qat", "vgg", "vgg_qat"]
+    assert all("FP16" in row for row in rows.values())
+    assert all(name in rows["vgg"] for name in ("INT8 entropy", "INT8 percentile", "INT8 minmax", "INT8 mse"))
+    assert "INT8 nodes" in rows["vgg_qat"]
