@@ -86,7 +86,7 @@ def test_a_plan_as_a_graph(plan, tmp_path):
     conv = nodes["conv1"]
     assert conv.op == "Conv2D" and conv.attr["strides"].s == b"[1,1]"
     assert conv.attr["tactics"].list.s[0].startswith(b"cpu.")
-    assert b"max" in conv.attr["epilogue"].s  # the activation is fused
+    assert b"relu" in conv.attr["epilogue"].s  # the activation is fused
     assert [d.size for d in conv.attr["_output_shapes"].list.shape[0].dim] == [-1, 16, 16, 8]
     assert nodes[conv.input[1]].op == "Const"
 
