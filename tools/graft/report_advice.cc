@@ -60,8 +60,8 @@ void AdviseOnLayers(const EngineReport& engine, std::vector<Advice>* advice) {
   if (total <= 0) return;
   std::vector<const Layer*> slow;
   for (const Layer& l : engine.layers()) {
-    if (l.ms > kSlowShare * total && !l.limit.name.empty() && l.share() < kFarFromLimit)
-      slow.push_back(&l);
+    const bool known = l.limit.name == "arithmetic" || l.limit.name == "memory";
+    if (l.ms > kSlowShare * total && known && l.share() < kFarFromLimit) slow.push_back(&l);
   }
   std::ranges::stable_sort(slow, std::greater(), [](const Layer* l) { return l->ms; });
   for (size_t i = 0; i < std::min(slow.size(), kMostLayers); ++i) {
