@@ -290,7 +290,7 @@ class TensorRTOptimizer : public tensorflow::grappler::CustomGraphOptimizer {
   // of a process only.
   absl::Status Optimize(tensorflow::grappler::Cluster*, const GrapplerItem& item,
                         GraphDef* optimized) override {
-    const absl::Status status = ConvertItem(item, optimized);
+    absl::Status status = ConvertItem(item, optimized);
     if (!status.ok())
       LOG(ERROR) << kName << ": the graph stays as it is: " << item.id << ": " << status.message();
     return status;
