@@ -97,7 +97,7 @@ Status FindBlocks(const ir::Module& module, const ShapePlan& plan, int first_ste
     const ir::Node& node = module.node(step.node);
     GRAFT_ASSIGN_OR_RETURN(const BoundNode bound, BindNode(module, node, plan.symbols));
     const auto location = [&](int32_t i) -> const Location& {
-      return plan.pointers[static_cast<size_t>(step.first_pointer + i)];
+      return plan.pointers[static_cast<size_t>(step.first_pointer) + static_cast<size_t>(i)];
     };
     for (int32_t i = 0; i < step.inputs; ++i) {
       const Location& at = location(i);
