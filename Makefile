@@ -29,6 +29,7 @@ build: setup ## Build everything: build/release/bin/graft, and the Python packag
 
 .PHONY: test
 test: build ## Unit, conformance, end to end, 10 s of each fuzz target; the last line is the sum
+	@tools/setup.sh --tests
 	@$(call build,fuzz,fuzzers)
 	@$(PYTHON) tools/run_tests.py includes ctest pytest fuzz
 

@@ -2,6 +2,7 @@
 # Installs what Graft needs: Debian packages and the Python environment(s). Cheap when there is nothing to do.
 #
 #   tools/setup.sh            packages and the build environment ($GRAFT_VENV, default .venv)
+#   tools/setup.sh --tests    also what only tests need in it: the server of graft.serving and its client
 #   tools/setup.sh --peers    also .venv-peers, the engines that `make bench` compares with
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,10 +32,10 @@ install_packages() {
     apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
-# install_environment DIR REQUIREMENTS: a virtual environment with exactly these requirements. The stamp in it holds the
-# hash of what it was made from, so an unchanged environment costs one hash.
+# install_environment DIR REQUIREMENTS [PART]: a virtual environment with these requirements, beside those of other parts.
+# The part's stamp in it holds the hash of what it was made from, so an unchanged environment costs one hash.
 install_environment() {
-  local dir=$1 requirements=$2 stamp=$1/.graft-stamp want
+  local dir=$1 requirements=$2 stamp=$1/.graft-stamp${3:+-$3} want
   want=$({ cat "$requirements"; python3 --version; } | sha256sum)
   [ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || return 0
   echo "setup: making $dir from $requirements"
@@ -45,6 +46,9 @@ install_environment() {
 
 install_packages
 install_environment "${GRAFT_VENV:-.venv}" requirements.txt
+if [ "${1:-}" = --tests ]; then
+  install_environment "${GRAFT_VENV:-.venv}" requirements-serving.txt serving
+fi
 if [ "${1:-}" = --peers ]; then
   install_environment .venv-peers requirements-peers.txt
 fi

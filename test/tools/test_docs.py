@@ -67,6 +67,12 @@ def test_options_are_those_of_the_program(command):
     assert documented == listed - {"--help"}
 
 
+def test_options_are_those_of_the_server():
+    source = (ROOT / "python/graft/serving.py").read_text()
+    rows = re.findall(r"^\| (`-.*?) \|", (ROOT / "docs/serving.md").read_text(), re.MULTILINE)
+    assert {option for row in rows for option in OPTION.findall(row)} == set(re.findall(r'add\(\s*"(--\w+)"', source))
+
+
 def test_commands_are_those_of_the_program():
     output = subprocess.run([PROGRAM, "--help"], stdout=subprocess.PIPE, text=True, check=True)
     listed = output.stdout.split("Subcommands:\n")[1].split("\n\n")[0]
