@@ -2,21 +2,23 @@
 # Installs what Graft needs: Debian packages and the Python environment(s). Cheap when there is nothing to do.
 #
 #   tools/setup.sh            packages and the build environment ($GRAFT_VENV, default .venv)
-#   tools/setup.sh --tests    also what only tests need in it: the server of graft.serving and its client
+#   tools/setup.sh --tests    also what only tests, fuzzing and lint need, in the same places
 #   tools/setup.sh --peers    also .venv-peers, the engines that `make bench` compares with
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# missing_packages LIST…
 missing_packages() {
   local package
-  grep -v '^#' tools/debian-packages.txt | while read -r package; do
+  grep -hv '^#' "$@" | while read -r package; do
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
   done
 }
 
+# install_packages LIST…
 install_packages() {
   local missing as_root=()
-  mapfile -t missing < <(missing_packages)
+  mapfile -t missing < <(missing_packages "$@")
   [ ${#missing[@]} -gt 0 ] || return 0
   if [ "$(id -u)" -ne 0 ]; then
     if ! sudo -n true 2>/dev/null; then
@@ -44,11 +46,13 @@ install_environment() {
   echo "$want" >"$stamp"
 }
 
-install_packages
-install_environment "${GRAFT_VENV:-.venv}" requirements.txt
-if [ "${1:-}" = --tests ]; then
-  install_environment "${GRAFT_VENV:-.venv}" requirements-serving.txt serving
-fi
-if [ "${1:-}" = --peers ]; then
-  install_environment .venv-peers requirements-peers.txt
-fi
+environment=${GRAFT_VENV:-.venv}
+install_packages tools/debian-packages.txt
+install_environment "$environment" requirements.txt
+case "${1:-}" in
+--tests)
+  install_packages tools/debian-packages-tests.txt
+  install_environment "$environment" requirements-tests.txt tests
+  ;;
+--peers) install_environment .venv-peers requirements-peers.txt ;;
+esac

@@ -21,7 +21,7 @@ import support
 for package in ("kserve", "tritonclient"):
     if importlib.util.find_spec(package) is None:
         pytest.skip(
-            f"{package} is not installed (requirements-serving.txt)", allow_module_level=True
+            f"{package} is not installed (requirements-tests.txt)", allow_module_level=True
         )
 import tritonclient.grpc
 import tritonclient.http
