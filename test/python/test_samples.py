@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import threading
@@ -187,3 +188,67 @@ def test_what_precisions_cost_is_told():
     assert all("FP16" in row for row in rows.values())
     assert all(name in rows["vgg"] for name in ("INT8 entropy", "INT8 percentile", "INT8 minmax", "INT8 mse"))
     assert "INT8 nodes" in rows["vgg_qat"]
+
+
+def test_sound_is_transcribed_without_tensorflow(tmp_path):
+    """The demo's melody, as a WAV file at twice the model's rate."""
+    import wave
+
+    sys.path.insert(0, str(support.ROOT / "tools/demo"))
+    import demo
+
+    sound = np.repeat(demo.synthesise(demo.MELODY), 2)
+    with wave.open(str(tmp_path / "sound.wav"), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(2 * demo.RATE)
+        file.writeframes(np.repeat(np.rint(sound * 30000).astype("<i2"), 2).tobytes())
+    text = run("audio/transcribe.py", tmp_path / "sound.wav", "--midi", tmp_path / "notes.mid")
+    rows = {line.split()[0]: line for line in text.splitlines() if "█" in line}
+    assert {name: row.count("█") for name, row in rows.items()} == {
+        demo.note_name(key): sum(played == key for played, _, _ in demo.MELODY) for key in {k for k, _, _ in demo.MELODY}
+    }
+    midi = (tmp_path / "notes.mid").read_bytes()
+    assert midi.startswith(b"MThd") and midi.endswith(b"\xff\x2f\0")
+    assert len(midi) == 22 + int.from_bytes(midi[18:22], "big")
+    assert midi.count(b"\x50") >= len(demo.MELODY)  # how hard each is struck
+    (tmp_path / "cut.wav").write_bytes(b"RIFF")
+    assert "transcribe: " in run("audio/transcribe.py", tmp_path / "cut.wav", expect=1)
+
+
+def test_a_tokenizer_stays_native_before_its_transformer():
+    lines = {
+        "def convert(self, path, *arguments):": "Python",
+        "raise ValueError(f'{name}: {error}')": "Python",
+        "std::vector<int64_t> dims(rank);": "C++",
+        "const Status status = node->Verify();": "C++",
+        "What is unknown of a shape is computed when the model runs, and the engine takes it as it is.": "English",
+    }
+    text = run("text/line_language.py", "--steps", 60, *lines, "")  # of no tokens
+    shown = [line.split()[0] for line in text.splitlines() if "%  " in line]
+    assert len(shown) == len(lines) + 1
+    # It is trained with the files as they are, and briefly.
+    assert sum(name == right for name, right in zip(shown, lines.values())) >= 4, text
+    assert "% of OPs Converted: 9" in text  # the network is nearly all of it
+    assert "largest difference of a probability" in text  # and it ended with 0
+
+
+@pytest.mark.parametrize("kind", ["npy", "png"])
+def test_a_detector_finds_a_face(kind, tmp_path):
+    import tensorflow as tf
+
+    folder = pathlib.Path(os.environ.get("GRAFT_MODELS", "none"))
+    if not (folder / "handtrack_ssd.pb").exists():
+        pytest.skip("no handtrack_ssd.pb in $GRAFT_MODELS")
+    image = folder / "handtrack_ssd/photo_astronaut_in_input_tensor.npy"
+    pixels = np.load(image)
+    if kind == "png":
+        image = tmp_path / "image.png"
+        tf.io.write_file(str(image), tf.io.encode_png(pixels[0]))
+    drawn = tmp_path / "found.png"
+    text = run("object_detection/hands.py", "--model", folder / "handtrack_ssd.pb", image, "--output", drawn)
+    assert text.count("face          96%  at 0.043 0.310 0.360 0.578") == 2, text
+    found = tf.io.decode_png(drawn.read_bytes()).numpy()
+    # The box is drawn, and nothing else.
+    changed = np.argwhere((found != pixels[0]).any(-1)) / 320
+    assert np.allclose(changed.min(0), [0.043, 0.310], atol=0.01) and np.allclose(changed.max(0), [0.360, 0.578], atol=0.01)

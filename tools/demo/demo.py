@@ -79,20 +79,28 @@ def join_windows(rows):
     return np.concatenate(rows[:, OVERLAP_ROWS // 2 : -OVERLAP_ROWS // 2])
 
 
-def decode(outputs):
-    """Notes as (beat, key): a peak of the onset posterior over its threshold starts one, which
+def find_notes(onset, frame):
+    """Notes as (row, column): a peak of the onset posterior over its threshold starts one, which
     counts if the frame posterior stays over its own long enough."""
-    onset, frame = join_windows(outputs["onset"]), join_windows(outputs["note"])
-    rows_per_window = outputs["onset"].shape[1] - OVERLAP_ROWS
-    seconds_per_row = (WINDOW - OVERLAP_ROWS * HOP) / RATE / rows_per_window
-    notes = []
     for row, column in zip(*np.nonzero(onset >= ONSET_THRESHOLD)):
         around = onset[max(row - 3, 0) : row + 4, column]
         held = frame[row : row + SHORTEST_ROWS, column] >= FRAME_THRESHOLD
         if onset[row, column] == around.max() and held.all():
-            beat = round((row * seconds_per_row - LEAD) / BEAT)
-            notes.append((beat, int(column) + LOWEST_KEY))
-    return sorted(notes)
+            yield row, column
+
+
+def seconds_per_row(rows_of_window):
+    return (WINDOW - OVERLAP_ROWS * HOP) / RATE / (rows_of_window - OVERLAP_ROWS)
+
+
+def decode(outputs):
+    """Notes as (beat, key)."""
+    onset, frame = join_windows(outputs["onset"]), join_windows(outputs["note"])
+    seconds = seconds_per_row(outputs["onset"].shape[1])
+    return sorted(
+        (round((row * seconds - LEAD) / BEAT), int(column) + LOWEST_KEY)
+        for row, column in find_notes(onset, frame)
+    )
 
 
 def describe(notes):
