@@ -233,6 +233,7 @@ def test_a_tokenizer_stays_native_before_its_transformer():
     assert "largest difference of a probability" in text  # and it ended with 0
 
 
+@pytest.mark.models
 @pytest.mark.parametrize("kind", ["npy", "png"])
 def test_a_detector_finds_a_face(kind, tmp_path):
     import tensorflow as tf
