@@ -3,13 +3,13 @@
 #include "backends/cpu/table_tactics.h"
 #include "backends/cpu/tactic_base.h"
 #include "base/dtype_visit.h"
+#include "base/strides.h"
 #include "ir/attribute_names.h"
 #include "kernels/cpu/data/copy.h"
 #include "kernels/cpu/data/gather.h"
 #include "kernels/cpu/data/pad.h"
 #include "kernels/cpu/data/scatter.h"
 #include "kernels/cpu/pointwise/instructions.h"
-#include "kernels/cpu/strides.h"
 
 namespace graft::cpu {
 namespace {

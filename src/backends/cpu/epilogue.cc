@@ -5,9 +5,9 @@
 #include <limits>
 
 #include "base/aligned_buffer.h"
+#include "base/strides.h"
 #include "kernels/cpu/pointwise/pointwise.h"
 #include "kernels/cpu/pointwise/requantize.h"
-#include "kernels/cpu/strides.h"
 
 namespace graft::cpu {
 namespace {

@@ -5,6 +5,7 @@
 
 #include "backends/cuda/program_text.h"
 #include "backends/cuda/tactics.h"
+#include "base/strides.h"
 
 namespace graft::cuda {
 namespace {
@@ -168,12 +169,8 @@ Result<StepProgram> PlanPointwise(const BoundNode& node) {
   std::vector<DType> inputs;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     const BoundValue& x = node.inputs[i];
-    std::vector<int64_t> strides = StridesOf(x);
-    for (size_t axis = 0; axis < strides.size(); ++axis) {
-      if (x.dims[axis] == 1) strides[axis] = 0;
-    }
-    strides.insert(strides.begin(), y.dims.size() - strides.size(), 0);
-    loop.operands.push_back({static_cast<int>(i), 0, std::move(strides), x.dtype});
+    loop.operands.push_back(
+        {static_cast<int>(i), 0, BroadcastStrides(x.dims, x.row_stride, y.dims), x.dtype});
     inputs.push_back(x.dtype);
   }
   StepProgram step;
@@ -244,12 +241,8 @@ Result<StepProgram> PlanSlice(const BoundNode& node) {
 
 Result<StepProgram> PlanBroadcast(const BoundNode& node) {
   const BoundValue& x = node.inputs[0];
-  std::vector<int64_t> strides = StridesOf(x);
-  for (size_t i = 0; i < strides.size(); ++i) {
-    if (x.dims[i] == 1) strides[i] = 0;
-  }
-  strides.insert(strides.begin(), node.outputs[0].dims.size() - strides.size(), 0);
-  return Move(OverResult(node, std::move(strides)), x.dtype);
+  return Move(OverResult(node, BroadcastStrides(x.dims, x.row_stride, node.outputs[0].dims)),
+              x.dtype);
 }
 
 Result<StepProgram> PlanTile(const BoundNode& node) {

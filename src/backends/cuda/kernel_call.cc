@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "base/aligned_buffer.h"
+#include "base/strides.h"
 
 namespace graft::cuda {
 
@@ -85,13 +86,7 @@ std::string_view AccumulatorOf(DType dtype) {
 }
 
 std::vector<int64_t> StridesOf(const BoundValue& value) {
-  std::vector<int64_t> strides(value.dims.size(), 1);
-  int64_t stride = value.row_stride;
-  for (size_t i = value.dims.size(); i-- > 1;) {
-    strides[i - 1] = stride;
-    stride *= value.dims[i - 1];
-  }
-  return strides;
+  return RowMajorStrides(value.dims, value.row_stride);
 }
 
 int64_t LengthOf(const BoundValue& value) { return value.dims.empty() ? 1 : value.dims.back(); }

@@ -2,6 +2,7 @@
 
 #include "backends/cuda/product.h"
 #include "backends/cuda/program_text.h"
+#include "base/strides.h"
 
 namespace graft::cuda {
 namespace {
@@ -12,16 +13,6 @@ constexpr TacticRow kRows[] = {
 #include "backends/cuda/tactics.inc"
 #undef GRAFT_CUDA_TACTIC
 };
-
-// An operand's strides in the result's axes, 0 where it is broadcast.
-std::vector<int64_t> BroadcastStrides(const BoundValue& operand, size_t rank) {
-  std::vector<int64_t> strides = StridesOf(operand);
-  for (size_t i = 0; i < strides.size(); ++i) {
-    if (operand.dims[i] == 1) strides[i] = 0;
-  }
-  strides.insert(strides.begin(), rank - strides.size(), 0);
-  return strides;
-}
 
 }  // namespace
 
@@ -66,7 +57,7 @@ struct RowAddress {
   bool general = false;
 };
 RowAddress AddressOf(const BoundValue& operand, const Dims& dims) {
-  RowAddress address = {BroadcastStrides(operand, dims.size())};
+  RowAddress address = {BroadcastStrides(operand.dims, operand.row_stride, dims)};
   int64_t product = 1;
   for (size_t axis = dims.size() - 1; axis-- > 0;) {
     if (dims[axis] == 1) continue;

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "kernels/cpu/strides.h"
+#include "base/strides.h"
 
 namespace graft::cpu {
 namespace {

@@ -4,11 +4,11 @@
 #include <limits>
 #include <numeric>
 
+#include "base/strides.h"
 #include "kernels/cpu/data/copy.h"
 #include "kernels/cpu/data/gather.h"
 #include "kernels/cpu/data/pad.h"
 #include "kernels/cpu/data/scatter.h"
-#include "kernels/cpu/strides.h"
 #include "kernels/cpu/test_util.h"
 
 namespace graft::cpu {

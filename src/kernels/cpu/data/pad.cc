@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "kernels/cpu/strides.h"
+#include "base/strides.h"
 
 namespace graft::cpu {
 namespace {

@@ -2,8 +2,8 @@
 #include <atomic>
 #include <memory>
 
+#include "base/strides.h"
 #include "kernels/cpu/pointwise/pointwise.h"
-#include "kernels/cpu/strides.h"
 
 namespace graft::cpu {
 

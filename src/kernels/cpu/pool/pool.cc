@@ -5,7 +5,7 @@
 #include <type_traits>
 
 #include "base/dtype_visit.h"
-#include "kernels/cpu/strides.h"
+#include "base/strides.h"
 
 namespace graft::cpu {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/tensor.h"
 
-namespace graft::cpu {
+namespace graft {
 
 // The distance between neighbours along each axis when runs of the last axis lie row_stride apart.
 inline std::vector<int64_t> RowMajorStrides(const Dims& dims, int64_t row_stride) {
@@ -42,4 +42,4 @@ inline std::vector<int64_t> BroadcastStrides(const Dims& dims, int64_t row_strid
   return strides;
 }
 
-}  // namespace graft::cpu
+}  // namespace graft
