@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "backend_api/table_backend.h"
 #include "backend_api/test_backend.h"
 
 namespace graft {
@@ -77,6 +78,40 @@ TEST(BackendTest, TheFirstTacticThatAcceptsEndsTheQuestion) {
   EXPECT_FALSE(backend.SupportsAsIs(module, module.node(node)));
   EXPECT_EQ(asked, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(backend.Candidates(module, module.node(node)).size(), 3u);
+}
+
+class ThreeTactics final : public TableBackend {
+ public:
+  ThreeTactics() : TableBackend(Table()) {}
+  std::string_view name() const override { return "three"; }
+  Device& device() override { return device_; }
+  std::string Fingerprint() const override { return ""; }
+
+ private:
+  static TacticTable Table() {
+    TacticTable table;
+    const auto add = [&](ir::OpKind op, std::string name) {
+      auto tactic = std::make_unique<testing::TestTactic>();
+      tactic->tactic_name = std::move(name);
+      table.push_back({op, std::move(tactic)});
+    };
+    add(ir::OpKind::kReshape, "b");
+    add(ir::OpKind::kSlice, "c");
+    add(ir::OpKind::kReshape, "a");
+    return table;
+  }
+  HostDevice device_;
+};
+
+TEST(TableBackendTest, GivesTheTacticsOfAnOpInTheirOrder) {
+  ir::Module module;
+  const ir::ValueId x = module.AddInput("x", DType::kFloat32, {4});
+  const ir::NodeId node = module.AddNode(ir::ReshapeAttributes{{2, 2}}, {x}, "node").value();
+  const ThreeTactics backend;
+  EXPECT_EQ(backend.Tactics(module, module.node(node)),
+            (std::vector{backend.FindTactic("b"), backend.FindTactic("a")}));
+  EXPECT_EQ(backend.FindTactic("c")->name(), "c");
+  EXPECT_EQ(backend.FindTactic("d"), nullptr);
 }
 
 }  // namespace

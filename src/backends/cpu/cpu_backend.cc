@@ -22,31 +22,20 @@ std::string ProcessorModel() {
   return "unknown processor";
 }
 
-class Cpu final : public Backend {
+TacticTable AllTactics() {
+  TacticTable table;
+  cpu::AddConvTactics(table);
+  cpu::AddMatMulTactics(table);
+  cpu::AddTableTactics(table);
+  return table;
+}
+
+class Cpu final : public TableBackend {
  public:
-  Cpu() {
-    cpu::AddConvTactics(table_);
-    cpu::AddMatMulTactics(table_);
-    cpu::AddTableTactics(table_);
-  }
+  Cpu() : TableBackend(AllTactics()) {}
 
   std::string_view name() const override { return "cpu"; }
   Device& device() override { return device_; }
-
-  std::vector<const Tactic*> Tactics(const ir::Module&, const ir::Node& node) const override {
-    std::vector<const Tactic*> tactics;
-    for (const cpu::TacticEntry& entry : table_) {
-      if (entry.op == node.kind()) tactics.push_back(entry.tactic.get());
-    }
-    return tactics;
-  }
-
-  const Tactic* FindTactic(std::string_view name) const override {
-    for (const cpu::TacticEntry& entry : table_) {
-      if (entry.tactic->name() == name) return entry.tactic.get();
-    }
-    return nullptr;
-  }
 
   std::string Fingerprint() const override {
     return fmt::format("cpu {} [{}] l1 {} l2 {} l3 {} onednn {}", cpu::SupportedTargets().front(),
@@ -57,7 +46,6 @@ class Cpu final : public Backend {
 
  private:
   HostDevice device_;
-  cpu::TacticTable table_;
 };
 
 }  // namespace

@@ -2,19 +2,11 @@
 // the last one takes any shape.
 #pragma once
 
-#include <memory>
 #include <string>
-#include <vector>
 
-#include "backend_api/backend.h"
+#include "backend_api/table_backend.h"
 
 namespace graft::cpu {
-
-struct TacticEntry {
-  ir::OpKind op;
-  std::unique_ptr<Tactic> tactic;
-};
-using TacticTable = std::vector<TacticEntry>;
 
 void AddConvTactics(TacticTable& table);
 void AddMatMulTactics(TacticTable& table);

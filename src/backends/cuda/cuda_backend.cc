@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 
+#include "backend_api/table_backend.h"
 #include "backends/cuda/cuda_device.h"
 #include "backends/cuda/prepared.h"
 #include "backends/cuda/tactics.h"
@@ -148,7 +149,6 @@ class CudaTactic final : public Tactic {
   // card: null where there is none.
   CudaTactic(const TacticRow& row, int sm, CudaDevice* card) : row_(row), sm_(sm), card_(card) {}
 
-  ir::OpKind op() const { return row_.op; }
   std::string_view name() const override { return row_.name; }
   int version() const override { return row_.version; }
 
@@ -201,35 +201,26 @@ class CudaTactic final : public Tactic {
   CudaDevice* const card_;
 };
 
-class CudaBackendImpl final : public Backend {
+TacticTable TacticsOf(int sm, CudaDevice* card) {
+  TacticTable table;
+  for (const TacticRow& row : Tactics())
+    table.push_back({row.op, std::make_unique<CudaTactic>(row, sm, card)});
+  return table;
+}
+
+class CudaBackendImpl final : public TableBackend {
  public:
   explicit CudaBackendImpl(std::unique_ptr<CudaDevice> card)
       : CudaBackendImpl(card->sm(), card->fingerprint(), card.get()) {
     device_ = std::move(card);
   }
   CudaBackendImpl(int sm, std::string fingerprint, CudaDevice* card = nullptr)
-      : fingerprint_(std::move(fingerprint)), device_(std::make_unique<NoDevice>()) {
-    for (const TacticRow& row : cuda::Tactics())
-      tactics_.push_back(std::make_unique<CudaTactic>(row, sm, card));
-  }
+      : TableBackend(TacticsOf(sm, card)),
+        fingerprint_(std::move(fingerprint)),
+        device_(std::make_unique<NoDevice>()) {}
 
   std::string_view name() const override { return "cuda"; }
   Device& device() override { return *device_; }
-
-  std::vector<const Tactic*> Tactics(const ir::Module&, const ir::Node& node) const override {
-    std::vector<const Tactic*> tactics;
-    for (const auto& tactic : tactics_) {
-      if (tactic->op() == node.kind()) tactics.push_back(tactic.get());
-    }
-    return tactics;
-  }
-
-  const Tactic* FindTactic(std::string_view name) const override {
-    for (const auto& tactic : tactics_) {
-      if (tactic->name() == name) return tactic.get();
-    }
-    return nullptr;
-  }
 
   std::string Fingerprint() const override { return fingerprint_; }
   bool uses_executor() const override { return false; }
@@ -237,7 +228,6 @@ class CudaBackendImpl final : public Backend {
  private:
   std::string fingerprint_;
   std::unique_ptr<Device> device_;
-  std::vector<std::unique_ptr<CudaTactic>> tactics_;
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "backends/reference/reference_backend.h"
 
 #include "backend_api/host_device.h"
+#include "backend_api/table_backend.h"
 #include "backends/reference/problems.h"
 #include "ir/attribute_names.h"
 
@@ -93,7 +94,6 @@ class ReferenceTactic final : public Tactic {
   explicit ReferenceTactic(const Row& row) : row_(row) {}
 
   std::string_view name() const override { return row_.name; }
-  ir::OpKind op() const { return row_.op; }
 
   std::optional<Refusal> Accepts(const ir::Module& module, const ir::Node& node) const override {
     if (node.kind() != row_.op) return Refuse("{} is no {}", name(), ir::Name(node.kind()));
@@ -135,35 +135,23 @@ class ReferenceTactic final : public Tactic {
   const Row& row_;
 };
 
-class ReferenceBackendImpl final : public Backend {
+TacticTable AllTactics() {
+  TacticTable table;
+  for (const Row& row : kRows) table.push_back({row.op, std::make_unique<ReferenceTactic>(row)});
+  return table;
+}
+
+class ReferenceBackendImpl final : public TableBackend {
  public:
-  ReferenceBackendImpl() {
-    for (const Row& row : kRows) tactics_.push_back(std::make_unique<ReferenceTactic>(row));
-  }
+  ReferenceBackendImpl() : TableBackend(AllTactics()) {}
 
   std::string_view name() const override { return "reference"; }
   Device& device() override { return device_; }
-
-  std::vector<const Tactic*> Tactics(const ir::Module&, const ir::Node& node) const override {
-    std::vector<const Tactic*> tactics;
-    for (const auto& tactic : tactics_) {
-      if (tactic->op() == node.kind()) tactics.push_back(tactic.get());
-    }
-    return tactics;
-  }
-
-  const Tactic* FindTactic(std::string_view name) const override {
-    for (const auto& tactic : tactics_) {
-      if (tactic->name() == name) return tactic.get();
-    }
-    return nullptr;
-  }
 
   std::string Fingerprint() const override { return "reference"; }
 
  private:
   HostDevice device_;
-  std::vector<std::unique_ptr<ReferenceTactic>> tactics_;
 };
 
 }  // namespace
