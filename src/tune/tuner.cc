@@ -152,7 +152,7 @@ class Tuner {
       std::vector<double>& row = times.emplace_back(Times(step, contest));
       Status refused;
       for (;;) {
-        const int winner = FastestOf(row);
+        const int winner = FastestOf(row, step.traits);
         if (!std::isfinite(row[winner])) {
           return refused.ok()
                      ? UnsupportedError("{}: no tactic gives right results", step.node->name)
@@ -181,13 +181,17 @@ class Tuner {
  private:
   static constexpr double kNever = std::numeric_limits<double>::infinity();
 
-  // The earliest of those that are as fast as the fastest.
-  static int FastestOf(const std::vector<double>& times) {
+  // Of those that are as fast as the fastest, the earliest of those that cost the first run least.
+  static int FastestOf(const std::vector<double>& times, const std::vector<TacticTraits>& traits) {
     const double best = *std::min_element(times.begin(), times.end());
+    size_t winner = times.size();
     for (size_t t = 0; t < times.size(); ++t) {
-      if (times[t] <= best * (1 + kTuningTie)) return static_cast<int>(t);
+      if (times[t] <= best * (1 + kTuningTie) &&
+          (winner == times.size() || traits[t].prepare_cost_ms < traits[winner].prepare_cost_ms)) {
+        winner = t;
+      }
     }
-    return 0;
+    return static_cast<int>(winner);
   }
 
   // The winners, and the fastest at the first point of those that take any shape.

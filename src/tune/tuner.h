@@ -37,8 +37,8 @@ MeasureOptions MeasureOptionsOf(const ir::Module& module, const Device& device,
 // Why a tactic that takes the node does not take its operands and results as they lie.
 inline constexpr std::string_view kRowsNotDense = "rows that are not dense";
 
-// Times within this share of the fastest count as equal, and the earlier candidate wins: timings
-// are not better than that.
+// Times within this share of the fastest count as equal, since timings are not better than that:
+// the candidate wins whose preparation costs less, else the earlier one.
 inline constexpr double kTuningTie = 0.03;
 
 struct RejectedTactic {

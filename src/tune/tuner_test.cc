@@ -78,6 +78,15 @@ TEST_F(TunerTest, OneDisturbedRunDoesNotLose) {
   EXPECT_EQ(choices->steps[0].tactics[0].name, "test.second");
 }
 
+TEST_F(TunerTest, OfEqualsTheOneThatGeneratesNothingWins) {
+  first_.traits.prepare_cost_ms = 5;
+  first_.cost = 1;
+  second_.cost = 1 + kTuningTie / 2;
+  EXPECT_EQ(Run(nullptr, 0)->steps[0].tactics[0].name, "test.second");
+  second_.cost = 1 + 2 * kTuningTie;
+  EXPECT_EQ(Run(nullptr, 0)->steps[0].tactics[0].name, "test.first");
+}
+
 TEST_F(TunerTest, AnEstimateNeverStandsInForAMeasurement) {
   first_.on_run = [] { Wait(1); };
   second_.cost = 2;  // the model is wrong
