@@ -29,6 +29,11 @@ struct InputTile {
   const float* pixels[kMaxPoints * kMaxPoints];
 };
 
+// One input channel's 3x3 filters of a panel of output channels, in the order of ky, kx.
+struct FilterPanel {
+  float taps[9][kPanel];
+};
+
 // Transformed data: the element of product i at i * product_step.
 struct OutputTile {
   const float* products;
@@ -178,6 +183,32 @@ void TransformOutput(const OutputTile& t) {
   }
 }
 
+// Transforms the filters in double; `matrix` has a row for each point. Product i's panel goes to
+// to + i * product_step.
+void TransformFilter(int points, const double (*matrix)[3], const FilterPanel& filters, float* to,
+                     int64_t product_step) {
+  const hn::CappedTag<double, kPanel> d;
+  const hn::Rebind<float, decltype(d)> df;
+  using Doubles = hn::Vec<decltype(d)>;
+  // What one row of the matrix makes of three.
+  auto combine = [&](const double* row, Doubles a, Doubles b, Doubles c) HWY_ATTR {
+    return hn::MulAdd(hn::Set(d, row[2]), c,
+                      hn::MulAdd(hn::Set(d, row[1]), b, hn::Mul(hn::Set(d, row[0]), a)));
+  };
+  for (size_t j = 0; j < kPanel; j += hn::Lanes(d)) {
+    Doubles taps[9];
+    for (int i = 0; i < 9; ++i) taps[i] = hn::PromoteTo(d, hn::LoadU(df, filters.taps[i] + j));
+    float* out = to + j;
+    for (int p = 0; p < points; ++p) {
+      Doubles half[3];
+      for (int x = 0; x < 3; ++x) half[x] = combine(matrix[p], taps[x], taps[3 + x], taps[6 + x]);
+      for (int q = 0; q < points; ++q, out += product_step) {
+        hn::StoreU(hn::DemoteTo(df, combine(matrix[q], half[0], half[1], half[2])), df, out);
+      }
+    }
+  }
+}
+
 void TransformInput2(const InputTile& tile, int64_t begin, int64_t end, float* to, int64_t step) {
   TransformInput<2>(tile, begin, end, to, step);
 }
@@ -197,6 +228,7 @@ HWY_EXPORT(TransformInput2);
 HWY_EXPORT(TransformInput4);
 HWY_EXPORT(TransformOutput2);
 HWY_EXPORT(TransformOutput4);
+HWY_EXPORT(TransformFilter);
 
 namespace {
 
@@ -252,35 +284,21 @@ int64_t PackedSize(const Variant& v, const ConvFilter& f) {
   return v.products() * PanelsSize(f.input_channels, f.output_channels);
 }
 
-// Transforms the filters in double: panels of product 0, then of product 1, …
+// Panels of product 0, then of product 1, …
 void Pack(const Variant& v, const ConvFilter& f, const float* weights, float* packed,
           Executor& executor) {
-  const int points = v.points();
+  const auto transform = HWY_DYNAMIC_DISPATCH(TransformFilter);
   const int64_t product_step = PanelsSize(f.input_channels, f.output_channels);
+  const int64_t tap_step = f.input_channels * f.output_channels;
   executor.ParallelFor(PanelCount(f.output_channels), [&](int64_t panel, int) {
     const int64_t first = panel * kPanel;
     const int64_t width = std::min(kPanel, f.output_channels - first);
+    FilterPanel filters = {};
     for (int64_t c = 0; c < f.input_channels; ++c) {
-      double half[kMaxPoints][3][kPanel] = {};
-      for (int p = 0; p < points; ++p) {
-        for (int ky = 0; ky < 3; ++ky) {
-          for (int kx = 0; kx < 3; ++kx) {
-            const float* from =
-                weights + ((ky * 3 + kx) * f.input_channels + c) * f.output_channels + first;
-            for (int64_t j = 0; j < width; ++j) half[p][kx][j] += v.filter[p][ky] * from[j];
-          }
-        }
-      }
-      float* to = packed + (panel * f.input_channels + c) * kPanel;
-      for (int p = 0; p < points; ++p) {
-        for (int q = 0; q < points; ++q, to += product_step) {
-          for (int64_t j = 0; j < kPanel; ++j) {
-            to[j] =
-                static_cast<float>(v.filter[q][0] * half[p][0][j] + v.filter[q][1] * half[p][1][j] +
-                                   v.filter[q][2] * half[p][2][j]);
-          }
-        }
-      }
+      const float* from = weights + c * f.output_channels + first;
+      for (int i = 0; i < 9; ++i) std::copy_n(from + i * tap_step, width, filters.taps[i]);
+      transform(v.points(), v.filter, filters, packed + (panel * f.input_channels + c) * kPanel,
+                product_step);
     }
   });
 }

@@ -157,6 +157,10 @@ void Pack(const T* b, int64_t k, int64_t columns, int64_t row_stride, int64_t co
     T* out = panels + panel * k * kPanel;
     const T* in = b + panel * kPanel * column_stride;
     const int64_t width = std::min(kPanel, columns - panel * kPanel);
+    if (column_stride == 1 && width == kPanel) {
+      for (int64_t i = 0; i < k; ++i) std::copy_n(in + i * row_stride, kPanel, out + i * kPanel);
+      return;
+    }
     for (int64_t i = 0; i < k; ++i) {
       for (int64_t j = 0; j < kPanel; ++j) {
         out[i * kPanel + j] = j < width ? in[i * row_stride + j * column_stride] : T(0);
