@@ -230,28 +230,32 @@ size_t Engine::packed_bytes() const {
   return bytes;
 }
 
-std::vector<Engine::Attempt> Engine::TacticOrder(const Step& step, const ShapePlan& plan) const {
+Engine::Nearest Engine::NearestPoint(const ShapePlan& plan) const {
   const std::vector<TuningPoint>& points = plan_.choices.points;
   std::vector<ir::SymbolId> known;  // when the stage begins
   for (ir::SymbolId s = 0; s < static_cast<ir::SymbolId>(plan.symbols.size()); ++s) {
     // Expressions follow from the others.
     if (stages_.symbol[s] <= plan.stage && !module().symbols[s].expression) known.push_back(s);
   }
-  int nearest = -1;
+  Nearest nearest;
   double nearest_distance = std::numeric_limits<double>::infinity();
-  bool exact = false;
-  for (size_t p = 0; p < points.size() && !exact; ++p) {
+  for (size_t p = 0; p < points.size() && !nearest.exact; ++p) {
     const std::vector<int64_t>& point = points[p].symbols;
-    exact = std::all_of(known.begin(), known.end(),
-                        [&](ir::SymbolId s) { return plan.symbols[s] == point[s]; });
-    const double distance = exact ? 0 : Distance(plan.symbols, point, known);
-    if (exact || distance < nearest_distance) {
-      nearest = static_cast<int>(p);
+    nearest.exact =
+        std::ranges::all_of(known, [&](ir::SymbolId s) { return plan.symbols[s] == point[s]; });
+    const double distance = nearest.exact ? 0 : Distance(plan.symbols, point, known);
+    if (nearest.exact || distance < nearest_distance) {
+      nearest.point = static_cast<int>(p);
       nearest_distance = distance;
     }
   }
+  return nearest;
+}
+
+std::vector<Engine::Attempt> Engine::TacticOrder(const Step& step, const Nearest& nearest) {
   std::vector<int> order;
-  if (nearest >= 0 && step.best[nearest] >= 0) order.push_back(step.best[nearest]);
+  if (nearest.point >= 0 && step.best[nearest.point] >= 0)
+    order.push_back(step.best[nearest.point]);
   for (int t = 0; t < static_cast<int>(step.tactics.size()); ++t) {
     if (!Contains(order, t)) order.push_back(t);
   }
@@ -259,12 +263,12 @@ std::vector<Engine::Attempt> Engine::TacticOrder(const Step& step, const ShapePl
   for (const int t : order) {
     const StepTactic& tactic = step.tactics[t];
     // Code is generated for tuning points only: a new shape must cost next to nothing.
-    if (!exact && tactic.traits.prepare_cost_ms > 0) continue;
+    if (!nearest.exact && tactic.traits.prepare_cost_ms > 0) continue;
     const auto& prepared = tactic.choice->prepared;
-    if (!exact || prepared.empty()) {
+    if (!nearest.exact || prepared.empty()) {
       attempts.push_back({t, ""});
-    } else if (prepared[nearest]) {
-      attempts.push_back({t, *prepared[nearest]});
+    } else if (prepared[nearest.point]) {
+      attempts.push_back({t, *prepared[nearest.point]});
     }
   }
   return attempts;
@@ -288,11 +292,11 @@ Result<const PackedWeights*> Engine::FindPacked(ir::NodeId id, const Tactic& tac
   return packings.back().weights.get();
 }
 
-Result<BoundChoice> Engine::BindStep(ir::NodeId id, const BoundNode& bound, const ShapePlan& plan,
+Result<BoundChoice> Engine::BindStep(ir::NodeId id, const BoundNode& bound, const Nearest& nearest,
                                      Executor& executor) const {
   Step& step = steps_[id];
   std::vector<std::string> reasons;
-  for (const auto& [t, prepared] : TacticOrder(step, plan)) {
+  for (const auto& [t, prepared] : TacticOrder(step, nearest)) {
     const Tactic* const tactic = step.tactics[t].tactic;
     const TacticTraits& traits = step.tactics[t].traits;
     if (!TakesStrides(traits, bound)) {
@@ -315,6 +319,35 @@ Result<BoundChoice> Engine::BindStep(ir::NodeId id, const BoundNode& bound, cons
   }
   return UnsupportedError("{}: no tactic of the plan takes {} ({})", bound.name,
                           ProblemString(bound), fmt::join(reasons, "; "));
+}
+
+Result<std::vector<BoundChoice>> Engine::BindSteps(std::span<const ir::NodeId> ids,
+                                                   std::span<const BoundNode> bound,
+                                                   const Nearest& nearest,
+                                                   Executor& executor) const {
+  const bool generates =
+      nearest.exact && std::ranges::any_of(ids, [&](ir::NodeId id) {
+        return std::ranges::any_of(steps_[id].tactics, [](const StepTactic& tactic) {
+          return tactic.traits.prepare_cost_ms > 0;
+        });
+      });
+  std::vector<BoundChoice> choices(ids.size());
+  const auto bind = [&](size_t i, Executor& packing) -> Status {
+    GRAFT_ASSIGN_OR_RETURN(choices[i], BindStep(ids[i], bound[ids[i]], nearest, packing));
+    return OkStatus();
+  };
+  if (!generates) {
+    for (size_t i = 0; i < ids.size(); ++i) GRAFT_RETURN_IF_ERROR(bind(i, executor));
+    return choices;
+  }
+  // Milliseconds for each: side by side.
+  std::vector<Status> statuses(ids.size());
+  executor.ParallelFor(static_cast<int64_t>(ids.size()), [&](int64_t i, int) {
+    InlineExecutor inline_executor;
+    statuses[i] = bind(static_cast<size_t>(i), inline_executor);
+  });
+  for (const Status& status : statuses) GRAFT_RETURN_IF_ERROR(status);
+  return choices;
 }
 
 // What is known stays, what the stage finds out is at its upper bound.
@@ -360,16 +393,19 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
   GRAFT_ASSIGN_OR_RETURN(Placement placement,
                          Placement::Create(module, stages_, stage, plan->symbols, values));
 
-  std::vector<Placement::StepMemory> memory(module.node_count());
+  std::vector<ir::NodeId> ids;
   for (ir::NodeId id = 0; id < module.node_count(); ++id) {
-    if (stages_.node[id] != stage || placement.Skips(id)) continue;
-    GRAFT_ASSIGN_OR_RETURN(BoundChoice choice, BindStep(id, nodes[id], *plan, executor));
-    memory[id] = {choice.traits->in_place, choice.step->workspace_bytes(plan->width)};
-    const ir::Node& node = module.node(id);
-    plan->steps.push_back({choice.step.get(), id, static_cast<int32_t>(plan->choices.size()), 0,
+    if (stages_.node[id] == stage && !placement.Skips(id)) ids.push_back(id);
+  }
+  GRAFT_ASSIGN_OR_RETURN(plan->choices, BindSteps(ids, nodes, NearestPoint(*plan), executor));
+  std::vector<Placement::StepMemory> memory(module.node_count());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const BoundChoice& choice = plan->choices[i];
+    memory[ids[i]] = {choice.traits->in_place, choice.step->workspace_bytes(plan->width)};
+    const ir::Node& node = module.node(ids[i]);
+    plan->steps.push_back({choice.step.get(), ids[i], static_cast<int32_t>(i), 0,
                            static_cast<int32_t>(node.inputs.size()),
                            static_cast<int32_t>(node.outputs.size())});
-    plan->choices.push_back(std::move(choice));
   }
   placement.LayOut(memory);
 

@@ -97,16 +97,26 @@ class Engine {
   void DropPackedConstants();
   Status PlaceConstants();
 
+  // The tuning point that is nearest to some symbols; -1: there is none.
+  struct Nearest {
+    int point = -1;
+    bool exact = false;  // it is the symbols themselves
+  };
+  Nearest NearestPoint(const ShapePlan& plan) const;
   // A tactic of a step to try: its index there, and what it has prepared for these symbols.
   struct Attempt {
     int tactic;
     std::string_view prepared;
   };
-  std::vector<Attempt> TacticOrder(const Step& step, const ShapePlan& plan) const;
+  static std::vector<Attempt> TacticOrder(const Step& step, const Nearest& nearest);
   Result<const PackedWeights*> FindPacked(ir::NodeId node, const Tactic& tactic,
                                           Executor& executor) const;
-  Result<BoundChoice> BindStep(ir::NodeId node, const BoundNode& bound, const ShapePlan& plan,
+  Result<BoundChoice> BindStep(ir::NodeId node, const BoundNode& bound, const Nearest& nearest,
                                Executor& executor) const;
+  // Of these nodes; `bound` has an entry for every node of the module.
+  Result<std::vector<BoundChoice>> BindSteps(std::span<const ir::NodeId> nodes,
+                                             std::span<const BoundNode> bound,
+                                             const Nearest& nearest, Executor& executor) const;
   Status BindStageSymbols(std::span<const int64_t> symbols, ShapePlan* plan) const;
   std::shared_ptr<const ShapePlan> KnownShapePlan(std::span<const int64_t> symbols, int width,
                                                   int stage) const;

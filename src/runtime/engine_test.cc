@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <future>
+#include <latch>
 #include <map>
 #include <random>
 #include <thread>
@@ -179,6 +180,29 @@ TEST(Engine, BindsTacticsByWhatTheyHavePrepared) {
   EXPECT_EQ(Chosen(*engine, 7), "general");
   EXPECT_EQ(generated.prepares, 1);
   EXPECT_THAT(engine->unprepared_tactics(), ElementsAre());
+}
+
+// Each of two steps is bound while the other is, or not at all.
+TEST(Engine, StepsThatGenerateCodeAreBoundSideBySide) {
+  ModuleBuilder b = AddModule();
+  b.Output(b.Node(NegateProgram(), {b.module.outputs[0]}, "z"), "z:0");
+  TestBackend backend;
+  TestTactic& generated = backend.Add("generated");
+  generated.traits.prepare_cost_ms = 10;
+  std::latch both(2);
+  generated.takes = [&](const BoundNode&) {
+    both.count_down();
+    for (int i = 0; i < 1000 && !both.try_wait(); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return both.try_wait();
+  };
+  const auto engine =
+      MakeEngine(MakePlan(std::move(b.module), {{"generated", 1}}, {{{1}}}, {0}), backend);
+  const std::unique_ptr<Executor> pool = MakeTbbExecutor(2);
+  auto plan = engine->FindShapePlan(std::vector<int64_t>{1}, *pool);
+  ASSERT_TRUE(plan.ok()) << plan.status().ToString();
+  EXPECT_EQ((*plan)->steps.size(), 2);
+  EXPECT_EQ(engine->module().node((*plan)->steps[1].node).name, "z");
 }
 
 TEST(Engine, BytesThatATacticCannotUseCostTheTactic) {
