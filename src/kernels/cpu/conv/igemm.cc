@@ -57,7 +57,7 @@ void IgemmRun(const ConvProblem& p, const ConvArguments& arguments, Executor& ex
   gemm.c_stride = p.output_stride;
   gemm.epilogue = arguments.epilogue;
   gemm.workspace = arguments.workspace;
-  const auto copy_patches = ChooseCopyPatches(p.filter.types);
+  const auto copy_patches = ChooseCopyPatches(p);
   Gemm(
       ToGemm(p), gemm,
       [&](const TileRange& range, float* tile) { copy_patches(p, arguments.input, range, tile); },

@@ -33,7 +33,7 @@ void IgemmS8Pack(const ConvFilter& f, const void* weights, void* packed, Executo
 size_t IgemmS8WorkspaceBytes(const ConvProblem&, int width) { return GemmS8WorkspaceBytes(width); }
 
 void IgemmS8Run(const ConvProblem& p, const ConvArguments& arguments, Executor& executor) {
-  const auto copy_patches = ChooseCopyPatches(p.filter.types);
+  const auto copy_patches = ChooseCopyPatches(p);
   GemmS8(
       ToGemm(p),
       {FormOf(p.filter.types), As<int8_t>(arguments.weights), arguments.epilogue,

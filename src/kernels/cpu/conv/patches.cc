@@ -50,6 +50,17 @@ HWY_INLINE void Clear(int64_t count, uint8_t* to) {
   std::memset(to, 0, static_cast<size_t>(count));
 }
 
+// The patches of a filter of one tap: the pixels themselves, one after the other.
+template <class From, class To>
+void CopyPixels(const ConvProblem& p, const void* input, const TileRange& range, void* to_tile) {
+  const From* pixel = As<From>(input) + range.group * p.filter.group_inputs() +
+                      range.row * p.input_stride + range.k;
+  To* tile = As<To>(to_tile);
+  for (int r = 0; r < range.rows; ++r, pixel += p.input_stride, tile += kRowStride) {
+    Copy(pixel, range.k_end - range.k, tile);
+  }
+}
+
 // Patches are made of runs: stretches of the image that are contiguous in memory.
 template <class From, class To>
 void CopyPatches(const ConvProblem& p, const void* from_input, const TileRange& range,
@@ -117,15 +128,20 @@ void CopyPatches(const ConvProblem& p, const void* from_input, const TileRange& 
   }
 }
 
-CopyPatchesFunction Choose(const ElementTypes& types) {
-  if (types.seven_bits) return CopyPatches<uint8_t, uint8_t>;
+template <class From, class To>
+CopyPatchesFunction Function(bool pixels) {
+  return pixels ? CopyPixels<From, To> : CopyPatches<From, To>;
+}
+
+CopyPatchesFunction Choose(const ElementTypes& types, bool pixels) {
+  if (types.seven_bits) return Function<uint8_t, uint8_t>(pixels);
   switch (types.input) {
     case DType::kInt8:
-      return CopyPatches<int8_t, int16_t>;
+      return Function<int8_t, int16_t>(pixels);
     case DType::kUint8:
-      return CopyPatches<uint8_t, int16_t>;
+      return Function<uint8_t, int16_t>(pixels);
     default:
-      return CopyPatches<float, float>;
+      return Function<float, float>(pixels);
   }
 }
 
@@ -137,8 +153,11 @@ namespace graft::cpu {
 
 HWY_EXPORT(Choose);
 
-CopyPatchesFunction ChooseCopyPatches(const ElementTypes& types) {
-  return HWY_DYNAMIC_DISPATCH(Choose)(types);
+CopyPatchesFunction ChooseCopyPatches(const ConvProblem& p) {
+  constexpr Spatial kOnes = {1, 1, 1};
+  const bool pixels = p.filter.kernel == kOnes && p.filter.stride == kOnes && p.pad == Spatial{} &&
+                      p.output == p.input;
+  return HWY_DYNAMIC_DISPATCH(Choose)(p.filter.types, pixels);
 }
 
 GemmProblem PatchesProduct(const ConvProblem& p) {

@@ -10,7 +10,7 @@ namespace graft::cpu {
 // as they are, those of s8 and u8 as 16-bit integers. Outside of the image are zeros.
 using CopyPatchesFunction = void (*)(const ConvProblem& problem, const void* input,
                                      const TileRange& range, void* tile);
-CopyPatchesFunction ChooseCopyPatches(const ElementTypes& types);
+CopyPatchesFunction ChooseCopyPatches(const ConvProblem& problem);
 
 // The product, its panels' group_panels left to the caller.
 GemmProblem PatchesProduct(const ConvProblem& problem);
