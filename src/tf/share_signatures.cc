@@ -56,16 +56,23 @@ class Sharer {
     GRAFT_RETURN_IF_ERROR(FindOwners());
     FindInputs();
     FindHashes();
-    std::map<Hash128, size_t> first;
+    // The nth of a signature's nodes that compute the same becomes one with another signature's
+    // nth: one signature alone is not tidied here, or a model would have fewer ops for a second
+    // signature.
+    std::vector<std::pair<Hash128, int>> keys(nodes_.size());
+    std::map<std::pair<Hash128, int>, int> counts;
+    for (size_t v = 0; v < nodes_.size(); ++v)
+      keys[v] = {hashes_[v], counts[{hashes_[v], owner_[v]}]++};
+    std::map<std::pair<Hash128, int>, size_t> first;
     for (const bool preferred : {true, false}) {
       for (size_t v = 0; v < nodes_.size(); ++v) {
-        if (is_preferred_[v] == preferred && owner_[v] != kNobody) first.emplace(hashes_[v], v);
+        if (is_preferred_[v] == preferred && owner_[v] != kNobody) first.emplace(keys[v], v);
       }
     }
     // By index: the names must outlive what is renamed.
     std::vector<std::string> new_names;
     for (size_t v = 0; v < nodes_.size(); ++v) {
-      const auto it = owner_[v] == kNobody ? first.end() : first.find(hashes_[v]);
+      const auto it = owner_[v] == kNobody ? first.end() : first.find(keys[v]);
       new_names.push_back(nodes_[it == first.end() ? v : it->second].name);
     }
     auto rename = [&](std::string* tensor) {

@@ -108,6 +108,24 @@ TEST(ShareSignatures, RandomNumbersOfOneSignatureStayApart) {
   EXPECT_EQ(Output(meta, "b"), "a_y:0");
 }
 
+TEST(ShareSignatures, EqualNodesOfOneSignatureStayApart) {
+  // In each signature y = x · 2 - x · 2: as many nodes as there would be without the other one.
+  MetaGraph meta = Model();
+  for (const std::string name : {"a", "b"}) {
+    Add(&meta, name, "Sub");
+    for (NodeDef& node : meta.graph.nodes) {
+      if (node.name == name + "_r")
+        node = {.name = node.name,
+                .op = "Mul",
+                .inputs = {name + "_x", name + "_c"},
+                .attrs = {{"T", kF32}}};
+    }
+  }
+  Share("a", &meta);
+  EXPECT_THAT(FindNode(meta.graph, "a_y")->inputs, ElementsAre("a_m", "a_r"));
+  EXPECT_EQ(Output(meta, "b"), "a_y:0");
+}
+
 TEST(ShareSignatures, OnePlaceholderUnderTwoKeysIsItself) {
   // b feeds a's placeholder under another key, and one of its own under a's.
   MetaGraph meta = Model();

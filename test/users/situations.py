@@ -12,16 +12,17 @@ import sys
 
 import numpy as np
 
-Situation = collections.namedtuple("Situation", ["build", "tags", "random"])
+Situation = collections.namedtuple("Situation", ["build", "tags", "random", "alike"])
 SITUATIONS = {}
 SLOWER = 1.05  # than native, as a share: no converted model may be
 
 
-def situation(tags=("serve",), random=()):
-    """Registers a function (folder) → feeds that saves a model. `random`: outputs that differ from call to call."""
+def situation(tags=("serve",), random=(), alike=True):
+    """Registers a function (folder) → feeds that saves a model. `random`: outputs that differ from call to call;
+    `alike`: whether all its signatures compute the same."""
 
     def register(build):
-        SITUATIONS[build.__name__] = Situation(build, list(tags), list(random))
+        SITUATIONS[build.__name__] = Situation(build, list(tags), list(random), alike)
         return build
 
     return register
@@ -628,6 +629,20 @@ def asserts_and_checks(folder):
 
 
 @situation()
+def blocks_that_were_not_trained(folder):
+    """Two signatures, and in each of them nodes that compute the same: statistics that are all ones."""
+    import keras
+
+    inputs = keras.Input((8, 8, 4), name="x")
+    x = inputs
+    for _ in range(3):
+        x = keras.layers.Conv2D(4, 3, padding="same", use_bias=False)(x)
+        x = keras.layers.Activation("silu")(keras.layers.BatchNormalization()(x))
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x)))
+    return export(model, folder, [{"x": floats(n, 8, 8, 4, seed=n)} for n in (2, 1, 0)])
+
+
+@situation()
 def tied_embeddings(folder):
     import tensorflow as tf
 
@@ -651,7 +666,7 @@ def tied_embeddings(folder):
 # ---- signatures
 
 
-@situation()
+@situation(alike=False)
 def several_endpoints(folder):
     import keras
     import tensorflow as tf
@@ -670,7 +685,7 @@ def several_endpoints(folder):
     return {key: rows(8, 2, 1) for key in ("serve", "encode")}
 
 
-@situation()
+@situation(alike=False)
 def a_loss_beside_the_prediction(folder):
     import tensorflow as tf
 
@@ -784,10 +799,10 @@ def a_detector_of_tensorflow_1(folder):
 def main():
     folder, names = pathlib.Path(sys.argv[1]), sys.argv[2:] or list(SITUATIONS)
     for name in names:
-        build, tags, random = SITUATIONS[name]
+        build, tags, random, alike = SITUATIONS[name]
         home = folder / name
         home.mkdir()
-        about = {"tags": tags, "random": random, "line": inspect.getsourcelines(build)[1]}
+        about = {"tags": tags, "random": random, "alike": alike, "line": inspect.getsourcelines(build)[1]}
         try:
             (home / "feeds.pkl").write_bytes(pickle.dumps(build(home / "native")))
         except Exception as error:  # the others are built all the same

@@ -172,9 +172,12 @@ def test_no_model_becomes_slower(name, results):
 
 @every_situation
 def test_the_ways_do_not_differ(name, results):
-    """V1 converts what the program does; V2 leaves out other signatures, so it can only have fewer ops."""
-    reports = results[name].reports
-    assert reports["v1"] == reports["program"]
-    signatures = [report for variant, report in reports.items() if variant.startswith("v2")]
-    if len(signatures) == 1:
-        assert signatures[0] == reports["program"]
+    """V1 converts what the program does; V2 leaves out other signatures, so it has fewer ops where those compute something else."""
+    result = results[name]
+    program = result.reports["program"]
+    assert result.reports["v1"] == program
+    for variant, report in result.reports.items():
+        if variant.startswith("v2") and result.about["alike"]:
+            assert report == program, variant
+        elif variant.startswith("v2"):
+            assert report["ops"] <= program["ops"]
