@@ -1,6 +1,7 @@
 """Loads the op library into TensorFlow, once a process, and tells what its engine nodes did."""
 
 import ctypes
+import gc
 import json
 import os
 import threading
@@ -42,6 +43,43 @@ def load():
             _library.graft_tf_statistics.restype = ctypes.c_int64
             _library.graft_tf_statistics.argtypes = [ctypes.c_char_p, ctypes.c_int64]
     return _library
+
+
+class _Functions:
+    """What a loaded model has in TensorFlow's runtime; it goes when this does."""
+
+    def __init__(self, names):
+        from tensorflow.python.eager import context
+
+        self._runtime = context.context()
+        self._names = [name for name in names if self._runtime.has_function(name)]
+        for name in self._names:
+            definition = self._runtime.get_function_def(name)
+            while self._runtime.has_function(name):  # once for each time that it was registered
+                self._runtime.remove_function(name)
+            self._runtime.add_function_def(definition)
+
+    def __del__(self):
+        for name in self._names:
+            if self._runtime.has_function(name):  # not when the process ends
+                self._runtime.remove_function(name)
+
+
+def load_saved_model(folder, tags=None):
+    """tf.saved_model.load of a converted model, or of any other. Its functions, and with them its weights and engines, go when the
+    last reference to the model and to its signatures does.
+
+    TensorFlow keeps them: the loader of the form of TensorFlow 1 registers a model's functions, takes that back in the end, and
+    registers them again for each signature, which nothing takes back."""
+    import tensorflow as tf
+
+    load()
+    model = tf.saved_model.load(os.fspath(folder), tags)
+    gc.collect()  # takes back the first
+    functions = _Functions(getattr(getattr(model, "graph", None), "_functions", ()))
+    for holder in (model, *model.signatures.values()):
+        holder.graft_functions = functions
+    return model
 
 
 def operations():

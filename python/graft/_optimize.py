@@ -78,8 +78,7 @@ def _callable_of(source, signature, tags):
             import keras
 
             return _callable_of(keras.saving.load_model(path, compile=False), signature, tags)
-        _op_library.load()  # it may be a converted one
-        return _callable_of(tf.saved_model.load(path, tags), signature, tags)
+        return _callable_of(_op_library.load_saved_model(path, tags), signature, tags)
     if hasattr(source, "signatures") and hasattr(source, "tensorflow_version"):  # loaded
         if signature not in source.signatures:
             raise ValueError(

@@ -37,11 +37,10 @@ class SavedModel:
 
         import graft
 
-        graft.load_op_library()
         if threads:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         self._tf = tf
-        self._loaded = tf.saved_model.load(path)  # its variables live as long as it does
+        self._loaded = graft.load_saved_model(path)  # its variables live as long as it does
         if signature not in self._loaded.signatures:
             names = ", ".join(sorted(self._loaded.signatures)) or "none"
             raise ValueError(f"{path}: no signature '{signature}'; there are: {names}")

@@ -411,6 +411,43 @@ def test_an_engine_that_was_built_goes_with_its_model(v2_saved_model, tmp_path):
     support.run_python("-c", LIFETIME, folder, tmp_path / "engines")
 
 
+LOADED_AGAIN = """
+import ctypes, gc, pathlib, sys
+import tensorflow as tf
+from tensorflow.python.eager import context
+import graft
+unraisable = []
+sys.unraisablehook = lambda error: unraisable.append(error.exc_value)
+library = ctypes.CDLL(str(pathlib.Path(graft.__file__).parent / "libgraft.so"))
+
+
+def functions():
+    return {name for name in context.context().list_function_names() if "__wrapped__" not in name}
+
+
+for _ in range(3):
+    model = graft.load_saved_model(sys.argv[1])
+    serve = model.signatures["serving_default"]
+    assert any("native_segment" in name for name in functions()), functions()
+    model = None
+    gc.collect()
+    serve(image=tf.zeros((2, 16, 16, 3)))  # it has what it needs
+    assert library.graft_engine_registry_size() > 0
+    serve = None
+    gc.collect()
+    assert not functions(), functions()
+    assert library.graft_engine_registry_size() == 0
+assert not unraisable, unraisable
+assert not any(node["fallbacks"] for node in graft.engine_statistics().values())
+"""
+
+
+def test_a_loaded_model_leaves_nothing_behind(v2_saved_model, tmp_path):
+    """tf.saved_model.load leaves its functions, and with them the weights, in TensorFlow's runtime."""
+    support.convert(v2_saved_model, "--output", tmp_path / "model")
+    support.run_python("-c", LOADED_AGAIN, tmp_path / "model")
+
+
 # ---- threads and processes
 
 
