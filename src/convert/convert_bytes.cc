@@ -224,6 +224,7 @@ Result<Request> ReadRequest(const std::string& options_json) {
   } else if (is_calibrated) {
     return InvalidArgumentError("option 'calibration-tables' is for INT8");
   }
+  if (!a.static_engine) c.build_engines = false;
   return r;
 }
 

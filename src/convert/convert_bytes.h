@@ -34,9 +34,10 @@ struct ConvertedBytes {
 // - precision-mode, max-workspace-size-bytes, maximum-cached-engines, max-batch-size,
 //   profile-strategy, use-calibration, use-implicit-batch, static-engine, allow-build-at-runtime:
 //   go into the engine nodes' attributes. A max-batch-size above 1 is a tuning point too, where
-//   there are no `shapes`. build-engines: false leaves them to the first run. With the mode "INT8",
-//   products whose operands have ranges are computed on 8-bit integers. With use-calibration and
-//   without tables engines are not built: they wait to be calibrated (SegmentCalibrator)
+//   there are no `shapes`. build-engines: false leaves them to the first run, as does
+//   static-engine: false. With the mode "INT8", products whose operands have ranges are computed on
+//   8-bit integers. With use-calibration and without tables engines are not built: they wait to be
+//   calibrated (SegmentCalibrator)
 // - native-segments: false drops the functions that the engines stand for; their plans hold all
 //   weights
 // - calibration-tables: {"TRTEngineOp_000_000": "TRT-8602-…"}: what calibration found, by engine

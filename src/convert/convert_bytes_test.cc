@@ -102,14 +102,16 @@ TEST(ConvertBytes, ShapesAreTheTuningPoints) {
 }
 
 TEST(ConvertBytes, EnginesCanBeLeftToTheFirstRun) {
-  const ConvertedBytes converted = Get(ConvertGraphDefBytes(
-      SmallGraph(), With(R"("build-engines": false, "use-implicit-batch": true)")));
-  const GraphDef graph = Get(tf::ParseGraphDef(tf::CopyBytes(converted.graph_def)));
-  EXPECT_EQ(tf::CountOp(graph, "TRTEngineOp"), 1);
-  for (const tf::NodeDef& node : graph.nodes) {
-    if (node.op != "TRTEngineOp") continue;
-    EXPECT_EQ(Get(node.Attr<std::string>("serialized_segment")), "");
-    EXPECT_TRUE(Get(node.Attr<bool>("_use_implicit_batch")));
+  for (const char* option : {R"("build-engines": false)", R"("static-engine": false)"}) {
+    const ConvertedBytes converted = Get(ConvertGraphDefBytes(
+        SmallGraph(), With(option + std::string(R"(, "use-implicit-batch": true)"))));
+    const GraphDef graph = Get(tf::ParseGraphDef(tf::CopyBytes(converted.graph_def)));
+    EXPECT_EQ(tf::CountOp(graph, "TRTEngineOp"), 1) << option;
+    for (const tf::NodeDef& node : graph.nodes) {
+      if (node.op != "TRTEngineOp") continue;
+      EXPECT_EQ(Get(node.Attr<std::string>("serialized_segment")), "") << option;
+      EXPECT_TRUE(Get(node.Attr<bool>("_use_implicit_batch"))) << option;
+    }
   }
 }
 

@@ -271,6 +271,12 @@ class Converter {
     // Said whether engines are built or only counted.
     if (ports.inputs.empty())
       return UnsupportedError("Segment has no inputs (possible constfold failure)");
+    std::optional<quant::CalibrationTable> table;
+    if (options_.calibration) {
+      const auto found = options_.calibration->find(ports.engine);
+      table = found == options_.calibration->end() ? quant::CalibrationTable() : found->second;
+      GRAFT_ASSIGN_OR_RETURN(engine.attributes.calibration_data, quant::ToText(*table));
+    }
     if (!options_.build_engines) return OkStatus();
     GRAFT_ASSIGN_OR_RETURN(const tf::GraphDef segment, partition::SegmentGraph(*wired_, ports));
     if (VerboseLevel("convert_graph") >= 8) WarnOf(DumpSegment(ports.engine, segment));
@@ -292,12 +298,7 @@ class Converter {
     GRAFT_ASSIGN_OR_RETURN(source.points, points_->At(ports.inputs));
     BuildOptions build = options_.build;
     if (!build.dump_directory.empty()) build.dump_directory += "/" + ports.engine;
-    if (options_.calibration) {
-      const auto found = options_.calibration->find(ports.engine);
-      build.int8.table =
-          found == options_.calibration->end() ? quant::CalibrationTable() : found->second;
-      GRAFT_ASSIGN_OR_RETURN(engine.attributes.calibration_data, quant::ToText(*build.int8.table));
-    }
+    if (table) build.int8.table = std::move(table);
     NameInputs(ports, build.int8);
     std::vector<std::string> missing;
     build.int8.missing = &missing;
