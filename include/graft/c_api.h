@@ -271,7 +271,8 @@ GRAFT_EXPORT graft_status* graft_convert_model(const char* path, const char* out
 
 /* Builds the plan of a native segment, a serialised FunctionDef. `arguments` give dtype and dims of
  * each of its arguments (no data): the engine takes any dimensions and is tuned for these. Options
- * as in graft_convert_graph_def. */
+ * as in graft_convert_graph_def. The plan refers to larger constants of the function by name
+ * (graft_engine_options::find_weight), unless `embed-weights` is true. */
 GRAFT_EXPORT graft_status* graft_build_segment(const void* function_def, size_t size,
                                                const graft_tensor* arguments,
                                                int32_t argument_count, const char* options_json,

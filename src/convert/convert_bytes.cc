@@ -5,8 +5,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/log.h"
 #include "convert/convert_model.h"
 #include "convert/environment.h"
+#include "convert/external_weights.h"
 #include "plan/plan_file.h"
 #include "runtime/backend_table.h"
 #include "tf/endpoint.h"
@@ -342,6 +344,7 @@ namespace {
 constexpr std::string_view kSegmentCall = "segment";
 
 struct SegmentSource {
+  std::string name;  // of the function
   tf::GraphDef graph;
   EngineSource source;  // of it
 };
@@ -355,6 +358,7 @@ Result<std::unique_ptr<SegmentSource>> MakeSegmentSource(
   }
   // A graph that calls the function once: inlining turns argument names into tensors.
   auto made = std::make_unique<SegmentSource>();
+  made->name = function.signature.name;
   tf::GraphDef& graph = made->graph;
   EngineSource& source = made->source;
   graph.versions.producer = tf::kGraphDefVersion;
@@ -386,6 +390,13 @@ Result<std::unique_ptr<SegmentSource>> MakeSegmentSource(
   return made;
 }
 
+// The name in the graph that the segment was cut out of.
+std::string OutsideOfTheCall(std::string name) {
+  const std::string prefix = fmt::format("{}/", kSegmentCall);
+  if (name.starts_with(prefix)) name.erase(0, prefix.size());
+  return name;
+}
+
 // Names as they are where the segment's function is called, of those in the graph that it was cut
 // out of.
 quant::CalibrationTable InTheCall(quant::CalibrationTable table) {
@@ -411,7 +422,23 @@ Result<std::string> BuildSegment(const FileBytes& function_def,
   GRAFT_ASSIGN_OR_RETURN(BuiltEngine built,
                          BuildEngine(segment->source, request.convert.build, &times));
   built.plan.provenance.model_hash = ToHex(HashBytes(function_def.view()));
-  return WritePlan(built.plan);
+  if (const Status status = cache->Flush(); !status.ok())
+    built.warnings.push_back(status.message());
+  for (const std::string& warning : built.warnings)
+    Log(LogLevel::kWarning, "trt_engine_op", "{}: {}", segment->name, warning);
+  if (request.convert.build.precision == Precision::kInt8 && built.integer_products.empty()) {
+    Log(LogLevel::kWarning, "trt_engine_op", "{}: nothing is computed on 8-bit integers: {}",
+        segment->name,
+        request.convert.build.int8.table ? "no product has all its ranges in the calibration table"
+                                         : "no product has quantisation nodes at its operands");
+  }
+  WritePlanOptions write;
+  std::function<std::string(ir::ValueId)> constant;
+  if (!request.convert.embed_weights) {
+    constant = ConstantsOf(segment->graph, built.plan);
+    write.external_name = [&](ir::ValueId id) { return OutsideOfTheCall(constant(id)); };
+  }
+  return WritePlan(built.plan, write);
 }
 
 Result<std::unique_ptr<SegmentCalibrator>> SegmentCalibrator::Create(
@@ -434,10 +461,7 @@ Result<std::string> SegmentCalibrator::Finish(std::string_view calibrator) const
   if (!wanted) return InvalidArgumentError("no calibrator '{}'", calibrator);
   GRAFT_ASSIGN_OR_RETURN(CalibrateReport report, calibrator_->Finish(*wanted));
   // Names as they are in the graph that the segment was cut out of.
-  const std::string prefix = fmt::format("{}/", kSegmentCall);
-  for (auto& [name, scale] : report.table.scales) {
-    if (name.starts_with(prefix)) name.erase(0, prefix.size());
-  }
+  for (auto& [name, scale] : report.table.scales) name = OutsideOfTheCall(std::move(name));
   return quant::ToText(report.table);
 }
 

@@ -115,6 +115,65 @@ TEST(ConvertBytes, EnginesCanBeLeftToTheFirstRun) {
   }
 }
 
+TEST(ConvertBytes, AnEngineLeftToItsFirstRunHasItsCalibration) {
+  const auto engine_of = [](const std::string& tables) {
+    const std::string options = With(
+        R"("static-engine": false, "precision-mode": "INT8", "calibration-tables": )" + tables);
+    const ConvertedBytes converted = Get(ConvertGraphDefBytes(SmallGraph(), options));
+    GraphDef graph = Get(tf::ParseGraphDef(tf::CopyBytes(converted.graph_def)));
+    for (tf::NodeDef& node : graph.nodes) {
+      if (node.op == "TRTEngineOp") return std::move(node);
+    }
+    return tf::NodeDef();
+  };
+  const std::string table = R"("TRT-8602-EntropyCalibration2\nTensorRTInputPH_0: 3c010a14\n")";
+  const tf::NodeDef engine = engine_of("{\"" + engine_of("{}").name + "\": " + table + "}");
+  EXPECT_EQ(Get(engine.Attr<std::string>("serialized_segment")), "");
+  EXPECT_THAT(Get(engine.Attr<std::string>("calibration_data")),
+              HasSubstr("TensorRTInputPH_0: 3c010a14"));
+}
+
+// x: [?,8] → MatMul with 8 × 256 weights "dense/kernel" → Relu.
+tf::FunctionDef DenseSegment() {
+  std::vector<float> weights(8 * 256);
+  for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<float>(i);
+  const Tensor kernel = Tensor::Of<float>({8, 256}, weights);
+  GraphDef graph;
+  graph.versions.producer = tf::kGraphDefVersion;
+  graph.nodes = {
+      {.name = "x",
+       .op = "Placeholder",
+       .attrs = {{"dtype", kF32}, {"shape", tf::Shape{.dims = {-1, 8}}}}},
+      {.name = "dense/kernel",
+       .op = "Const",
+       .attrs = {{"dtype", kF32}, {"value", tf::TensorValue(kernel)}}},
+      {.name = "dense", .op = "MatMul", .inputs = {"x", "dense/kernel"}, .attrs = {{"T", kF32}}},
+      {.name = "y", .op = "Relu", .inputs = {"dense"}, .attrs = {{"T", kF32}}},
+  };
+  const FileBytes bytes = tf::CopyBytes(Get(tf::SerializeGraphDef(graph)));
+  const ConvertedBytes converted = Get(ConvertGraphDefBytes(bytes, kFast));
+  return Get(tf::ParseGraphDef(tf::CopyBytes(converted.graph_def))).functions.at(0);
+}
+
+TEST(ConvertBytes, ANativeSegmentsPlanRefersToItsConstants) {
+  const FileBytes function = tf::CopyBytes(tf::SerializeFunctionDef(DenseSegment()));
+  const std::vector<importer::GraphInput> arguments = {{"", kF32, {.dims = {3, 8}}}};
+  const std::string referring = Get(BuildSegment(function, arguments, kFast));
+  std::vector<std::string> asked;
+  ReadPlanOptions read;
+  read.external_weight = [&](const std::string& name, auto) -> Result<Tensor> {
+    asked.push_back(name);
+    return NotFoundError("nowhere");
+  };
+  EXPECT_FALSE(ReadPlan(tf::CopyBytes(referring), read).ok());
+  EXPECT_THAT(asked, ElementsAre("dense/kernel"));
+
+  const std::string whole =
+      Get(BuildSegment(function, arguments, With(R"("embed-weights": true)")));
+  EXPECT_TRUE(ReadPlan(tf::CopyBytes(whole)).ok());
+  EXPECT_GT(whole.size(), referring.size() + 8 * 256 * 4 - 256);
+}
+
 tf::NodeDef Constant(const std::string& name, std::vector<std::string> inputs) {
   return {
       .name = name,
