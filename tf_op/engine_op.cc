@@ -41,20 +41,34 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
     // Private attributes of later releases; without them building is allowed.
     if (!construction->GetAttr("_allow_build_at_runtime", &spec.allow_build).ok())
       spec.allow_build = true;
+    spec.inputs = construction->num_inputs();
+    spec.outputs = construction->num_outputs();
     bool use_calibration = false;
     OP_REQUIRES_OK(construction, construction->GetAttr("precision_mode", &spec.precision_mode));
     OP_REQUIRES_OK(construction, construction->GetAttr("use_calibration", &use_calibration));
     OP_REQUIRES_OK(construction, construction->GetAttr("calibration_data", &spec.calibration_data));
+    OP_REQUIRES_OK(construction,
+                   construction->GetAttr("workspace_size_bytes", &spec.workspace_size_bytes));
+    OP_REQUIRES_OK(construction,
+                   construction->GetAttr("max_cached_engines_count", &spec.max_cached_engines));
+    if (spec.precision_mode == "INT8CALIB") {  // 1.12's name for an engine that is calibrated
+      spec.precision_mode = "INT8";
+      use_calibration = true;
+    }
     waits_for_calibration_ = spec.precision_mode == "INT8" && use_calibration &&
                              spec.calibration_data.empty() && spec.serialized_segment.empty();
     native_ = std::make_unique<NativeSegment>(std::move(function));
-    engine_ = std::make_unique<EngineHolder>(std::move(spec), native_.get());
     statistics_ = Statistics::Global().Of(name());
+    engine_ = std::make_unique<EngineHolder>(std::move(spec), native_.get(), statistics_);
   }
 
   void ComputeAsync(OpKernelContext* context, DoneCallback done) override {
     // The numbers that it is calibrated with are TensorFlow's.
-    if (waits_for_calibration_ && native_->Find(context) != nullptr) {
+    if (waits_for_calibration_ && native_->IsThere(context)) {
+      if (statistics_->native_for_calibration.fetch_add(1, std::memory_order_relaxed) == 0) {
+        LOG(WARNING) << name() << ": INT8 with use_calibration and without calibration_data: its "
+                     << "native segment runs until it is calibrated";
+      }
       native_->Run(context, std::move(done));
       return;
     }
@@ -74,13 +88,15 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
       done();
       return;
     }
-    if (native_->Find(context) == nullptr) {
+    if (!native_->IsThere(context)) {
       context->CtxFailure(absl::Status(
           status.code(), absl::StrCat(name(), ": ", reason, " (and there is no native segment)")));
       done();
       return;
     }
-    if (statistics_->CountFallback(reason)) {
+    if (absl::IsUnavailable(status) && status.message() == kBeingBuilt) {
+      statistics_->native_while_building.fetch_add(1, std::memory_order_relaxed);
+    } else if (statistics_->CountFallback(reason)) {
       LOG(WARNING) << "Engine retrieval for input shapes: " << InputShapes(context)
                    << " failed. Running native segment for " << name() << ": " << reason;
     }

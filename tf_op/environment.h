@@ -1,5 +1,5 @@
-// The variables of TF-TRT that concern a running graph. Read at each use: scripts set and reset
-// them between runs.
+// The variables that concern a running graph. Read at each use: scripts set and reset them between
+// runs.
 #pragma once
 
 namespace graft_tf {
@@ -10,5 +10,13 @@ bool NativeExecutionAllowed();
 
 // TF_TRT_ABORT_CUDA_ENGINE_BUILD, false by default: no engine is made, for trying the fallback.
 bool EngineBuildAborted();
+
+// GRAFT_TF_OPT_LEVEL, 0 … 5, 0 by default: how much time may be taken to tune an engine that is
+// built at its first run. At 0 nothing is timed, but the timing cache is read.
+int BuildLevel();
+
+// GRAFT_TF_BUILD=background: calls do not wait for an engine that is being built, but run its
+// native segment.
+bool BuildsInBackground();
 
 }  // namespace graft_tf

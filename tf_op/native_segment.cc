@@ -9,10 +9,10 @@ using tensorflow::FunctionLibraryRuntime;
 using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 
-const tensorflow::FunctionDef* NativeSegment::Find(OpKernelContext* context) const {
+bool NativeSegment::IsThere(OpKernelContext* context) const {
   FunctionLibraryRuntime* library = context->function_library();
-  if (library == nullptr || !exists()) return nullptr;
-  return library->GetFunctionLibraryDefinition()->Find(function_.name());
+  return library != nullptr && exists() &&
+         library->GetFunctionLibraryDefinition()->Contains(function_.name());
 }
 
 namespace {
@@ -32,18 +32,21 @@ const tensorflow::NodeDef* SharedConstant(const tensorflow::NodeDef& call,
 
 }  // namespace
 
-const tensorflow::FunctionDef* NativeSegment::FindWhole(OpKernelContext* context,
-                                                        tensorflow::FunctionDef* copy) const {
-  const tensorflow::FunctionDef* const function = Find(context);
-  if (function == nullptr) return nullptr;
-  const tensorflow::FunctionLibraryDefinition& functions =
-      *context->function_library()->GetFunctionLibraryDefinition();
-  bool copied = false;
-  for (int i = 0; i < function->node_def_size(); ++i) {
-    const tensorflow::NodeDef* constant = SharedConstant(function->node_def(i), functions);
+std::shared_ptr<const tensorflow::FunctionDef> NativeSegment::Whole(
+    OpKernelContext* context) const {
+  FunctionLibraryRuntime* library = context->function_library();
+  if (library == nullptr || !exists()) return nullptr;
+  const tensorflow::FunctionLibraryDefinition& functions = *library->GetFunctionLibraryDefinition();
+  tensorflow::core::RefCountPtr<tensorflow::FunctionRecord> found =
+      functions.FindRecord(function_.name());
+  if (found == nullptr) return nullptr;
+  const auto record = std::make_shared<decltype(found)>(std::move(found));
+  const tensorflow::FunctionDef& function = (*record)->fdef();
+  std::shared_ptr<tensorflow::FunctionDef> copy;
+  for (int i = 0; i < function.node_def_size(); ++i) {
+    const tensorflow::NodeDef* constant = SharedConstant(function.node_def(i), functions);
     if (constant == nullptr) continue;
-    if (!copied) *copy = *function;
-    copied = true;
+    if (copy == nullptr) copy = std::make_shared<tensorflow::FunctionDef>(function);
     tensorflow::NodeDef& node = *copy->mutable_node_def(i);
     const std::string name = node.name();
     const auto inputs = node.input();
@@ -51,7 +54,8 @@ const tensorflow::FunctionDef* NativeSegment::FindWhole(OpKernelContext* context
     node.set_name(name);
     *node.mutable_input() = inputs;
   }
-  return copied ? copy : function;
+  if (copy != nullptr) return copy;
+  return {record, &function};
 }
 
 namespace {

@@ -1,6 +1,7 @@
 // The TensorFlow function that an engine node falls back to.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "tensorflow/core/framework/function.h"
@@ -14,12 +15,11 @@ class NativeSegment {
 
   const std::string& name() const { return function_.name(); }
   bool exists() const { return !function_.name().empty(); }
-  // Its definition in the graph's library; null when it has been removed.
-  const tensorflow::FunctionDef* Find(tensorflow::OpKernelContext* context) const;
-  // The same, with constants that it shares with other segments (functions that it calls) in their
-  // places: where there are such, a copy, which goes to `copy`.
-  const tensorflow::FunctionDef* FindWhole(tensorflow::OpKernelContext* context,
-                                           tensorflow::FunctionDef* copy) const;
+  // Whether the graph's library has it still.
+  bool IsThere(tensorflow::OpKernelContext* context) const;
+  // Its definition, with constants that it shares with other segments (functions that it calls) in
+  // their places; null when it has been removed. It stays when its graph goes.
+  std::shared_ptr<const tensorflow::FunctionDef> Whole(tensorflow::OpKernelContext* context) const;
   // Runs it on the op's inputs and sets the op's outputs, then calls `done`; a failure goes to the
   // context.
   void Run(tensorflow::OpKernelContext* context, tensorflow::AsyncOpKernel::DoneCallback done);

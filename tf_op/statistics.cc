@@ -31,22 +31,15 @@ std::string Statistics::ToJson() {
     std::lock_guard<std::mutex> node_lock(node->mutex);
     json[name] = {{"engine_calls", node->engine_calls.load()},
                   {"fallbacks", node->fallbacks.load()},
-                  {"reasons", node->reasons}};
+                  {"reasons", node->reasons},
+                  {"builds", node->builds.load()},
+                  {"loads", node->loads.load()},
+                  {"build_seconds", 1e-6 * static_cast<double>(node->build_microseconds.load())},
+                  {"load_seconds", 1e-6 * static_cast<double>(node->load_microseconds.load())},
+                  {"native_while_building", node->native_while_building.load()},
+                  {"native_for_calibration", node->native_for_calibration.load()}};
   }
   return json.dump();
 }
 
 }  // namespace graft_tf
-
-// For Python, by ctypes: copies the statistics as JSON into the buffer, cut off at `size`; returns
-// the length needed.
-extern "C" __attribute__((visibility("default"))) int64_t graft_tf_statistics(char* buffer,
-                                                                              int64_t size) {
-  const std::string json = graft_tf::Statistics::Global().ToJson();
-  if (size > 0) {
-    const int64_t n = std::min<int64_t>(size - 1, static_cast<int64_t>(json.size()));
-    json.copy(buffer, n);
-    buffer[n] = '\0';
-  }
-  return static_cast<int64_t>(json.size()) + 1;
-}

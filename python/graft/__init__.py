@@ -2,8 +2,8 @@
 
 graft.Engine runs a plan and does not import TensorFlow; on a GPU it takes and gives arrays of other libraries as they lie
 there. graft.trt_convert converts models inside TensorFlow;
-graft.load_op_library makes converted models loadable there, graft.load_saved_model loads one, and graft.engine_statistics tells what
-their engines did.
+graft.load_op_library makes converted models loadable there, graft.load_saved_model loads one, graft.engine_statistics tells what their
+engines did, and graft.trim frees what they keep between calls.
 """
 
 import importlib
@@ -13,6 +13,7 @@ from graft._graft import DeviceArray, Engine, version
 from graft._op_library import load as load_op_library
 from graft._op_library import load_saved_model
 from graft._op_library import statistics as engine_statistics
+from graft._op_library import trim
 
 __version__ = version()
 
@@ -23,7 +24,16 @@ _IN_TENSORFLOW = {
     "online_conversion": "graft.trt_convert",
     "optimize": "graft._optimize",
 }
-__all__ = ["Binding", "DeviceArray", "Engine", "engine_statistics", "load_op_library", "load_saved_model", *_IN_TENSORFLOW]
+__all__ = [
+    "Binding",
+    "DeviceArray",
+    "Engine",
+    "engine_statistics",
+    "load_op_library",
+    "load_saved_model",
+    "trim",
+    *_IN_TENSORFLOW,
+]
 
 
 def __getattr__(name):

@@ -1,5 +1,6 @@
 """Loads the op library into TensorFlow, once a process, and tells what its engine nodes did."""
 
+import atexit
 import ctypes
 import gc
 import json
@@ -42,6 +43,9 @@ def load():
             _library = ctypes.CDLL(_path())
             _library.graft_tf_statistics.restype = ctypes.c_int64
             _library.graft_tf_statistics.argtypes = [ctypes.c_char_p, ctypes.c_int64]
+            _library.graft_tf_trim.restype = ctypes.c_int64
+            # Before anything that builds use is destroyed.
+            atexit.register(_library.graft_tf_stop_work)
     return _library
 
 
@@ -89,7 +93,10 @@ def operations():
 
 
 def statistics():
-    """Of each engine node of this process: {"engine_calls": n, "fallbacks": n, "reasons": {reason: n}}."""
+    """Of each engine node of this process: {"engine_calls": n, "fallbacks": n, "reasons": {reason: n}}; how often an engine was
+    built at run time ("builds", "build_seconds") or loaded ("loads", "load_seconds"); and the native runs that are no fallbacks:
+    "native_while_building" with GRAFT_TF_BUILD=background, "native_for_calibration" before INT8 ranges are known.
+    """
     library = load()
     size = library.graft_tf_statistics(None, 0)
     while True:
@@ -98,3 +105,9 @@ def statistics():
         size = library.graft_tf_statistics(buffer, len(buffer))
         if size <= len(buffer):
             return json.loads(buffer.value.decode())
+
+
+def trim():
+    """Frees the memory that the engines of this process keep from one call to the next. Gives how many contexts had some; the next
+    call of each makes it again."""
+    return load().graft_tf_trim()

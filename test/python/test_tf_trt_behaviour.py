@@ -1,0 +1,376 @@
+"""What a script of TF-TRT can tell of dynamic and static engines, of building, saving and loading: the behaviours that
+docs/testing.md lists, by their numbers there."""
+
+import gc
+import os
+import pathlib
+import threading
+
+import numpy as np
+import pytest
+
+import small_models
+import support
+from support import EngineCalls, assert_close
+
+import tensorflow as tf
+import graft
+from graft import _op_library
+from graft import trt_convert as trt
+
+v1 = tf.compat.v1
+KEYS = ("logits", "classes")
+FETCHES = {key: f"{key}:0" for key in KEYS}
+NOT_BUILT = (
+    "Found no engine in cache matching input shapes. Not building a new engine because "
+    "allow_build_at_runtime=False"
+)
+
+
+def expected(batch):
+    reference = small_models.expected(batch)
+    return {key: reference[key] for key in KEYS}
+
+
+def read_graph(path):
+    return v1.GraphDef.FromString(path.read_bytes())
+
+
+def engine_node(graph):
+    nodes = [n for n in graph.node if n.op == "TRTEngineOp"]
+    for function in graph.library.function:
+        nodes += [n for n in function.node_def if n.op == "TRTEngineOp"]
+    (node,) = nodes
+    return node
+
+
+def renamed(graph, suffix):
+    """The same graph, its engine node under a name of its own, which the counters go by."""
+    copy = v1.GraphDef()
+    copy.CopyFrom(graph)
+    node = engine_node(copy)
+    old, node.name = node.name, f"{node.name}_{suffix}"
+    for reader in copy.node:
+        for i, name in enumerate(reader.input):
+            if name.split(":")[0] == old:
+                reader.input[i] = node.name + name[len(old) :]
+    return copy
+
+
+class Session:
+    def __init__(self, graph_def, fetches=FETCHES):
+        self._graph = tf.Graph()
+        with self._graph.as_default():
+            tf.import_graph_def(graph_def, name="")
+        self._session = v1.Session(graph=self._graph)
+        self._fetches = fetches
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._session.close()
+
+    def run(self, image):
+        return self._session.run(self._fetches, {"image:0": image})
+
+
+def of_node(graph):
+    return _op_library.statistics()[engine_node(graph).name]
+
+
+@pytest.fixture(scope="module")
+def static(frozen_graph):
+    with tf.Graph().as_default():
+        return trt.TrtGraphConverter(
+            input_graph_def=read_graph(frozen_graph), nodes_denylist=KEYS
+        ).convert()
+
+
+@pytest.fixture(scope="module")
+def dynamic(frozen_graph):
+    with tf.Graph().as_default():
+        return trt.TrtGraphConverter(
+            input_graph_def=read_graph(frozen_graph),
+            nodes_denylist=KEYS,
+            is_dynamic_op=True,
+            max_batch_size=None,
+            maximum_cached_engines=1,
+        ).convert()
+
+
+@pytest.fixture
+def fresh(dynamic, request):
+    """The dynamic graph for one test: its node has a name that no other test's has."""
+    return renamed(dynamic, request.node.name.replace("[", "_").replace("]", "_"))
+
+
+def any_size_graph():
+    """Convolutions over images of any height and width."""
+    rng = np.random.default_rng(0)
+    with tf.Graph().as_default() as graph:
+        image = v1.placeholder(tf.float32, [None, None, None, 3], name="image")
+        weights = rng.standard_normal((3, 3, 3, 8), np.float32)
+        x = tf.nn.relu(tf.nn.conv2d(image, weights, 1, "SAME") + np.float32(0.5))
+        weights = rng.standard_normal((3, 3, 8, 4), np.float32)
+        tf.nn.relu(tf.nn.conv2d(x, weights, 1, "SAME") + np.float32(0.5), name="out")
+    return graph.as_graph_def()
+
+
+OUT = {"out": "out:0"}
+
+
+def image_of(*shape):
+    return np.random.default_rng(3).standard_normal(shape, np.float32)
+
+
+def natively(graph, image):
+    with Session(graph, OUT) as session:
+        return session.run(image)
+
+
+# ---- engines of both modes
+
+
+def test_1_a_dynamic_engine_is_not_built_at_conversion(dynamic):
+    node = engine_node(dynamic)
+    assert not node.attr["static_engine"].b
+    assert node.attr["serialized_segment"].s == b""
+
+
+def test_2_a_static_engine_is(static):
+    node = engine_node(static)
+    assert node.attr["static_engine"].b
+    assert node.attr["serialized_segment"].s
+
+
+def test_4_to_6_and_10_one_build_serves_every_batch(fresh):
+    with EngineCalls() as engines, Session(fresh) as session:
+        assert_close(session.run(small_models.images(4)), expected(4))
+        assert of_node(fresh)["builds"] == 1
+        for batch in (4, 8, 4, 1):
+            assert_close(session.run(small_models.images(batch)), expected(batch))
+        empty = session.run(small_models.images(0))
+    assert {key: value.shape for key, value in empty.items()} == {key: (0, 5) for key in KEYS}
+    assert (engines.calls, engines.fallbacks) == (6, 0)
+    assert of_node(fresh)["builds"] == 1
+
+
+def test_7_to_8_and_every_height_and_width():
+    graph = any_size_graph()
+    with tf.Graph().as_default():
+        converted = trt.TrtGraphConverter(
+            input_graph_def=graph, is_dynamic_op=True, max_batch_size=None, maximum_cached_engines=1
+        ).convert()
+    converted = renamed(converted, "sizes")
+    shapes = [(1, 8, 8, 3), (1, 12, 5, 3), (2, 3, 3, 3), (4, 16, 16, 3), (1, 7, 31, 3)]
+    with EngineCalls() as engines, Session(converted, OUT) as session:
+        for shape in shapes * 2:
+            assert_close(session.run(image_of(*shape)), natively(graph, image_of(*shape)))
+    assert (engines.calls, engines.fallbacks) == (10, 0)
+    assert of_node(converted)["builds"] == 1
+
+
+def test_9_the_node_says_how_many_engines_are_cached(frozen_graph):
+    with tf.Graph().as_default():
+        graph = trt.TrtGraphConverter(
+            input_graph_def=read_graph(frozen_graph), maximum_cached_engines=7
+        ).convert()
+    assert engine_node(graph).attr["max_cached_engines_count"].i == 7
+
+
+def test_11_a_shape_that_does_not_fit_runs_native(fresh):
+    engine_node(fresh).attr["input_shapes"].list.shape[0].dim[0].size = 3
+    with EngineCalls() as engines, Session(fresh) as session:
+        assert_close(session.run(small_models.images(2)), expected(2))
+    assert (engines.calls, engines.fallbacks) == (0, 1)
+
+
+def test_12_max_batch_size_has_its_rules(frozen_graph, caplog):
+    with tf.Graph().as_default():
+        with pytest.raises(ValueError) as raised:
+            trt.TrtGraphConverter(input_graph_def=read_graph(frozen_graph), max_batch_size=None)
+        assert str(raised.value) == "When is_dynamic_op==False max_batch_size should be an integer"
+        trt.TrtGraphConverter(
+            input_graph_def=read_graph(frozen_graph), is_dynamic_op=True, max_batch_size=8
+        )
+    assert "When is_dynamic_op==True max_batch_size should be None" in caplog.text
+
+
+def test_13_a_batch_above_max_batch_size_is_right(static):
+    assert engine_node(static).attr["max_batch_size"].i == 1
+    with EngineCalls() as engines, Session(static) as session:
+        assert_close(session.run(small_models.images(5)), expected(5))
+    engines.assert_engine_ran()
+
+
+# ---- building at run time
+
+
+def test_14_one_build_for_many_threads(fresh):
+    failures = []
+    with EngineCalls() as engines, Session(fresh) as session:
+
+        def call(batch):
+            try:
+                assert_close(session.run(small_models.images(batch)), expected(batch))
+            except Exception as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=call, args=(1 + i % 3,)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert failures == []
+    assert (engines.calls, engines.fallbacks) == (8, 0)
+    assert of_node(fresh)["builds"] == 1
+
+
+def test_15_an_aborted_build_is_not_tried_again(fresh, monkeypatch):
+    monkeypatch.setenv("TF_TRT_ABORT_CUDA_ENGINE_BUILD", "True")
+    with EngineCalls() as engines, Session(fresh) as session:
+        assert_close(session.run(small_models.images(2)), expected(2))
+        monkeypatch.delenv("TF_TRT_ABORT_CUDA_ENGINE_BUILD")
+        assert_close(session.run(small_models.images(2)), expected(2))
+    assert (engines.calls, engines.fallbacks) == (0, 2)
+    node = of_node(fresh)
+    assert node["reasons"] == {
+        "Engine creation aborted by TF_TRT_ABORT_CUDA_ENGINE_BUILD variable": 2
+    }
+    assert node["builds"] == 0
+
+
+def test_16_native_execution_can_be_forbidden(fresh, monkeypatch):
+    monkeypatch.setenv("TF_TRT_ALLOW_ENGINE_NATIVE_SEGMENT_EXECUTION", "False")
+    engine_node(fresh).attr["_allow_build_at_runtime"].b = False
+    with Session(fresh) as session, pytest.raises(tf.errors.AbortedError) as raised:
+        session.run(small_models.images(2))
+    assert "User disallowed engine native segment execution." in str(raised.value)
+
+
+def test_17_building_can_be_forbidden(fresh):
+    engine_node(fresh).attr["_allow_build_at_runtime"].b = False
+    with EngineCalls() as engines, Session(fresh) as session:
+        for _ in range(2):
+            assert_close(session.run(small_models.images(2)), expected(2))
+    assert (engines.calls, engines.fallbacks) == (0, 2)
+    assert of_node(fresh)["reasons"] == {NOT_BUILT: 2}
+
+
+RUN_ONCE = """
+import os, pathlib, sys
+os.dup2(1, 2)  # what TensorFlow logs
+import numpy as np
+import tensorflow as tf
+import graft
+graft.load_op_library()
+v1 = tf.compat.v1
+with tf.Graph().as_default(), v1.Session() as session:
+    tf.import_graph_def(v1.GraphDef.FromString(pathlib.Path(sys.argv[1]).read_bytes()), name="")
+    session.run("classes:0", {"image:0": np.load(sys.argv[2])})
+print("ran")
+"""
+
+
+def log_of_running_once(graph, folder, **environment):
+    (folder / "graph.pb").write_bytes(graph.SerializeToString())
+    np.save(folder / "image.npy", small_models.images(2))
+    out = support.run_python(
+        "-c", RUN_ONCE, folder / "graph.pb", folder / "image.npy", TF_CPP_MIN_LOG_LEVEL="1", **environment
+    )
+    assert out.strip().endswith("ran")
+    return out
+
+
+def test_11_and_17_are_warned_of(fresh, tmp_path):
+    failed = (
+        "Engine retrieval for input shapes: [[2,16,16,3]] failed. Running native segment for "
+        f"{engine_node(fresh).name}: "
+    )
+    engine_node(fresh).attr["_allow_build_at_runtime"].b = False
+    assert failed + NOT_BUILT in log_of_running_once(fresh, tmp_path)
+    engine_node(fresh).attr["input_shapes"].list.shape[0].dim[0].size = 3
+    assert failed + "input 0 has shape [2,16,16,3]" in log_of_running_once(fresh, tmp_path)
+
+
+BACKGROUND = """
+import pathlib, sys, time
+import numpy as np
+import tensorflow as tf
+import graft
+graft.load_op_library()
+v1 = tf.compat.v1
+graph = v1.GraphDef.FromString(pathlib.Path(sys.argv[1]).read_bytes())
+image = np.load(sys.argv[2])
+with tf.Graph().as_default(), v1.Session() as session:
+    tf.import_graph_def(graph, name="")
+    first = session.run("classes:0", {"image:0": image})
+    (node,) = graft.engine_statistics().values()
+    assert (node["engine_calls"], node["native_while_building"]) == (0, 1), node
+    deadline = time.monotonic() + 60
+    while not node["engine_calls"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+        later = session.run("classes:0", {"image:0": image})
+        (node,) = graft.engine_statistics().values()
+    assert node["engine_calls"] and node["builds"] == 1 and not node["fallbacks"], node
+    np.testing.assert_allclose(first, later, rtol=1e-4, atol=1e-5)
+print("built")
+"""
+
+
+def test_calls_run_native_while_an_engine_is_built_in_the_background(dynamic, tmp_path):
+    (tmp_path / "graph.pb").write_bytes(dynamic.SerializeToString())
+    np.save(tmp_path / "image.npy", small_models.images(2))
+    out = support.run_python(
+        "-c", BACKGROUND, tmp_path / "graph.pb", tmp_path / "image.npy", GRAFT_TF_BUILD="background"
+    )
+    assert out.strip().endswith("built")
+
+
+def test_a_model_may_go_while_its_engine_is_built(fresh, monkeypatch):
+    monkeypatch.setenv("GRAFT_TF_BUILD", "background")
+    with Session(fresh) as session:
+        assert_close(session.run(small_models.images(2)), expected(2))
+    gc.collect()
+    assert of_node(fresh)["fallbacks"] == 0
+
+
+def test_a_process_may_end_while_its_engine_is_built(dynamic, tmp_path):
+    log_of_running_once(
+        dynamic,
+        tmp_path,
+        GRAFT_TF_BUILD="background",
+        GRAFT_TF_OPT_LEVEL="5",
+        GRAFT_CACHE=str(tmp_path),
+    )
+
+
+def test_the_level_of_tuning_at_run_time(fresh, monkeypatch):
+    """At level 3 the candidates are timed, so the timing cache grows; at level 0 it is only read."""
+    timings = pathlib.Path(os.environ["GRAFT_CACHE"]) / "timings"
+
+    def measured():
+        return timings.read_text().count(" m ") if timings.exists() else 0
+
+    before = measured()
+    other = renamed(fresh, "level_3")
+    with Session(fresh) as session:
+        session.run(small_models.images(2))
+    assert measured() == before
+    monkeypatch.setenv("GRAFT_TF_OPT_LEVEL", "3")
+    with Session(other) as session:
+        assert_close(session.run(small_models.images(6)), expected(6))
+    assert measured() > before
+
+
+def test_idle_contexts_are_freed_by_trim(fresh):
+    with Session(fresh) as session:
+        session.run(small_models.images(2))
+        graft.trim()
+        assert graft.trim() == 0
+        session.run(small_models.images(2))
+        assert graft.trim() == 1
+        with EngineCalls() as engines:
+            assert_close(session.run(small_models.images(2)), expected(2))
+        engines.assert_engine_ran()
