@@ -7,7 +7,7 @@ import json
 import os
 import threading
 
-from graft import _graft
+from graft import _graft, _old_models
 
 _lock = threading.Lock()
 _library = None
@@ -32,7 +32,8 @@ def _check_version(found, built):
 
 
 def load():
-    """Registers TRTEngineOp and its companions. Loading twice would abort the process, so it happens once."""
+    """Registers TRTEngineOp and its companions, and has tf.saved_model.load read models of old releases (_old_models.py). Loading
+    twice would abort the process, so it happens once."""
     global _library, _operations
     with _lock:
         if _library is None:
@@ -40,6 +41,7 @@ def load():
 
             _check_version(tf.__version__, _graft.tensorflow_version)
             _operations = tf.load_op_library(_path())
+            _old_models.amend_loader()
             _library = ctypes.CDLL(_path())
             _library.graft_tf_statistics.restype = ctypes.c_int64
             _library.graft_tf_statistics.argtypes = [ctypes.c_char_p, ctypes.c_int64]

@@ -374,3 +374,112 @@ def test_idle_contexts_are_freed_by_trim(fresh):
         with EngineCalls() as engines:
             assert_close(session.run(small_models.images(2)), expected(2))
         engines.assert_engine_ran()
+
+
+# ---- models of TF-TRT
+
+
+@pytest.mark.parametrize("tag", [b"ftrt", b"ptrt"])
+def test_bytes_of_tensorrt_are_said_to_be_that(fresh, tag):
+    node = engine_node(fresh)
+    node.attr["serialized_segment"].s = tag + bytes(100)
+    node.attr["_allow_build_at_runtime"].b = False
+    with EngineCalls() as engines, Session(fresh) as session:
+        assert_close(session.run(small_models.images(2)), expected(2))
+    assert (engines.calls, engines.fallbacks) == (0, 1)
+    (reason,) = of_node(fresh)["reasons"]
+    assert "engine of NVIDIA TensorRT" in reason
+
+
+def test_a_graph_of_tensorflow_2_0(fresh):
+    """No input_shapes and no private attributes; the engine is built at the first call."""
+    node = engine_node(fresh)
+    for name in ("input_shapes", "output_shapes", "_use_implicit_batch", "profile_strategy"):
+        node.attr.pop(name, None)
+    node.attr.pop("_allow_build_at_runtime", None)
+    node.attr.pop("segment_funcdef_name", None)
+    with EngineCalls() as engines, Session(fresh) as session:
+        for batch in (4, 1, 7):
+            assert_close(session.run(small_models.images(batch)), expected(batch))
+    assert (engines.calls, engines.fallbacks) == (3, 0)
+
+
+def test_a_graph_of_1_12_in_calibration_mode_runs_native(fresh):
+    engine_node(fresh).attr["precision_mode"].s = b"INT8CALIB"
+    with EngineCalls() as engines, Session(fresh) as session:
+        assert_close(session.run(small_models.images(2)), expected(2))
+    assert (engines.calls, engines.fallbacks) == (0, 0)
+    assert of_node(fresh)["native_for_calibration"] == 1
+
+
+def old_saved_model(graph, folder, **attributes):
+    """As releases before 2.0 saved: a graph and signatures, no object graph."""
+    node = engine_node(graph)
+    for name, value in attributes.items():
+        node.attr[name].CopyFrom(value)
+    with tf.Graph().as_default(), v1.Session() as session:
+        tf.import_graph_def(graph, name="")
+        find = session.graph.get_tensor_by_name
+        v1.saved_model.simple_save(
+            session, str(folder), {"image": find("image:0")}, {k: find(f"{k}:0") for k in KEYS}
+        )
+    return folder
+
+
+def assert_loads_and_runs(folder, calls):
+    with EngineCalls() as engines:
+        function = tf.saved_model.load(str(folder)).signatures["serving_default"]
+        found = function(image=tf.constant(small_models.images(2)))
+        assert_close({k: v.numpy() for k, v in found.items()}, expected(2))
+    assert (engines.calls, engines.fallbacks) == calls
+
+
+def test_a_model_of_1_14_names_its_native_segment_by_a_string(fresh, tmp_path):
+    node = engine_node(fresh)
+    assert node.attr["segment_funcdef_name"].s.decode() == node.attr["segment_func"].func.name
+    del node.attr["segment_func"]
+    assert_loads_and_runs(old_saved_model(fresh, tmp_path / "model"), (1, 0))
+
+
+def test_a_model_whose_native_segment_is_an_empty_name(static, tmp_path):
+    graph = renamed(static, "empty_name")
+    engine_node(graph).attr["segment_funcdef_name"].s = b""
+    empty = v1.AttrValue()
+    empty.func.SetInParent()
+    folder = old_saved_model(graph, tmp_path / "model", segment_func=empty)
+    assert_loads_and_runs(folder, (1, 0))
+
+
+def test_a_table_of_int8_is_used_and_a_foreign_one_refused(fresh, frozen_graph):
+    """calibration_data of a dynamic engine: the first call builds it with these ranges."""
+    with tf.Graph().as_default():
+        converter = trt.TrtGraphConverter(
+            input_graph_def=read_graph(frozen_graph),
+            nodes_denylist=KEYS,
+            precision_mode="INT8",
+            is_dynamic_op=True,
+            max_batch_size=None,
+        )
+        converter.convert()
+        calibrated = converter.calibrate(
+            ["classes:0"], 2, feed_dict_fn=lambda: {"image:0": small_models.images(4)}
+        )
+    node = engine_node(calibrated)
+    assert node.attr["calibration_data"].s and not node.attr["serialized_segment"].s
+    calibrated = renamed(calibrated, "int8")
+    with EngineCalls() as engines, Session(calibrated) as session:
+        values = session.run(small_models.images(4))
+    assert (engines.calls, engines.fallbacks) == (1, 0)
+    error = support.relative_error(values["logits"], expected(4)["logits"])
+    assert 1e-5 < error < 0.1, "of 8-bit integers, not of floats"
+    # A build that fails for good is tried once.
+    engine_node(calibrated).attr["calibration_data"].s = b"no table"
+    calibrated = renamed(calibrated, "foreign")
+    with EngineCalls() as engines, Session(calibrated) as session:
+        for _ in range(3):
+            assert_close(session.run(small_models.images(4)), expected(4))
+    assert (engines.calls, engines.fallbacks) == (0, 3)
+    node = of_node(calibrated)
+    assert node["builds"] == 0
+    ((reason, count),) = node["reasons"].items()
+    assert count == 3 and "calibration table" in reason
