@@ -16,13 +16,11 @@ namespace graft::cpu::HWY_NAMESPACE {
 // Outputs that a kernel computes at once where all their taps lie inside the image.
 constexpr int kOutputs = 4;
 
-// Outputs [first, last) of row `row` of all images' outputs, weights in blocks of `block` channels:
-// sets the taps, and calls run(x, whole) with the first output's position; kOutputs follow where
-// `whole` says so, else one does.
-template <class T, class Run>
-HWY_INLINE void ForEachRun(const ConvProblem& p, const ConvArguments& arguments, int64_t row,
-                           int64_t first, int64_t last, int64_t block, DepthwiseTaps<T>& s,
-                           Run&& run) {
+// Sets all that spans of row `row` of all images' outputs have in common: input and weights at the
+// first row of taps inside the image, column 0. Weights of neighbouring taps lie tap_step apart.
+template <class T>
+HWY_INLINE void SetRow(const ConvProblem& p, const ConvArguments& arguments, int64_t row,
+                       int64_t tap_step, DepthwiseTaps<T>& s) {
   const ConvFilter& f = p.filter;
   const int64_t n = row / p.output[1];
   const int64_t y0 = row % p.output[1] * f.stride[1] - p.pad[1];
@@ -32,12 +30,23 @@ HWY_INLINE void ForEachRun(const ConvProblem& p, const ConvArguments& arguments,
   s.input_row = f.dilation[1] * image_row;
   s.input_column = f.dilation[2] * p.input_stride;
   s.input_output = f.stride[2] * p.input_stride;
-  s.weight_row = f.kernel[2] * block;
-  s.weight_block = f.kernel[1] * s.weight_row;
+  s.weight_row = f.kernel[2] * tap_step;
   s.channels = f.output_channels;
-  const T* input =
-      As<T>(arguments.input) + (n * p.input[1] + y0 + rows.first * f.dilation[1]) * image_row;
-  const T* weights = As<T>(arguments.weights) + rows.first * s.weight_row;
+  s.input = As<T>(arguments.input) + (n * p.input[1] + y0 + rows.first * f.dilation[1]) * image_row;
+  s.weights = As<T>(arguments.weights) + rows.first * s.weight_row;
+}
+
+// Outputs [first, last) of that row, for a filter of any kind: sets the taps, and calls
+// run(x, whole) with the first output's position; kOutputs follow where `whole` says so, else one
+// does.
+template <class T, class Run>
+HWY_INLINE void ForEachRun(const ConvProblem& p, const ConvArguments& arguments, int64_t row,
+                           int64_t first, int64_t last, int64_t tap_step, DepthwiseTaps<T>& s,
+                           Run&& run) {
+  const ConvFilter& f = p.filter;
+  SetRow(p, arguments, row, tap_step, s);
+  const T* const input = s.input;
+  const T* const weights = s.weights;
   const int64_t extent = (f.kernel[2] - 1) * f.dilation[2];
   for (int64_t x = first; x < last;) {
     const int64_t x0 = x * f.stride[2] - p.pad[2];
@@ -46,7 +55,7 @@ HWY_INLINE void ForEachRun(const ConvProblem& p, const ConvArguments& arguments,
     const TapRange columns = whole ? TapRange{0, f.kernel[2]} : TapsInside(p, 2, x0);
     s.columns = columns.count();
     s.input = input + (x0 + columns.first * f.dilation[2]) * p.input_stride;
-    s.weights = weights + columns.first * block;
+    s.weights = weights + columns.first * tap_step;
     run(x, whole);
     x += whole ? kOutputs : 1;
   }

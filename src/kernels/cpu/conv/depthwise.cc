@@ -3,6 +3,7 @@
 #include "kernels/cpu/conv/depthwise.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/cpu/parallel.h"
 
@@ -18,10 +19,20 @@
 #define GRAFT_KERNELS_CPU_CONV_DEPTHWISE_ONCE
 namespace graft::cpu {
 
-// Weights lie in blocks of 16 channels, all taps of a block together.
-inline constexpr int64_t kChannelBlock = 16;
+// The weights of a tap lie together. Vectors that reach past its channels read zeros, and
+// neighbours are an odd number of cache lines apart, so that a channel's taps do not share one set
+// of the cache.
+inline int64_t TapStep(const ConvFilter& f) {
+  const int64_t lines = CeilDiv(f.output_channels, 16);
+  return (lines + 1 + lines % 2) * 16;
+}
 
 struct DepthwiseSpan : DepthwiseTaps<float> {
+  // Of a filter whose taps touch: the columns of the image that a span reads, from that of the
+  // first tap of the first output on, are those of [first_column, last_column).
+  int64_t first_column;
+  int64_t last_column;
+  int64_t weight_tap;  // from a tap to the one beside it
   float* output;
   int64_t output_stride;
   const float* residual;  // at the first output
@@ -39,7 +50,8 @@ using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 constexpr int64_t kLanes = hn::MaxLanes(D());
 
-// Adds one row of taps to the accumulators of kCount outputs.
+// Adds one row of taps to the accumulators of kCount outputs. kWidth taps in a row and kStride as
+// constants; 0 stands for any.
 template <int kWidth, int kStride, int kCount, class Load>
 HWY_INLINE void AddTaps(const DepthwiseSpan& s, const float* in, const float* w, Load&& load,
                         V (&acc)[kCount]) {
@@ -47,10 +59,11 @@ HWY_INLINE void AddTaps(const DepthwiseSpan& s, const float* in, const float* w,
   if constexpr (kWidth > 0) {
     V taps[kWidth];
     _Pragma("GCC unroll 8") for (int k = 0; k < kWidth; ++k) {
-      taps[k] = hn::LoadU(d, w + k * kChannelBlock);
+      taps[k] = hn::LoadU(d, w + k * s.weight_tap);
     }
     constexpr int kInputs = (kCount - 1) * kStride + kWidth;
     _Pragma("GCC unroll 32") for (int i = 0; i < kInputs; ++i) {
+      if (i < s.first_column || i >= s.last_column) continue;
       const V x = load(in + i * s.input_column);
       _Pragma("GCC unroll 8") for (int o = 0; o < kCount; ++o) {
         const int k = i - o * kStride;
@@ -59,7 +72,7 @@ HWY_INLINE void AddTaps(const DepthwiseSpan& s, const float* in, const float* w,
     }
   } else {
     for (int64_t k = 0; k < s.columns; ++k) {
-      const V tap = hn::LoadU(d, w + k * kChannelBlock);
+      const V tap = hn::LoadU(d, w + k * s.weight_tap);
       _Pragma("GCC unroll 8") for (int o = 0; o < kCount; ++o) {
         acc[o] = hn::MulAdd(load(in + k * s.input_column + o * s.input_output), tap, acc[o]);
       }
@@ -67,63 +80,107 @@ HWY_INLINE void AddTaps(const DepthwiseSpan& s, const float* in, const float* w,
   }
 }
 
-template <int kWidth, int kStride, int kCount, bool kMasked>
+// kVectors of channels from c on.
+template <int kWidth, int kStride, int kCount, int kVectors, bool kMasked>
 HWY_INLINE void Channels(const DepthwiseSpan& s, int64_t c) {
   const D d;
   const auto mask = hn::FirstN(d, static_cast<size_t>(s.channels - c));
   auto load = [&](const float* from)
                   HWY_ATTR { return kMasked ? hn::MaskedLoad(mask, d, from) : hn::LoadU(d, from); };
   const Epilogue& epilogue = *s.epilogue;
-  V acc[kCount];
-  const V start = epilogue.bias ? load(epilogue.bias + c) : hn::Zero(d);
-  for (V& a : acc) a = start;
+  V acc[kVectors][kCount];
+  for (int v = 0; v < kVectors; ++v) {
+    const V start = epilogue.bias ? load(epilogue.bias + c + v * kLanes) : hn::Zero(d);
+    for (V& a : acc[v]) a = start;
+  }
   const float* in = s.input + c;
-  const float* w = s.weights + c / kChannelBlock * s.weight_block + c % kChannelBlock;
+  const float* w = s.weights + c;
   for (int64_t row = 0; row < s.rows; ++row, in += s.input_row, w += s.weight_row) {
-    AddTaps<kWidth, kStride>(s, in, w, load, acc);
+    _Pragma("GCC unroll 2") for (int v = 0; v < kVectors; ++v) {
+      AddTaps<kWidth, kStride>(s, in + v * kLanes, w + v * kLanes, load, acc[v]);
+    }
   }
   const V low = hn::Set(d, epilogue.low);
   const V high = hn::Set(d, epilogue.high);
   for (int o = 0; o < kCount; ++o) {
-    V v = acc[o];
-    if (s.residual) v = hn::Add(v, load(s.residual + o * epilogue.residual_stride + c));
-    // Max and Min give their second operand when either is NaN: NaN stays.
-    v = hn::Min(high, hn::Max(low, v));
-    float* to = s.output + o * s.output_stride + c;
-    if (kMasked) {
-      hn::BlendedStore(v, mask, d, to);
-    } else {
-      hn::StoreU(v, d, to);
+    for (int v = 0; v < kVectors; ++v) {
+      V sum = acc[v][o];
+      const int64_t at = c + v * kLanes;
+      if (s.residual) sum = hn::Add(sum, load(s.residual + o * epilogue.residual_stride + at));
+      // Max and Min give their second operand when either is NaN: NaN stays.
+      sum = hn::Min(high, hn::Max(low, sum));
+      float* to = s.output + o * s.output_stride + at;
+      if (kMasked) {
+        hn::BlendedStore(sum, mask, d, to);
+      } else {
+        hn::StoreU(sum, d, to);
+      }
     }
   }
 }
 
-// kWidth taps in a row and kStride as constants; 0 stands for any.
-template <int kWidth, int kStride, int kCount>
+template <int kWidth, int kStride, int kCount, int kVectors>
 void Span(const DepthwiseSpan& s) {
+  constexpr int64_t kStep = kVectors * kLanes;
   int64_t c = 0;
-  for (; c + kLanes <= s.channels; c += kLanes) Channels<kWidth, kStride, kCount, false>(s, c);
-  if (c < s.channels) Channels<kWidth, kStride, kCount, true>(s, c);
+  for (; c + kStep <= s.channels; c += kStep) {
+    Channels<kWidth, kStride, kCount, kVectors, false>(s, c);
+  }
+  if (c == s.channels) return;
+  if (s.channels >= kStep) {  // some of them once more, which is faster than a masked vector
+    Channels<kWidth, kStride, kCount, kVectors, false>(s, s.channels - kStep);
+  } else {
+    for (; c < s.channels; c += kLanes) Channels<kWidth, kStride, kCount, 1, true>(s, c);
+  }
 }
 
 using SpanFunction = void (*)(const DepthwiseSpan&);
-SpanFunction ChooseSpan(const ConvFilter& f) {
-  if (f.dilation[2] != 1) return Span<0, 0, kOutputs>;
+// Spans of 1 to `most` outputs, at their number less one. None: the filter has no constants of its
+// own.
+struct Spans {
+  const SpanFunction* functions = nullptr;
+  int most = 0;
+};
+template <int kWidth, int kStride, int kVectors, int... kCount>
+Spans SpansOf(std::integer_sequence<int, kCount...>) {
+  static constexpr SpanFunction kSpans[] = {Span<kWidth, kStride, kCount + 1, kVectors>...};
+  return {kSpans, sizeof...(kCount)};
+}
+
+// Seven outputs hide a multiply-add's latency and leave registers for seven taps; and they divide
+// the width of most images that networks meet on the way from 224. Where columns are a multiple of
+// 1 KiB apart, all of a span are in a few sets of the first-level cache, and a line is gone before
+// its other half is wanted: there a whole line is taken at a time.
+template <int kWidth, int kStride>
+Spans SpansOf(bool whole_lines) {
+  constexpr int kMost = 7;
+  constexpr int kMostOfLines = kWidth < 7 ? 4 : 3;
+  if constexpr (kLanes < 16) {
+    if (whole_lines)
+      return SpansOf<kWidth, kStride, 2>(std::make_integer_sequence<int, kMostOfLines>());
+  }
+  return SpansOf<kWidth, kStride, 1>(std::make_integer_sequence<int, kMost>());
+}
+
+Spans ChooseSpans(const ConvProblem& p) {
+  const ConvFilter& f = p.filter;
+  if (f.dilation[2] != 1) return {};
+  const bool whole_lines = p.input_stride % 256 == 0;
   switch (f.kernel[2] * 4 + f.stride[2]) {
     case 3 * 4 + 1:
-      return Span<3, 1, kOutputs>;
+      return SpansOf<3, 1>(whole_lines);
     case 3 * 4 + 2:
-      return Span<3, 2, kOutputs>;
+      return SpansOf<3, 2>(whole_lines);
     case 5 * 4 + 1:
-      return Span<5, 1, kOutputs>;
+      return SpansOf<5, 1>(whole_lines);
     case 5 * 4 + 2:
-      return Span<5, 2, kOutputs>;
+      return SpansOf<5, 2>(whole_lines);
     case 7 * 4 + 1:
-      return Span<7, 1, kOutputs>;
+      return SpansOf<7, 1>(whole_lines);
     case 7 * 4 + 2:
-      return Span<7, 2, kOutputs>;
+      return SpansOf<7, 2>(whole_lines);
     default:
-      return Span<0, 0, kOutputs>;
+      return {};
   }
 }
 
@@ -134,18 +191,33 @@ void Row(const ConvProblem& p, const ConvArguments& arguments, int64_t row) {
   DepthwiseSpan s;
   s.output_stride = p.output_stride;
   s.epilogue = &epilogue;
-  const SpanFunction wide = ChooseSpan(p.filter);
-  auto run = [&](int64_t x, bool whole) HWY_ATTR {
+  auto set_output = [&](int64_t x) HWY_ATTR {
     s.output = As<float>(arguments.output) + (first + x) * p.output_stride;
     s.residual =
         epilogue.residual ? epilogue.residual + (first + x) * epilogue.residual_stride : nullptr;
-    if (whole) {
-      wide(s);
-    } else {
-      Span<0, 0, 1>(s);
-    }
   };
-  ForEachRun(p, arguments, row, 0, p.output[2], kChannelBlock, s, run);
+  s.weight_tap = TapStep(p.filter);
+  const Spans spans = ChooseSpans(p);
+  if (spans.functions == nullptr) {
+    auto run = [&](int64_t x, bool whole) HWY_ATTR {
+      set_output(x);
+      (whole ? Span<0, 0, kOutputs, 1> : Span<0, 0, 1, 1>)(s);
+    };
+    ForEachRun(p, arguments, row, 0, p.output[2], s.weight_tap, s, run);
+    return;
+  }
+  SetRow(p, arguments, row, s.weight_tap, s);
+  const float* const input = s.input;
+  const int64_t parts = CeilDiv(p.output[2], spans.most);
+  for (int64_t i = 0; i < parts; ++i) {
+    const Range outputs = Part(p.output[2], parts, i);
+    const int64_t x0 = outputs.begin * p.filter.stride[2] - p.pad[2];
+    s.first_column = -x0;
+    s.last_column = p.input[2] - x0;
+    s.input = input + x0 * p.input_stride;
+    set_output(outputs.begin);
+    spans.functions[outputs.size() - 1](s);
+  }
 }
 
 }  // namespace graft::cpu::HWY_NAMESPACE
@@ -165,12 +237,15 @@ std::optional<Refusal> DepthwiseRefuses(const ConvFilter& f) {
   return std::nullopt;
 }
 
-size_t DepthwisePackedBytes(const ConvFilter& f) {
-  return CeilDiv(f.output_channels, kChannelBlock) * kChannelBlock * f.taps() * sizeof(float);
-}
+size_t DepthwisePackedBytes(const ConvFilter& f) { return TapStep(f) * f.taps() * sizeof(float); }
 
 void DepthwisePack(const ConvFilter& f, const void* filter, void* target, Executor&) {
-  PackDepthwise<float>(f, kChannelBlock, filter, target);
+  const int64_t step = TapStep(f);
+  for (int64_t tap = 0; tap < f.taps(); ++tap) {
+    float* packed = As<float>(target) + tap * step;
+    std::copy_n(As<float>(filter) + tap * f.output_channels, f.output_channels, packed);
+    std::fill(packed + f.output_channels, packed + step, 0.0f);
+  }
 }
 
 size_t DepthwiseWorkspaceBytes(const ConvProblem&, int) { return 0; }
@@ -197,10 +272,10 @@ void DepthwiseRun(const ConvProblem& p, const ConvArguments& arguments, Executor
 double DepthwiseCost(const ConvProblem& p) {
   const ConvFilter& f = p.filter;
   // Loads bound it: one for a multiply-add of 16 channels, two where neighbouring outputs do not
-  // share them (ChooseSpan), and what comes from memory.
+  // share them (ChooseSpans), and what comes from memory.
   const bool shared = f.dilation[2] == 1 && f.kernel[2] >= 3 && f.kernel[2] <= 7;
   const double taps = static_cast<double>(f.taps()) * (shared ? 1 : 2);
-  const auto blocks = static_cast<double>(CeilDiv(f.output_channels, kChannelBlock));
+  const auto blocks = static_cast<double>(CeilDiv(f.output_channels, 16));
   const auto rows = static_cast<double>(p.rows());
   return blocks * (rows * taps + 2 * (static_cast<double>(p.batch * p.input_pixels()) + rows));
 }

@@ -24,6 +24,7 @@ namespace graft::cpu {
 inline constexpr int64_t kByteBlock = 32;
 
 struct DepthwiseS8Span : DepthwiseTaps<int8_t> {
+  int64_t weight_block;  // from a block of channels to the next
   int32_t* sums;
   int64_t sums_stride;
 };
@@ -172,6 +173,7 @@ SpanFunction ChooseSpan(const ConvFilter& f) {
 void ByteRow(const ConvProblem& p, const ConvArguments& arguments, const DepthwiseS8Part& part) {
   DepthwiseS8Span s;
   s.sums_stride = part.sums_stride;
+  s.weight_block = p.filter.taps() * kByteBlock;
   const SpanFunction wide = ChooseSpan(p.filter);
   auto run = [&](int64_t x, bool whole) HWY_ATTR {
     s.sums = part.sums + (x - part.first) * part.sums_stride;
@@ -216,7 +218,16 @@ std::optional<Refusal> DepthwiseS8Refuses(const ConvFilter& f) { return Depthwis
 size_t DepthwiseS8PackedBytes(const ConvFilter& f) { return SumsStride(f) * f.taps(); }
 
 void DepthwiseS8Pack(const ConvFilter& f, const void* filter, void* target, Executor&) {
-  PackDepthwise<int8_t>(f, kByteBlock, filter, target);
+  const int8_t* weights = As<int8_t>(filter);
+  int8_t* packed = As<int8_t>(target);
+  for (int64_t first = 0; first < f.output_channels; first += kByteBlock) {
+    for (int64_t tap = 0; tap < f.taps(); ++tap, packed += kByteBlock) {
+      for (int64_t c = 0; c < kByteBlock; ++c) {
+        const bool inside = first + c < f.output_channels;
+        packed[c] = inside ? weights[tap * f.output_channels + first + c] : int8_t{0};
+      }
+    }
+  }
 }
 
 size_t DepthwiseS8WorkspaceBytes(const ConvProblem& p, int width) { return WorkerBytes(p) * width; }
