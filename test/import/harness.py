@@ -13,7 +13,6 @@ import typing
 
 # With oneDNN, TensorFlow is off by 1e-2 on real models: no oracle. Read when it is loaded.
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf

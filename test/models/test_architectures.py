@@ -8,7 +8,6 @@ import sys
 
 # With oneDNN, TensorFlow is off by more than the tolerance. Read when it is loaded.
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import pytest

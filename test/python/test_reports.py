@@ -1,5 +1,6 @@
 """What a conversion tells: TF-TRT's reports and log lines, letter for letter, and the variables that ask for them."""
 
+import contextlib
 import logging
 import os
 import re
@@ -403,17 +404,23 @@ def test_features_without_a_meaning_here_are_accepted(convert):
 def test_aborted_builds_try_the_fallback(convert, monkeypatch):
     graph = convert()
     (engine,) = engines(graph)
-    with tf.Graph().as_default() as loaded, v1.Session(graph=loaded) as session:
-        tf.import_graph_def(graph, name="")
-        monkeypatch.setenv("TF_TRT_ABORT_CUDA_ENGINE_BUILD", "True")
+
+    @contextlib.contextmanager
+    def running():
+        with tf.Graph().as_default() as loaded, v1.Session(graph=loaded) as session:
+            tf.import_graph_def(graph, name="")
+            yield lambda: session.run(f"{engine.name}:0", {"x:0": X})
+
+    monkeypatch.setenv("TF_TRT_ABORT_CUDA_ENGINE_BUILD", "True")
+    with running() as run:
         with support.EngineCalls() as calls:
-            session.run(f"{engine.name}:0", {"x:0": X})
+            run()
         assert (calls.calls, calls.fallbacks) == (0, 1)
         monkeypatch.setenv("TF_TRT_ALLOW_ENGINE_NATIVE_SEGMENT_EXECUTION", "False")
         with pytest.raises(tf.errors.AbortedError) as raised:
-            session.run(f"{engine.name}:0", {"x:0": X})
+            run()
         assert "User disallowed engine native segment execution." in str(raised.value)
-        monkeypatch.setenv("TF_TRT_ABORT_CUDA_ENGINE_BUILD", "False")
-        with support.EngineCalls() as calls:
-            session.run(f"{engine.name}:0", {"x:0": X})
-        calls.assert_engine_ran()
+    monkeypatch.setenv("TF_TRT_ABORT_CUDA_ENGINE_BUILD", "False")
+    with running() as run, support.EngineCalls() as calls:
+        run()
+    calls.assert_engine_ran()

@@ -1,0 +1,6 @@
+"""What all tests of Python share."""
+
+import os
+
+# Read when TensorFlow is loaded, which whatever module comes first does: its errors and warnings are captured and read.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
