@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cstring>
 #include <string>
+
+#include "passes/half_product.h"
 
 namespace graft::convert {
 
@@ -33,19 +34,10 @@ std::string_view Name(Precision precision) {
 
 namespace {
 
-// Why the backend does not take the product of which most of a network is made, of halves by halves
-// or of f32 by weights that are stored as halves.
+// Why the backend does not multiply numbers of that dtype by weights that are stored as halves.
 Result<std::optional<Refusal>> RefusesHalves(const Backend& backend, DType dtype) {
-  ir::Module module;
-  const Dims square = {64, 64};
-  const ir::ValueId x = module.AddInput("x", dtype, ir::MakeShape(square));
-  GRAFT_ASSIGN_OR_RETURN(Tensor weights, Tensor::Allocate(DType::kFloat16, square));
-  std::memset(weights.mutable_raw(), 0, weights.bytes());
-  const ir::ValueId w = module.AddConstant("w", std::move(weights));
-  ir::MatMulAttributes product;
-  product.accumulator = DType::kFloat32;
-  GRAFT_ASSIGN_OR_RETURN(const ir::NodeId id, module.AddNode(product, {x, w}, "product"));
-  return backend.SupportsAsIs(module, module.node(id));
+  GRAFT_ASSIGN_OR_RETURN(const passes::HalfProduct product, passes::MakeHalfProduct(dtype));
+  return backend.SupportsAsIs(product.module, product.node());
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <optional>
 
 #include "base/half.h"
+#include "passes/half_product.h"
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
@@ -117,7 +118,8 @@ class Storing {
   Storing(ir::Module& module, const PassContext& context) : module_(module), context_(context) {}
 
   Result<bool> Run() {
-    if (!MultipliesHalves()) return StoreWeights();
+    GRAFT_ASSIGN_OR_RETURN(const bool multiplies_halves, MultipliesHalves());
+    if (!multiplies_halves) return StoreWeights();
     Decide();
     const ir::NodeId nodes = module_.node_count();
     bool changed = false;
@@ -132,17 +134,10 @@ class Storing {
  private:
   bool IsFloat(ir::ValueId v) const { return module_.value(v).dtype == DType::kFloat32; }
 
-  // Asked of the product of which most of a network is made.
-  bool MultipliesHalves() const {
+  Result<bool> MultipliesHalves() const {
     if (!context_.supports) return true;
-    ir::Module alone;
-    const ir::Shape square = ir::MakeShape(Dims{64, 64});
-    const ir::ValueId x = alone.AddInput("x", DType::kFloat16, square);
-    const ir::ValueId w = alone.AddInput("w", DType::kFloat16, square);
-    ir::MatMulAttributes product;
-    product.accumulator = DType::kFloat32;
-    const Result<ir::NodeId> id = alone.AddNode(product, {x, w}, "product");
-    return id.ok() && context_.supports(alone, alone.node(*id));
+    GRAFT_ASSIGN_OR_RETURN(const HalfProduct product, MakeHalfProduct(DType::kFloat16));
+    return context_.supports(product.module, product.node());
   }
 
   // Constants that products multiply by become halves where the backend takes them so.
