@@ -6,6 +6,7 @@
 #include <set>
 
 #include "convert/mark_constants.h"
+#include "import/import_table.h"
 #include "partition/candidates.h"
 #include "tf/prune.h"
 
@@ -13,16 +14,8 @@ namespace graft::convert {
 namespace {
 
 bool IsProduct(const tf::NodeDef& node) {
-  static const std::set<std::string_view> kProducts = {"Conv2D",
-                                                       "Conv3D",
-                                                       "DepthwiseConv2dNative",
-                                                       "Conv2DBackpropInput",
-                                                       "Conv3DBackpropInputV2",
-                                                       "MatMul",
-                                                       "BatchMatMul",
-                                                       "BatchMatMulV2",
-                                                       "BatchMatMulV3"};
-  return kProducts.contains(node.op);
+  const importer::ImportRow* const row = importer::FindImport(node.op);
+  return row != nullptr && row->product;
 }
 
 class Finder {

@@ -7,10 +7,12 @@
 namespace graft::importer {
 
 #define GRAFT_IMPORT(op, function) Outcome function(NodeContext&);
+#define GRAFT_IMPORT_PRODUCT(op, function) Outcome function(NodeContext&);
 #define GRAFT_IMPORT_FREE(op, function) Outcome function(NodeContext&);
 #define GRAFT_IMPORT_POINTWISE(op, instruction)
 #include "import/import.inc"
 #undef GRAFT_IMPORT
+#undef GRAFT_IMPORT_PRODUCT
 #undef GRAFT_IMPORT_FREE
 #undef GRAFT_IMPORT_POINTWISE
 
@@ -29,11 +31,14 @@ consteval bool TakesQuantized(std::string_view op) {
 
 constexpr ImportRow kRows[] = {
 #define GRAFT_IMPORT(op, function) {op, Role::kComputes, function, TakesQuantized(op)},
+#define GRAFT_IMPORT_PRODUCT(op, function) \
+  {op, Role::kComputes, function, TakesQuantized(op), /*product=*/true},
 #define GRAFT_IMPORT_FREE(op, function) {op, Role::kFree, function},
 #define GRAFT_IMPORT_POINTWISE(op, instruction) \
   {op, Role::kComputes, ImportInstruction<PointwiseOp::instruction>, TakesQuantized(op)},
 #include "import/import.inc"
 #undef GRAFT_IMPORT
+#undef GRAFT_IMPORT_PRODUCT
 #undef GRAFT_IMPORT_FREE
 #undef GRAFT_IMPORT_POINTWISE
 };

@@ -18,6 +18,7 @@ struct ImportRow {
   ImportFn function;
   // Whether the op's operands and results may be of quantized dtypes.
   bool quantized = false;
+  bool product = false;  // a convolution or product of matrices
 };
 
 // Why a node of an op that has a row may stay in TensorFlow all the same.
