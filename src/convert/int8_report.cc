@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "passes/rewrite.h"
 #include "quant/range_rules.h"
 
 namespace graft::convert {
@@ -28,9 +29,7 @@ Int8Report DescribeLayers(const ir::Module& module) {
   for (ir::NodeId id = 0; id < module.node_count(); ++id) {
     if (module.removed(id)) continue;
     const ir::Node& node = module.node(id);
-    if (node.kind() != ir::OpKind::kConv && node.kind() != ir::OpKind::kConvTranspose &&
-        node.kind() != ir::OpKind::kMatMul)
-      continue;
+    if (passes::Epilogue(node) == nullptr) continue;
     Int8Layer& layer = report.layers.emplace_back(Int8Layer{node.name, false, ""});
     const ir::Value& x = module.value(node.inputs[0]);
     const ir::Value& weights = module.value(node.inputs[1]);

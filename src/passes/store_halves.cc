@@ -38,11 +38,8 @@ size_t OperandsAlike(const ir::Node& node) {
 }
 
 Role RoleOf(const ir::Node& node) {
+  if (Epilogue(node) != nullptr) return Role::kProduct;
   switch (node.kind()) {
-    case ir::OpKind::kConv:
-    case ir::OpKind::kConvTranspose:
-    case ir::OpKind::kMatMul:
-      return Role::kProduct;
     case ir::OpKind::kPointwise:
       return Role::kProgram;
     case ir::OpKind::kPool:

@@ -43,9 +43,7 @@ bool SameShape(const ir::Value& a, const ir::Value& b) { return a.shape == b.sha
 // The operands of a node that an INT8 kernel reads as integers.
 std::vector<ir::ValueId> IntegerOperands(const ir::Module& module, const ir::Node& node) {
   std::vector<ir::ValueId> operands;
-  if (node.kind() != ir::OpKind::kConv && node.kind() != ir::OpKind::kConvTranspose &&
-      node.kind() != ir::OpKind::kMatMul)
-    return operands;
+  if (!(ir::Flags(node.kind()) & ir::kEpilogue)) return operands;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     const ir::Value& value = module.value(node.inputs[i]);
     // Beyond the first two are the epilogue's: of these a residual is as large as the result, and
