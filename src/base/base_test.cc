@@ -135,6 +135,9 @@ TEST(Crc32c, KnownValue) {
 TEST(Hash, DependsOnEveryByte) {
   EXPECT_NE(HashBytes("graft"), HashBytes("grafu"));
   EXPECT_EQ(ToHex(HashBytes("")).size(), 32u);
+  const std::string text(1000, 'g');
+  for (const size_t at : {0, 3, 300, 1000})
+    EXPECT_EQ(HashBytes(text.substr(0, at), text.substr(at)), HashBytes(text)) << at;
 }
 
 TEST(Split, GivesWhatSeparatorsPart) {

@@ -19,6 +19,8 @@ struct Hash128 {
 
 Hash128 HashBytes(const void* data, size_t size);
 inline Hash128 HashBytes(std::string_view text) { return HashBytes(text.data(), text.size()); }
+// Of the two one behind the other.
+Hash128 HashBytes(std::string_view text, std::string_view more);
 std::string ToHex(const Hash128& hash);
 
 }  // namespace graft

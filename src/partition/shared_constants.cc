@@ -10,23 +10,16 @@ namespace graft::partition {
 namespace {
 
 // A function costs TensorFlow's loaders a millisecond, and every fallback a call.
-constexpr int64_t kLeastBytes = 64 << 10;
+constexpr size_t kLeastBytes = 64 << 10;
 
-// The constant's contents as they are stored, or "" where it is none, or small.
-std::string LargeContents(const tf::NodeDef& node) {
-  if (node.op != "Const") return "";
-  const Result<tf::TensorValue> value = node.Attr<tf::TensorValue>("value");
-  // Estimated before it is encoded: most constants are small.
-  if (!value.ok() || SizeOf(value->dtype()) == 0) return "";
-  int64_t bytes = static_cast<int64_t>(SizeOf(value->dtype()));
-  for (const int64_t d : value->dims()) {
-    if (__builtin_mul_overflow(bytes, d, &bytes)) return "";
-  }
-  if (bytes < kLeastBytes) return "";
-  std::string encoded;
-  value->AppendTo(&encoded);
-  // A value that repeats is stored once already.
-  return static_cast<int64_t>(encoded.size()) < kLeastBytes ? "" : encoded;
+// Of numbers that are stored in so many bytes: a value that repeats is stored once already.
+// Null where the node holds none.
+const tf::TensorValue* LargeNumbers(const tf::NodeDef& node) {
+  const tf::AttrValue* const attr = node.op == "Const" ? node.FindAttr("value") : nullptr;
+  const auto* const value = attr == nullptr ? nullptr : attr->get<tf::TensorValue>();
+  const bool large =
+      value != nullptr && SizeOf(value->dtype()) > 0 && value->EncodedSize() >= kLeastBytes;
+  return large ? value : nullptr;
 }
 
 constexpr std::string_view kPrefix = "graft_constant_";
@@ -62,8 +55,9 @@ void ShareConstants(const std::vector<std::string>& functions, tf::GraphDef* gra
   for (size_t f = 0; f < graph->functions.size(); ++f) {
     if (!among.contains(graph->functions[f].signature.name)) continue;
     for (size_t n = 0; n < graph->functions[f].nodes.size(); ++n) {
-      const std::string contents = LargeContents(graph->functions[f].nodes[n]);
-      if (!contents.empty()) holders[HashBytes(contents)].push_back({f, n});
+      const tf::NodeDef& node = graph->functions[f].nodes[n];
+      if (const tf::TensorValue* const value = LargeNumbers(node))
+        holders[value->EncodedHash()].push_back({f, n});
     }
   }
   for (const auto& [hash, places] : holders) {

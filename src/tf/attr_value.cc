@@ -272,18 +272,35 @@ Result<std::vector<std::string>> TensorValue::DecodeStrings() const {
   return std::move(t.strings);
 }
 
-void TensorValue::AppendTo(std::string* out) const {
-  if (!tensor_.valid()) {
-    out->append(wire_.view());
-    return;
-  }
-  protozero::pbf_writer w(*out);
+std::pair<std::string, std::string_view> TensorValue::Encoded() const {
+  if (!tensor_.valid()) return {"", wire_.view()};
+  std::string head;
+  protozero::pbf_writer w(head);
   w.add_enum(1, static_cast<int32_t>(dtype_));
   std::string shape;
   AppendShape({.unknown_rank = false, .dims = dims_}, &shape);
   WriteMessage(&w, 2, shape);
-  if (tensor_.bytes() > 0)
-    w.add_bytes(4, reinterpret_cast<const char*>(tensor_.raw()), tensor_.bytes());
+  if (tensor_.bytes() == 0) return {head, {}};
+  constexpr uint64_t kContent = 4;
+  protozero::add_varint_to_buffer(
+      &head, kContent << 3 | static_cast<uint64_t>(protozero::pbf_wire_type::length_delimited));
+  protozero::add_varint_to_buffer(&head, tensor_.bytes());
+  return {head, {reinterpret_cast<const char*>(tensor_.raw()), tensor_.bytes()}};
+}
+
+void TensorValue::AppendTo(std::string* out) const {
+  const auto [head, content] = Encoded();
+  out->append(head).append(content);
+}
+
+size_t TensorValue::EncodedSize() const {
+  const auto [head, content] = Encoded();
+  return head.size() + content.size();
+}
+
+Hash128 TensorValue::EncodedHash() const {
+  const auto [head, content] = Encoded();
+  return HashBytes(head, content);
 }
 
 bool TensorValue::operator==(const TensorValue& other) const {

@@ -5,11 +5,13 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "base/dtype.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/status.h"
 #include "base/tensor.h"
 
@@ -45,8 +47,14 @@ class TensorValue {
   Result<std::vector<std::string>> DecodeStrings() const;
   void AppendTo(std::string* out) const;            // the encoded TensorProto
   bool operator==(const TensorValue& other) const;  // equal encodings
+  // Its size, and the hash of its bytes. The numbers are read where they lie.
+  size_t EncodedSize() const;
+  Hash128 EncodedHash() const;
 
  private:
+  // The encoding, as the bytes before the part that lies in memory, and that part.
+  std::pair<std::string, std::string_view> Encoded() const;
+
   DType dtype_ = DType::kInvalid;
   Dims dims_;
   FileBytes wire_;  // empty when made from a Tensor

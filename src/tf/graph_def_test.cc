@@ -201,6 +201,24 @@ TEST(TensorValue, ContentIsCheckedAndDecoded) {
   EXPECT_EQ(huge->Decode().status().code(), StatusCode::kUnsupported);
 }
 
+TEST(TensorValue, HashAndSizeAreOfWhatIsWritten) {
+  const TensorValue values[] = {
+      TensorValue(Tensor::Of<float>({2}, {1, 2})), TensorValue(Tensor::Of<float>({0}, {})),
+      TensorValue(Tensor::Of<uint8_t>({200}, std::vector<uint8_t>(200, 7))),
+      TensorValue::String("abc"),
+      // A value that repeats is not filled in.
+      *Proto(DType::kFloat32, {int64_t{1} << 50}, [](auto* w) { w->add_float(5, 1); })};
+  for (const TensorValue& value : values) {
+    std::string encoded;
+    value.AppendTo(&encoded);
+    EXPECT_EQ(value.EncodedHash(), HashBytes(encoded));
+    EXPECT_EQ(value.EncodedSize(), encoded.size());
+    const Result<TensorValue> read = TensorValue::Parse(CopyBytes(encoded));
+    ASSERT_TRUE(read.ok()) << read.status().message();
+    EXPECT_EQ(*read, value);
+  }
+}
+
 TEST(TensorValue, Strings) {
   const TensorValue value = TensorValue::String("abc");
   EXPECT_THAT(*value.DecodeStrings(), ElementsAre("abc"));

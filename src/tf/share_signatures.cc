@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
 #include <set>
 
 #include "base/hash.h"
@@ -21,17 +20,6 @@ constexpr int kSeveral = -2;
 
 Hash128 HashOf(std::string_view kind, std::string_view text) {
   return HashBytes(fmt::format("{} {}", kind, text));
-}
-
-// Of a tensor of numbers; none for other attributes.
-std::optional<Hash128> HashOfNumbers(const AttrValue& value) {
-  const auto* encoded = value.get<TensorValue>();
-  if (encoded == nullptr) return std::nullopt;
-  const Result<Tensor> tensor = encoded->Decode();
-  if (!tensor.ok()) return std::nullopt;
-  const Hash128 parts[] = {HashBytes(Describe(tensor->dtype(), tensor->dims())),
-                           HashBytes(tensor->raw(), tensor->bytes())};
-  return HashBytes(parts, sizeof parts);
 }
 
 std::vector<Endpoint> EndpointsOf(const std::map<std::string, TensorInfo, std::less<>>& infos) {
@@ -186,10 +174,10 @@ class Sharer {
     std::vector<Hash128> parts;
     for (const auto& [key, value] : node.attrs) {
       if (std::ranges::find(kNotes, key) != std::end(kNotes)) continue;
-      // A weight is hashed where it lies: encoding it would copy it.
-      if (const std::optional<Hash128> numbers = HashOfNumbers(value)) {
+      // A weight is hashed where it lies: to encode it would copy it.
+      if (const auto* const tensor = value.get<TensorValue>()) {
         parts.push_back(HashOf("tensor", key));
-        parts.push_back(*numbers);
+        parts.push_back(tensor->EncodedHash());
       } else {
         bare.attrs.emplace(key, value);
       }
