@@ -2,8 +2,6 @@
 
 #include <fmt/ranges.h>
 
-#include "plan/check_weight.h"
-
 namespace graft {
 namespace {
 

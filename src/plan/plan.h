@@ -47,8 +47,10 @@ struct Plan {
   std::vector<UncheckedWeight> unchecked_weights;
 };
 
-// Compares the unchecked weights with their hashes. DataLoss with the constant's name.
+// Compares the unchecked weights with their hashes, or one of them. DataLoss with the constant's
+// name.
 Status CheckWeights(const Plan& plan);
+Status CheckWeight(const Plan& plan, const UncheckedWeight& weight);
 
 // Whether the tensor can stand for the input: kInvalidArgument with what differs.
 Status FitsInput(const ir::Module& module, size_t input, const Tensor& tensor);

@@ -6,7 +6,6 @@
 
 #include "base/aligned_buffer.h"
 #include "base/destination.h"
-#include "plan/check_weight.h"
 #include "plan/container.h"
 #include "plan/plan_file.h"
 #include "plan/plan_generated.h"

@@ -8,7 +8,6 @@
 #include <limits>
 
 #include "base/log.h"
-#include "plan/check_weight.h"
 #include "runtime/placement.h"
 
 namespace graft {
@@ -44,8 +43,8 @@ std::vector<Binding> MakeBindings(const ir::Module& module, const std::vector<ir
   return bindings;
 }
 
-// graft::CheckWeights on all threads: for a large plan it is as long as packing.
-Status CheckWeights(const Plan& plan, Executor& executor) {
+// CheckWeights on all threads: for a large plan it takes as long as packing.
+Status CheckWeightsInParallel(const Plan& plan, Executor& executor) {
   std::vector<UncheckedWeight> weights = plan.unchecked_weights;
   const auto bytes = [&](const UncheckedWeight& weight) {
     return plan.module.value(weight.value).constant->bytes();
@@ -81,7 +80,7 @@ Result<std::shared_ptr<const Engine>> Engine::Create(Plan plan, Backend& backend
   GRAFT_RETURN_IF_ERROR(engine->CheckPlan());
   GRAFT_ASSIGN_OR_RETURN(engine->stages_, ir::FindStages(engine->module()));
   engine->shape_plans_.resize(engine->stages_.count);
-  GRAFT_RETURN_IF_ERROR(CheckWeights(engine->plan_, executor));
+  GRAFT_RETURN_IF_ERROR(CheckWeightsInParallel(engine->plan_, executor));
   engine->FindInputsRead();
   GRAFT_RETURN_IF_ERROR(engine->ResolveTactics());
   GRAFT_RETURN_IF_ERROR(engine->PackFirstPoint(executor));
