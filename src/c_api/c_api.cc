@@ -254,12 +254,9 @@ int32_t graft_engine_find_output(const graft_engine* engine, const char* name) {
 const char* graft_engine_backend(const graft_engine* engine) {
   return engine->engine->backend().name().data();
 }
-int32_t graft_engine_device(const graft_engine* engine) {
-  return engine->engine->backend().device().ordinal();
-}
+int32_t graft_engine_device(const graft_engine* engine) { return DeviceOf(engine).ordinal(); }
 int32_t graft_engine_space(const graft_engine* engine) {
-  return engine->engine->backend().device().host_accessible() ? GRAFT_SPACE_HOST
-                                                              : GRAFT_SPACE_DEVICE;
+  return DeviceOf(engine).host_accessible() ? GRAFT_SPACE_HOST : GRAFT_SPACE_DEVICE;
 }
 int32_t graft_engine_registry_size(void) { return graft::EngineRegistry::Global().size(); }
 

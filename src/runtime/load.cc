@@ -60,20 +60,19 @@ Result<std::shared_ptr<const Engine>> LoadEngine(const FileBytes& bytes,
       content, device, [&]() -> Result<std::shared_ptr<const Engine>> {
         if (retunes) GRAFT_RETURN_IF_ERROR(options.retune(plan));
         const std::string tuned_on = plan.provenance.fingerprint;
-        Result<std::shared_ptr<const Engine>> engine =
-            Engine::Create(std::move(plan), *backend, options.engine);
-        if (engine.ok() && !backend->uses_executor())
-          GRAFT_RETURN_IF_ERROR(BindTuningPoints(**engine));
-        if (engine.ok()) WarnOfOtherMachine(tuned_on, *backend);
-        if (engine.ok() && !(*engine)->missing_tactics().empty()) {
+        GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<const Engine> engine,
+                               Engine::Create(std::move(plan), *backend, options.engine));
+        if (!backend->uses_executor()) GRAFT_RETURN_IF_ERROR(BindTuningPoints(*engine));
+        WarnOfOtherMachine(tuned_on, *backend);
+        if (!engine->missing_tactics().empty()) {
           Log(LogLevel::kWarning, "trt_engine",
               "this build lacks tactics of the plan, others run in their place: {}",
-              fmt::join((*engine)->missing_tactics(), ", "));
+              fmt::join(engine->missing_tactics(), ", "));
         }
-        if (engine.ok() && !(*engine)->unprepared_tactics().empty()) {
+        if (!engine->unprepared_tactics().empty()) {
           Log(LogLevel::kWarning, "trt_engine",
               "the plan has lost what tactics prepared, others run in their place: {}",
-              fmt::join((*engine)->unprepared_tactics(), ", "));
+              fmt::join(engine->unprepared_tactics(), ", "));
         }
         return engine;
       });
