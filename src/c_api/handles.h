@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "graft/c_api.h"
 #include "runtime/context.h"
+#include "tf/attr_value.h"
 
 struct graft_status {
   graft::Status status;
@@ -87,9 +88,8 @@ Result<T> ReadOptions(const T* options, T defaults) {
 
 // A dtype by its number.
 inline Result<DType> ReadDType(int32_t number) {
-  const auto dtype = static_cast<DType>(number);
-  if (static_cast<int32_t>(dtype) != number)
-    return InvalidArgumentError("there is no dtype {}", number);
+  const Result<DType> dtype = tf::ParseDTypeNumber(number);
+  if (!dtype.ok()) return InvalidArgumentError("there is no dtype {}", number);
   return dtype;
 }
 

@@ -64,10 +64,9 @@ class Options {
           !item.contains("dtype") || !item["dtype"].is_number_integer()) {
         return Bad(key);
       }
-      const auto number = item["dtype"].get<int64_t>();
-      const auto dtype = static_cast<DType>(number);
-      if (static_cast<int64_t>(dtype) != number) return Bad(key);
-      importer::GraphInput input{item["tensor"].get<std::string>(), dtype, tf::Shape::Unknown()};
+      const Result<DType> dtype = tf::ParseDTypeNumber(item["dtype"].get<int64_t>());
+      if (!dtype.ok()) return Bad(key);
+      importer::GraphInput input{item["tensor"].get<std::string>(), *dtype, tf::Shape::Unknown()};
       if (item.contains("dims") && item["dims"].is_array()) {
         input.shape.unknown_rank = false;
         for (const Json& d : item["dims"]) {
