@@ -64,9 +64,13 @@ std::string JsonList(const List& list, ToJson to_json) {
   return json;
 }
 
-inline std::string JsonOptions(const std::vector<std::string>& input_names,
+// The options that all conversions have; the object is left open.
+inline std::string JsonOptions(std::vector<std::string> input_names,
                                const std::vector<InputShapes>& shapes,
                                const ConversionParams& params) {
+  // A point of too many shapes is the library's to refuse: it knows no input without a name.
+  for (const InputShapes& inputs : shapes)
+    if (inputs.size() > input_names.size()) input_names.resize(inputs.size());
   const auto flag = [](bool value) { return value ? "true" : "false"; };
   const auto point = [&](const InputShapes& inputs) {
     std::string json = "{";
@@ -94,6 +98,13 @@ inline std::string JsonOptions(const std::vector<std::string>& input_names,
   return json + ",\"shapes\":" + JsonList(shapes, point);
 }
 
+// The text of `bytes`, which is freed.
+inline std::string Take(graft_bytes* bytes) {
+  std::string text(static_cast<const char*>(graft_bytes_data(bytes)), graft_bytes_size(bytes));
+  graft_bytes_free(bytes);
+  return text;
+}
+
 }  // namespace internal
 
 // What a conversion gives: the converted GraphDef, and the report as `graft convert --json` writes
@@ -112,23 +123,14 @@ inline Result<Converted> ConvertAndBuild(const std::string& graph_def,
                                          const std::vector<std::string>& output_names,
                                          const std::vector<InputShapes>& shapes,
                                          const ConversionParams& params = {}) {
-  // A point of too many shapes is the library's to refuse: it knows no input without a name.
-  std::vector<std::string> names = input_names;
-  for (const InputShapes& inputs : shapes)
-    if (inputs.size() > names.size()) names.resize(inputs.size());
-  const std::string options = internal::JsonOptions(names, shapes, params) +
+  const std::string options = internal::JsonOptions(input_names, shapes, params) +
                               ",\"outputs\":" + internal::JsonList(output_names, internal::Quoted) +
                               "}";
   graft_bytes *converted = nullptr, *report = nullptr;
   Status status(graft_convert_graph_def(graph_def.data(), graph_def.size(), options.c_str(),
                                         &converted, &report));
   if (!status.ok()) return status;
-  const auto take = [](graft_bytes* bytes) {
-    std::string text(static_cast<const char*>(graft_bytes_data(bytes)), graft_bytes_size(bytes));
-    graft_bytes_free(bytes);
-    return text;
-  };
-  return Converted{take(converted), take(report)};
+  return Converted{internal::Take(converted), internal::Take(report)};
 }
 
 // The same of a SavedModel's signature, from folder to folder; gives the report. `input_names` are
@@ -138,19 +140,14 @@ inline Result<std::string> ConvertAndBuildSavedModel(
     const std::vector<std::string>& input_names, const std::vector<InputShapes>& shapes,
     const ConversionParams& params = {}, const std::string& signature_key = "serving_default",
     const std::vector<std::string>& tags = {"serve"}) {
-  std::vector<std::string> names = input_names;
-  for (const InputShapes& inputs : shapes)
-    if (inputs.size() > names.size()) names.resize(inputs.size());
-  const std::string options = internal::JsonOptions(names, shapes, params) +
+  const std::string options = internal::JsonOptions(input_names, shapes, params) +
                               ",\"signature\":" + internal::Quoted(signature_key) +
                               ",\"tags\":" + internal::JsonList(tags, internal::Quoted) + "}";
   graft_bytes* report = nullptr;
   Status status(
       graft_convert_model(saved_model_dir.c_str(), output_dir.c_str(), options.c_str(), &report));
   if (!status.ok()) return status;
-  std::string text(static_cast<const char*>(graft_bytes_data(report)), graft_bytes_size(report));
-  graft_bytes_free(report);
-  return text;
+  return internal::Take(report);
 }
 
 }  // namespace graft::api
