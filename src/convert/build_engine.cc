@@ -191,11 +191,12 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
   ir::Module& module = built.plan.module;
   {
     StageTimer timer(&times->import);
-    GRAFT_ASSIGN_OR_RETURN(importer::ImportedGraph imported,
-                           source.imported != nullptr
-                               ? Result(std::move(*source.imported))
-                               : importer::ImportGraph(*source.graph, source.inputs, source.outputs,
-                                                       {.evaluate = ReferenceEvaluator()}));
+    GRAFT_ASSIGN_OR_RETURN(
+        importer::ImportedGraph imported,
+        source.imported != nullptr
+            ? Result(std::move(*source.imported))
+            : importer::ImportGraph(*source.graph, source.inputs, source.outputs,
+                                    {.take_defaults = true, .evaluate = ReferenceEvaluator()}));
     GRAFT_RETURN_IF_ERROR(CheckWhole(*source.graph, imported));
     module = std::move(imported.module);
     module.input_names = source.input_names;

@@ -62,7 +62,7 @@ struct BuiltEngine {
 };
 
 // A graph that converts whole. Its inputs and outputs become the engine's, under `input_names` and
-// `output_names`.
+// `output_names`; placeholders that are none of the inputs are what they default to.
 struct EngineSource {
   const tf::GraphDef* graph = nullptr;
   std::vector<importer::GraphInput> inputs;

@@ -59,21 +59,4 @@ Result<std::vector<Tensor>> InputDefaults(const tf::GraphDef& graph,
   return defaults;
 }
 
-Result<tf::GraphDef> WithDefaults(const tf::GraphDef& graph,
-                                  const std::vector<std::string>& inputs) {
-  std::set<std::string, std::less<>> fed;
-  for (const std::string& input : inputs) {
-    GRAFT_ASSIGN_OR_RETURN(std::string node, NodeOf(input));
-    fed.insert(std::move(node));
-  }
-  tf::GraphDef result = graph;
-  for (tf::NodeDef& node : result.nodes) {
-    if (node.op != "PlaceholderWithDefault" || fed.contains(node.name)) continue;
-    GRAFT_ASSIGN_OR_RETURN(const DType dtype, node.Attr<DType>("dtype"));
-    node.op = "Identity";
-    node.attrs = {{"T", dtype}};
-  }
-  return result;
-}
-
 }  // namespace graft::convert

@@ -14,8 +14,4 @@ namespace graft::convert {
 Result<std::vector<Tensor>> InputDefaults(const tf::GraphDef& graph,
                                           const std::vector<std::string>& inputs);
 
-// The graph with the placeholders that are none of the inputs replaced by what they default to.
-Result<tf::GraphDef> WithDefaults(const tf::GraphDef& graph,
-                                  const std::vector<std::string>& inputs);
-
 }  // namespace graft::convert

@@ -191,10 +191,7 @@ Result<CalibratedModel> CalibrateModel(const tf::LoadedModel& model,
   std::vector<tf::Endpoint> inputs = model.inputs;
   std::vector<std::string> tensors;
   for (const tf::Endpoint& input : inputs) tensors.push_back(input.tensor);
-  GRAFT_ASSIGN_OR_RETURN(tf::GraphDef graph, convert::WithDefaults(model.graph, tensors));
-  calibrated.graph = std::make_unique<tf::GraphDef>(std::move(graph));
   calibrated.source = SourceOf(model);
-  calibrated.source.graph = calibrated.graph.get();
   GRAFT_ASSIGN_OR_RETURN(std::vector<Tensor> defaults,
                          convert::InputDefaults(model.graph, tensors));
   Result<std::unique_ptr<convert::GraphCalibrator>> made =

@@ -22,9 +22,8 @@ struct CalibrationDataSpec {
 struct CalibratedModel {
   convert::CalibrateReport report;
   // What was run: the model as one engine, or, where some of it stays in TensorFlow, what can be
-  // computed without that. It refers to `graph` or `part`.
+  // computed without that. It refers to the model or to `part`.
   convert::EngineSource source;
-  std::unique_ptr<tf::GraphDef> graph;
   std::unique_ptr<convert::ComputablePart> part;
   std::vector<std::string> warnings;  // of what is not calibrated
   std::vector<std::vector<Tensor>>
