@@ -197,7 +197,7 @@ void AddMixed(Cases& cases, const Attributes& attributes, const Dims& x, const D
     cases.push_back(std::move(c));
   };
   for (const bool constant : {true, false}) {
-    for (const auto [dtype, fill] :
+    for (const auto& [dtype, fill] :
          {std::pair(DType::kInt8, Fill::kAll8), std::pair(DType::kUint8, Fill::kAll8),
           std::pair(DType::kInt8, Fill::kAll7)}) {
       const std::vector<Operand> operands = {{x, dtype, fill},
