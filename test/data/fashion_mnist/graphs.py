@@ -67,25 +67,18 @@ class Graph:
         return tf.quantization.fake_quant_with_min_max_vars(x, low, high, name=f"{name}/fake_quant")
 
     def quantised(self, name, kernel, by_channel):
-        if self.quantise == "per channel" and by_channel:
+        per_channel = self.quantise == "per channel" and by_channel
+        values = self.constant(f"{name}/kernel", kernel)
+        if not per_channel and self.quantise != "per tensor":
+            return values
+        if per_channel:
+            emulate = tf.quantization.fake_quant_with_min_max_vars_per_channel
             peak = np.abs(kernel).max(tuple(range(kernel.ndim - 1)))
-            return tf.quantization.fake_quant_with_min_max_vars_per_channel(
-                self.constant(f"{name}/kernel", kernel),
-                self.constant(f"{name}/kernel/min", -peak),
-                self.constant(f"{name}/kernel/max", peak),
-                narrow_range=True,
-                name=f"{name}/kernel/fake_quant",
-            )
-        if self.quantise == "per tensor":
+        else:
+            emulate = tf.quantization.fake_quant_with_min_max_vars
             peak = np.abs(kernel).max()
-            return tf.quantization.fake_quant_with_min_max_vars(
-                self.constant(f"{name}/kernel", kernel),
-                self.constant(f"{name}/kernel/min", -peak),
-                self.constant(f"{name}/kernel/max", peak),
-                narrow_range=True,
-                name=f"{name}/kernel/fake_quant",
-            )
-        return self.constant(f"{name}/kernel", kernel)
+        low, high = self.constant(f"{name}/kernel/min", -peak), self.constant(f"{name}/kernel/max", peak)
+        return emulate(values, low, high, narrow_range=True, name=f"{name}/kernel/fake_quant")
 
     def conv(self, name, x, channels, size=3, stride=1, activation=None, depthwise=False, norm=True):
         kernel = self.arrays[f"{name}/kernel"]
