@@ -44,14 +44,18 @@ Status BindTuningPoints(const Engine& engine) {
 
 }  // namespace
 
+Result<Backend*> BackendOf(const Plan& plan, std::string_view wanted, int device) {
+  if (!wanted.empty() && wanted != plan.backend)
+    return InvalidArgumentError("the plan is for {}, not for {}", plan.backend, wanted);
+  Result<Backend*> found = FindBackend(plan.backend, device);
+  if (!found.ok()) return NotFoundError("the plan's backend: {}", found.status().message());
+  return found;
+}
+
 Result<std::shared_ptr<const Engine>> LoadEngine(const FileBytes& bytes,
                                                  const LoadOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(Plan plan, ReadPlan(bytes, options.plan));
-  if (!options.backend.empty() && options.backend != plan.backend)
-    return InvalidArgumentError("the plan is for {}, not for {}", plan.backend, options.backend);
-  const Result<Backend*> found = FindBackend(plan.backend, options.device);
-  if (!found.ok()) return NotFoundError("the plan's backend: {}", found.status().message());
-  Backend* const backend = *found;
+  GRAFT_ASSIGN_OR_RETURN(Backend* const backend, BackendOf(plan, options.backend, options.device));
   const Hash128 content = plan.content;
   const bool retunes = options.retune && plan.provenance.fingerprint != backend->Fingerprint();
   const std::string device =

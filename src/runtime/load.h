@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/file.h"
 #include "plan/plan_file.h"
@@ -20,6 +21,10 @@ struct LoadOptions {
   std::string backend;  // what the plan must be for; "": anything
   int device = 0;       // which one of the plan's kind
 };
+
+// The backend of a plan, its device of that number. kInvalidArgument where `wanted` is another one
+// ("": anything), kNotFound where there is none here.
+Result<Backend*> BackendOf(const Plan& plan, std::string_view wanted, int device);
 
 // Equal plans loaded at the same time in one process for one device are one engine
 // (engine_registry.h).

@@ -334,7 +334,7 @@ Status Why(const Options& o) {
   GRAFT_ASSIGN_OR_RETURN(const DeviceName device, ParseDeviceName(o.device));
   GRAFT_ASSIGN_OR_RETURN(Plan plan, LoadPlan(o.plan));
   GRAFT_RETURN_IF_ERROR(CheckWeights(plan));
-  GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(plan.backend, device.device));
+  GRAFT_ASSIGN_OR_RETURN(Backend* const backend, BackendOf(plan, device.backend, device.device));
   const ir::Module& module = plan.module;
   GRAFT_ASSIGN_OR_RETURN(const std::vector<ir::NodeId> nodes, FindLayer(module, o.why));
   TuneOptions tune;

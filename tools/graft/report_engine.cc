@@ -184,18 +184,16 @@ Result<EngineReport> EngineReport::Make(std::string name, Plan plan,
   report.name_ = std::move(name);
   report.options_ = options;
   GRAFT_ASSIGN_OR_RETURN(const DeviceName device, ParseDeviceName(options.device));
-  if (!device.backend.empty() && device.backend != plan.backend) {
-    return InvalidArgumentError("{}: the plan is for {}, not for {}", report.name_, plan.backend,
-                                device.backend);
-  }
-  GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(plan.backend, device.device));
+  const Result<Backend*> backend = BackendOf(plan, device.backend, device.device);
+  if (!backend.ok()) return backend.status().WithContext(report.name_);
   GRAFT_RETURN_IF_ERROR(CheckWeights(plan));
   report.plan_ = std::move(plan);
   ContextOptions context;
   context.executor = MakeTbbExecutor(options.threads);
   const int64_t start = SteadyNow();
   GRAFT_ASSIGN_OR_RETURN(
-      report.engine_, Engine::Create(report.plan_, *backend, {.executor = context.executor.get()}));
+      report.engine_,
+      Engine::Create(report.plan_, **backend, {.executor = context.executor.get()}));
   report.load_ms_ = Milliseconds(start);
   GRAFT_ASSIGN_OR_RETURN(report.context_, Context::Create(report.engine_, std::move(context)));
   GRAFT_ASSIGN_OR_RETURN(report.dims_, InputDims(*report.engine_, options.shapes));
