@@ -1,6 +1,5 @@
 // graft bench: how fast a plan is.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -15,13 +14,12 @@
 #include "json_text.h"
 #include "layers.h"
 #include "runtime/backend_table.h"
+#include "timing.h"
 #include "trace_file.h"
 #include "tune/explain.h"
 
 namespace graft {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct Options {
   std::string plan;
@@ -43,10 +41,6 @@ struct Options {
 
 // How many runs a trace shows.
 constexpr int kTracedRuns = 3;
-
-double Milliseconds(Clock::time_point from) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - from).count();
-}
 
 struct Statistics {
   double min, mean, median, p90, p95, p99, max, variation;
@@ -130,19 +124,19 @@ Result<double> QueuedMilliseconds(Context& context, const Buffers& buffers, Devi
   GRAFT_ASSIGN_OR_RETURN(void* const stream, device.CreateStream());
   std::vector<double> times;
   Status status;
-  for (const Clock::time_point start = Clock::now();
-       status.ok() && (times.empty() || Milliseconds(start) < seconds * 1000);) {
-    const Clock::time_point first = Clock::now();
+  for (const int64_t start = SteadyNow();
+       status.ok() && (times.empty() || MillisecondsSince(start) < seconds * 1000);) {
+    const int64_t first = SteadyNow();
     for (int i = 0; i < kQueued && status.ok(); ++i) {
       status = context.Enqueue(
           buffers.inputs, [&](const OutputRequest& r) { return buffers.Output(r); }, stream);
     }
     if (status.ok()) status = device.Synchronize(stream);
-    times.push_back(Milliseconds(first) / kQueued);
+    times.push_back(MillisecondsSince(first) / kQueued);
   }
   device.DestroyStream(stream);
   GRAFT_RETURN_IF_ERROR(status);
-  return Summarise(std::move(times)).median;
+  return Median(std::move(times));
 }
 
 nlohmann::ordered_json ToJson(const Statistics& s) {
@@ -192,9 +186,9 @@ Status Run(const Options& o) {
   if (!o.compare.empty()) {
     GRAFT_ASSIGN_OR_RETURN(before, ReadBenchFigures(o.compare));
   }
-  const Clock::time_point load_start = Clock::now();
+  const int64_t load_start = SteadyNow();
   GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.plan, o.threads, o.device));
-  const double load_ms = Milliseconds(load_start);
+  const double load_ms = MillisecondsSince(load_start);
   const Engine& engine = *loaded.engine;
   GRAFT_ASSIGN_OR_RETURN(const auto shapes, ParseShapes(o.shapes));
   GRAFT_ASSIGN_OR_RETURN(std::vector<Dims> dims, InputDims(engine, shapes));
@@ -207,26 +201,26 @@ Status Run(const Options& o) {
   Device& device = engine.backend().device();
   Buffers buffers(device, o.on_device && !device.host_accessible());
   for (const Tensor& t : inputs) GRAFT_RETURN_IF_ERROR(buffers.Add(t));
-  const Clock::time_point first_start = Clock::now();
+  const int64_t first_start = SteadyNow();
   GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> outputs, loaded.context->Run(inputs));
-  const double first_ms = Milliseconds(first_start);
+  const double first_ms = MillisecondsSince(first_start);
   for (const Tensor& t : outputs) GRAFT_RETURN_IF_ERROR(buffers.AddOutput(t));
   const auto run = [&] {
     return loaded.context->Run(buffers.inputs,
                                [&](const OutputRequest& r) { return buffers.Output(r); });
   };
 
-  for (const Clock::time_point start = Clock::now(); Milliseconds(start) < o.warm_up * 1000;) {
+  for (const int64_t start = SteadyNow(); MillisecondsSince(start) < o.warm_up * 1000;) {
     GRAFT_RETURN_IF_ERROR(run());
   }
   std::vector<double> times;
-  const Clock::time_point start = Clock::now();
+  const int64_t start = SteadyNow();
   do {
-    const Clock::time_point run_start = Clock::now();
+    const int64_t run_start = SteadyNow();
     GRAFT_RETURN_IF_ERROR(run());
-    times.push_back(Milliseconds(run_start));
-  } while (Milliseconds(start) < o.duration * 1000);
-  const double wall_s = Milliseconds(start) / 1000;
+    times.push_back(MillisecondsSince(run_start));
+  } while (MillisecondsSince(start) < o.duration * 1000);
+  const double wall_s = MillisecondsSince(start) / 1000;
   const Statistics s = Summarise(times);
   const double qps = static_cast<double>(times.size()) / wall_s;
   const double batch = dims.empty() || dims[0].empty() ? 1 : static_cast<double>(dims[0][0]);
@@ -279,8 +273,8 @@ Status Run(const Options& o) {
   if (o.layers) {
     // A run of its own: timing every step costs time itself.
     loaded.context->StartProfile();
-    for (const Clock::time_point begin = Clock::now();
-         Milliseconds(begin) < std::min(o.duration, 2.0) * 1000;) {
+    for (const int64_t begin = SteadyNow();
+         MillisecondsSince(begin) < std::min(o.duration, 2.0) * 1000;) {
       GRAFT_RETURN_IF_ERROR(run());
     }
     GRAFT_ASSIGN_OR_RETURN(const Roofline roofline, RooflineOf(engine, o.threads));

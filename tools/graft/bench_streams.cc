@@ -1,17 +1,11 @@
 #include "bench_streams.h"
 
-#include <algorithm>
-#include <chrono>
 #include <thread>
+
+#include "timing.h"
 
 namespace graft {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double Seconds(Clock::time_point from) {
-  return std::chrono::duration<double>(Clock::now() - from).count();
-}
 
 // Contexts that run in threads of their own, each over and over on the same inputs.
 class Streams {
@@ -36,20 +30,20 @@ class Streams {
   Status Run(double seconds) {
     std::vector<Status> statuses(contexts_.size());
     std::vector<std::vector<double>> times(contexts_.size());
-    const Clock::time_point start = Clock::now();
+    const int64_t start = SteadyNow();
     {
       std::vector<std::jthread> threads;
       for (size_t s = 0; s < contexts_.size(); ++s) {
         threads.emplace_back([&, s] {
-          while (statuses[s].ok() && Seconds(start) < seconds) {
-            const Clock::time_point run = Clock::now();
+          while (statuses[s].ok() && SecondsSince(start) < seconds) {
+            const int64_t run = SteadyNow();
             statuses[s] = contexts_[s]->Run(*inputs_).status();
-            times[s].push_back(Seconds(run) * 1000);
+            times[s].push_back(MillisecondsSince(run));
           }
         });
       }
     }
-    seconds_ += Seconds(start);
+    seconds_ += SecondsSince(start);
     for (size_t s = 0; s < contexts_.size(); ++s) {
       GRAFT_RETURN_IF_ERROR(statuses[s]);
       milliseconds_.insert(milliseconds_.end(), times[s].begin(), times[s].end());
@@ -58,12 +52,7 @@ class Streams {
   }
 
   double runs_per_second() const { return static_cast<double>(milliseconds_.size()) / seconds_; }
-  double median_ms() const {
-    std::vector<double> sorted = milliseconds_;
-    const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
-    std::nth_element(sorted.begin(), middle, sorted.end());
-    return *middle;
-  }
+  double median_ms() const { return Median(milliseconds_); }
 
  private:
   const std::vector<Tensor>* inputs_ = nullptr;

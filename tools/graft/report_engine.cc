@@ -12,14 +12,13 @@
 #include "runtime/backend_table.h"
 #include "tf/inline.h"
 #include "tf/opdefs.h"
+#include "timing.h"
 #include "trace_file.h"
 
 namespace graft {
 namespace {
 
 constexpr uint64_t kSeed = 1;
-
-double Milliseconds(int64_t from_ns) { return static_cast<double>(SteadyNow() - from_ns) * 1e-6; }
 
 // The median of runs for so long.
 Result<double> MedianMilliseconds(Context& context, std::span<const Tensor> inputs,
@@ -30,14 +29,12 @@ Result<double> MedianMilliseconds(Context& context, std::span<const Tensor> inpu
   std::vector<void*> memory;
   for (Tensor& t : outputs) memory.push_back(t.mutable_raw());
   std::vector<double> times;
-  for (const int64_t start = SteadyNow(); Milliseconds(start) < seconds * 1000;) {
+  for (const int64_t start = SteadyNow(); MillisecondsSince(start) < seconds * 1000;) {
     const int64_t begin = SteadyNow();
     GRAFT_RETURN_IF_ERROR(context.Run(views, std::span<void* const>(memory)));
-    times.push_back(Milliseconds(begin));
+    times.push_back(MillisecondsSince(begin));
   }
-  if (times.empty()) return 0.0;
-  std::ranges::nth_element(times, times.begin() + static_cast<ptrdiff_t>(times.size() / 2));
-  return times[times.size() / 2];
+  return Median(std::move(times));
 }
 
 // A part of the arena while a value lies there.
@@ -191,10 +188,9 @@ Result<EngineReport> EngineReport::Make(std::string name, Plan plan,
   ContextOptions context;
   context.executor = MakeTbbExecutor(options.threads);
   const int64_t start = SteadyNow();
-  GRAFT_ASSIGN_OR_RETURN(
-      report.engine_,
-      Engine::Create(report.plan_, **backend, {.executor = context.executor.get()}));
-  report.load_ms_ = Milliseconds(start);
+  GRAFT_ASSIGN_OR_RETURN(report.engine_, Engine::Create(report.plan_, **backend,
+                                                        {.executor = context.executor.get()}));
+  report.load_ms_ = MillisecondsSince(start);
   GRAFT_ASSIGN_OR_RETURN(report.context_, Context::Create(report.engine_, std::move(context)));
   GRAFT_ASSIGN_OR_RETURN(report.dims_, InputDims(*report.engine_, options.shapes));
   GRAFT_ASSIGN_OR_RETURN(report.inputs_, RandomInputs(*report.engine_, report.dims_, kSeed));

@@ -1,20 +1,18 @@
 #include "roofline.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <limits>
 
 #include "base/aligned_buffer.h"
 #include "kernels/cpu/fma_peak.h"
+#include "timing.h"
 
 namespace graft {
 namespace {
 
 constexpr double kSmallest = 32 << 10, kLargest = 128 << 20, kStep = 4;
 constexpr double kSecondsEach = 0.02;
-
-double Seconds(int64_t from_ns) { return static_cast<double>(SteadyNow() - from_ns) * 1e-9; }
 
 // The least time of several rounds, each over in a moment.
 template <class F>
@@ -24,8 +22,8 @@ double LeastSeconds(F&& round) {
   do {
     const int64_t begin = SteadyNow();
     round();
-    least = std::min(least, Seconds(begin));
-  } while (Seconds(start) < kSecondsEach);
+    least = std::min(least, SecondsSince(begin));
+  } while (SecondsSince(start) < kSecondsEach);
   return least;
 }
 
