@@ -150,17 +150,12 @@ Result<nlohmann::ordered_json> Streams(const Options& o,
                                        const std::shared_ptr<const Engine>& engine,
                                        const std::vector<Dims>& dims) {
   std::vector<std::vector<Dims>> sizes;
-  const bool any_batch = std::ranges::all_of(engine->inputs(), [](const Binding& input) {
-    return !input.shape.empty() && !input.shape[0].constant();
-  });
-  if (o.batch > 0 || !o.shapes.empty() || !any_batch) {
-    sizes.push_back(dims);
-  } else {
-    for (const int64_t batch : {8, 32}) {
-      sizes.push_back(dims);
-      for (Dims& d : sizes.back()) d[0] = batch;
-    }
+  const bool given = o.batch > 0 || !o.shapes.empty();
+  for (const int64_t batch : {8, 32}) {
+    if (std::optional<std::vector<Dims>> at = AtBatch(*engine, dims, batch); at && !given)
+      sizes.push_back(*std::move(at));
   }
+  if (sizes.empty()) sizes.push_back(dims);
   const StreamsOptions options = {o.streams, o.threads, o.duration};
   std::vector<StreamsFigures> figures;
   nlohmann::ordered_json json = nlohmann::ordered_json::array();

@@ -163,6 +163,17 @@ Result<std::vector<Dims>> InputDims(const Engine& engine,
   return all;
 }
 
+std::optional<std::vector<Dims>> AtBatch(const Engine& engine, std::vector<Dims> dims,
+                                         int64_t batch) {
+  for (size_t i = 0; i < dims.size(); ++i) {
+    const ir::Shape& shape = engine.inputs()[i].shape;
+    if (shape.empty() || shape[0].is_constant()) return std::nullopt;
+    dims[i][0] = batch;
+  }
+  if (dims.empty()) return std::nullopt;
+  return dims;
+}
+
 Result<Tensor> ReadInput(const Binding& input, const std::string& path) {
   GRAFT_ASSIGN_OR_RETURN(Tensor tensor, ReadNpy(path));
   return tensor.dtype() == StorageOf(input.dtype) ? tensor.Retyped(input.dtype) : tensor;

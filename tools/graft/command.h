@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,11 @@ Status SetDims(const ir::Module& module, const std::map<std::string, Dims>& shap
 // The engine's input dims: those given by name, else the first tuning point's.
 Result<std::vector<Dims>> InputDims(const Engine& engine,
                                     const std::map<std::string, Dims>& shapes);
+
+// The dims with this outermost dimension of every input; nullopt where one fixes its own, and where
+// there are no inputs.
+std::optional<std::vector<Dims>> AtBatch(const Engine& engine, std::vector<Dims> dims,
+                                         int64_t batch);
 
 // An engine's input from a .npy file, where quantized numbers are the integers that they are stored
 // as.

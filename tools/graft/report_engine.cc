@@ -260,15 +260,9 @@ double EngineReport::relative_error() const {
 }
 
 Result<std::optional<double>> EngineReport::MillisecondsAt(int64_t batch) const {
-  std::vector<Dims> dims = dims_;
-  bool free = !dims.empty();
-  for (size_t i = 0; i < dims.size(); ++i) {
-    const ir::Shape& shape = engine_->inputs()[i].shape;
-    free = free && !shape.empty() && !shape[0].is_constant();
-    if (free) dims[i][0] = batch;
-  }
-  if (!free) return std::optional<double>();
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs, RandomInputs(*engine_, dims, kSeed));
+  const std::optional<std::vector<Dims>> dims = AtBatch(*engine_, dims_, batch);
+  if (!dims) return std::optional<double>();
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs, RandomInputs(*engine_, *dims, kSeed));
   ContextOptions options;
   options.executor = MakeTbbExecutor(options_.threads);
   GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<Context> context,
