@@ -117,29 +117,28 @@ Status FindBlocks(const ir::Module& module, const ShapePlan& plan, int first_ste
   return OkStatus();
 }
 
+// The tensor's numbers as those of another dtype.
+Result<Tensor> As(DType dtype, const Tensor& tensor) {
+  GRAFT_ASSIGN_OR_RETURN(Tensor made, Tensor::Allocate(dtype, tensor.dims()));
+  TryVisitDType(kNumberTypes, tensor.dtype(), [&]<class From>(From) {
+    TryVisitDType(kNumberTypes, dtype, [&]<class To>(To) {
+      std::ranges::transform(tensor.data<From>(), made.mutable_data<To>().begin(),
+                             [](From x) { return static_cast<To>(static_cast<double>(x)); });
+    });
+  });
+  return made;
+}
+
 // The largest error as a share of the largest value; nullopt for what is not alike, and for no
-// numbers.
-std::optional<double> RelativeError(const Tensor& value, const Tensor& reference) {
+// numbers. An engine may hold in halves what the graph says is f32.
+Result<std::optional<double>> RelativeError(const Tensor& value, const Tensor& reference) {
   if (value.dims() != reference.dims() || !IsFloating(value.dtype()) ||
       !IsFloating(reference.dtype()))
-    return std::nullopt;
-  const auto numbers = [](const Tensor& t) {
-    std::vector<double> all(static_cast<size_t>(t.elements()));
-    TryVisitDType(kNumberTypes, t.dtype(), [&]<class T>(T) {
-      const auto data = t.data<T>();
-      for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<double>(data[i]);
-    });
-    return all;
-  };
-  const std::vector<double> a = numbers(value), b = numbers(reference);
-  double error = 0, largest = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (!std::isfinite(b[i])) continue;
-    if (!std::isfinite(a[i])) return std::numeric_limits<double>::infinity();
-    error = std::max(error, std::abs(a[i] - b[i]));
-    largest = std::max(largest, std::abs(b[i]));
-  }
-  return largest > 0 ? error / largest : error;
+    return std::optional<double>();
+  GRAFT_ASSIGN_OR_RETURN(const Tensor alike, As(reference.dtype(), value));
+  const Difference difference = Compare(alike, reference);
+  return std::optional(difference.comparable ? difference.relative()
+                                             : std::numeric_limits<double>::infinity());
 }
 
 }  // namespace
@@ -323,8 +322,9 @@ Status EngineReport::CompareWith(const NativeGraph& native, bool layers) {
     if (name.starts_with(native.prefix)) name.remove_prefix(native.prefix.size());
     const auto found = by_name.find(name);
     if (found == by_name.end()) continue;
-    if (const std::optional<double> error = RelativeError(tensor, *found->second))
-      compared_layers_.push_back({std::string(name), *error});
+    GRAFT_ASSIGN_OR_RETURN(const std::optional<double> error,
+                           RelativeError(tensor, *found->second));
+    if (error) compared_layers_.push_back({std::string(name), *error});
   }
   return OkStatus();
 }
