@@ -218,6 +218,8 @@ def test_an_existing_output_is_not_lost_by_a_failure(frozen_graph, plan, out):
         ["bench", "model.plan", "--duration", "nan"],
         ["bench", "model.plan", "--duration", "inf"],
         ["compare", "model.plan", "--tolerance", "nan"],
+        ["report", "model.plan", "-o", "r.html", "--duration", "inf"],
+        ["report", "model.plan", "-o", "r.html", "--tolerance", "nan"],
     ],
     ids=" ".join,
 )

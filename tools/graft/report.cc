@@ -335,7 +335,9 @@ Command AddReport(CLI::App& program) {
                 "Compare a model's engines with their native segments, on the reference kernels");
   app->add_flag("--layers", o->layers, "Compare layer by layer too: where do the results part?");
   app->add_option("--tolerance", o->tolerance,
-                  "Largest error, as a share of the output's largest value (1e-4)");
+                  "Largest error, as a share of the output's largest value (1e-4)")
+      ->check(CLI::NonNegativeNumber)
+      ->check(Finite());
   app->add_option("--tag", o->tag,
                   "Tag of the SavedModel's graph (serve); \"\" for a graph without tags");
   app->add_option("--signature", o->model.signature, "Signature of the SavedModel");
@@ -343,7 +345,8 @@ Command AddReport(CLI::App& program) {
   app->add_option("--threads", o->engine.threads, "Threads; 0: all processors");
   AddDevice(app, &o->engine.device);
   app->add_option("--duration", o->engine.seconds, "Seconds of each measurement (0.5)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::PositiveNumber)
+      ->check(Finite());
   app->add_option("--opt-level", o->opt_level,
                   "For a model, whose engines are built for the report: 0 (no timing) … 5")
       ->check(CLI::Range(0, 5));
