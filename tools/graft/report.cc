@@ -114,23 +114,24 @@ struct EngineNode {
   const tf::FunctionDef* segment = nullptr;
 };
 
-Result<std::vector<EngineNode>> EnginesOf(const tf::GraphDef& graph) {
-  std::vector<EngineNode> engines;
-  const auto add = [&](const std::vector<tf::NodeDef>& nodes) -> Status {
+std::vector<const tf::NodeDef*> EngineNodesOf(const tf::GraphDef& graph) {
+  std::vector<const tf::NodeDef*> engines;
+  const auto add = [&](const std::vector<tf::NodeDef>& nodes) {
     for (const tf::NodeDef& node : nodes) {
-      if (node.op != "TRTEngineOp") continue;
-      EngineNode& engine = engines.emplace_back();
-      engine.name = node.name;
-      GRAFT_ASSIGN_OR_RETURN(engine.plan, node.Attr<std::string>("serialized_segment"));
-      GRAFT_ASSIGN_OR_RETURN(const tf::FuncValue native, node.Attr<tf::FuncValue>("segment_func"));
-      engine.segment = graph.FindFunction(native.name);
+      if (node.op == "TRTEngineOp") engines.push_back(&node);
     }
-    return OkStatus();
   };
-  GRAFT_RETURN_IF_ERROR(add(graph.nodes));
-  for (const tf::FunctionDef& function : graph.functions)
-    GRAFT_RETURN_IF_ERROR(add(function.nodes));
+  add(graph.nodes);
+  for (const tf::FunctionDef& function : graph.functions) add(function.nodes);
   return engines;
+}
+
+Result<EngineNode> ReadEngineNode(const tf::GraphDef& graph, const tf::NodeDef& node) {
+  EngineNode engine{.name = node.name};
+  GRAFT_ASSIGN_OR_RETURN(engine.plan, node.Attr<std::string>("serialized_segment"));
+  GRAFT_ASSIGN_OR_RETURN(const tf::FuncValue native, node.Attr<tf::FuncValue>("segment_func"));
+  engine.segment = graph.FindFunction(native.name);
+  return engine;
 }
 
 // The plan of an engine node; what weights it does not hold, its native segment does.
@@ -171,18 +172,11 @@ Result<EngineReport> ReportEngine(const Options& o, const EngineNode& node, Repo
   return engine;
 }
 
-bool HasEngines(const tf::GraphDef& graph) {
-  const auto any = [](const std::vector<tf::NodeDef>& nodes) {
-    return std::ranges::any_of(nodes, [](const auto& node) { return node.op == "TRTEngineOp"; });
-  };
-  return any(graph.nodes) || std::ranges::any_of(graph.functions, any, &tf::FunctionDef::nodes);
-}
-
 Status ReportModel(const Options& o, Report* report) {
   tf::ModelSpec spec = o.model;
   spec.path = o.path;
   GRAFT_ASSIGN_OR_RETURN(const tf::LoadedModel model, tf::LoadModel(spec));
-  const bool converted = HasEngines(model.graph);
+  const bool converted = !EngineNodesOf(model.graph).empty();
   report->kind = converted ? "converted model" : "model";
   convert::ConvertOptions options;
   GRAFT_RETURN_IF_ERROR(convert::ApplyEnvironment(&options));
@@ -215,8 +209,8 @@ Status ReportModel(const Options& o, Report* report) {
     report->converted_ops = static_cast<int>(in_engines);
     report->total_ops = static_cast<int>(in_engines + std::ssize(report->unconverted));
   }
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<EngineNode> engines, EnginesOf(graph));
-  for (const EngineNode& node : engines) {
+  for (const tf::NodeDef* const found : EngineNodesOf(graph)) {
+    GRAFT_ASSIGN_OR_RETURN(const EngineNode node, ReadEngineNode(graph, *found));
     Result<EngineReport> engine = ReportEngine(o, node, report);
     if (engine.ok()) {
       report->engines.push_back(std::move(*engine));
