@@ -11,21 +11,19 @@ namespace {
 
 constexpr double kCyclesPerMillisecond = 3e6;
 
-struct Conv {
-  using Attributes = ir::ConvAttributes;
+template <class A>
+struct AnyConv {
+  using Attributes = A;
   using Problem = ConvProblem;
-  static constexpr auto kLoop = PlainConvLoop;
-  static Problem MakeProblem(const BoundNode& node) { return MakeConvProblem<Attributes>(node); }
+  static Problem MakeProblem(const BoundNode& node) { return MakeConvProblem<A>(node); }
   static int64_t& OutputStride(Problem& p) { return p.output_stride; }
   static double MultiplyAdds(const Problem& p) { return p.multiply_adds(); }
 };
-struct ConvTranspose {
-  using Attributes = ir::ConvTransposeAttributes;
-  using Problem = ConvProblem;
+struct Conv : AnyConv<ir::ConvAttributes> {
+  static constexpr auto kLoop = PlainConvLoop;
+};
+struct ConvTranspose : AnyConv<ir::ConvTransposeAttributes> {
   static constexpr auto kLoop = PlainConvTransposeLoop;
-  static Problem MakeProblem(const BoundNode& node) { return MakeConvProblem<Attributes>(node); }
-  static int64_t& OutputStride(Problem& p) { return p.output_stride; }
-  static double MultiplyAdds(const Problem& p) { return p.multiply_adds(); }
 };
 struct MatMul {
   using Attributes = ir::MatMulAttributes;
