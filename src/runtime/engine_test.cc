@@ -365,6 +365,18 @@ TEST(Engine, WorksInPlace) {
   }
 }
 
+// Of two values of a module of constant shapes.
+void ExpectSamePlace(const ir::Module& module, ir::ValueId a, ir::ValueId b) {
+  ASSERT_TRUE(ir::Verify(module).ok()) << ir::Verify(module).message();
+  const ir::Stages stages = ir::FindStages(module).value();
+  const std::vector<BoundValue> layouts =
+      BindValues(module, {}, [](ir::ValueId) { return true; }).value();
+  Result<Placement> placement = Placement::Create(module, stages, 0, {}, layouts);
+  ASSERT_TRUE(placement.ok()) << placement.status().message();
+  placement->LayOut(std::vector<Placement::StepMemory>(module.node_count()));
+  EXPECT_EQ(placement->value(a), placement->value(b));
+}
+
 // What a file may say, though no pass writes it.
 TEST(HostilePlans, LongChainsOfViews) {
   constexpr int kLength = 100000;
@@ -379,14 +391,7 @@ TEST(HostilePlans, LongChainsOfViews) {
     module.value(values[i]).view = ir::View{values[i + 1], 0, 0};
   module.outputs = {x};
   module.output_names = {"y"};
-  ASSERT_TRUE(ir::Verify(module).ok()) << ir::Verify(module).message();
-  const ir::Stages stages = ir::FindStages(module).value();
-  const std::vector<BoundValue> layouts =
-      BindValues(module, {}, [](ir::ValueId) { return true; }).value();
-  Result<Placement> placement = Placement::Create(module, stages, 0, {}, layouts);
-  ASSERT_TRUE(placement.ok()) << placement.status().message();
-  placement->LayOut(std::vector<Placement::StepMemory>(module.node_count()));
-  EXPECT_EQ(placement->value(values.front()), placement->value(values.back()));
+  ExpectSamePlace(module, values.front(), values.back());
 }
 
 TEST(HostilePlans, AViewOfItsOwnReshape) {
@@ -399,14 +404,7 @@ TEST(HostilePlans, AViewOfItsOwnReshape) {
   module.value(a).view = ir::View{b, 0, 0};
   module.outputs = {b};
   module.output_names = {"y"};
-  ASSERT_TRUE(ir::Verify(module).ok()) << ir::Verify(module).message();
-  const ir::Stages stages = ir::FindStages(module).value();
-  const std::vector<BoundValue> layouts =
-      BindValues(module, {}, [](ir::ValueId) { return true; }).value();
-  Result<Placement> placement = Placement::Create(module, stages, 0, {}, layouts);
-  ASSERT_TRUE(placement.ok()) << placement.status().message();
-  placement->LayOut(std::vector<Placement::StepMemory>(module.node_count()));
-  EXPECT_EQ(placement->value(a), placement->value(b));
+  ExpectSamePlace(module, a, b);
 }
 
 TEST(HostilePlans, PaddingsAndProductsOutOfRange) {
