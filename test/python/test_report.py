@@ -67,44 +67,41 @@ def report(path, *options, folder):
     return data
 
 
-@pytest.fixture
-def hostile_model(tmp_path):
-    """A model whose names are tags, and one of whose ops stays native."""
+def chain(path, dims, links):
+    """A graph, as a file, whose nodes come one behind the other: `links` are their names and ops."""
     graph = graph_pb2.GraphDef()
     graph.versions.producer = 1882
     last = graph.node.add(name="x", op="Placeholder")
     last.attr["dtype"].type = 1
-    last.attr["shape"].shape.dim.add(size=-1)
-    last.attr["shape"].shape.dim.add(size=4)
-    for i, op in enumerate(["Relu", "Neg", "Exp", "Sqrt", "AsString"]):
-        node = graph.node.add(name=f"{HOSTILE}{i}/&amp;'\"", op=op, input=[last.name])
+    for size in dims:
+        last.attr["shape"].shape.dim.add(size=size)
+    for name, op in links:
+        node = graph.node.add(name=name, op=op, input=[last.name])
         node.attr["T"].type = 1
+        if op == "RandomShuffle":
+            node.attr["seed"].i = node.attr["seed2"].i = 1
         last = node
-    path = tmp_path / "<img src=x onerror=alert(1)>.pb"
     path.write_bytes(graph.SerializeToString())
     return path
+
+
+@pytest.fixture
+def hostile_model(tmp_path):
+    """A model whose names are tags, and one of whose ops stays native."""
+    ops = ["Relu", "Neg", "Exp", "Sqrt", "AsString"]
+    links = [(f"{HOSTILE}{i}/&amp;'\"", op) for i, op in enumerate(ops)]
+    return chain(tmp_path / "<img src=x onerror=alert(1)>.pb", [-1, 4], links)
 
 
 @pytest.fixture
 def large_model(tmp_path):
     """A chain of 5,000 nodes in scopes, every hundredth of which stays native."""
-    graph = graph_pb2.GraphDef()
-    graph.versions.producer = 1882
-    last = graph.node.add(name="x", op="Placeholder")
-    last.attr["dtype"].type = 1
-    last.attr["shape"].shape.dim.add(size=4)
+    links = []
     for i in range(4999):
         stays = i % 100 == 50
         name = f"part_{i // 500}/block_{i // 50}/{'stays' if stays else 'op'}_{i}"
-        node = graph.node.add(name=name, op="RandomShuffle" if stays else ("Relu", "Neg")[i % 2])
-        node.input.append(last.name)
-        node.attr["T"].type = 1
-        if stays:
-            node.attr["seed"].i = node.attr["seed2"].i = 1
-        last = node
-    path = tmp_path / "large.pb"
-    path.write_bytes(graph.SerializeToString())
-    return path
+        links.append((name, "RandomShuffle" if stays else ("Relu", "Neg")[i % 2]))
+    return chain(tmp_path / "large.pb", [4], links)
 
 
 def names_and_inputs(data):
