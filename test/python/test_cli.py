@@ -386,10 +386,37 @@ def test_bench_says_why_a_layer_has_its_tactic(frozen_graph, out):
 # ---- traces
 
 
+# Of an event, as the file and as Perfetto's message of it name them.
+TRACE_FIELDS = {
+    "ph": "phase", "name": "name", "cat": "category_group_name", "pid": "process_id",
+    "tid": "thread_id", "ts": "timestamp", "dur": "duration",
+}  # fmt: skip
+
+
+def check_schema(events):
+    """That each is a ChromeTraceEvent of Perfetto's schema, and nothing is in it that the schema does not have."""
+    from perfetto.protos.perfetto.trace import perfetto_trace_pb2
+
+    bundle = perfetto_trace_pb2.Trace().packet.add().chrome_events
+    for event in events:
+        message = bundle.trace_events.add()
+        for field, value in event.items():
+            if field == "args":
+                for name, text in value.items():
+                    message.args.add(name=name, string_value=text)
+            elif field == "ph":
+                message.phase = ord(value)
+            else:
+                # Whole microseconds there; a file's may have parts of one.
+                setattr(message, TRACE_FIELDS[field], round(value) if field in ("ts", "dur") else value)
+    assert bundle.IsInitialized() and bundle.ByteSize() > 0
+
+
 def check_trace(path):
     """That the file holds Trace Event Format, as Perfetto and Chrome read it; gives its spans."""
     trace = json.loads(path.read_text())
     assert trace["displayTimeUnit"] in ("ms", "ns")
+    check_schema(trace["traceEvents"])
     named, spans = set(), []
     for event in trace["traceEvents"]:
         assert type(event["pid"]) is int and type(event["tid"]) is int

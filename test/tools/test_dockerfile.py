@@ -1,10 +1,23 @@
-"""The Dockerfile copies files that are there, and its first layers hold all that the set-up reads."""
+"""The Dockerfile is as its linter wants it, copies files that are there, and its first layers hold all that the
+set-up reads."""
 
 import pathlib
 import re
+import shutil
+import subprocess
+import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 LINES = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text()).splitlines()
+
+
+def test_the_linter_finds_nothing():
+    linter = shutil.which("hadolint", path=str(pathlib.Path(sys.executable).parent)) or shutil.which("hadolint")
+    assert linter, "hadolint is not installed (requirements-tests.txt)"
+    done = subprocess.run([linter, "-"], input=(ROOT / "Dockerfile").read_bytes(), capture_output=True)
+    assert done.returncode == 0, done.stdout.decode()
+    # It finds what there is.
+    assert subprocess.run([linter, "-"], input=b"FROM debian:latest\n", capture_output=True).returncode != 0
 
 
 def test_what_is_copied_is_there():
