@@ -44,34 +44,22 @@ def pictures():
 
 
 @pytest.fixture(scope="module")
-def jpegs(pictures, tmp_path_factory):
-    import tensorflow as tf
-
-    folder = tmp_path_factory.mktemp("jpegs")
-    for k in range(10):
-        (folder / str(k)).mkdir()
-    for i, (image, label) in enumerate(zip(*pictures)):
-        encoded = tf.io.encode_jpeg(image, format="grayscale", quality=95)
-        (folder / str(label) / f"{i:03}.jpg").write_bytes(encoded.numpy())
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    run("image_classification/write_data.py", folder, "--count", COUNT)
     return folder
 
 
 @pytest.fixture(scope="module")
-def tfrecords(pictures, tmp_path_factory):
-    """Two shards in ImageNet's layout."""
-    import tensorflow as tf
+def jpegs(written):
+    return written / "jpegs"
 
-    folder = tmp_path_factory.mktemp("tfrecords")
-    for shard in range(2):
-        with tf.io.TFRecordWriter(str(folder / f"validation-{shard:05}-of-00002")) as writer:
-            for image, label in list(zip(*pictures))[shard::2]:
-                encoded = tf.io.encode_jpeg(image, format="grayscale", quality=95).numpy()
-                feature = {
-                    "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded])),
-                    "image/class/label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
-                }
-                writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
-    return folder
+
+@pytest.fixture(scope="module")
+def tfrecords(written):
+    """Two shards in ImageNet's layout."""
+    assert len(list((written / "tfrecords").iterdir())) == 2
+    return written / "tfrecords"
 
 
 def classify(tmp_path, *arguments, expect=0, **environment):
