@@ -7,6 +7,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# A terminal shows how far it is.
+quiet_apt=(-qq) quiet_pip=(--quiet)
+if [ -t 1 ]; then quiet_apt=() quiet_pip=(); fi
+
 # missing_packages LIST…
 missing_packages() {
   local package
@@ -29,9 +33,9 @@ install_packages() {
     as_root=(sudo -n)
   fi
   echo "setup: installing ${missing[*]}"
-  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" apt-get update "${quiet_apt[@]}"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends "${missing[@]}"
+    apt-get install -y "${quiet_apt[@]}" --no-install-recommends "${missing[@]}"
 }
 
 # install_environment DIR REQUIREMENTS [PART]: a virtual environment with these requirements, beside those of other parts.
@@ -42,7 +46,8 @@ install_environment() {
   [ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || return 0
   echo "setup: making $dir from $requirements"
   [ -x "$dir/bin/python" ] || python3 -m venv "$dir"
-  "$dir/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+  # Bytecode is made when a module is first imported: most never are.
+  "$dir/bin/python" -m pip install "${quiet_pip[@]}" --no-compile --disable-pip-version-check -r "$requirements"
   echo "$want" >"$stamp"
 }
 
