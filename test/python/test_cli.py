@@ -1,8 +1,11 @@
 """The graft program: exit codes, reports, and what it says about bad input."""
 
 import json
+import os
+import pathlib
 import re
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -458,6 +461,46 @@ def test_bench_writes_a_trace(plan, out):
     graft("bench", plan, "--duration", 0.1, "--trace", out / "trace.json")
     spans = check_trace(out / "trace.json")
     assert [span["cat"] for span in spans].count("run") == 3
+
+
+NVTX_TOOL = r"""
+#include <nvtx3/nvToolsExt.h>
+#include <stdio.h>
+
+// A profiler as NVTX loads it: writes what it is told.
+static int Push(const char* name) { return printf("> %s\n", name); }
+static int Pop(void) { return printf("<\n"); }
+
+int InitializeInjectionNvtx2(NvtxGetExportTableFunc_t get_table) {
+  const NvtxExportTableCallbacks* callbacks = get_table(NVTX_ETID_CALLBACKS);
+  NvtxFunctionTable table;
+  unsigned size;
+  if (!callbacks || !callbacks->GetModuleFunctionTable(NVTX_CB_MODULE_CORE, &table, &size)) return 0;
+  *table[NVTX_CBID_CORE_RangePushA] = (NvtxFunctionPointer)Push;
+  *table[NVTX_CBID_CORE_RangePop] = (NvtxFunctionPointer)Pop;
+  return 1;
+}
+"""
+
+
+def test_a_traced_run_has_ranges_for_nvidias_profilers(plan, out):
+    home = pathlib.Path(os.environ.get("CUDA_HOME", "/usr/local/cuda"))
+    if not (home / "include/nvtx3/nvToolsExt.h").exists():
+        pytest.skip("no GPU toolkit, whose headers have NVTX")
+    (out / "tool.c").write_text(NVTX_TOOL)
+    flags = ["-shared", "-fPIC", f"-I{home / 'include'}", "-o", out / "tool.so"]
+    subprocess.run(["cc", *flags, out / "tool.c"], check=True)
+    command = [support.PROGRAM, "run", plan, "--random", "1"]
+    environment = {**os.environ, "NVTX_INJECTION64_PATH": str(out / "tool.so")}
+
+    def lines(*options):
+        done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True, check=True)
+        return [line for line in done.stdout.splitlines() if line[0] in "<>"]
+
+    told = lines("--trace", out / "trace.json")
+    assert told[:2] == ["> run", "> stage 0"] and told.count("<") == len(told) / 2
+    assert "> conv1" in told and told[told.index("> conv1") + 1] == "<"
+    assert lines() == []  # a run that nobody traces has none
 
 
 def test_a_trace_shows_copies_to_a_device(frozen_graph, out):

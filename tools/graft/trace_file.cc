@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "nvtx.h"
+
 namespace graft {
 namespace {
 
@@ -46,12 +48,14 @@ nlohmann::ordered_json Label(const char* what, int thread, const std::string& na
 void TraceRecorder::Begin(RunPart part, std::string_view name, std::string_view detail) {
   open_.push_back(static_cast<int>(events_.size()));
   events_.push_back({part, std::string(name), std::string(detail)});
+  PushNvtxRange(events_.back().name);
   events_.back().begin_ns = SteadyNow() - start_;
 }
 
 void TraceRecorder::End() {
   events_[open_.back()].end_ns = SteadyNow() - start_;
   open_.pop_back();
+  PopNvtxRange();
 }
 
 void TraceRecorder::Worked(int worker, int64_t begin_ns, int64_t end_ns) {

@@ -11,7 +11,8 @@
 namespace graft {
 
 // Collects what it is told: parts of runs, on the thread of the caller (0), and what each worker of
-// its executor did (1 + worker). Times are nanoseconds since it was made.
+// its executor did (1 + worker). Times are nanoseconds since it was made. Parts are ranges for
+// NVIDIA's profilers too (nvtx.h).
 class TraceRecorder final : public RunObserver {
  public:
   struct Event {
