@@ -119,7 +119,7 @@ class Tuner {
   // Times what the cache lacks.
   Status Measure(Step& step) {
     for (Contest& contest : step.points) {
-      if (step.tactics.size() == 1) continue;
+      if (step.tactics.size() == 1 && !options_.time_all) continue;
       ++report_.problems;
       bool missing = false;
       std::vector<const Tactic*> timed;
@@ -142,6 +142,19 @@ class Tuner {
       if (!status.ok()) contest.timed.assign(contest.timed.size(), false);
     }
     return OkStatus();
+  }
+
+  // What was measured of the chosen tactics, summed over the tuning points; NaN for what was not.
+  double Measured(const Step& step, const StepChoice& choice) const {
+    double sum = 0;
+    for (size_t p = 0; p < step.points.size(); ++p) {
+      const Tactic* const tactic = backend_.FindTactic(choice.tactics[choice.best[p]].name);
+      const std::optional<Timing> timing =
+          tactic ? cache_.Find(Key(*tactic, step.points[p].problem)) : std::nullopt;
+      if (!timing || timing->rejected()) return std::numeric_limits<double>::quiet_NaN();
+      sum += timing->microseconds;
+    }
+    return sum;
   }
 
   Result<StepChoice> Choose(const Step& step) {
@@ -242,7 +255,7 @@ class Tuner {
   std::vector<bool> WantedTimes(const Step& step, const BoundNode& node) const {
     const size_t count = step.tactics.size();
     // Sizes that data will say are guesses here, and kernels trust sizes.
-    if (count == 1 || options_.opt_level == 0 || !VerifyBound(node).ok() ||
+    if ((count == 1 && !options_.time_all) || options_.opt_level == 0 || !VerifyBound(node).ok() ||
         MeasuredBytes(node) > options_.max_bytes) {
       return std::vector<bool>(count, false);
     }
@@ -407,10 +420,13 @@ Result<Choices> Tune(const ir::Module& module, Backend& backend, std::vector<Tun
     if (options.progress) options.progress(id, module.node_count());
     GRAFT_RETURN_IF_ERROR(tuner.Measure(steps[id]));
   }
+  std::vector<double> microseconds;
   for (const Tuner::Step& step : steps) {
     GRAFT_ASSIGN_OR_RETURN(StepChoice choice, tuner.Choose(step));
+    microseconds.push_back(tuner.Measured(step, choice));
     choices.steps.push_back(std::move(choice));
   }
+  if (report) report->step_microseconds = std::move(microseconds);
   return choices;
 }
 

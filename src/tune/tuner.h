@@ -26,6 +26,8 @@ struct TuneOptions {
   // The module is a part of one whose constants no cache holds: neither does one hold the part's,
   // however few. So the part's steps are timed, and remembered, as they are in the whole.
   bool cold_constants = false;
+  // Nodes that a single tactic takes are timed like all others: for TuneReport::step_microseconds.
+  bool time_all = false;
   // Called before each node that has to be timed: (nodes done, nodes).
   std::function<void(int, int)> progress;
 };
@@ -68,6 +70,9 @@ struct TuneReport {
   int prepared = 0;                      // tactics that had to prepare for a point now
   std::vector<RejectedTactic> rejected;  // their results were wrong
   std::vector<RegionReport> regions;
+  // By node of the module that was tuned last, its fastest tactic's time, summed over the tuning
+  // points; NaN for one that was not timed.
+  std::vector<double> step_microseconds;
 };
 
 // `points` must not be empty; the first is the most important. Errors: a node that no tactic takes
