@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "backends/reference/evaluator.h"
@@ -210,6 +211,7 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
   TuneOptions tune;
   tune.threads = executor->width();
   tune.max_workspace_bytes = options.max_workspace_bytes;
+  tune.time_all = options.time_all;
   tune.opt_level = IsTarget(options.backend) ? 0 : options.opt_level;
   {
     StageTimer timer(&times->passes);

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -29,7 +29,8 @@ struct Int8Options {
   std::optional<quant::CalibrationTable> table;
   // Gets the lines of that list instead, from a caller that builds several engines.
   std::vector<std::string>* missing = nullptr;
-  std::set<std::string> floats;  // nodes that are computed in floats all the same, by name
+  // Nodes that are computed in floats all the same, by name, with the reason for reports.
+  std::map<std::string, std::string> floats;
 };
 
 struct BuildOptions {
@@ -47,7 +48,8 @@ struct BuildOptions {
   // nodes are fused: what they change is compiled.
   std::function<Status(ir::Module&)> on_constants_folded;
   std::function<Status(ir::Module&)> on_fused;
-  Int8Options int8;  // where that is the precision; these come first
+  Int8Options int8;       // where that is the precision; these come first
+  bool time_all = false;  // every step, for BuiltEngine::tune (TuneOptions::time_all)
   Progress progress;
 };
 

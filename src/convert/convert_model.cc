@@ -338,8 +338,15 @@ nlohmann::ordered_json Precisions(const PrecisionReport& report) {
                      {"most_drop", report.top_1->most_drop}};
   }
   for (const LayerPrecision& layer : report.layers) {
-    json["layers"].push_back({{"node", layer.node}, {"integers", layer.integers}});
-    if (layer.sqnr != 0) json["layers"].back()["sqnr"] = layer.sqnr;
+    json["layers"].push_back({{"node", layer.node}, {"integers", layer.integers()}});
+    nlohmann::ordered_json& made = json["layers"].back();
+    if (!layer.integers())
+      made["reason"] = layer.in_floats == FloatReason::kTime ? "time" : "accuracy";
+    if (layer.sqnr != 0) made["sqnr"] = layer.sqnr;
+    if (layer.microseconds > 0) {
+      made["microseconds"] = layer.microseconds;
+      made["float_microseconds"] = layer.float_microseconds;
+    }
   }
   return json;
 }

@@ -1,6 +1,7 @@
 #include "convert/int8_report.h"
 
 #include <algorithm>
+#include <set>
 
 #include "passes/rewrite.h"
 #include "quant/range_rules.h"
@@ -44,14 +45,15 @@ Int8Report DescribeLayers(const ir::Module& module) {
   return report;
 }
 
-void MarkIntegers(const std::vector<std::string>& integers, const std::set<std::string>& floats,
-                  Int8Report* report) {
+void MarkIntegers(const std::vector<std::string>& integers,
+                  const std::map<std::string, std::string>& floats, Int8Report* report) {
   const std::set<std::string_view> on_integers(integers.begin(), integers.end());
   for (Int8Layer& layer : report->layers) {
     layer.integers = on_integers.contains(layer.node);
     if (layer.integers || !layer.reason.empty()) continue;
-    layer.reason = floats.contains(layer.node) ? "integers are too coarse for it"
-                                               : "the backend has no kernel on integers for it";
+    const auto given = floats.find(layer.node);
+    layer.reason =
+        given != floats.end() ? given->second : "the backend has no kernel on integers for it";
   }
 }
 

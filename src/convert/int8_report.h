@@ -1,7 +1,7 @@
 // What INT8 made of an engine, for reports.
 #pragma once
 
-#include <set>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -33,10 +33,10 @@ struct Int8Report {
 // Of a fused module whose ranges are found; that its layers are on integers is not known yet.
 Int8Report DescribeLayers(const ir::Module& module);
 
-// Marks those on integers. The others have a reason then, if they had none: `floats` are those that
-// were to be in floats.
-void MarkIntegers(const std::vector<std::string>& integers, const std::set<std::string>& floats,
-                  Int8Report* report);
+// Marks those on integers. The others have a reason then, if they had none: `floats` has those of
+// nodes that were to be in floats.
+void MarkIntegers(const std::vector<std::string>& integers,
+                  const std::map<std::string, std::string>& floats, Int8Report* report);
 
 // InvalidArgument for a table that holds nothing of a model that needs ranges.
 Status CheckTableIsUsed(const quant::CalibrationTable& table, const Int8Report& report);

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/dtype_visit.h"
+#include "convert/precision_by_time.h"
 #include "runtime/backend_table.h"
 #include "runtime/context.h"
 
@@ -82,6 +83,15 @@ Result<double> Top1Of(const Outputs& outputs, const std::vector<int64_t>& labels
   return 100 * static_cast<double>(right) / static_cast<double>(samples);
 }
 
+constexpr char kAsked[] = "for comparison";
+
+std::string ReasonOf(const LayerPrecision& layer) {
+  return layer.in_floats == FloatReason::kTime
+             ? fmt::format("integers take {:.0f} us, floats {:.0f}, and casts", layer.microseconds,
+                           layer.float_microseconds)
+             : fmt::format("integers are too coarse for it: {:.1f} dB", layer.sqnr);
+}
+
 class Search {
  public:
   Search(const EngineSource& source, BuildOptions options,
@@ -104,11 +114,27 @@ class Search {
     GRAFT_ASSIGN_OR_RETURN(bool is_met, Judge(all, &report));
     report.integers_sqnr = report.sqnr;
     if (report.top_1) report.top_1->integers = report.top_1->chosen;
-    for (std::string& product : products) report.layers.push_back({std::move(product)});
+    GRAFT_ASSIGN_OR_RETURN(const PrecisionByTime by_time,
+                           PrecisionByTime::Measure(source_, options_, products));
+    for (std::string& product : products) {
+      LayerPrecision& layer = report.layers.emplace_back();
+      layer.node = std::move(product);
+      const auto times = by_time.times().find(layer.node);
+      if (times == by_time.times().end()) continue;
+      layer.microseconds = times->second.integers;
+      layer.float_microseconds = times->second.floats;
+    }
+    if (LeaveToFloats(by_time, report.layers)) {
+      GRAFT_ASSIGN_OR_RETURN(const Outputs outputs, OutputsOf(Floats(report.layers)));
+      GRAFT_ASSIGN_OR_RETURN(is_met, Judge(outputs, &report));
+    }
     if (!is_met) GRAFT_RETURN_IF_ERROR(Measure(int8, report.layers));
     for (LayerPrecision& layer : report.layers) {
       if (is_met) break;
-      layer.integers = false;
+      if (!layer.integers()) continue;
+      layer.in_floats = FloatReason::kAccuracy;
+      // Its neighbours may want to follow it.
+      LeaveToFloats(by_time, report.layers);
       GRAFT_ASSIGN_OR_RETURN(const Outputs outputs, OutputsOf(Floats(report.layers)));
       GRAFT_ASSIGN_OR_RETURN(is_met, Judge(outputs, &report));
     }
@@ -129,9 +155,26 @@ class Search {
   Int8Options Floats(const std::vector<LayerPrecision>& layers) const {
     Int8Options int8 = options_.int8;
     for (const LayerPrecision& layer : layers) {
-      if (!layer.integers) int8.floats.insert(layer.node);
+      if (!layer.integers()) int8.floats[layer.node] = ReasonOf(layer);
     }
     return int8;
+  }
+
+  // Those that are better in floats, given which have to be. False: there are none.
+  static bool LeaveToFloats(const PrecisionByTime& by_time, std::vector<LayerPrecision>& layers) {
+    std::set<std::string> floats;
+    for (const LayerPrecision& layer : layers) {
+      if (layer.in_floats == FloatReason::kAccuracy) floats.insert(layer.node);
+    }
+    floats = by_time.Floats(floats);
+    bool any = false;
+    for (LayerPrecision& layer : layers) {
+      if (layer.in_floats == FloatReason::kAccuracy) continue;
+      const bool is_slow = floats.contains(layer.node);
+      layer.in_floats = is_slow ? FloatReason::kTime : FloatReason::kNone;
+      any = any || is_slow;
+    }
+    return any;
   }
 
   Result<std::unique_ptr<Context>> MakeContext(const BuildOptions& options,
@@ -171,40 +214,73 @@ class Search {
   // The sensitivity of every layer, and their order by it.
   Status Measure(const Int8Options& int8, std::vector<LayerPrecision>& layers) const {
     Int8Options alone = int8;
-    for (const LayerPrecision& layer : layers) alone.floats.insert(layer.node);
+    for (const LayerPrecision& layer : layers) alone.floats[layer.node] = kAsked;
     for (size_t i = 0; i < layers.size(); ++i) {
       if (options_.progress)
         options_.progress("sensitivity", static_cast<int>(i), static_cast<int>(layers.size()));
       alone.floats.erase(layers[i].node);
       GRAFT_ASSIGN_OR_RETURN(const Outputs outputs, OutputsOf(alone));
       layers[i].sqnr = LeastSqnr(expected_, outputs);
-      alone.floats.insert(layers[i].node);
+      alone.floats[layers[i].node] = kAsked;
     }
     std::ranges::stable_sort(layers, {}, &LayerPrecision::sqnr);
     return OkStatus();
   }
 
-  Status Time(PrecisionReport& report) const {
-    BuildOptions options = options_;
-    options.dump_directory.clear();
-    options.int8 = Floats(report.layers);
-    GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<Context> integers, MakeContext(options, nullptr));
-    options.precision = Precision::kFp32;
-    GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<Context> floats, MakeContext(options, nullptr));
-    // In turns, so that a disturbance hits both.
+  // The microseconds of one run of the first batch, by engine.
+  Result<std::vector<double>> TimeInTurns(
+      const std::vector<std::unique_ptr<Context>>& contexts) const {
+    std::vector<double> best(contexts.size(), std::numeric_limits<double>::infinity());
+    // So that a disturbance hits all.
     constexpr int kRounds = 12;
-    report.microseconds = report.float_microseconds = std::numeric_limits<double>::infinity();
     for (int round = 0; round < kRounds; ++round) {
-      for (const auto& [context, best] : {std::pair(integers.get(), &report.microseconds),
-                                          std::pair(floats.get(), &report.float_microseconds)}) {
+      for (size_t i = 0; i < contexts.size(); ++i) {
         using Clock = std::chrono::steady_clock;
         const Clock::time_point start = Clock::now();
-        GRAFT_RETURN_IF_ERROR(context->Run(batches_[0]).status());
-        *best = std::min(*best,
-                         std::chrono::duration<double, std::micro>(Clock::now() - start).count());
+        GRAFT_RETURN_IF_ERROR(contexts[i]->Run(batches_[0]).status());
+        const double time = std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+        best[i] = std::min(best[i], time);
       }
     }
-    report.integers = report.microseconds <= report.float_microseconds;
+    return best;
+  }
+
+  // Whole engines have the last word: of what was chosen, of the same without what time alone has
+  // put into floats, where that is accurate enough, and of floats.
+  Status Time(PrecisionReport& report) const {
+    std::vector<LayerPrecision> accurate = report.layers;
+    for (LayerPrecision& layer : accurate) {
+      if (layer.in_floats == FloatReason::kTime) layer.in_floats = FloatReason::kNone;
+    }
+    BuildOptions options = options_;
+    options.dump_directory.clear();
+    std::vector<std::unique_ptr<Context>> contexts;
+    const auto add = [&]() -> Status {
+      GRAFT_ASSIGN_OR_RETURN(contexts.emplace_back(), MakeContext(options, nullptr));
+      return OkStatus();
+    };
+    options.int8 = Floats(report.layers);
+    GRAFT_RETURN_IF_ERROR(add());
+    PrecisionReport without = report;
+    bool compares = false;
+    if (Int8Options int8 = Floats(accurate); int8.floats != options.int8.floats) {
+      GRAFT_ASSIGN_OR_RETURN(const Outputs outputs, OutputsOf(int8));
+      GRAFT_ASSIGN_OR_RETURN(compares, Judge(outputs, &without));
+      options.int8 = std::move(int8);
+      if (compares) GRAFT_RETURN_IF_ERROR(add());
+    }
+    options.precision = Precision::kFp32;
+    GRAFT_RETURN_IF_ERROR(add());
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<double> times, TimeInTurns(contexts));
+    if (compares && times[1] * (1 + kTuningTie) < times[0]) {
+      report = std::move(without);
+      report.layers = std::move(accurate);
+      report.microseconds = times[1];
+    } else {
+      report.microseconds = times[0];
+    }
+    report.float_microseconds = times.back();
+    report.integers = report.microseconds <= report.float_microseconds * (1 + kTuningTie);
     return OkStatus();
   }
 
@@ -231,7 +307,7 @@ void Apply(const PrecisionReport& report, BuildOptions* options) {
     return;
   }
   for (const LayerPrecision& layer : report.layers) {
-    if (!layer.integers) options->int8.floats.insert(layer.node);
+    if (!layer.integers()) options->int8.floats[layer.node] = ReasonOf(layer);
   }
 }
 

@@ -2,6 +2,7 @@
 // not force them.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,11 +11,23 @@
 
 namespace graft::convert {
 
+// Why a product that can be on integers is in floats.
+enum class FloatReason : uint8_t {
+  kNone,      // it is not
+  kAccuracy,  // integers are too coarse for it
+  kTime,      // the model is faster so
+};
+
 struct LayerPrecision {
   std::string node;
-  bool integers = true;
-  // Decibels of the outputs with this product alone on integers: its sensitivity.
+  FloatReason in_floats = FloatReason::kNone;
+  // Decibels of the outputs with this product alone on integers: its sensitivity. 0: not asked for.
   double sqnr = 0;
+  // Microseconds by the tuner, without casts, over all tuning points. 0: not timed.
+  double microseconds = 0;
+  double float_microseconds = 0;
+
+  bool integers() const { return in_floats == FloatReason::kNone; }
 };
 
 // What products on integers may cost.
@@ -50,10 +63,12 @@ struct PrecisionReport {
 };
 
 // Compares engines for the graph on `batches` of its inputs with one in floats. SQNR is the ratio
-// of signal to noise of the output that has the least, over all batches. Products on integers go
-// back to floats, the most sensitive first, until the goal is met; then both engines are tuned and
-// timed. `options` are those of the engine on integers, with its calibration table. InvalidArgument
-// for labels that are not those of the outputs.
+// of signal to noise of the output that has the least, over all batches. Products that cost time on
+// integers, casts included, are in floats (precision_by_time.h). Others go back to floats, the most
+// sensitive first, until the goal is met; then engines with what time alone asks for, without it,
+// and in floats are tuned and timed, and the fastest is taken. `options` are those of the engine on
+// integers, with its calibration table. InvalidArgument for labels that are not those of the
+// outputs.
 Result<PrecisionReport> ChoosePrecisions(const EngineSource& source, const BuildOptions& options,
                                          const std::vector<std::vector<Tensor>>& batches,
                                          const AccuracyGoal& goal);

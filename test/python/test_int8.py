@@ -1,5 +1,6 @@
 """INT8: `graft convert --precision int8`, and TF-TRT's ways to it."""
 
+import json
 import logging
 import os
 import pathlib
@@ -83,7 +84,7 @@ def test_the_same_bits_whatever_computes_them(frozen_graph, data, images, tmp_pa
 
 
 def choose(frozen_graph, data, least, *arguments):
-    """What `graft convert` chooses, by its report."""
+    """What `graft convert` chooses by accuracy alone, by its report: no step is timed."""
     plan = ("--plan", data.with_suffix(".plan"), "--threads", 1, *LOGITS)
     int8 = ("--precision", "int8", "--calibration-data", data, "--least-sqnr", least)
     return convert(frozen_graph, *plan, *int8, *arguments)["precision"]
@@ -107,6 +108,17 @@ def test_sensitive_products_go_back_to_floats(frozen_graph, data):
     nothing = choose(frozen_graph, data, 1000)
     assert not any(layer["integers"] for layer in nothing["layers"])
     assert nothing["sqnr"] is None, "no noise at all"
+
+
+def test_what_products_cost_in_time_is_reported(frozen_graph, data, tmp_path):
+    plan = ("--plan", tmp_path / "p", "--threads", 1, *LOGITS, "--json", tmp_path / "report")
+    timed = ("--opt-level", 1, "--timing-cache", tmp_path / "timings")
+    int8 = ("--precision", "int8", "--calibration-data", data, "--least-sqnr", 1)
+    graft("convert", frozen_graph, *plan, *timed, *int8)
+    for layer in json.loads((tmp_path / "report").read_text())["precision"]["layers"]:
+        assert min(layer["microseconds"], layer["float_microseconds"]) > 0
+        # 1 dB is always met.
+        assert layer.get("reason") == (None if layer["integers"] else "time")
 
 
 MNIST = pathlib.Path(os.environ.get("GRAFT_MODELS", "nowhere")) / "tftrt_mnist"
