@@ -176,8 +176,10 @@ void EngineHolder::Make(OpKernelContext* context) {
     return;
   }
   const NativeFunction native = native_->Whole(context);
-  absl::StatusOr<std::optional<MadeEngine>> loaded =
-      LoadEngine(spec_, native.get(), SavedEngines(context, spec_.node).get());
+  const tensorflow::core::RefCountPtr<EngineResource> saved = SavedEngines(context, spec_.node);
+  absl::StatusOr<std::optional<MadeEngine>> loaded = LoadEngine(spec_, native.get(), saved.get());
+  // A node that has its engine needs no other copy.
+  if (saved != nullptr && !spec_.serialized_segment.empty()) saved->Remove(spec_.engine_key);
   absl::StatusOr<MadeEngine> made;
   if (!loaded.ok()) {
     made = loaded.status();

@@ -5,10 +5,10 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
 #include "environment.h"
 #include "log.h"
 #include "segment.h"
+#include "tensorrt_bytes.h"
 
 namespace graft_tf {
 namespace {
@@ -23,18 +23,10 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-// TensorRT's plans begin with a tag of four letters, and only the release that wrote one reads it.
-bool IsTensorRtEngine(absl::string_view bytes) {
-  const absl::string_view tag = bytes.substr(0, 4);
-  return tag == "ftrt" || tag == "ptrt";
-}
-
 absl::StatusOr<MadeEngine> Load(const EngineSpec& spec, const std::string& plan,
                                 const tensorflow::FunctionDef* native) {
   if (IsTensorRtEngine(plan)) {
-    return absl::UnimplementedError(
-        "its bytes are an engine of NVIDIA TensorRT, which nothing but that release of TensorRT "
-        "runs");
+    return absl::UnimplementedError(absl::StrCat("its bytes are ", kTensorRtEngine));
   }
   const Stopwatch watch;
   SegmentConstants constants(native);
@@ -107,19 +99,18 @@ absl::StatusOr<std::optional<MadeEngine>> LoadEngine(const EngineSpec& spec,
     LOG(WARNING) << spec.node << ": the saved engine does not load (" << made.status().message()
                  << "); building it from the native segment";
   }
-  if (saved != nullptr) {
-    for (const SavedEngine& engine : saved->EnginesFor(native ? SegmentKey(*native) : "")) {
-      absl::StatusOr<MadeEngine> made = Load(spec, engine.plan, native);
-      if (made.ok()) {
-        GRAFT_TF_VLOG(1) << "Loaded the engine of " << spec.node
-                         << " from the saved model's assets";
-        return made;
-      }
-      LOG(WARNING) << spec.node << ": the engine in the saved model's assets does not load ("
-                   << made.status().message() << ")";
-    }
+  if (saved == nullptr) return std::nullopt;
+  std::string plan = saved->Find(spec.engine_key);
+  if (plan.empty() && native != nullptr) plan = saved->Find(SegmentKey(*native));
+  if (plan.empty()) return std::nullopt;
+  absl::StatusOr<MadeEngine> made = Load(spec, plan, native);
+  if (!made.ok()) {
+    LOG(WARNING) << spec.node << ": the engine in the saved model's assets does not load ("
+                 << made.status().message() << ")";
+    return std::nullopt;
   }
-  return std::nullopt;
+  GRAFT_TF_VLOG(1) << "Loaded the engine of " << spec.node << " from the saved model's assets";
+  return made;
 }
 
 absl::StatusOr<MadeEngine> BuildEngine(const EngineSpec& spec,

@@ -20,6 +20,7 @@ struct EngineSpec {
   std::string serialized_segment;
   std::string precision_mode = "FP32";
   std::string calibration_data;
+  std::string engine_key;  // of its engine in the model's assets
   int64_t workspace_size_bytes = 0;
   int64_t max_cached_engines = 1;
   bool allow_build = true;

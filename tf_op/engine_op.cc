@@ -41,6 +41,8 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
     // Private attributes of later releases; without them building is allowed.
     if (!construction->GetAttr("_allow_build_at_runtime", &spec.allow_build).ok())
       spec.allow_build = true;
+    // Of models that were saved with their engines as assets.
+    construction->GetAttr("_engine_key", &spec.engine_key).IgnoreError();
     spec.inputs = construction->num_inputs();
     spec.outputs = construction->num_outputs();
     bool use_calibration = false;

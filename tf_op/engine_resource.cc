@@ -6,6 +6,7 @@
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "google/protobuf/wire_format_lite.h"
+#include "tensorrt_bytes.h"
 
 namespace graft_tf {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 using google::protobuf::internal::WireFormatLite;
 
 constexpr int kSerializedEngineField = 2;
-constexpr int kSegmentField = 15;
+constexpr int kKeyField = 15;
 
 }  // namespace
 
@@ -27,8 +28,8 @@ absl::Status EngineResource::AddRecord(absl::string_view record) {
                                        WireFormatLite::WIRETYPE_LENGTH_DELIMITED)) {
       field = &engine.plan;
     } else if (tag ==
-               WireFormatLite::MakeTag(kSegmentField, WireFormatLite::WIRETYPE_LENGTH_DELIMITED)) {
-      field = &engine.segment;
+               WireFormatLite::MakeTag(kKeyField, WireFormatLite::WIRETYPE_LENGTH_DELIMITED)) {
+      field = &engine.key;
     }
     bool good;
     if (field != nullptr) {
@@ -41,26 +42,27 @@ absl::Status EngineResource::AddRecord(absl::string_view record) {
   }
   if (!input.ConsumedEntireMessage())
     return absl::DataLossError("a record of the engine file is damaged");
-  if (!engine.plan.empty()) Add(std::move(engine));
+  if (IsTensorRtEngine(engine.plan)) return absl::UnimplementedError(kTensorRtEngine);
+  if (engine.plan.empty()) return absl::OkStatus();
+  if (engine.key.empty()) return absl::UnimplementedError("an engine that is not Graft's");
+  Add(std::move(engine));
   return absl::OkStatus();
 }
 
 void EngineResource::Add(SavedEngine engine) {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (!engine.segment.empty()) {
-    for (SavedEngine& known : engines_) {
-      if (known.segment != engine.segment) continue;
-      known = std::move(engine);
-      return;
-    }
+  for (SavedEngine& known : engines_) {
+    if (known.key != engine.key) continue;
+    known = std::move(engine);
+    return;
   }
   engines_.push_back(std::move(engine));
 }
 
-void EngineResource::Remove(const std::string& segment) {
+void EngineResource::Remove(const std::string& key) {
   std::lock_guard<std::mutex> lock(mutex_);
   engines_.erase(std::remove_if(engines_.begin(), engines_.end(),
-                                [&](const SavedEngine& e) { return e.segment == segment; }),
+                                [&](const SavedEngine& e) { return e.key == key; }),
                  engines_.end());
 }
 
@@ -73,24 +75,19 @@ std::vector<std::string> EngineResource::Records() const {
       google::protobuf::io::StringOutputStream stream(&record);
       google::protobuf::io::CodedOutputStream output(&stream);
       WireFormatLite::WriteBytes(kSerializedEngineField, engine.plan, &output);
-      if (!engine.segment.empty())
-        WireFormatLite::WriteBytes(kSegmentField, engine.segment, &output);
+      WireFormatLite::WriteBytes(kKeyField, engine.key, &output);
     }
     records.push_back(std::move(record));
   }
   return records;
 }
 
-std::vector<SavedEngine> EngineResource::EnginesFor(const std::string& segment) const {
+std::string EngineResource::Find(const std::string& key) const {
   std::lock_guard<std::mutex> lock(mutex_);
-  std::vector<SavedEngine> found;
-  for (const bool exact : {true, false}) {
-    for (const SavedEngine& engine : engines_) {
-      if (exact ? engine.segment == segment : engine.segment.empty() && !segment.empty())
-        found.push_back(engine);
-    }
+  for (const SavedEngine& engine : engines_) {
+    if (engine.key == key) return engine.plan;
   }
-  return found;
+  return {};
 }
 
 std::string EngineResource::DebugString() const {

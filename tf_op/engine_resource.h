@@ -12,25 +12,26 @@ namespace graft_tf {
 
 inline constexpr absl::string_view kEngineContainer = "TF-TRT";
 
-// An engine, and which native segment it computes (SegmentKey); empty where the file does not say.
+// An engine, and by what its node knows it: the node's attribute _engine_key, or what the node's
+// native segment computes (SegmentKey).
 struct SavedEngine {
-  std::string segment;
+  std::string key;
   std::string plan;
 };
 
 class EngineResource : public tensorflow::ResourceBase {
  public:
   // A record of the file: TRTEngineInstance {repeated TensorShapeProto input_shapes = 1; bytes
-  // serialized_engine = 2}, and the segment's key as field 15, which other readers skip. DataLoss
-  // for bytes that are none.
+  // serialized_engine = 2}, and the engine's key as field 15, which other readers skip. DataLoss
+  // for bytes that are none, Unimplemented for an engine that is not Graft's; such are not kept.
   absl::Status AddRecord(absl::string_view record);
-  // Replaces the segment's engine. Nodes of several models may share a resource: TensorFlow finds
-  // it by the last part of their name.
+  // Replaces the engine with this key. Nodes of several models may share a resource: TensorFlow
+  // finds it by the last part of their name.
   void Add(SavedEngine engine);
-  void Remove(const std::string& segment);
+  void Remove(const std::string& key);
   std::vector<std::string> Records() const;
-  // Those that may be the segment's, the likeliest first.
-  std::vector<SavedEngine> EnginesFor(const std::string& segment) const;
+  // The plan; empty when there is none.
+  std::string Find(const std::string& key) const;
   std::string DebugString() const override;
 
  private:

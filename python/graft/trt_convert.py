@@ -12,6 +12,7 @@ then ignored in silence but arguments that have no meaning here, and those are l
 import collections
 import contextlib
 import functools
+import hashlib
 import json
 import logging
 import os
@@ -332,6 +333,61 @@ class _EngineCalibrators:
         return tables
 
 
+def _new_folder(directory):
+    """The path of a folder that is not there, or empty."""
+    target = os.fspath(directory)
+    if tf.io.gfile.exists(target) and tf.io.gfile.listdir(target):
+        raise AssertionError(f"Export directory already exists, and isn't empty: {target}")
+    return target
+
+
+def _copy_into(target, file, folder):
+    """Copies a file to where it lies in `folder`."""
+    copy = os.path.join(target, file.relative_to(folder))
+    tf.io.gfile.makedirs(os.path.dirname(copy))
+    tf.io.gfile.copy(str(file), copy, overwrite=True)
+
+
+def _protobuf_field(number, value):
+    """Of bytes, in protobuf's wire format."""
+    length, size = [], len(value)
+    while size >= 0x80:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([number << 3 | 2, *length, size]) + value
+
+
+def _engine_record(key, plan):
+    """A TRTEngineInstance with serialized_engine = 2; the key as the op library reads it, in a field that others skip."""
+    return _protobuf_field(2, plan) + _protobuf_field(15, key)
+
+
+class _TRTEngineResource(tf.saved_model.experimental.TrackableResource):
+    """The engines of the nodes of one name; filled from a file when the model is loaded."""
+
+    def __init__(self, name, file, maximum_cached_engines):
+        super().__init__()
+        self._name = name
+        self._file = self._track_trackable(tf.saved_model.Asset(file), "_serialized_resource_path")
+        self._maximum_cached_engines = maximum_cached_engines
+
+    def _create_resource(self):
+        return _op_library.operations().create_trt_resource_handle(resource_name=self._name)
+
+    def _initialize(self):
+        _op_library.operations().initialize_trt_resource(
+            self.resource_handle,
+            self._file.asset_path,
+            max_cached_engines_count=self._maximum_cached_engines,
+        )
+
+    def _destroy_resource(self):
+        # Traced, for the model that is loaded and initializes it. This object itself is only saved, and the resource of its
+        # name may be another's.
+        if not tf.executing_eagerly():
+            tf.raw_ops.DestroyResourceOp(resource=self.resource_handle, ignore_lookup_error=True)
+
+
 class _ConvertedModel:
     """A SavedModel as `graft convert` makes it, in a folder that lives as long as this object."""
 
@@ -364,19 +420,40 @@ class _ConvertedModel:
             pathlib.Path(folder, "saved_model.pb").write_bytes(saved_model.SerializeToString())
             yield folder
 
+    def save_with_engines(self, graph_def, directory, tags, signature_key, with_bytes, options):
+        """As save, with each engine as an asset too, as one of the model's trt_engine_resources. Without bytes the assets are
+        empty. The engines stay in the graph: a signature may outlive its model, which takes the resources along."""
+        target = _new_folder(directory)
+        with tempfile.TemporaryDirectory() as scratch:
+            resources = []
+            for node in _engine_nodes(graph_def):
+                plan = node.attr["serialized_segment"].s
+                file = os.path.join(scratch, f"trt-serialized-engine.{node.name}")
+                with tf.io.TFRecordWriter(file) as writer:
+                    if with_bytes and plan:
+                        key = hashlib.sha256(plan).hexdigest()[:16].encode()
+                        writer.write(_engine_record(key, plan))
+                        node.attr["_engine_key"].s = key
+                cached = node.attr["max_cached_engines_count"].i
+                resources.append(_TRTEngineResource(node.name, file, cached))
+            for file in sorted((self.folder / "assets.extra").rglob("*")):
+                if file.is_file():
+                    _copy_into(target, file, self.folder)
+            with self.with_graph(graph_def) as folder:
+                model = tf.saved_model.load(folder, tags)
+                model.trt_engine_resources = resources
+                signatures = {signature_key: model.signatures[signature_key]}
+                tf.saved_model.save(model, target, signatures, options)
+
     def save(self, graph_def, directory):
         """Writes the model with `graph_def` in place of its own graph."""
-        target = os.fspath(directory)
-        if tf.io.gfile.exists(target) and tf.io.gfile.listdir(target):
-            raise AssertionError(f"Export directory already exists, and isn't empty: {target}")
+        target = _new_folder(directory)
         saved_model = saved_model_pb2.SavedModel()
         saved_model.ParseFromString((self.folder / "saved_model.pb").read_bytes())
         saved_model.meta_graphs[0].graph_def.CopyFrom(graph_def)
         for file in sorted(self.folder.rglob("*")):
             if file.is_file() and file.name != "saved_model.pb":
-                copy = os.path.join(target, file.relative_to(self.folder))
-                tf.io.gfile.makedirs(os.path.dirname(copy))
-                tf.io.gfile.copy(str(file), copy, overwrite=True)
+                _copy_into(target, file, self.folder)
         # Last: what has no saved_model.pb is no model yet.
         tf.io.gfile.makedirs(target)
         with tf.io.gfile.GFile(os.path.join(target, "saved_model.pb"), "wb") as file:
@@ -478,6 +555,24 @@ def _positional_in_any_order_of(*orders):
         return call
 
     return decorate
+
+
+def _engine_nodes(graph_def):
+    """Those of the main graph, then those in functions."""
+    bodies = [graph_def.node, *(f.node_def for f in graph_def.library.function)]
+    return [node for body in bodies for node in body if node.op == _ENGINE_OP]
+
+
+def _warn_of_unknown_dimensions(graph_def):
+    """Those of a batch are none: they are known when the engine runs, in TF-TRT too."""
+    for node in _engine_nodes(graph_def):
+        for shape in node.attr["input_shapes"].list.shape:
+            if shape.unknown_rank or any(d.size < 0 for d in shape.dim[1:]):
+                _log.warning(
+                    "Input shapes must be fully defined when in static mode. "
+                    "Please try is_dynamic_op=True (shape was %s)",
+                    tf.TensorShape(shape),
+                )
 
 
 _MODEL = ["input_saved_model_dir", "input_saved_model_tags", "input_saved_model_signature_key"]
@@ -599,6 +694,11 @@ class TrtGraphConverter:
         return self._converted_graph_def
 
     def _convert(self, options):
+        self._convert_model(options)
+        if options["static-engine"]:
+            _warn_of_unknown_dimensions(self._converted_graph_def)
+
+    def _convert_model(self, options):
         if self._input_graph_def is not None:
             # The outputs are not known: what nobody reads is kept.
             self._converted_graph_def, self._report = _convert_graph_def(
@@ -714,9 +814,11 @@ class TrtGraphConverterV2:
         self._options = {
             **_engine_options(params),
             "profile-strategy": strategy.lower() if use_dynamic_shape else "",
-            "allow-build-at-runtime": bool(params.allow_build_at_runtime),
             "static-engine": True,
+            # Whether these are to go, save() decides.
+            "native-segments": True,
         }
+        self._allow_build_at_runtime = bool(params.allow_build_at_runtime)
         self._converted_func = None
         self._built = False
         self._report = None
@@ -815,20 +917,41 @@ class TrtGraphConverterV2:
             }
             calls.setdefault(json.dumps(shapes, sort_keys=True), tensors)
         if calls:
-            shapes = [json.loads(call) for call in calls]
-            self._use(self._convert({**self._options, "shapes": shapes}))
+            self._options["shapes"] = [json.loads(call) for call in calls]
+            self._use(self._convert(self._options))
         for tensors in calls.values():
             self._converted_func(**tensors)
         self._built = True
 
     def save(self, output_saved_model_dir, save_gpu_specific_engines=True, options=None):
-        """Saves the converted signature with all that it needs: variables that are not frozen, tables, assets. The engines are
-        in the graph: they run on any machine with the backend. Every loader of TensorFlow reads the result.
+        """Saves the converted signature with all that it needs: variables that are not frozen, tables, assets. Every loader of
+        TensorFlow reads the result, and its engines run on any machine with the backend.
+
+        Engines are in the graph. After build() each is an asset too, trt-serialized-engine.NAME, which is empty with
+        save_gpu_specific_engines=False, and the loaded model has them as trt_engine_resources; the model is then written by
+        tf.saved_model.save, to which the options go. allow_build_at_runtime=False holds for the saved model.
         """
-        del save_gpu_specific_engines, options  # engines are portable; the form is always the same
         if self._converted_func is None:
             raise RuntimeError("Need to call convert() before save()")
-        self._converted_model.save(self._converted_graph_def, output_saved_model_dir)
+        converted = self._converted_model
+        features = os.environ.get("TF_TRT_EXPERIMENTAL_FEATURES", "").split(",")
+        if "remove_native_segments" in features:
+            converted = self._convert({**self._options, "native-segments": False})
+        graph_def = graph_pb2.GraphDef()
+        graph_def.CopyFrom(converted.graph_def)
+        for node in _engine_nodes(graph_def):
+            node.attr["_allow_build_at_runtime"].b = self._allow_build_at_runtime
+        if self._built:
+            converted.save_with_engines(
+                graph_def,
+                output_saved_model_dir,
+                self._tags,
+                self._signature_key,
+                save_gpu_specific_engines,
+                options,
+            )
+        else:
+            converted.save(graph_def, output_saved_model_dir)
 
     def summary(self, line_length=160, detailed=True, print_fn=print):
         """Prints the engines: inputs, outputs, and what each stands for."""

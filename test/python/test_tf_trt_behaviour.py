@@ -4,6 +4,7 @@ docs/testing.md lists, by their numbers there."""
 import gc
 import os
 import pathlib
+import shutil
 import threading
 
 import numpy as np
@@ -142,6 +143,28 @@ def test_2_a_static_engine_is(static):
     node = engine_node(static)
     assert node.attr["static_engine"].b
     assert node.attr["serialized_segment"].s
+
+
+def test_3_unknown_dimensions_of_a_static_engine_are_warned_of(caplog):
+    graph = any_size_graph()
+    with tf.Graph().as_default():
+        converted = trt.TrtGraphConverter(input_graph_def=graph).convert()
+    assert (
+        "Input shapes must be fully defined when in static mode. Please try is_dynamic_op=True" in caplog.text
+    )
+    for shape in ((1, 8, 8, 3), (2, 5, 9, 3)):
+        with EngineCalls() as engines, Session(converted, OUT) as session:
+            assert_close(session.run(image_of(*shape)), natively(graph, image_of(*shape)))
+        engines.assert_engine_ran()
+
+
+def test_3_but_not_those_of_a_dynamic_one_nor_the_batch(static, frozen_graph, caplog):
+    with tf.Graph().as_default():
+        trt.TrtGraphConverter(input_graph_def=read_graph(frozen_graph)).convert()
+        trt.TrtGraphConverter(
+            input_graph_def=any_size_graph(), is_dynamic_op=True, max_batch_size=None
+        ).convert()
+    assert "fully defined" not in caplog.text
 
 
 def test_4_to_6_and_10_one_build_serves_every_batch(fresh):
@@ -374,6 +397,334 @@ def test_idle_contexts_are_freed_by_trim(fresh):
         with EngineCalls() as engines:
             assert_close(session.run(small_models.images(2)), expected(2))
         engines.assert_engine_ran()
+
+
+# ---- TrtGraphConverterV2
+
+
+def structured_model(folder):
+    """Inputs and outputs of several names."""
+
+    class Model(tf.Module):
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None, 4], tf.float32, "left"),
+                tf.TensorSpec([None, 4], tf.float32, "right"),
+            ]
+        )
+        def serve(self, left, right):
+            total = tf.nn.relu(left * 2.0 + right)
+            return {"total": total, "mean": tf.reduce_mean(total, 1)}
+
+    model = Model()
+    tf.saved_model.save(model, str(folder), {"serving_default": model.serve})
+    return folder
+
+
+def test_18_v2_keeps_structured_inputs_and_outputs(tmp_path):
+    folder = structured_model(tmp_path / "model")
+    original = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    function = trt.TrtGraphConverterV2(input_saved_model_dir=str(folder)).convert()
+    assert sorted(function.structured_input_signature[1]) == ["left", "right"]
+    assert sorted(function.structured_outputs) == sorted(original.structured_outputs)
+    left, right = tf.ones([3, 4]), tf.fill([3, 4], -1.0)
+    with EngineCalls() as engines:
+        found = function(left=left, right=right)
+    engines.assert_engine_ran()
+    assert_close(
+        {k: v.numpy() for k, v in found.items()},
+        {k: v.numpy() for k, v in original(left=left, right=right).items()},
+    )
+
+
+def test_19_build_has_its_errors(v2_saved_model):
+    converter = trt.TrtGraphConverterV2(input_saved_model_dir=str(v2_saved_model))
+    with pytest.raises(RuntimeError) as raised:
+        converter.build(lambda: iter([[small_models.images(1)]]))
+    assert str(raised.value) == "Need to call convert() before build()"
+    converter.convert()
+    with pytest.raises(RuntimeError, match="^input_fn is None"):
+        converter.build(None)
+    converter.build(lambda: iter([[small_models.images(1)]]))
+    with pytest.raises(NotImplementedError) as raised:
+        converter.build(lambda: iter([[small_models.images(1)]]))
+    assert str(raised.value) == (
+        "build() is already called. It is not supported to call build() more than once."
+    )
+
+
+def test_20_build_takes_arrays_lists_and_dicts(v2_saved_model):
+    converter = trt.TrtGraphConverterV2(input_saved_model_dir=str(v2_saved_model))
+    converter.convert()
+
+    def inputs():
+        yield small_models.images(1)
+        yield [small_models.images(2)]
+        yield {"image": small_models.images(3)}
+
+    with EngineCalls() as engines:
+        converter.build(inputs)
+    assert (engines.calls, engines.fallbacks) == (3, 0)
+
+
+def built(model, **arguments):
+    converter = trt.TrtGraphConverterV2(input_saved_model_dir=str(model), **arguments)
+    converter.convert()
+    converter.build(lambda: iter([[small_models.images(2)]]))
+    return converter
+
+
+@pytest.fixture(scope="module")
+def built_and_saved(v2_saved_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("built") / "model"
+    built(v2_saved_model).save(str(folder))
+    return folder
+
+
+def assets(folder):
+    return sorted((pathlib.Path(folder) / "assets").glob("trt-serialized-engine.*"))
+
+
+def saved_graph(folder):
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel.FromString((pathlib.Path(folder) / "saved_model.pb").read_bytes())
+    (meta_graph,) = saved.meta_graphs
+    return meta_graph.graph_def
+
+
+def test_21_save_writes_the_asset_of_each_engine(built_and_saved, v2_saved_model, tmp_path):
+    (asset,) = assets(built_and_saved)
+    assert asset.name == f"trt-serialized-engine.{engine_node(saved_graph(built_and_saved)).name}"
+    (record,) = v1.io.tf_record_iterator(str(asset))
+    assert len(record) > 100
+    # Before build() there is none.
+    converter = trt.TrtGraphConverterV2(input_saved_model_dir=str(v2_saved_model))
+    converter.convert()
+    converter.save(str(tmp_path / "model"))
+    assert assets(tmp_path / "model") == []
+
+
+def without_bytes_in_the_node(folder, to):
+    """The model, its engine in the asset alone."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    shutil.copytree(folder, to)
+    saved = saved_model_pb2.SavedModel.FromString((to / "saved_model.pb").read_bytes())
+    node = engine_node(saved.meta_graphs[0].graph_def)
+    assert node.attr["serialized_segment"].s
+    node.attr["serialized_segment"].s = b""
+    node.attr["_allow_build_at_runtime"].b = False
+    (to / "saved_model.pb").write_bytes(saved.SerializeToString())
+    return to
+
+
+@pytest.mark.parametrize("remove", ["", "remove_native_segments"])
+def test_21_and_the_engine_is_read_from_there(v2_saved_model, tmp_path, monkeypatch, remove):
+    monkeypatch.setenv("TF_TRT_EXPERIMENTAL_FEATURES", remove)
+    built(v2_saved_model).save(str(tmp_path / "model"))
+    model = tf.saved_model.load(
+        str(without_bytes_in_the_node(tmp_path / "model", tmp_path / "other"))
+    )
+    with EngineCalls() as engines:
+        found = model.signatures["serving_default"](image=tf.constant(small_models.images(2)))
+    engines.assert_engine_ran()
+    assert_close({k: v.numpy() for k, v in found.items()}, expected(2))
+
+
+def test_21_a_damaged_asset_is_an_error_of_loading(built_and_saved, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(built_and_saved, folder)
+    (asset,) = assets(folder)
+    content = bytearray(asset.read_bytes())
+    content[len(content) // 2] ^= 1
+    asset.write_bytes(content)
+    with pytest.raises(tf.errors.DataLossError):
+        tf.saved_model.load(str(folder))
+
+
+def test_22_the_asset_is_empty_without_engines(v2_saved_model, tmp_path):
+    built(v2_saved_model).save(str(tmp_path / "model"), save_gpu_specific_engines=False)
+    (asset,) = assets(tmp_path / "model")
+    assert asset.stat().st_size == 0
+    assert engine_node(saved_graph(tmp_path / "model")).attr["serialized_segment"].s
+    with EngineCalls() as engines:
+        function = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+        found = function(image=tf.constant(small_models.images(2)))
+    engines.assert_engine_ran()
+    assert_close({k: v.numpy() for k, v in found.items()}, expected(2))
+
+
+FRESH = """
+import sys
+import tensorflow as tf
+import graft
+graft.load_op_library()
+model = tf.saved_model.load(sys.argv[1])
+model.signatures["serving_default"](image=tf.zeros((2, 16, 16, 3)))
+(node,) = graft.engine_statistics().values()
+assert node["engine_calls"] == 1 and not node["fallbacks"], node
+assert (node["builds"], node["loads"]) == (0, 1), node
+"""
+
+
+def test_23_the_first_call_of_a_fresh_process_builds_nothing(built_and_saved):
+    support.run_python("-c", FRESH, built_and_saved)
+
+
+def test_23_nor_does_it_in_tensorflow_1(built_and_saved):
+    with EngineCalls() as engines, tf.Graph().as_default(), v1.Session() as session:
+        meta = v1.saved_model.loader.load(session, ["serve"], str(built_and_saved))
+        signature = meta.signature_def["serving_default"]
+        fetches = {name: info.name for name, info in signature.outputs.items()}
+        values = session.run(fetches, {signature.inputs["image"].name: small_models.images(2)})
+    engines.assert_engine_ran()
+    assert_close(values, expected(2))
+
+
+WITHOUT_LIBRARY = """
+import sys
+import tensorflow as tf
+try:
+    tf.saved_model.load(sys.argv[1])
+except Exception as error:
+    assert "TRTEngineOp" in str(error) or "CreateTRTResourceHandle" in str(error), error
+    assert "not registered" in str(error), error
+    print("refused")
+"""
+
+
+def test_24_without_the_library_the_op_is_named(built_and_saved):
+    assert support.run_python("-c", WITHOUT_LIBRARY, built_and_saved).strip() == "refused"
+
+
+def test_25_only_save_forbids_building(v2_saved_model, tmp_path):
+    converter = built(v2_saved_model, allow_build_at_runtime=False)
+    node = engine_node(converter._converted_func.graph.as_graph_def())
+    assert node.attr["_allow_build_at_runtime"].b
+    converter.save(str(tmp_path / "model"))
+    assert not engine_node(saved_graph(tmp_path / "model")).attr["_allow_build_at_runtime"].b
+
+
+def test_25_and_the_engine_of_the_asset_runs(v2_saved_model, tmp_path):
+    built(v2_saved_model, allow_build_at_runtime=False).save(str(tmp_path / "model"))
+    with EngineCalls() as engines:
+        function = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+        found = function(image=tf.constant(small_models.images(5)))
+    engines.assert_engine_ran()
+    assert_close({k: v.numpy() for k, v in found.items()}, expected(5))
+
+
+def test_25_also_where_nothing_was_built(v2_saved_model, tmp_path):
+    converter = trt.TrtGraphConverterV2(
+        input_saved_model_dir=str(v2_saved_model), allow_build_at_runtime=False
+    )
+    function = converter.convert()
+    assert engine_node(function.graph.as_graph_def()).attr["_allow_build_at_runtime"].b
+    converter.save(str(tmp_path / "model"))
+    assert not engine_node(saved_graph(tmp_path / "model")).attr["_allow_build_at_runtime"].b
+
+
+RELOADED = """
+import gc, sys
+import tensorflow as tf
+import graft
+graft.load_op_library()
+image = tf.constant([[[[float(sys.argv[2])] * 3] * 16] * 16])
+models = [tf.saved_model.load(sys.argv[1]) for _ in range(2)]
+models.pop(0)
+gc.collect()
+models[0].signatures["serving_default"](image=image)
+(node,) = graft.engine_statistics().values()
+assert node["engine_calls"] == 1 and not node["fallbacks"], node
+assert (node["builds"], node["loads"]) == (0, 1), node
+models.pop()
+gc.collect()
+handle = graft._op_library.operations().create_trt_resource_handle(resource_name=sys.argv[3])
+try:
+    tf.raw_ops.DestroyResourceOp(resource=handle, ignore_lookup_error=False)
+except tf.errors.NotFoundError:
+    print("gone")
+"""
+
+
+def test_26_a_model_that_goes_takes_no_engine_of_another(v2_saved_model, tmp_path):
+    """The assets of models with equal engine names fill one resource. A server loads anew before it drops the old."""
+    built(v2_saved_model, allow_build_at_runtime=False).save(str(tmp_path / "model"))
+    name = engine_node(saved_graph(tmp_path / "model")).name
+    out = support.run_python("-c", RELOADED, tmp_path / "model", "0.5", name)
+    assert out.strip().endswith("gone")
+
+
+def with_weights_times(folder, factor, to):
+    """The model, the weights of its native segment multiplied: another one with the same names."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    shutil.copytree(folder, to)
+    saved = saved_model_pb2.SavedModel.FromString((to / "saved_model.pb").read_bytes())
+    for function in saved.meta_graphs[0].graph_def.library.function:
+        for node in function.node_def:
+            if node.op == "Const" and node.attr["dtype"].type == 1:
+                value = tf.make_ndarray(node.attr["value"].tensor) * np.float32(factor)
+                node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+    (to / "saved_model.pb").write_bytes(saved.SerializeToString())
+    return to
+
+
+def test_26_models_with_equal_engine_names_do_not_mix(built_and_saved, tmp_path):
+    image = tf.constant(small_models.images(2))
+    other = with_weights_times(built_and_saved, 2.0, tmp_path / "other")
+    models = [tf.saved_model.load(str(folder)) for folder in (built_and_saved, other)]
+    found = [model.signatures["serving_default"](image=image) for model in models]
+    assert_close({k: v.numpy() for k, v in found[0].items()}, expected(2))
+    alone = tf.saved_model.load(str(other)).signatures["serving_default"](image=image)
+    assert_close(
+        {k: v.numpy() for k, v in found[1].items()}, {k: v.numpy() for k, v in alone.items()}
+    )
+    difference = support.relative_error(found[1]["logits"], found[0]["logits"])
+    assert difference > 0.1
+
+
+def test_27_trt_engine_resources_survive_loading(built_and_saved):
+    model = tf.saved_model.load(str(built_and_saved))
+    assert len(model.trt_engine_resources) == 1
+
+
+def destroy(name):
+    handle = _op_library.operations().create_trt_resource_handle(resource_name=name)
+    tf.raw_ops.DestroyResourceOp(resource=handle, ignore_lookup_error=False)
+
+
+def test_the_resource_lives_as_long_as_its_model(built_and_saved):
+    name = engine_node(saved_graph(built_and_saved)).name
+    gc.collect()
+    with pytest.raises(tf.errors.NotFoundError, match="Resource .* does not exist"):
+        destroy(name)
+    model = tf.saved_model.load(str(built_and_saved))
+    destroy(name)
+    with pytest.raises(tf.errors.NotFoundError, match="Resource .* does not exist"):
+        destroy(name)
+    del model
+    model = tf.saved_model.load(str(built_and_saved))
+    del model
+    gc.collect()
+    with pytest.raises(tf.errors.NotFoundError, match="Resource .* does not exist"):
+        destroy(name)
+
+
+def test_native_segments_are_removed_by_save(v2_saved_model, tmp_path, monkeypatch):
+    converter = trt.TrtGraphConverterV2(input_saved_model_dir=str(v2_saved_model))
+    function = converter.convert()
+    assert engine_node(function.graph.as_graph_def()).attr["segment_func"].func.name
+    monkeypatch.setenv("TF_TRT_EXPERIMENTAL_FEATURES", "remove_native_segments")
+    converter.save(str(tmp_path / "model"))
+    graph = saved_graph(tmp_path / "model")
+    assert not [f for f in graph.library.function if "native_segment" in f.signature.name]
+    with EngineCalls() as engines:
+        function = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+        found = function(image=tf.constant(small_models.images(2)))
+    engines.assert_engine_ran()
+    assert_close({k: v.numpy() for k, v in found.items()}, expected(2))
 
 
 # ---- models of TF-TRT
