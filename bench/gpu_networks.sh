@@ -12,8 +12,9 @@ mkdir -p "$out"
 graft=$build/bin/graft
 nvidia-smi --query-gpu=name,driver_version,clocks.max.sm --format=csv,noheader
 printf '%-14s %-6s %-11s %-8s %-9s %-9s %s\n' network batch "queued, ms" "load, ms" "built, s" "again, s" "off FP32"
-for name in ${NETWORKS:-resnet50 mobilenet_v2 vgg16}; do
+for name in ${NETWORKS:-resnet50 mobilenet_v2 vgg16 inception_v3 nasnet_mobile}; do
   [ -f "$out/$name.pb" ] || python3 "$here/networks.py" "$out" "$name"
+  size=$(python3 "$here/networks.py" --size "$name")
   for batch in ${BATCHES:-1 8 128}; do
     base=$out/$name-$batch
     seconds=()
@@ -21,7 +22,7 @@ for name in ${NETWORKS:-resnet50 mobilenet_v2 vgg16}; do
     for round in cold warm; do
       start=$(date +%s.%N)
       if ! "$graft" convert "$out/$name.pb" --plan "$base.plan" --device cuda:0 --precision fp16 \
-        --shapes "${batch}x224x224x3" --timing-cache "$base.cache" >"$base.log" 2>&1; then
+        --shapes "${batch}x${size}x${size}x3" --timing-cache "$base.cache" >"$base.log" 2>&1; then
         echo "$name $batch: $(tail -1 "$base.log")"
         continue 2
       fi
@@ -33,8 +34,8 @@ for name in ${NETWORKS:-resnet50 mobilenet_v2 vgg16}; do
     off=
     if [ "$batch" = 1 ]; then
       "$graft" convert "$out/$name.pb" --plan "$base.fp32" --device cuda:0 --opt-level 0 --timing-cache "$base.cache" >"$base.log" 2>&1 &&
-        "$graft" run "$base.fp32" --random 1 --shapes 1x224x224x3 --output "$base.a" >>"$base.log" 2>&1 &&
-        "$graft" run "$base.plan" --random 1 --shapes 1x224x224x3 --output "$base.b" >>"$base.log" 2>&1
+        "$graft" run "$base.fp32" --random 1 --shapes "1x${size}x${size}x3" --output "$base.a" >>"$base.log" 2>&1 &&
+        "$graft" run "$base.plan" --random 1 --shapes "1x${size}x${size}x3" --output "$base.b" >>"$base.log" 2>&1
       off=$(python3 - "$base.a" "$base.b" <<'P'
 import pathlib, sys
 import numpy as np
