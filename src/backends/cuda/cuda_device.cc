@@ -198,6 +198,7 @@ Status CudaDevice::Copy(const CopyRegion& region, void* stream) {
     copy.Height = static_cast<size_t>(region.rows);
     GRAFT_CUDA(driver_, Memcpy2DAsync, &copy, queue);
   }
+  CountNode(stream);
   if (stream == nullptr) GRAFT_CUDA(driver_, StreamSynchronize, nullptr);
   return OkStatus();
 }
@@ -415,6 +416,7 @@ Status CudaDevice::LaunchKernel(CUfunction function, const Launch& launch, void*
   }
   void* parameters[] = {parameter};
   GRAFT_CUDA(driver_, LaunchKernelEx, &config, function, parameters, nullptr);
+  CountNode(stream);
   return OkStatus();
 }
 

@@ -82,6 +82,8 @@ class CudaDevice final : public Device {
  private:
   explicit CudaDevice(const Driver& driver) : driver_(driver) {}
   Status Start(int ordinal);
+  // A kernel or a copy was queued.
+  void CountNode(void* stream);
   // What the stream's steps have recorded; the record is empty afterwards.
   Status TakeError(void* stream);
 
@@ -101,8 +103,13 @@ class CudaDevice final : public Device {
   std::map<std::pair<std::string, std::string>, Function> functions_;  // by HashOf and entry
   // By stream: its own record first. Pinned memory.
   std::map<void*, std::vector<std::shared_ptr<ErrorRecord>>> errors_;
-  // Under way, by stream: the graph's nodes at each mark so far.
-  std::map<void*, std::vector<size_t>> recordings_;
+  // Under way, by stream. The graph that is being captured is not asked: another thread may break
+  // the capture off at any time, and the graph is gone then.
+  struct UnderWay {
+    size_t nodes = 0;           // a kernel or a copy each
+    std::vector<size_t> marks;  // how many there were at each
+  };
+  std::map<void*, UnderWay> recordings_;
 };
 
 // Names of steps, for what the device reports about them by number.

@@ -53,7 +53,6 @@ namespace graft::cuda {
   F(LaunchKernelEx, cuLaunchKernelEx)                                \
   F(TensorMapEncodeTiled, cuTensorMapEncodeTiled)                    \
   F(TensorMapEncodeIm2col, cuTensorMapEncodeIm2col)                  \
-  F(StreamGetCaptureInfo, cuStreamGetCaptureInfo_v3)                 \
   F(GraphGetNodes, cuGraphGetNodes)                                  \
   F(GraphNodeGetType, cuGraphNodeGetType)                            \
   F(GraphKernelNodeGetParams, cuGraphKernelNodeGetParams_v2)         \

@@ -50,11 +50,13 @@ class CudaRecording final : public Recording {
     if (graph_) device_.driver().GraphDestroy(graph_);
   }
 
-  // Takes the graph. marks: how many nodes it had at each.
-  Status Build(CUgraph graph, std::vector<size_t> marks) {
+  // Takes the graph. marks: how many of `count` nodes it had at each.
+  Status Build(CUgraph graph, size_t count, std::vector<size_t> marks) {
     const Driver& driver = device_.driver();
     graph_ = graph;
     GRAFT_ASSIGN_OR_RETURN(nodes_, NodesOf(driver, graph));
+    if (nodes_.size() != count)
+      return UnsupportedError("CUDA: {} steps recorded as {} nodes", count, nodes_.size());
     marks_ = std::move(marks);
     marks_.push_back(nodes_.size());
     GRAFT_CUDA(driver, GraphInstantiate, &executable_, graph_, 0);
@@ -127,34 +129,31 @@ Status CudaDevice::BeginRecording(void* stream) {
   GRAFT_RETURN_IF_ERROR(ErrorOf(stream).status());
   GRAFT_RETURN_IF_ERROR(BeginCapture(driver_, stream));
   std::lock_guard lock(mutex_);
-  recordings_[stream].clear();
+  recordings_[stream] = {};
   return OkStatus();
 }
 
 Status CudaDevice::MarkPart(void* stream) {
-  const Scope scope(*this);
-  GRAFT_RETURN_IF_ERROR(scope.status());
-  CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
-  CUgraph graph = nullptr;
-  GRAFT_CUDA(driver_, StreamGetCaptureInfo, static_cast<CUstream>(stream), &status, nullptr, &graph,
-             nullptr, nullptr, nullptr);
-  if (status != CU_STREAM_CAPTURE_STATUS_ACTIVE || graph == nullptr)
-    return UnsupportedError("CUDA: the recording was broken off");
-  size_t count = 0;
-  GRAFT_CUDA(driver_, GraphGetNodes, graph, nullptr, &count);
   std::lock_guard lock(mutex_);
-  recordings_[stream].push_back(count);
+  UnderWay& recording = recordings_[stream];
+  recording.marks.push_back(recording.nodes);
   return OkStatus();
+}
+
+void CudaDevice::CountNode(void* stream) {
+  std::lock_guard lock(mutex_);
+  const auto recording = recordings_.find(stream);
+  if (recording != recordings_.end()) ++recording->second.nodes;
 }
 
 Result<std::unique_ptr<Recording>> CudaDevice::EndRecording(void* stream) {
   const Scope scope(*this);
   GRAFT_RETURN_IF_ERROR(scope.status());
   const Result<CUgraph> graph = EndCapture(driver_, stream);
-  std::vector<size_t> marks;
+  UnderWay made;
   {
     std::lock_guard lock(mutex_);
-    marks = std::move(recordings_[stream]);
+    made = std::move(recordings_[stream]);
     recordings_.erase(stream);
   }
   GRAFT_RETURN_IF_ERROR(graph.status());
@@ -164,7 +163,7 @@ Result<std::unique_ptr<Recording>> CudaDevice::EndRecording(void* stream) {
     return error.status();
   }
   auto recording = std::make_unique<CudaRecording>(*this, stream, *std::move(error));
-  GRAFT_RETURN_IF_ERROR(recording->Build(*graph, std::move(marks)));
+  GRAFT_RETURN_IF_ERROR(recording->Build(*graph, made.nodes, std::move(made.marks)));
   return std::unique_ptr<Recording>(std::move(recording));
 }
 
