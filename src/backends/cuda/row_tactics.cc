@@ -92,10 +92,19 @@ Result<StepProgram> PlanReduce(const BoundNode& node) {
   const Axes kept = Choose(x.dims, strides, strides, [&](int64_t i) { return !reduced(i); });
   const int64_t length = CountElements(over.dims);
   const bool adjacent = over.strides.empty() || over.strides.back() == 1;
-  Launch launch = Lines("reduce",
-                        fmt::format("#define REDUCE\n#define KIND {}\ntypedef {} T;\n",
-                                    static_cast<int>(a.kind), TypeOf(x.dtype)),
-                        BlockFor(lines, length, adjacent), lines);
+  // Lines that lie side by side are read side by side.
+  constexpr int64_t kSide = 32, kLeastLength = 8, kMostBlocks = int64_t{1} << 30;
+  const bool side = !adjacent && !kept.strides.empty() && kept.strides.back() == 1 &&
+                    kept.dims.back() >= kSide && length >= kLeastLength &&
+                    lines / kSide < kMostBlocks;
+  Launch launch = Lines(
+      "reduce",
+      fmt::format("#define REDUCE\n#define KIND {}\n#define SIDE {}\n#define KEPT {}\n"
+                  "#define REDUCED {}\ntypedef {} T;\n",
+                  static_cast<int>(a.kind), side ? kSide : 1, std::max<size_t>(kept.dims.size(), 1),
+                  std::max<size_t>(over.dims.size(), 1), TypeOf(x.dtype)),
+      side ? 256 : BlockFor(lines, length, adjacent), lines);
+  if (side) launch.grid[0] = (lines + kSide - 1) / kSide;
   Parameter& p = launch.parameter;
   p.Input(0).Output(0).Int(lines).Int(length);
   AddAxes(kept.dims, kept.strides, &p);

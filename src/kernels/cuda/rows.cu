@@ -2,7 +2,9 @@
 // normalisation, cumulative sums and products. BLOCK threads, 1 or a power of two, share a line;
 // with 1 a thread has a line of its own.
 //
-// Class: one of REDUCE, ARG_REDUCE, SOFTMAX, LRN, CUMULATIVE; T; BLOCK.
+// Class: one of REDUCE, ARG_REDUCE, SOFTMAX, LRN, CUMULATIVE; T; BLOCK. REDUCE: SIDE (a block's
+// threads share so many lines that lie side by side; 1: one), KEPT and REDUCED (how many of the
+// axes, the last ones, are more than one long; at least 1).
 #define LINE_RANK 5
 #define LINE (BLOCK == 1 ? ThreadIndex() : (i64)blockIdx.x)
 #define LANE (BLOCK == 1 ? 0 : (int)threadIdx.x)
@@ -13,15 +15,17 @@ struct Axes {
   i64 dims[LINE_RANK];
   i64 strides[LINE_RANK];
 };
+// rank: axes before the last `rank` are one long.
+template <int rank = LINE_RANK>
 __device__ inline i64 OffsetIn(const Axes& axes, i64 i) {
   i64 offset = 0;
 #pragma unroll
-  for (int a = LINE_RANK - 1; a > 0; --a) {
+  for (int a = LINE_RANK - 1; a > LINE_RANK - rank; --a) {
     const i64 rest = i / axes.dims[a];
     offset += (i - rest * axes.dims[a]) * axes.strides[a];
     i = rest;
   }
-  return offset + i * axes.strides[0];
+  return offset + i * axes.strides[LINE_RANK - rank];
 }
 
 #if defined(REDUCE)
@@ -70,24 +74,46 @@ __device__ inline Acc Start() {
   return Acc(1);
 #endif
 }
+__device__ inline void Put(const Params& p, i64 line, Acc value) {
+  T* const to = p.y + line / p.y_length * p.y_row + line % p.y_length;
+#if KIND == 1
+  if constexpr (Traits<T>::is_float) *to = T(value / Acc(p.length));
+  else *to = p.length == 0 ? T(0) : T((i64)value / p.length);
+#else
+  *to = T(value);
+#endif
+}
 extern "C" __global__ void __launch_bounds__(256) reduce(const __grid_constant__ Params p) {
   Begin();
   __shared__ Acc shared[BLOCK];
-  for (i64 line = LINE; line < p.lines; line += LINES) {
-    const i64 first = OffsetIn(p.kept, line);
-    Acc value = Start();
-    for (i64 i = LANE; i < p.length; i += BLOCK)
-      value = Join(value, Acc(Load<T>(p.x, first + OffsetIn(p.reduced, i))));
-    value = JoinBlock<BLOCK>(value, shared, Join);
-    if (LANE != 0) continue;
-    T* const to = p.y + line / p.y_length * p.y_row + line % p.y_length;
-#if KIND == 1
-    if constexpr (Traits<T>::is_float) *to = T(value / Acc(p.length));
-    else *to = p.length == 0 ? T(0) : T((i64)value / p.length);
-#else
-    *to = T(value);
-#endif
+#if SIDE > 1
+  // Threads side by side read elements side by side. Each sums every kGroups'th of a line.
+  constexpr int kGroups = BLOCK / SIDE;
+  const int side = threadIdx.x % SIDE, group = threadIdx.x / SIDE;
+  const i64 line = (i64)blockIdx.x * SIDE + side;
+  Acc value = Start();
+  if (line < p.lines) {
+    const T* const first = p.x + OffsetIn<KEPT>(p.kept, line);
+#pragma unroll 4
+    for (i64 i = group; i < p.length; i += kGroups)
+      value = Join(value, Acc(Load<T>(first, OffsetIn<REDUCED>(p.reduced, i))));
   }
+  shared[threadIdx.x] = value;
+  __syncthreads();
+  if (group != 0 || line >= p.lines) return;
+  for (int g = 1; g < kGroups; ++g) value = Join(value, shared[g * SIDE + side]);
+  Put(p, line, value);
+#else
+  for (i64 line = LINE; line < p.lines; line += LINES) {
+    const i64 first = OffsetIn<KEPT>(p.kept, line);
+    Acc value = Start();
+#pragma unroll 4
+    for (i64 i = LANE; i < p.length; i += BLOCK)
+      value = Join(value, Acc(Load<T>(p.x, first + OffsetIn<REDUCED>(p.reduced, i))));
+    value = JoinBlock<BLOCK>(value, shared, Join);
+    if (LANE == 0) Put(p, line, value);
+  }
+#endif
 }
 
 #elif defined(ARG_REDUCE)
