@@ -94,10 +94,10 @@ StepProgram SlideWindows(const BoundNode& node, int kind, std::string_view accum
   Launch launch;
   launch.kernel.file = "windows.cu";
   launch.kernel.text = fmt::format(
-      "#define KIND {}\n#define IN_DEPTH {:d}\ntypedef {} T;\ntypedef {} "
+      "{}#define KIND {}\n#define IN_DEPTH {:d}\ntypedef {} T;\ntypedef {} "
       "Weight;\ntypedef {} Sum;\ntypedef {} Acc;\n{}",
-      kind, window.size() == 3, TypeOf(x.dtype), TypeOf(w ? w->dtype : x.dtype), TypeOf(sums),
-      accumulator, EpilogueText(node, operands, sums, epilogue));
+      IndexText(count), kind, window.size() == 3, TypeOf(x.dtype), TypeOf(w ? w->dtype : x.dtype),
+      TypeOf(sums), accumulator, EpilogueText(node, operands, sums, epilogue));
   launch.entry = "windows";
   launch.grid[0] = BlocksFor(count);
   Parameter& p = launch.parameter;

@@ -2,9 +2,9 @@
 // and pooling. A thread computes one element of the result; neighbouring threads have neighbouring
 // channels.
 //
-// Class: KIND (0 depthwise convolution, 1 maximum, 2 average), IN_DEPTH (a window of three axes), T, Weight, Sum (the dtype of a
-// convolution's sums), Acc, Y, EPILOGUE_OPERANDS,
-// CALL(first, load).
+// Class: Index (u32 or u64: of the result's elements), KIND (0 depthwise convolution, 1 maximum, 2
+// average), IN_DEPTH (a window of three axes), T, Weight, Sum (the dtype of a convolution's sums),
+// Acc, Y, EPILOGUE_OPERANDS, CALL(first, load).
 #include "epilogue.cuh"
 
 struct Params {
@@ -23,49 +23,68 @@ struct Params {
   EpilogueOperand e[EPILOGUE_OPERANDS];
 };
 
+constexpr int kAtOnce = 8;  // taps of a line whose pixels and weights are fetched together
+
 extern "C" __global__ void __launch_bounds__(256) windows(const __grid_constant__ Params p) {
   Begin();
   bool undefined = false;
-  const i64 count = p.rows * p.channels;
-  for (i64 n = ThreadIndex(); n < count; n += GridThreads()) {
-    const i64 row = n / p.channels;
-    const i32 channel = (i32)(n - row * p.channels);
-    const i32 ow = (i32)(row % p.out[2]);
-    const i64 rest = row / p.out[2];
-    const i32 oh = (i32)(rest % p.out[1]);
-    const i64 nd = rest / p.out[1];
-    const i32 od = (i32)(nd % p.out[0]);
-    const i64 image = nd / p.out[0] * p.in[0];
+  const Index count = (Index)p.rows * (Index)p.channels;
+  for (Index n = (Index)ThreadIndex(); n < count; n += (Index)GridThreads()) {
+    const Index row = n / (Index)p.channels;
+    const i32 channel = (i32)(n - row * (Index)p.channels);
+    Index rest = row / (Index)p.out[2];
+    const i32 ow = (i32)(row - rest * (Index)p.out[2]);
+    const Index nd = rest / (Index)p.out[1];
+    const i32 oh = (i32)(rest - nd * (Index)p.out[1]);
+    rest = nd / (Index)p.out[0];
+    const i32 od = (i32)(nd - rest * (Index)p.out[0]);
+    const i64 image = (i64)rest * p.in[0];
     const i32 x_channel = KIND == 0 ? channel / (i32)p.multiplier : channel;
     const i32 d0 = od * (i32)p.stride[0] - (i32)p.pad[0];
     const i32 h0 = oh * (i32)p.stride[1] - (i32)p.pad[1];
     const i32 w0 = ow * (i32)p.stride[2] - (i32)p.pad[2];
+    const i32 taps_w = (i32)p.kernel[2], dilation_w = (i32)p.dilation[2], in_w = (i32)p.in[2];
     Acc sum = Acc(0);
     T largest = Traits<T>::lowest();
     i64 cells = 0;
-    i64 tap = 0;
+    i64 tap = 0;  // the first of a line
     for (i32 kd = 0; kd < (i32)p.kernel[0]; ++kd) {
       const i32 d = d0 + kd * (i32)p.dilation[0];
-      for (i32 kh = 0; kh < (i32)p.kernel[1]; ++kh) {
+      for (i32 kh = 0; kh < (i32)p.kernel[1]; ++kh, tap += taps_w) {
         const i32 h = h0 + kh * (i32)p.dilation[1];
-        const bool line = d >= 0 && d < p.in[0] && h >= 0 && h < p.in[1];
-        const i64 first = ((image + d) * p.in[1] + h) * p.in[2];
+        if (d < 0 || d >= p.in[0] || h < 0 || h >= p.in[1]) continue;
+        const T* const line = p.x + ((image + d) * p.in[1] + h) * p.in[2] * p.x_row + x_channel;
         Acc of_line = Acc(0);  // sums of sums are nearer to the truth than one long sum
-        for (i32 kw = 0; kw < (i32)p.kernel[2]; ++kw, ++tap) {
-          const i32 w = w0 + kw * (i32)p.dilation[2];
-          if (!line || w < 0 || w >= p.in[2]) continue;
-          const T value = p.x[(first + w) * p.x_row + x_channel];
+        for (i32 first = 0; first < taps_w; first += kAtOnce) {
+          T values[kAtOnce];
 #if KIND == 0
-          const Acc weight = Acc(p.w[tap * p.channels + channel]);
-          sum = MultiplyAdd(Acc(value), weight, sum);
-#elif KIND == 1
-          // NaN is never larger; in three dimensions TensorFlow spreads it, and knows -infinity.
-          if (IN_DEPTH ? cells == 0 || value > largest || value != value : value > largest)
-            largest = value;
-#else
-          of_line += Acc(value);
+          Weight weights[kAtOnce];
 #endif
-          ++cells;
+#pragma unroll
+          for (int u = 0; u < kAtOnce; ++u) {
+            const i32 kw = first + u, w = w0 + kw * dilation_w;
+            const bool inside = kw < taps_w && (u32)w < (u32)in_w;
+            values[u] = inside ? line[w * p.x_row] : T(0);
+#if KIND == 0
+            weights[u] = inside ? p.w[(tap + kw) * p.channels + channel] : Weight(0);
+#endif
+          }
+#pragma unroll
+          for (int u = 0; u < kAtOnce; ++u) {
+            const i32 kw = first + u, w = w0 + kw * dilation_w;
+            if (kw >= taps_w || (u32)w >= (u32)in_w) continue;
+            const T value = values[u];
+#if KIND == 0
+            sum = MultiplyAdd(Acc(value), Acc(weights[u]), sum);
+#elif KIND == 1
+            // NaN is never larger; in three dimensions TensorFlow spreads it, and knows -infinity.
+            if (IN_DEPTH ? cells == 0 || value > largest || value != value : value > largest)
+              largest = value;
+#else
+            of_line += Acc(value);
+#endif
+            ++cells;
+          }
         }
         if (KIND == 2) sum += of_line;
       }
@@ -81,8 +100,8 @@ extern "C" __global__ void __launch_bounds__(256) windows(const __grid_constant_
     if constexpr (Traits<Acc>::is_float) first = T(sum / Acc(divisor));
     else first = divisor == 0 ? T(0) : T((i64)sum / divisor);
 #endif
-#define LOAD(o, Type) Load<Type>(p.e[o].data, EpilogueOffset(p.e[o], p.dims, row, channel))
-    p.y[row * p.y_row + channel] = CALL(first, LOAD);
+#define LOAD(o, Type) Load<Type>(p.e[o].data, EpilogueOffset(p.e[o], p.dims, (i64)row, channel))
+    p.y[(i64)row * p.y_row + channel] = CALL(first, LOAD);
 #undef LOAD
   }
   if (undefined) Report(p.error, kUndefinedInteger, p.step, 0, 0);
