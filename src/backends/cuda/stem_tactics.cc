@@ -6,8 +6,8 @@ namespace graft::cuda {
 namespace {
 
 constexpr int64_t kMostChannels = 4;
-constexpr int64_t kMostKernel = 11;
-constexpr int64_t kMostStride = 4;
+constexpr int64_t kMostKernel = 7;
+constexpr int64_t kMostStride = 2;
 constexpr int64_t kTileRows = 128, kTileW = 16;
 
 }  // namespace
@@ -37,7 +37,10 @@ Result<StepProgram> PlanStem(const BoundNode& node) {
   StepProgram step;
   const Product p = ProductOfConv(node);
   if (p.rows == 0 || p.columns == 0) return step;
-  if (!FitsIn32Bits(p, node)) return PlanConv(node);
+  if (!FitsIn32Bits(p, node) || !LiesInEights(node, 2)) return PlanConvMma128x32(node);
+  GRAFT_ASSIGN_OR_RETURN(StepProgram unaligned, PlanConvMma128x32(node));
+  step.unaligned = std::move(unaligned.launches);
+  step.workspace_bytes = unaligned.workspace_bytes;
   const int64_t tile_columns = p.columns <= 32 ? 32 : 64;
   const int64_t tile_h = kTileRows / kTileW;
   const int64_t tiles = node.inputs[0].dims[0] * ((p.out[1] + tile_h - 1) / tile_h) *
@@ -53,12 +56,11 @@ Result<StepProgram> PlanStem(const BoundNode& node) {
       "{}{}",
       p.channels, p.kernel[1], p.kernel[2], p.stride[1], p.stride[2], tile_h, kTileW, tile_columns,
       node.inputs[1].constant != nullptr, node.inputs[0].dtype == DType::kBFloat16,
-      ProductText(node), EachOperandText(node, 2));
+      ProductText(node), EachOperandText(node, 2, /*columns=*/true));
   launch.entry = "stem";
   launch.block = 128;
-  launch.shared_bytes = static_cast<int>(kTileRows * (tile_columns + 8) * 4 +
-                                         p.kernel[1] * line * 4 * tile_columns * 2 + patch * 8);
-  constexpr int64_t kFullCard = 132 * 3;  // blocks that a large card holds; each takes many tiles
+  launch.shared_bytes = static_cast<int>(p.kernel[1] * line * 4 * tile_columns * 2 + patch * 8);
+  constexpr int64_t kFullCard = 132 * 4;  // blocks that a large card holds; each takes many tiles
   launch.grid[0] = std::min(tiles, kFullCard);
   launch.grid[1] = (p.columns + tile_columns - 1) / tile_columns;
   AddProduct(p, node, 0, {}, &launch.parameter);

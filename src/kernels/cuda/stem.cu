@@ -1,15 +1,17 @@
 // The first convolution of a network, of 16-bit floats with up to four channels, on the tensor
 // cores, sums in f32, with its epilogue. A block keeps the filter in shared memory, and goes from
 // tile to tile of TH by TW pixels: the patch of the image that their windows read is brought there
-// once, four channels a pixel, so that a line of a window is one run of it.
+// once, four channels a pixel, so that a line of a window is one run of it. The next tile's patch
+// is on its way meanwhile.
 //
-// Class: CHANNELS, KH, KW, SH, SW (the kernel and its strides), TH, TW (their product is 128), BN (32
-// or 64), B_CONSTANT (1: no kernel of the run writes b), BFLOAT (1: factors are bf16), EACH_OPERAND,
-// and what product.cuh wants.
-#define SPLIT 0
-#define BM 128
+// Result and the epilogue's operands lie at multiples of 16 bytes, in rows that do.
+//
+// Class: CHANNELS, KH, KW, SH, SW (the kernel and its strides), TH, TW (their product is 128), BN
+// (32 or 64), B_CONSTANT (1: no kernel of the run writes b), BFLOAT (1: factors are bf16),
+// EACH_OPERAND, and what product.cuh wants.
+#define AT_ONCE 4
+#include "exchange.cuh"
 #include "fragments.cuh"
-#include "tile.cuh"
 
 #define THREADS 128
 #define B_CHUNKS (BN / 8)
@@ -17,60 +19,80 @@ constexpr int kLine = (KW + 3) / 4 * 16;  // of a line of the kernel: elements w
 constexpr int kDepth = KH * kLine;
 constexpr int kPatchW = (TW - 1) * SW + kLine / 4;
 constexpr int kPatchH = (TH - 1) * SH + KH;
-constexpr int kFilterAt = BM * SUM_ROW * 4;
-constexpr int kPatchAt = kFilterAt + kDepth * BN * 2;
-static_assert(TH * TW == BM, "");
+constexpr int kPixels = (kPatchH * kPatchW + THREADS - 1) / THREADS;  // a thread's
+static_assert(TH * TW == THREADS, "");
 
-struct Place2d {
-  i64 element, y_first;
-  i64 row0, column0;
-  i32 h, w;  // of the tile's first pixel in its image, to which row0 belongs
-  __device__ i64 RowOf(const Params& p, int row) const {
-    const i32 dh = row / TW, dw = row % TW;
-    return h + dh < p.out[1] && w + dw < p.out[2] ? dh * p.out[2] + dw : -1;
+struct Tile {
+  i32 image, h, w;  // of its first pixel
+};
+__device__ inline Tile FindTile(const Params& p, u32 number) {
+  const u32 tiles_w = ((u32)p.out[2] + TW - 1) / TW, tiles_h = ((u32)p.out[1] + TH - 1) / TH;
+  const u32 line = number / tiles_w, image = line / tiles_h;
+  return {(i32)image, (i32)(line - image * tiles_h) * TH, (i32)(number - line * tiles_w) * TW};
+}
+
+// This thread's pixels of the tile's patch.
+__device__ inline void LoadPatch(const Params& p, const Tile& tile, uint2* pixels) {
+  const i32 h0 = tile.h * SH - (i32)p.pad[1], w0 = tile.w * SW - (i32)p.pad[2];
+  const u16* const first = (const u16*)p.a + (i64)tile.image * p.in[1] * p.in[2] * p.a_row;
+#pragma unroll
+  for (int i = 0; i < kPixels; ++i) {
+    const int n = threadIdx.x + i * THREADS;
+    const i32 h = h0 + n / kPatchW, w = w0 + n % kPatchW;
+    const bool inside =
+        n < kPatchH * kPatchW && (u32)h < (u32)p.in[1] && (u32)w < (u32)p.in[2];
+    const u16* const pixel = first + (i64)(h * (i32)p.in[2] + w) * p.a_row;
+    u32 channels[4];
+#pragma unroll
+    for (int c = 0; c < 4; ++c) channels[c] = inside && c < CHANNELS ? (u32)__ldg(pixel + c) : 0;
+    pixels[i] = make_uint2(channels[0] | channels[1] << 16, channels[2] | channels[3] << 16);
+  }
+}
+
+// The pixels of a thread's two rows of sums.
+struct PixelPair {
+  i32 out_h, out_w;
+  Tile tile;
+  int first;  // of the tile's 128
+  __device__ i32 operator()(int r) const {
+    const i32 h = tile.h + (first + r * 8) / TW, w = tile.w + (first + r * 8) % TW;
+    return h < out_h && w < out_w ? (tile.image * out_h + h) * out_w + w : -1;
   }
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS, 3) stem(const __grid_constant__ Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS, 4) stem(const __grid_constant__ Params p) {
   extern __shared__ __align__(128) unsigned char shared[];
-  u16* const filter = (u16*)(shared + kFilterAt);
-  u16* const patch = (u16*)(shared + kPatchAt);
+  u16* const filter = (u16*)shared;
+  u16* const patch = filter + kDepth * BN;
   const int thread = threadIdx.x, lane = thread % 32;
-  const i64 column0 = (i64)blockIdx.y * BN;
+  const i32 column0 = (i32)blockIdx.y * BN;
   if (!B_CONSTANT) WaitForPrevious();
-#pragma unroll 1
-  for (int n = thread; n < kDepth * BN; n += THREADS) {
-    const int k = n / BN, column = n % BN;
+#pragma unroll 7
+  for (int n = thread; n < kDepth * B_CHUNKS; n += THREADS) {
+    const int k = n / B_CHUNKS, chunk = n % B_CHUNKS;
     const int kh = k / kLine, kw = k % kLine / 4, channel = k % 4;
-    const bool inside = kw < KW && channel < CHANNELS && column0 + column < p.columns;
-    const i64 at = ((kh * KW + kw) * CHANNELS + channel) * p.b_depth + column0 + column;
-    filter[Place<B_CHUNKS>(k, column / 8) * 8 + column % 8] =
-        inside ? ((const u16*)p.b)[at] : (u16)0;
+    const bool inside = kw < KW && channel < CHANNELS && column0 + chunk * 8 < (i32)p.columns;
+    const i64 at = ((kh * KW + kw) * CHANNELS + channel) * p.b_depth + column0 + chunk * 8;
+    uint4 eight = make_uint4(0, 0, 0, 0);
+    if (inside) eight = __ldg((const uint4*)(p.b + at));
+    ((uint4*)filter)[Place<B_CHUNKS>(k, chunk)] = eight;
   }
   if (B_CONSTANT) WaitForPrevious();
   StartNext();
-  const u32 tiles_w = ((u32)p.out[2] + TW - 1) / TW, tiles_h = ((u32)p.out[1] + TH - 1) / TH;
-  const u32 images = (u32)p.rows / ((u32)p.out[1] * (u32)p.out[2]);
+  const u32 tiles = (u32)p.rows / ((u32)p.out[1] * (u32)p.out[2]) *
+                    (((u32)p.out[1] + TH - 1) / TH) * (((u32)p.out[2] + TW - 1) / TW);
   bool undefined = false;
+  uint2 pixels[kPixels];
+  if (blockIdx.x < tiles) LoadPatch(p, FindTile(p, blockIdx.x), pixels);
 #pragma unroll 1
-  for (u32 number = blockIdx.x; number < images * tiles_h * tiles_w; number += gridDim.x) {
-    const u32 line = number / tiles_w, image = line / tiles_h;
-    const i32 h = (i32)(line - image * tiles_h) * TH, w = (i32)(number - line * tiles_w) * TW;
-    const i32 h0 = h * SH - (i32)p.pad[1], w0 = w * SW - (i32)p.pad[2];
-    const u16* const first = (const u16*)p.a + (i64)image * p.in[1] * p.in[2] * p.a_row;
-#pragma unroll 4
-    for (int n = thread; n < kPatchH * kPatchW; n += THREADS) {
-      const i32 ph = n / kPatchW, pw = n - ph * kPatchW;
-      const i32 at_h = h0 + ph, at_w = w0 + pw;
-      const bool inside = (u32)at_h < (u32)p.in[1] && (u32)at_w < (u32)p.in[2];
-      const u16* const pixel = first + (i64)(at_h * (i32)p.in[2] + at_w) * p.a_row;
-      u32 channels[4];
+  for (u32 number = blockIdx.x; number < tiles; number += gridDim.x) {
 #pragma unroll
-      for (int c = 0; c < 4; ++c) channels[c] = inside && c < CHANNELS ? (u32)__ldg(pixel + c) : 0;
-      ((uint2*)patch)[n] = make_uint2(channels[0] | channels[1] << 16,
-                                      channels[2] | channels[3] << 16);
+    for (int i = 0; i < kPixels; ++i) {
+      const int n = thread + i * THREADS;
+      if (n < kPatchH * kPatchW) ((uint2*)patch)[n] = pixels[i];
     }
     __syncthreads();
+    if (number + gridDim.x < tiles) LoadPatch(p, FindTile(p, number + gridDim.x), pixels);
 
     float sums[2][BN / 8][4];
 #pragma unroll
@@ -97,7 +119,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) stem(const __grid_const
 #pragma unroll
         for (int j = 0; j < BN / 16; ++j) {
           const int row = kh * kLine + k + lane % 16, chunk = j * 2 + lane / 16;
-          LoadMatricesTransposed(SharedAddress(filter + Place<B_CHUNKS>(row, chunk) * 8), right[j]);
+          LoadMatricesTransposed(
+              (u32)__cvta_generic_to_shared(filter + Place<B_CHUNKS>(row, chunk) * 8), right[j]);
         }
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
@@ -116,21 +139,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) stem(const __grid_const
         }
       }
     }
-    float* const tile = (float*)shared;
+    __syncthreads();  // the next patch may come
+    const Tile tile = FindTile(p, number);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-#pragma unroll
-      for (int j = 0; j < BN / 8; ++j) {
-        float* const to = tile + (row0 + i * 16) * SUM_ROW + j * 8 + lane % 4 * 2;
-        *(float2*)to = make_float2(sums[i][j][0], sums[i][j][1]);
-        *(float2*)(to + 8 * SUM_ROW) = make_float2(sums[i][j][2], sums[i][j][3]);
-      }
+      const PixelPair rows = {(i32)p.out[1], (i32)p.out[2], tile, row0 + i * 16};
+      Operands operands;
+      operands.Fetch(p, rows, column0 + lane % 4 * 8, 0);
+      FinishSums(p, &sums[i][0][0], rows, column0 + lane % 4 * 8, &operands, undefined);
     }
-    const i64 row = ((i64)image * p.out[1] + h) * p.out[2] + w;
-    FinishTile(p, tile, Place2d{0, 0, row, column0, h, w}, thread, THREADS, [] { __syncthreads(); },
-               undefined);
-    // The next patch may come: the windows have been read. The sums have been only after its
-    // barrier.
   }
   if (undefined) Report(p.error, kUndefinedInteger, p.step, 0, 0);
 }

@@ -20,13 +20,13 @@
 // elements along the depth lie side by side), B_CONSTANT (1: no kernel of the run writes b), BFLOAT
 // (1: factors are bf16), EACH_OPERAND, and what product.cuh wants.
 #define TENSOR_MAPS 2
-#include "tile.cuh"
-
 #define CONSUMERS (GROUPS * 128)
 // Of a block that has the multiprocessor to itself, registers go from the copying warp to the
 // others, in fours of warps.
 #define TRADES (GROUPS == 2 && MIN_BLOCKS == 1)
 #define THREADS (CONSUMERS + (TRADES ? 128 : 32))
+// Eights of an epilogue's operand that a thread has under way.
+#define AT_ONCE (GROUPS == 2 && !TRADES && BN > 64 ? 2 : 4)
 #define COPY_REGISTERS 40
 #define SUM_REGISTERS 232
 #define BK 64
@@ -35,6 +35,9 @@
 #define STAGE_BYTES (A_BYTES + B_BYTES)
 // Where b's columns lie side by side, a slice is blocks of this many columns, 64 rows of them.
 #define B_BLOCK (BN < 64 ? BN : 64)
+#include "exchange.cuh"
+#include "tile.cuh"
+
 constexpr int kGroupRows = BM / GROUPS;
 constexpr int kParts = kGroupRows / 64;  // products of 64 rows that a group computes
 constexpr int kSumsAt = STAGES * STAGE_BYTES;  // with SPLIT: those that blocks are sent
@@ -194,108 +197,6 @@ __device__ inline void WaitForProducts() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kUnderWay) : "memory");
 }
 
-// An operand of the epilogue for eight results: fetched ahead, or, where it is the same in every row,
-// when they are there.
-template <class T, int along>
-using OfRow = Fetched<T, along == kColumns ? kAnywhere : along>;
-template <class T, int along>
-using OfColumns = Fetched<T, along == kColumns ? kNeighbours : kAnywhere>;
-template <class T, int along>
-__device__ inline T Get(const Fetched<T, along>& row, const Fetched<T, kAnywhere>&, int j) {
-  return row.Get(j);
-}
-template <class T>
-__device__ inline T Get(const Fetched<T, kAnywhere>&, const Fetched<T, kNeighbours>& columns,
-                        int j) {
-  return columns.Get(j);
-}
-
-// Of four threads side by side, each has two sums of each of four eights, and gets an eight.
-__device__ inline void Exchange(const float* pairs, int stride, float* eight) {
-  const int lane = threadIdx.x % 4;
-  float v[4][2];
-#pragma unroll
-  for (int j = 0; j < 4; ++j) v[j][0] = pairs[j * stride], v[j][1] = pairs[j * stride + 1];
-#pragma unroll
-  for (int step = 1; step < 4; step *= 2) {
-    const bool upper = lane & step;
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      if (j & step) continue;
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        // The lower thread keeps the lower eight's, and gets those of the upper thread.
-        const float got = __shfl_xor_sync(~0u, upper ? v[j][e] : v[j | step][e], step);
-        if (upper) v[j][e] = got;
-        else v[j | step][e] = got;
-      }
-    }
-  }
-#pragma unroll
-  for (int j = 0; j < 4; ++j) eight[2 * j] = v[j][0], eight[2 * j + 1] = v[j][1];
-}
-
-// The epilogue of a warp's 16 rows of `sums` from `row0` on, in batches of eights.
-constexpr int kEights = BN / 32 * 2;  // a thread's
-constexpr int kAtOnce = GROUPS == 2 && !TRADES && BN > 64 ? 2 : kEights < 4 ? kEights : 4;
-struct Operands {
-#define DECLARE(o, Type, along) OfRow<Type, along> rows##o[kAtOnce];
-  EACH_OPERAND(DECLARE)
-#undef DECLARE
-  __device__ void Fetch(const Params& p, i32 row0, i32 column0, int batch) {
-#pragma unroll
-    for (int u = 0; u < kAtOnce; ++u) {
-      const int n = batch * kAtOnce + u;
-      const i32 row = row0 + n % 2 * 8, column = column0 + n / 2 * 32;
-      const bool inside = row < (i32)p.rows && column < (i32)p.columns;
-#define FETCH(o, Type, along) rows##o[u].Fetch(p.e[o], row, column, inside);
-      EACH_OPERAND(FETCH)
-#undef FETCH
-      (void)inside;
-    }
-  }
-};
-__device__ inline void Finish(const Params& p, const float* sums, i32 row0, i32 column0,
-                              Operands* operands, bool& undefined) {
-#pragma unroll
-  for (int batch = 0; batch < kEights / kAtOnce; ++batch) {
-    // Places are found anew for each batch: to keep all of them takes registers.
-    asm volatile("" : "+r"(row0), "+r"(column0));
-    if (batch > 0) operands->Fetch(p, row0, column0, batch);
-#pragma unroll
-    for (int u = 0; u < kAtOnce; u += 2) {
-      const int n = batch * kAtOnce + u;
-      const i32 column = column0 + n / 2 * 32;
-      const bool inside = column < (i32)p.columns;
-#define FETCH(o, Type, along)          \
-  OfColumns<Type, along> columns##o; \
-  columns##o.Fetch(p.e[o], 0, column, inside);
-      EACH_OPERAND(FETCH)
-#undef FETCH
-#pragma unroll
-      for (int r = 0; r < 2; ++r) {
-        float eight[VECTOR];
-        Exchange(sums + n / 2 * 16 + r * 2, 4, eight);
-        const i32 row = row0 + r * 8;
-        if (!inside || row >= (i32)p.rows) continue;
-        Packed<Y> results = {};
-#define LOAD(o, Type) Get(operands->rows##o[u + r], columns##o, j)
-#pragma unroll
-        for (int j = 0; j < VECTOR; ++j) {
-          const Sum first = Sum(eight[j]);
-          results.Put(j, CALL(first, LOAD));
-        }
-#undef LOAD
-        Y* const to = p.y + (i64)row * p.y_row + column;
-#pragma unroll
-        for (int i = 0; i < Packed<Y>::kWords / 4; ++i)
-          ((uint4*)to)[i] = make_uint4(results.words[4 * i], results.words[4 * i + 1],
-                                       results.words[4 * i + 2], results.words[4 * i + 3]);
-      }
-    }
-  }
-}
-
 struct Place {
   i32 row0, column0;
 };
@@ -304,6 +205,14 @@ __device__ inline Place PlaceOf(const Params& p, u32 tile) {
   const u32 row_tile = tile / column_tiles;
   return {(i32)(row_tile * BM), (i32)((tile - row_tile * column_tiles) * BN)};
 }
+
+// A thread's two rows of the 16 that a warp computes.
+struct RowPair {
+  i32 rows, first;
+  __device__ i32 operator()(int r) const {
+    return first + r * 8 < rows ? first + r * 8 : -1;
+  }
+};
 
 // The warp that has the slices brought.
 __device__ inline void Produce(const Params& p, u32 slices_at, u32 full, u32 empty, u32 tiles,
@@ -435,7 +344,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     Operands operands;
     if (kParts * BN <= 64) {
       const Place place = PlaceOf(p, number);
-      operands.Fetch(p, place.row0 + first_row, place.column0 + thread % 4 * 8, 0);
+      operands.Fetch(p, RowPair{(i32)p.rows, place.row0 + first_row},
+                     place.column0 + thread % 4 * 8, 0);
     }
 #endif
     float sums[kParts][BN / 2];
@@ -525,11 +435,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     FinishRows(p, own_rows, Rows{0, 0, place.row0, place.column0, blocks, rank}, thread, CONSUMERS,
                [&] { WaitFor(sent, 0); }, sum, undefined);
 #else
-    const i32 row0 = place.row0 + first_row, column0 = place.column0 + thread % 4 * 8;
+    const i32 column0 = place.column0 + thread % 4 * 8;
 #pragma unroll
     for (int i = 0; i < kParts; ++i) {
-      if (i > 0 || kParts * BN > 64) operands.Fetch(p, row0 + i * 64, column0, 0);
-      Finish(p, sums[i], row0 + i * 64, column0, &operands, undefined);
+      const RowPair rows = {(i32)p.rows, place.row0 + first_row + i * 64};
+      if (i > 0 || kParts * BN > 64) operands.Fetch(p, rows, column0, 0);
+      FinishSums(p, sums[i], rows, column0, &operands, undefined);
     }
 #endif
   }
