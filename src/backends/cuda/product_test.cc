@@ -82,5 +82,28 @@ TEST(Product, AnImageIsDescribedByItsWindows) {
   EXPECT_TRUE(b.first.empty());
 }
 
+// A line of an image and the zeros behind it, one line of 64 channels a copy.
+TEST(Product, WindowsThatOverlapAreReadOnce) {
+  ir::ConvAttributes conv;
+  conv.strides = conv.dilations = {1, 1};
+  conv.pads_before = conv.pads_after = {1, 1};
+  const TacticRow& row = Row("cuda.conv.patch_256x64");
+  const StepProgram program = row.plan(BindHalves(conv, {2, 56, 57, 64}, {3, 3, 64, 128})).value();
+  EXPECT_EQ(program.launches.front().kernel.file, "patch.cu");
+  const TensorMap& a = program.launches.front().parameter.maps()[0].second;
+  EXPECT_EQ(a.dims, (std::vector<uint64_t>{64, 57, 56, 2}));
+  EXPECT_EQ(a.box, (std::vector<uint32_t>{64, 58, 1, 1}));
+  ASSERT_FALSE(program.unaligned.empty());
+  EXPECT_EQ(program.unaligned.front().kernel.file, "mma.cu");
+
+  // A result of another size, lines that are too long for a copy, a stride.
+  ir::ConvAttributes valid = conv;
+  valid.pads_before = valid.pads_after = {0, 0};
+  EXPECT_EQ(FileOf(row.plan(BindHalves(valid, {2, 56, 57, 64}, {3, 3, 64, 128}))), "wgmma.cu");
+  EXPECT_EQ(FileOf(row.plan(BindHalves(conv, {1, 8, 256, 64}, {3, 3, 64, 128}))), "wgmma.cu");
+  conv.strides = {1, 2};
+  EXPECT_EQ(FileOf(row.plan(BindHalves(conv, {2, 56, 57, 64}, {3, 3, 64, 128}))), "wgmma.cu");
+}
+
 }  // namespace
 }  // namespace graft::cuda

@@ -20,10 +20,10 @@ std::optional<Refusal> RefuseProgram(const ir::Attributes& attributes);
 
 // Why a tactic does not take the node, by its dtypes and attributes.
 using RefuseFunction = std::optional<Refusal>(const ir::Module& module, const ir::Node& node);
-RefuseFunction RefuseArgReduce, RefuseConvMma, RefuseConvWgmma, RefuseCumulative, RefuseDepthwise,
-    RefuseDepthwiseRows, RefuseDepthwiseVector, RefuseGathering, RefuseMatMulMma, RefuseMatMulWgmma,
-    RefuseMove, RefusePad, RefusePointwise, RefusePool, RefusePoolParts, RefusePoolVectors,
-    RefuseReduce, RefuseResult, RefuseScatterNd, RefuseStem, RefuseWhere;
+RefuseFunction RefuseArgReduce, RefuseConvMma, RefuseConvPatch, RefuseConvWgmma, RefuseCumulative,
+    RefuseDepthwise, RefuseDepthwiseRows, RefuseDepthwiseVector, RefuseGathering, RefuseMatMulMma,
+    RefuseMatMulWgmma, RefuseMove, RefusePad, RefusePointwise, RefusePool, RefusePoolParts,
+    RefusePoolVectors, RefuseReduce, RefuseResult, RefuseScatterNd, RefuseStem, RefuseWhere;
 // By the dtype of operand 0 alone.
 template <bool (*takes)(DType)>
 std::optional<Refusal> RefuseFirst(const ir::Module& module, const ir::Node& node) {

@@ -1,4 +1,5 @@
-// Convolutions and matrix products of 16-bit floats by wgmma, on cards of 9.0: wgmma.cu.
+// Convolutions and matrix products of 16-bit floats by wgmma, on cards of 9.0: wgmma.cu, and
+// patch.cu for windows that overlap.
 #include "backends/cuda/product.h"
 #include "base/half.h"
 
@@ -27,9 +28,14 @@ constexpr Tile k128x128 = {128, 128, 2, 3, 2};
 constexpr Tile k128x64 = {128, 64, 2, 4, 2};
 constexpr Tile k64x128 = {64, 128, 1, 3, 3};
 constexpr Tile k64x64 = {64, 64, 1, 3, 4};
+constexpr Tile k128x128Deep = {128, 128, 2, 5, 1};
+constexpr Tile k64x64Deep = {64, 64, 1, 6, 2};
 constexpr Tile k64x128Split = {64, 128, 1, 3, 2, true};
 constexpr Tile k64x64Split = {64, 64, 1, 5, 2, true};
 constexpr Tile k64x32Split = {64, 32, 1, 8, 2, true};
+
+// Of patch.cu.
+constexpr Tile kPatchTile = {256, 64, 2, 4, 2};
 
 // What the copy engine wants of distances, in elements: multiples of 16 bytes, below 2^40.
 bool IsDistance(int64_t elements) {
@@ -100,6 +106,8 @@ std::optional<Refusal> RefuseLine(const ir::Dim& line, std::string_view what) {
   return std::nullopt;
 }
 
+constexpr int64_t kMultiprocessors = 132;
+
 // otherwise: what computes products that the copy engine or the epilogue do not take.
 Result<StepProgram> Multiply(const Product& p, const BoundNode& node, const Tile& tile,
                              Result<StepProgram> (*otherwise)(const BoundNode&)) {
@@ -138,12 +146,71 @@ Result<StepProgram> Multiply(const Product& p, const BoundNode& node, const Tile
   launch.block = tile.threads();
   launch.shared_bytes = tile.shared_bytes(split);
   // Blocks go from tile to tile, but for those that share one.
-  constexpr int64_t kMultiprocessors = 132;
   launch.grid[0] = split ? tiles : std::min(tiles, kMultiprocessors * tile.blocks);
   launch.grid[2] = parts.splits;
   launch.cluster = static_cast<int>(parts.splits);
   launch.parameter.Map(*a).Map(*b);
   AddProduct(p, node, 0, parts, &launch.parameter);
+  step.launches.push_back(std::move(launch));
+  return step;
+}
+
+// Convolutions of stride 1 whose result is of the input's size: patch.cu. Others as `otherwise`.
+Result<StepProgram> MultiplyPatches(const BoundNode& node, const Tile& tile,
+                                    Result<StepProgram> (*otherwise)(const BoundNode&)) {
+  const Product p = ProductOfConv(node);
+  if (!FitsIn32Bits(p, node) || p.rows == 0 || p.columns == 0) return otherwise(node);
+  // Positions along a line and lines of an image, with the zeros behind them.
+  const auto padded = [&](int axis) {
+    return p.in[axis] + std::max(p.pad[axis], p.kernel[axis] - 1 - p.pad[axis]);
+  };
+  const int64_t line = padded(2), images = node.inputs[0].dims[0];
+  const int64_t positions = images * padded(1) * line;
+  const int64_t lines = p.kernel[1] + 1 + (tile.m + p.kernel[2] - 3) / line;  // of a patch
+  constexpr int64_t kMostInBox = 256, kMostPositions = int64_t{1} << 30;
+  constexpr int64_t kMostShared = 227 << 10;
+  const bool same = p.in == p.out && p.in[0] == 1 && p.stride == std::vector<int64_t>{1, 1, 1} &&
+                    p.dilation == std::vector<int64_t>{1, 1, 1} && p.pad[0] == 0 &&
+                    p.pad[1] < p.kernel[1] && p.pad[2] < p.kernel[2];
+  // For operands that differ from row to row the kernel has too few registers.
+  const bool columns = std::all_of(node.inputs.begin() + 2, node.inputs.end(), [&](const auto& v) {
+    return CountElements(v.dims) <= p.columns;
+  });
+  if (!same || !columns || !IsDistance(p.a_row) || line > kMostInBox ||
+      positions > kMostPositions || !LiesInEights(node, 2))
+    return otherwise(node);
+  const auto up = [](int64_t bytes) { return (bytes + 1023) / 1024 * 1024; };
+  const int64_t tiles = (positions + tile.m - 1) / tile.m * ((p.columns + tile.n - 1) / tile.n);
+  const int64_t shared = up(tile.n * kSliceDepth * 2 * tile.stages + 16 * (tile.stages + 1)) +
+                         lines * line * kSliceDepth * 2;
+  const std::optional<TensorMap> b = MapOfB(p, node, /*windows=*/true, false, tile.n);
+  if (shared > kMostShared || !b) return otherwise(node);
+  const auto row = static_cast<uint64_t>(p.a_row) * 2;
+  const auto width = static_cast<uint64_t>(p.in[2]), height = static_cast<uint64_t>(p.in[1]);
+  TensorMap a;
+  a.input = 0;
+  a.bfloat = node.inputs[0].dtype == DType::kBFloat16;
+  a.dims = {static_cast<uint64_t>(p.channels), width, height, static_cast<uint64_t>(images)};
+  a.strides = {row, row * width, row * width * height};
+  a.box = {kSliceDepth, static_cast<uint32_t>(line), 1, 1};
+  StepProgram step;
+  GRAFT_ASSIGN_OR_RETURN(StepProgram unaligned, otherwise(node));
+  step.unaligned =
+      std::move(unaligned.unaligned.empty() ? unaligned.launches : unaligned.unaligned);
+  step.workspace_bytes = unaligned.workspace_bytes;
+  Launch launch;
+  launch.kernel.file = "patch.cu";
+  launch.kernel.text = fmt::format(
+      "#define BM {}\n#define BN {}\n#define GROUPS {}\n#define STAGES {}\n#define MIN_BLOCKS {}\n"
+      "#define B_CONSTANT {:d}\n#define BFLOAT {:d}\n{}{}",
+      tile.m, tile.n, tile.groups, tile.stages, tile.blocks, node.inputs[1].constant != nullptr,
+      a.bfloat, ProductText(node), EachOperandText(node, 2, /*columns=*/true));
+  launch.entry = "patch";
+  launch.block = tile.threads();
+  launch.shared_bytes = static_cast<int>(shared);
+  launch.grid[0] = std::min(tiles, kMultiprocessors * tile.blocks);
+  launch.parameter.Map(a).Map(*b);
+  AddProduct(p, node, 0, {}, &launch.parameter);
   step.launches.push_back(std::move(launch));
   return step;
 }
@@ -158,6 +225,23 @@ std::optional<Refusal> RefuseConvWgmma(const ir::Module& module, const ir::Node&
   if (auto refusal = RefuseLine(w[w.size() - 2], "channels")) return refusal;
   if (auto refusal = RefuseLine(w[w.size() - 1], "columns")) return refusal;
   return RefuseWgmma(module, node);
+}
+
+std::optional<Refusal> RefuseConvPatch(const ir::Module& module, const ir::Node& node) {
+  const auto& a = std::get<ir::ConvAttributes>(node.attributes);
+  if (a.strides.size() != 2) return Refuse("{} spatial dimensions", a.strides.size());
+  const ir::Shape& w = module.value(node.inputs[1]).shape;
+  int64_t taps = 1;
+  for (int i = 0; i < 2; ++i) {
+    if (a.strides[i] != 1 || a.dilations[i] != 1) return Refuse("a stride or a dilation");
+    const std::optional<int64_t> kernel = w[i].constant();
+    constexpr int64_t kMostKernel = 15;
+    if (!kernel || *kernel < 1 || *kernel > kMostKernel)
+      return Refuse("a kernel over {}", kMostKernel);
+    taps *= *kernel;
+  }
+  if (taps == 1) return Refuse("windows of one pixel");
+  return RefuseConvWgmma(module, node);
 }
 
 std::optional<Refusal> RefuseMatMulWgmma(const ir::Module& module, const ir::Node& node) {
@@ -185,9 +269,15 @@ GRAFT_WGMMA(128x128)
 GRAFT_WGMMA(128x64)
 GRAFT_WGMMA(64x128)
 GRAFT_WGMMA(64x64)
+GRAFT_WGMMA(128x128Deep)
+GRAFT_WGMMA(64x64Deep)
 GRAFT_WGMMA(64x128Split)
 GRAFT_WGMMA(64x64Split)
 GRAFT_WGMMA(64x32Split)
 #undef GRAFT_WGMMA
+
+Result<StepProgram> PlanConvPatch256x64(const BoundNode& node) {
+  return MultiplyPatches(node, kPatchTile, PlanConvWgmma128x64);
+}
 
 }  // namespace graft::cuda

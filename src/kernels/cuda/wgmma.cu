@@ -19,52 +19,18 @@
 // a multiprocessor), WINDOWS (1: a convolution's windows, 0: rows of a matrix), B_DEPTH_FIRST (1: b's
 // elements along the depth lie side by side), B_CONSTANT (1: no kernel of the run writes b), BFLOAT
 // (1: factors are bf16), EACH_OPERAND, and what product.cuh wants.
-#define TENSOR_MAPS 2
-#define CONSUMERS (GROUPS * 128)
-// Of a block that has the multiprocessor to itself, registers go from the copying warp to the
-// others, in fours of warps.
-#define TRADES (GROUPS == 2 && MIN_BLOCKS == 1)
-#define THREADS (CONSUMERS + (TRADES ? 128 : 32))
 // Eights of an epilogue's operand that a thread has under way.
-#define AT_ONCE (GROUPS == 2 && !TRADES && BN > 64 ? 2 : 4)
-#define COPY_REGISTERS 40
-#define SUM_REGISTERS 232
-#define BK 64
+#define AT_ONCE (GROUPS == 2 && MIN_BLOCKS > 1 && BN > 64 ? 2 : 4)
+#include "wgmma.cuh"
+
 #define A_BYTES (BM * BK * 2)
-#define B_BYTES (BN * BK * 2)
 #define STAGE_BYTES (A_BYTES + B_BYTES)
-// Where b's columns lie side by side, a slice is blocks of this many columns, 64 rows of them.
-#define B_BLOCK (BN < 64 ? BN : 64)
-#include "exchange.cuh"
-#include "tile.cuh"
-
-constexpr int kGroupRows = BM / GROUPS;
-constexpr int kParts = kGroupRows / 64;  // products of 64 rows that a group computes
 constexpr int kSumsAt = STAGES * STAGE_BYTES;  // with SPLIT: those that blocks are sent
-constexpr int kBarriersAt = kSumsAt + (SPLIT ? (BM + 8) * SUM_ROW * 4 : 0);
-
-__device__ inline void InitBarrier(u32 barrier, u32 count) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
-}
-__device__ inline void Arrive(u32 barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-// The barrier's phase ends when so many bytes have come, and all arrivals.
-__device__ inline void Expect(u32 barrier, u32 bytes) {
-  asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(bytes)
-               : "memory");
-}
-__device__ inline void WaitFor(u32 barrier, u32 parity) {
-  u32 done;
-  do {
-    asm volatile(
-        "{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
-        "selp.u32 %0, 1, 0, p;\n}"
-        : "=r"(done)
-        : "r"(barrier), "r"(parity)
-        : "memory");
-  } while (!done);
-}
+#if SPLIT
+constexpr int kBarriersAt = kSumsAt + kSumsBytes;
+#else
+constexpr int kBarriersAt = kSumsAt;
+#endif
 
 __device__ inline void CopyMatrix(u32 to, const TensorMap& map, u32 barrier, i32 x, i32 y) {
   asm volatile(
@@ -73,33 +39,12 @@ __device__ inline void CopyMatrix(u32 to, const TensorMap& map, u32 barrier, i32
       "l"(&map), "r"(barrier), "r"(x), "r"(y)
       : "memory");
 }
-__device__ inline void CopyTaps(u32 to, const TensorMap& map, u32 barrier, i32 x, i32 y, i32 tap) {
-  asm volatile(
-      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], "
-      "[%1, {%3, %4, %5}], [%2];" ::"r"(to),
-      "l"(&map), "r"(barrier), "r"(x), "r"(y), "r"(tap)
-      : "memory");
-}
 __device__ inline void CopyWindows(u32 to, const TensorMap& map, u32 barrier, i32 channel, i32 w,
                                    i32 h, i32 n, u16 dw, u16 dh) {
   asm volatile(
       "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes [%0], "
       "[%1, {%3, %4, %5, %6}], [%2], {%7, %8};" ::"r"(to),
       "l"(&map), "r"(barrier), "r"(channel), "r"(w), "r"(h), "r"(n), "h"(dw), "h"(dh)
-      : "memory");
-}
-
-__device__ inline u32 InBlock(u32 at, u32 block) {
-  u32 there;
-  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(at), "r"(block));
-  return there;
-}
-// Four floats to another block of the cluster; they count on its barrier.
-__device__ inline void Send(u32 to, u32 barrier, float a, float b, float c, float d) {
-  asm volatile(
-      "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%2, %3, %4, %5}, [%1];" ::
-          "r"(to),
-      "r"(barrier), "f"(a), "f"(b), "f"(c), "f"(d)
       : "memory");
 }
 
@@ -140,63 +85,6 @@ __device__ inline Pixel FindPixel(const Params& p, i32 row) {
   return pixel;
 }
 
-// Of a matrix in shared memory: rows of 128 bytes (`swizzle` 1) or 64 (2), groups of eight of them
-// `group_bytes` apart; `block_bytes` between blocks of columns where they are not along the depth.
-__device__ inline u64 Describe(u32 at, u32 block_bytes, u32 group_bytes, u64 swizzle) {
-  return (u64)((at & 0x3ffff) >> 4) | (u64)(block_bytes >> 4) << 16 |
-         (u64)(group_bytes >> 4) << 32 | swizzle << 62;
-}
-
-#if BFLOAT
-#define TYPES ".f32.bf16.bf16 "
-#else
-#define TYPES ".f32.f16.f16 "
-#endif
-#define SUMS4(i) "+f"(sums[i]), "+f"(sums[i + 1]), "+f"(sums[i + 2]), "+f"(sums[i + 3])
-#define SUMS16(i) SUMS4(i), SUMS4(i + 4), SUMS4(i + 8), SUMS4(i + 12)
-#define SUMS64(i) SUMS16(i), SUMS16(i + 16), SUMS16(i + 32), SUMS16(i + 48)
-#define NAMES0 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
-#define NAMES16 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
-#define NAMES32                                                                              \
-  ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53" \
-  ",%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
-#define NAMES64                                                                              \
-  ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85" \
-  ",%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105"   \
-  ",%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122"    \
-  ",%123,%124,%125,%126,%127"
-// 64 rows of a times BN columns of b, 16 deep.
-__device__ inline void Multiply(float* sums, u64 a, u64 b) {
-#if BN == 32
-  asm volatile("wgmma.mma_async.sync.aligned.m64n32k16" TYPES "{" NAMES0 "}, %16, %17, 1, 1, 1, 0, %18;"
-               : SUMS16(0)
-               : "l"(a), "l"(b), "n"(!B_DEPTH_FIRST));
-#elif BN == 64
-  asm volatile("wgmma.mma_async.sync.aligned.m64n64k16" TYPES "{" NAMES0 NAMES16
-               "}, %32, %33, 1, 1, 1, 0, %34;"
-               : SUMS16(0), SUMS16(16)
-               : "l"(a), "l"(b), "n"(!B_DEPTH_FIRST));
-#elif BN == 128
-  asm volatile("wgmma.mma_async.sync.aligned.m64n128k16" TYPES "{" NAMES0 NAMES16 NAMES32
-               "}, %64, %65, 1, 1, 1, 0, %66;"
-               : SUMS64(0)
-               : "l"(a), "l"(b), "n"(!B_DEPTH_FIRST));
-#else
-  static_assert(BN == 256, "");
-  asm volatile("wgmma.mma_async.sync.aligned.m64n256k16" TYPES "{" NAMES0 NAMES16 NAMES32 NAMES64
-               "}, %128, %129, 1, 1, 1, 0, %130;"
-               : SUMS64(0), SUMS64(64)
-               : "l"(a), "l"(b), "n"(!B_DEPTH_FIRST));
-#endif
-}
-__device__ inline void CommitProducts() {
-  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-}
-template <int kUnderWay>
-__device__ inline void WaitForProducts() {
-  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kUnderWay) : "memory");
-}
-
 struct Place {
   i32 row0, column0;
 };
@@ -224,15 +112,8 @@ __device__ inline void Produce(const Params& p, u32 slices_at, u32 full, u32 emp
   asm volatile("prefetch.tensormap [%0];" ::"l"(&p.a_map));
   asm volatile("prefetch.tensormap [%0];" ::"l"(&p.b_map));
   const auto copy_b = [&](int stage, const Place& place, const Slice& slice) {
-    const u32 to = slices_at + stage * STAGE_BYTES + A_BYTES;
-#if B_DEPTH_FIRST
-    CopyTaps(to, p.b_map, full + 8 * stage, slice.channel, place.column0, slice.tap);
-#else
-#pragma unroll
-    for (int j = 0; j < BN; j += B_BLOCK)
-      CopyTaps(to + j * BK * 2, p.b_map, full + 8 * stage, place.column0 + j, slice.channel,
-               slice.tap);
-#endif
+    CopyB(p, slices_at + stage * STAGE_BYTES + A_BYTES, full + 8 * stage, place.column0,
+          slice.channel, slice.tap);
   };
   int stage = 0;
   u32 parity = 1;  // of the first round, in which all stages are empty
@@ -302,10 +183,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 #if SPLIT
   const int blocks = (int)p.splits, rank = (int)blockIdx.z;
   const u32 sent = empty + 8 * STAGES;
-  const int own_rows = (BM + blocks - 1) / blocks;  // room for the rows that a block finishes
   if (thread == 0) {
     InitBarrier(sent, 1);
-    Expect(sent, blocks * ((BM - rank + blocks - 1) / blocks) * BN * 4);
+    Expect(sent, SentBytes(blocks, rank));
     Arrive(sent);
   }
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
@@ -349,42 +229,21 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     }
 #endif
     float sums[kParts][BN / 2];
-#pragma unroll
-    for (int i = 0; i < kParts; ++i) {
-#pragma unroll
-      for (int j = 0; j < BN / 2; ++j) sums[i][j] = 0;
-    }
+    ClearSums(sums);
     int before = 0;
 #pragma unroll 1
     for (int s = 0; s < slices; ++s) {
       WaitFor(full + 8 * stage, parity);
       const u32 a_at = slices_at + stage * STAGE_BYTES + group * (kGroupRows * BK * 2);
       const u32 b_at = slices_at + stage * STAGE_BYTES + A_BYTES;
-      asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-#pragma unroll
-      for (int k = 0; k < BK / 16; ++k) {
-#if B_DEPTH_FIRST
-        const u64 b = Describe(b_at + k * 32, 16, 1024, 1);
-#else
-        const u64 b = Describe(b_at + k * 16 * B_BLOCK * 2, B_BLOCK * BK * 2, 8 * B_BLOCK * 2,
-                               B_BLOCK < 64 ? 2 : 1);
-#endif
-#pragma unroll
-        for (int i = 0; i < kParts; ++i)
-          Multiply(sums[i], Describe(a_at + i * 64 * BK * 2 + k * 32, 16, 1024, 1), b);
-      }
-      CommitProducts();
+      MultiplySlice(sums, a_at, b_at);
       WaitForProducts<1>();
       if (s > 0 && thread % 32 == 0) Arrive(empty + 8 * before);
       before = stage;
       if (++stage == STAGES) stage = 0, parity ^= 1;
     }
     WaitForProducts<0>();
-#pragma unroll
-    for (int i = 0; i < kParts; ++i) {
-#pragma unroll
-      for (int j = 0; j < BN / 2; ++j) asm volatile("" : "+f"(sums[i][j])::"memory");
-    }
+    KeepSums(sums);
     if (slices > 0 && thread % 32 == 0) Arrive(empty + 8 * before);
     // Found anew: while products are formed, registers are scarce.
     u32 tile = number;
@@ -399,41 +258,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
         return row < BM && row0 + row < p.rows ? row : -1;
       }
     };
-    // The others' blocks have begun.
-    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
-    // Neighbouring threads exchange pairs, and each has four sums of one of the two rows.
-    const bool odd = thread % 2 == 1;
-#pragma unroll
-    for (int i = 0; i < kParts; ++i) {
-      const int row = first_row + i * 64 + (odd ? 8 : 0);
-      const int to_block = row % blocks;
-      const u32 to = InBlock(
-          slices_at + kSumsAt +
-              ((rank * own_rows + row / blocks) * SUM_ROW + thread % 4 / 2 * 4) * 4, to_block);
-      const u32 barrier = InBlock(sent, to_block);
-#pragma unroll
-      for (int j = 0; j < BN / 8; ++j) {
-        const float* const s = sums[i] + 4 * j;
-        const float x = __shfl_xor_sync(~0u, odd ? s[0] : s[2], 1);
-        const float y = __shfl_xor_sync(~0u, odd ? s[1] : s[3], 1);
-        if (odd) Send(to + j * 32, barrier, x, y, s[2], s[3]);
-        else Send(to + j * 32, barrier, s[0], s[1], x, y);
-      }
-    }
-    const float* const parts = (const float*)(shared + kSumsAt);
-    const auto sum = [&](int row, int column, float* total) {
-#pragma unroll
-      for (int j = 0; j < VECTOR; ++j) total[j] = 0;
-#pragma unroll 4
-      for (int b = 0; b < blocks; ++b) {
-        const float4* const part = (const float4*)(parts + (b * own_rows + row) * SUM_ROW + column);
-        const float4 low = part[0], high = part[1];
-        total[0] += low.x, total[1] += low.y, total[2] += low.z, total[3] += low.w;
-        total[4] += high.x, total[5] += high.y, total[6] += high.z, total[7] += high.w;
-      }
-    };
-    FinishRows(p, own_rows, Rows{0, 0, place.row0, place.column0, blocks, rank}, thread, CONSUMERS,
-               [&] { WaitFor(sent, 0); }, sum, undefined);
+    FinishShared(p, sums, first_row, Rows{0, 0, place.row0, place.column0, blocks, rank},
+                 slices_at + kSumsAt, (const float*)(shared + kSumsAt), sent, undefined);
 #else
     const i32 column0 = place.column0 + thread % 4 * 8;
 #pragma unroll
