@@ -9,62 +9,32 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "common.h"
 #include "device_array.h"
 
 namespace nb = nanobind;
 
 using graft_python::Check;
+using graft_python::DataOf;
 using graft_python::DeviceArray;
 using graft_python::DeviceMemory;
 using graft_python::ForeignArray;
 using graft_python::ImportArray;
 using graft_python::IsOnDevice;
 using graft_python::kDefaultStream;
+using graft_python::NewArray;
+using graft_python::NumberOf;
 using graft_python::NumpyDType;
+using graft_python::Owned;
 using graft_python::StorageOf;
 using graft_python::StreamOf;
+using graft_python::TextOf;
 
 namespace {
-
-struct FreeObject {
-  void operator()(graft_status* p) const { graft_status_free(p); }
-  void operator()(graft_context* p) const { graft_context_free(p); }
-  void operator()(graft_bytes* p) const { graft_bytes_free(p); }
-  void operator()(graft_calibrator* p) const { graft_calibrator_free(p); }
-};
-template <class T>
-using Owned = std::unique_ptr<T, FreeObject>;
-
-// NumPy's names of TensorFlow's DataType numbers; quantized dtypes are the integers that they are
-// stored as.
-struct DTypeRow {
-  int32_t number;
-  const char* name;
-};
-constexpr DTypeRow kDTypes[] = {
-    {1, "float32"}, {2, "float64"}, {3, "int32"},    {4, "uint8"},   {5, "int16"},  {6, "int8"},
-    {9, "int64"},   {10, "bool"},   {11, "int8"},    {12, "uint8"},  {13, "int32"}, {15, "int16"},
-    {16, "uint16"}, {17, "uint16"}, {19, "float16"}, {22, "uint32"}, {23, "uint64"}};
-constexpr int32_t kBFloat16 = 14;  // NumPy's only by way of the package ml_dtypes
-
-nb::object NewArray(int32_t dtype, const int64_t* dims, int32_t rank) {
-  nb::list shape;
-  for (int32_t i = 0; i < rank; ++i) shape.append(dims[i]);
-  return nb::module_::import_("numpy").attr("empty")(nb::tuple(shape), NumpyDType(dtype));
-}
-
-// What Python's str() gives.
-std::string TextOf(nb::handle object) { return nb::str(object).c_str(); }
-
-// The address of a NumPy array's first element.
-void* DataOf(nb::handle array) {
-  return reinterpret_cast<void*>(nb::cast<uintptr_t>(array.attr("ctypes").attr("data")));
-}
 
 // Contexts of an engine, one for each caller that runs it at the moment; those that nobody uses
 // wait for the next. A context whose last run may be under way on a stream serves that stream.
@@ -125,7 +95,7 @@ struct RunArray {
   int32_t space = GRAFT_SPACE_HOST;
 };
 
-std::string TextOf(const std::vector<int64_t>& dims) {
+std::string ShapeText(const std::vector<int64_t>& dims) {
   std::string text;
   for (const int64_t n : dims) text += (text.empty() ? "" : ", ") + std::to_string(n);
   return "(" + text + (dims.size() == 1 ? ",)" : ")");
@@ -340,8 +310,8 @@ class Engine {
       if (output.object.is_valid()) {
         if (output.dims != dims) {
           const graft_binding* binding = graft_engine_output(engine.engine_.get(), request->output);
-          call->error = "output '" + std::string(binding->name) + "' has shape " + TextOf(dims) +
-                        ", the array for it " + TextOf(output.dims);
+          call->error = "output '" + std::string(binding->name) + "' has shape " + ShapeText(dims) +
+                        ", the array for it " + ShapeText(output.dims);
           return;
         }
       } else if (call->keeps_on_device) {
@@ -351,7 +321,7 @@ class Engine {
         output.object =
             nb::cast(DeviceArray(std::move(block), request->dtype, dims, request->bytes));
       } else {
-        output.object = NewArray(request->dtype, request->dims, request->rank);
+        output.object = NewArray(engine.numpy_, engine.output_dtypes_[request->output], dims);
         output.data = DataOf(output.object);
       }
       memory->data = output.data;
@@ -423,10 +393,7 @@ class Arrays {
       for (nb::handle n : array.attr("shape")) dims_[i].push_back(nb::cast<int64_t>(n));
       const std::string dtype = TextOf(array.attr("dtype"));
       graft_tensor tensor = GRAFT_TENSOR_INIT;
-      for (const DTypeRow& row : kDTypes) {
-        if (tensor.dtype == 0 && dtype == row.name) tensor.dtype = row.number;
-      }
-      if (dtype == "bfloat16") tensor.dtype = kBFloat16;
+      tensor.dtype = NumberOf(dtype);
       if (tensor.dtype == 0) throw nb::type_error(("no engine takes " + dtype).c_str());
       tensor.rank = static_cast<int32_t>(dims_[i].size());
       tensor.dims = dims_[i].data();
@@ -482,45 +449,6 @@ class Calibrator {
 };
 
 }  // namespace
-
-namespace graft_python {
-
-// A failed status becomes the exception that Python users expect of it.
-void Check(graft_status* raw) {
-  if (raw == nullptr) return;
-  const Owned<graft_status> status(raw);
-  const std::string message = graft_status_message(status.get());
-  switch (graft_status_code(status.get())) {
-    case GRAFT_INVALID_ARGUMENT:
-      throw nb::value_error(message.c_str());
-    case GRAFT_NOT_FOUND:
-      PyErr_SetString(PyExc_FileNotFoundError, message.c_str());
-      throw nb::python_error();
-    case GRAFT_RESOURCE_EXHAUSTED:
-      PyErr_SetString(PyExc_MemoryError, message.c_str());
-      throw nb::python_error();
-    case GRAFT_UNSUPPORTED:
-      PyErr_SetString(PyExc_NotImplementedError, message.c_str());
-      throw nb::python_error();
-    case GRAFT_IO:
-      PyErr_SetString(PyExc_OSError, message.c_str());
-      throw nb::python_error();
-    default:
-      throw std::runtime_error(message);
-  }
-}
-
-nb::object NumpyDType(int32_t number) {
-  const nb::module_ numpy = nb::module_::import_("numpy");
-  if (number == kBFloat16)
-    return numpy.attr("dtype")(nb::module_::import_("ml_dtypes").attr("bfloat16"));
-  for (const DTypeRow& row : kDTypes) {
-    if (row.number == number) return numpy.attr("dtype")(row.name);
-  }
-  throw std::runtime_error("a dtype that NumPy does not have: " + std::to_string(number));
-}
-
-}  // namespace graft_python
 
 NB_MODULE(_graft, m) {
   m.doc() = "Graft's engine, over its C API.";

@@ -61,7 +61,7 @@ ForeignArray FromInterface(nb::handle object, const graft_engine* engine, void* 
   for (nb::handle n : nb::cast<nb::tuple>(interface["shape"]))
     array.dims.push_back(nb::cast<int64_t>(n));
   const nb::object dtype = nb::module_::import_("numpy").attr("dtype")(interface["typestr"]);
-  array.other_dtype = nb::str(dtype).c_str();
+  array.other_dtype = TextOf(dtype);
   for (const DlRow& row : kDlDTypes) {
     if (row.dtype != 14 && dtype.equal(NumpyDType(row.dtype))) array.dtype = row.dtype;
   }
@@ -211,9 +211,8 @@ nb::dict DeviceArray::CudaArrayInterface() const {
 }
 
 nb::object DeviceArray::ToNumpy() const {
-  nb::object array = nb::module_::import_("numpy").attr("empty")(shape(), dtype());
-  void* const target =
-      reinterpret_cast<void*>(nb::cast<uintptr_t>(array.attr("ctypes").attr("data")));
+  nb::object array = NewArray(nb::module_::import_("numpy"), dtype(), dims_);
+  void* const target = DataOf(array);
   graft_status* status;
   {
     nb::gil_scoped_release release;

@@ -2,17 +2,14 @@
 // what graft.Engine gives them.
 #pragma once
 
-#include <graft/c_api.h>
-#include <nanobind/nanobind.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
-namespace graft_python {
+#include "common.h"
 
-namespace nb = nanobind;
+namespace graft_python {
 
 // DLPack's structures (dmlc/dlpack, dlpack.h, before versions had numbers).
 struct DlDevice {
@@ -38,13 +35,8 @@ struct DlManagedTensor {
   void* state;
   void (*release)(DlManagedTensor*);
 };
-inline constexpr int32_t kDlCpu = 1;
 inline constexpr int32_t kDlCuda = 2;
 
-// Throws the Python exception that a failed status is.
-void Check(graft_status* status);
-// NumPy's dtype of a number of TensorFlow's.
-nb::object NumpyDType(int32_t number);
 // The number of the dtype that a quantized one is stored as; others are their own.
 int32_t StorageOf(int32_t dtype);
 
