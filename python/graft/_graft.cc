@@ -104,7 +104,7 @@ std::string ShapeText(const std::vector<int64_t>& dims) {
 class Engine {
  public:
   Engine(const std::string& path, int threads, const std::optional<std::string>& device, bool tune)
-      : numpy_(nb::module_::import_("numpy")) {
+      : numpy_(nb::module_::import_("numpy")), ndarray_(numpy_.attr("ndarray")) {
     graft_engine_options options = GRAFT_ENGINE_OPTIONS_INIT;
     options.threads = threads;
     options.tune = tune;
@@ -149,9 +149,9 @@ class Engine {
     }
     // Whether each of the inputs, then of the outputs, is on the device.
     std::vector<bool> places;
-    for (auto [key, value] : feed) places.push_back(IsOnDevice(value));
+    for (auto [key, value] : feed) places.push_back(IsForeign(value));
     if (targets) {
-      for (auto [key, value] : *targets) places.push_back(IsOnDevice(value));
+      for (auto [key, value] : *targets) places.push_back(IsForeign(value));
     }
     // Arrays on the device without a stream are those of the default one.
     if (call.stream == nullptr && std::ranges::find(places, true) != places.end())
@@ -223,6 +223,10 @@ class Engine {
     std::string error;
   };
 
+  // To ask NumPy's arrays, which are never there, would cost each call.
+  bool IsForeign(nb::handle value) const {
+    return !nb::isinstance(value, ndarray_) && IsOnDevice(value);
+  }
   bool OnHost() const { return graft_engine_space(engine_.get()) == GRAFT_SPACE_HOST; }
 
   graft_status* RunOnce(const std::vector<graft_tensor>& inputs, Call* call, bool* waits) {
@@ -279,7 +283,7 @@ class Engine {
     RunArray array;
     if (written) {
       array.object = nb::borrow(value);
-      if (!nb::isinstance(value, numpy_.attr("ndarray")) ||
+      if (!nb::isinstance(value, ndarray_) ||
           !nb::cast<bool>(value.attr("flags").attr("c_contiguous")) ||
           !nb::cast<bool>(value.attr("flags").attr("writeable"))) {
         throw nb::type_error((what() + " needs a contiguous NumPy array that can be written, or an "
@@ -347,6 +351,7 @@ class Engine {
   }
 
   nb::module_ numpy_;
+  nb::object ndarray_;
   std::vector<nb::object> input_dtypes_, output_dtypes_;
   std::shared_ptr<graft_engine> engine_;
   ContextPool contexts_;  // after the engine, so that they go before it
