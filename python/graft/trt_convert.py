@@ -96,10 +96,10 @@ def _check_precision(mode):
     return mode.upper()
 
 
-def _check_segment_size(size):
+def _check_segment_size(size, online=False):
     if size < -1 or size == 0:
         raise ValueError(_BAD_SEGMENT_SIZE)
-    if size == -1:
+    if size == -1 and not online:
         raise NotImplementedError(
             "minimum_segment_size=-1 (functions marked with _tftrt_convert_function only) is for online conversion: "
             "graft.get_tensorrt_rewriter_config, or TensorFlow's own converter after graft.enable_tensorflow_tensorrt()"
@@ -136,11 +136,8 @@ def get_tensorrt_rewriter_config(
     it runs it. Static engines (is_dynamic_op=False) are built then, dynamic ones when they are first run.
     """
     _op_library.load()  # it registers the optimizer
-    if conversion_params.precision_mode not in TrtPrecisionMode.supported_precision_modes():
-        raise ValueError(_bad_precision(conversion_params.precision_mode))
-    size = conversion_params.minimum_segment_size
-    if size <= 0 and size != -1:
-        raise ValueError(_BAD_SEGMENT_SIZE)
+    _check_precision(conversion_params.precision_mode)
+    size = _check_segment_size(conversion_params.minimum_segment_size, online=True)
     if is_v2 and is_dynamic_op is not None and not is_dynamic_op:
         raise ValueError("is_dynamic_op is either None or True for TF2")
     if not is_v2 and is_dynamic_op is None:
