@@ -384,6 +384,9 @@ def test_bench_says_why_a_layer_has_its_tactic(frozen_graph, out):
         assert point.count("the plan's") == 1
         assert re.search(r"^  \S+ +(refused|rejected): \S", point, re.MULTILINE), said
     graft("bench", out / "m.plan", "--why", "no such layer", expect=BAD_INPUT)
+    # Not measured on another device than was asked for.
+    said = graft("bench", out / "m.plan", "--why", "conv1", "--device", "cuda", expect=USAGE)
+    assert "the plan is for cpu, not for cuda" in said
 
 
 # ---- traces
