@@ -360,6 +360,29 @@ TEST(Importer, ShapesGoOnBehindNativeNodes) {
             "[s0,3]");
 }
 
+TEST(Importer, OpsOfOneRankGiveItBehindAnyInput) {
+  const tf::Shape any = {.unknown_rank = true};
+  EXPECT_EQ(ShapeBehind(Node("", "LRN", {"x"}, kFloat), any), "[s0,s1,s2,s3]");
+  EXPECT_EQ(ShapeBehind(Node("", "ResizeArea", {"x", "size"}, kFloat), any), "[s0,s1,s2,s3]");
+  const auto behind = [&](tf::NodeDef node, std::vector<int64_t> weights) {
+    node.name = "n";
+    const tf::GraphDef graph = {
+        .nodes = {Placeholder("x"), Const("w", Zeros(Dims(weights.begin(), weights.end()))), node}};
+    const ImportedGraph imported =
+        ImportGraph(graph, {{"x", DType::kFloat32, any}}, {"n:0"}).value();
+    const ir::Value& value = imported.module.value(imported.module.outputs[0]);
+    return value.has_shape ? ToString(value.shape) : "?";
+  };
+  EXPECT_EQ(behind(Node("", "MatMul", {"x", "w"}, kFloat), {5, 7}), "[s0,7]");
+  tf::NodeDef transposed = Node("", "MatMul", {"x", "w"}, kFloat);
+  transposed.attrs["transpose_b"] = true;
+  EXPECT_EQ(behind(transposed, {5, 7}), "[s0,5]");
+  EXPECT_EQ(behind(Node("", "Conv2D", {"x", "w"}, kFloat), {3, 3, 4, 8}), "[s0,s1,s2,8]");
+  tf::NodeDef channels_first = Node("", "Conv2D", {"x", "w"}, kFloat);
+  channels_first.attrs["data_format"] = "NCHW";
+  EXPECT_EQ(behind(channels_first, {3, 3, 4, 8}), "[s0,8,s2,s3]");
+}
+
 TEST(Importer, ShapesOfParsedSequences) {
   const std::vector<DType> floats = {DType::kFloat32};
   const tf::NodeDef parse =

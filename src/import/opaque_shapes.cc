@@ -24,6 +24,37 @@ Shape RankOfFirst(OpaqueNode& n, int result) {
   return x == nullptr ? Shape() : OfRank(n, result, x->size());
 }
 
+// Ops that take one rank alone give it, whatever is known of the operand: a placeholder of a graph
+// without shapes, say.
+Shape RankFour(OpaqueNode& n, int result) {
+  return n.shape(0) == nullptr ? OfRank(n, result, 4) : RankOfFirst(n, result);
+}
+Shape LikeFirstOfRankFour(OpaqueNode& n, int result) {
+  return n.shape(0) == nullptr ? OfRank(n, result, 4) : LikeFirst(n, result);
+}
+
+// image, filter: the result has the filter's rank, and its last dimension as channels.
+Shape Convolution(OpaqueNode& n, int result) {
+  const ir::Shape* filter = n.shape(1);
+  if (filter == nullptr || (filter->size() != 4 && filter->size() != 5))
+    return RankOfFirst(n, result);
+  Shape shape = OfRank(n, result, filter->size());
+  const Result<std::string> format = n.node().Attr<std::string>("data_format");
+  shape->at(format.ok() && format->starts_with("NC") ? 1 : shape->size() - 1) = filter->back();
+  return shape;
+}
+
+Shape MatMul(OpaqueNode& n, int result) {
+  const auto dimension = [&](int operand, std::string_view transposed, size_t axis) {
+    const ir::Shape* shape = n.shape(operand);
+    const Result<bool> flag = n.node().Attr<bool>(transposed);
+    if (flag.ok() && *flag) axis = 1 - axis;
+    return shape == nullptr || shape->size() != 2 ? n.Unknown(result, static_cast<size_t>(operand))
+                                                  : (*shape)[axis];
+  };
+  return ir::Shape{dimension(0, "transpose_a", 0), dimension(1, "transpose_b", 1)};
+}
+
 // The dimensions that operand `i`, a shape, says; -1 and what is not known become symbols.
 Shape SaidBy(OpaqueNode& n, int i, int result) {
   if (const std::vector<ir::Dim>* contents = n.contents(i)) {
@@ -103,11 +134,13 @@ Shape CropAndResize(OpaqueNode& n, int result) {
 
 Shape Resize(OpaqueNode& n, int result) {
   const ir::Shape* image = n.shape(0);
-  if (image == nullptr || image->size() != 4) return std::nullopt;
+  if (image != nullptr && image->size() != 4) return std::nullopt;
   const std::vector<ir::Dim>* size = n.contents(1);
   const bool known = size != nullptr && size->size() == 2;
-  return ir::Shape{(*image)[0], known ? (*size)[0] : n.Unknown(result, 1),
-                   known ? (*size)[1] : n.Unknown(result, 2), (*image)[3]};
+  return ir::Shape{image != nullptr ? (*image)[0] : n.Unknown(result, 0),
+                   known ? (*size)[0] : n.Unknown(result, 1),
+                   known ? (*size)[1] : n.Unknown(result, 2),
+                   image != nullptr ? (*image)[3] : n.Unknown(result, 3)};
 }
 
 // handle, element_shape
@@ -485,6 +518,7 @@ constexpr Row kRows[] = {
     {"Angle", LikeFirst},
     {"AsString", LikeFirst},
     {"AudioSpectrogram", AudioSpectrogram},
+    {"AvgPool", RankFour},
     {"BatchMatMul", RankOfFirst},
     {"Betainc", Broadcast},
     {"Bincount", AnyVector},
@@ -498,9 +532,9 @@ constexpr Row kRows[] = {
     {"Complex", Broadcast},
     {"ComplexAbs", LikeFirst},
     {"Conj", LikeFirst},
-    {"Conv2D", RankOfFirst},
+    {"Conv2D", Convolution},
     {"Conv2DBackpropInput", SaidByFirst},
-    {"Conv3D", RankOfFirst},
+    {"Conv3D", Convolution},
     {"Conv3DBackpropInputV2", SaidByFirst},
     {"CropAndResize", CropAndResize},
     {"CudnnRNN", CudnnRnn},
@@ -519,9 +553,9 @@ constexpr Row kRows[] = {
     {"DecodePng", Pixels},
     {"DecodeRaw", OneMore},
     {"DecodeWav", DecodeWav},
-    {"DepthwiseConv2dNative", RankOfFirst},
+    {"DepthwiseConv2dNative", RankFour},
     {"Digamma", LikeFirst},
-    {"Dilation2D", RankOfFirst},
+    {"Dilation2D", RankFour},
     {"EmptyTensorList", Scalar},
     {"EncodeBase64", LikeFirst},
     {"EncodeJpeg", Scalar},
@@ -552,7 +586,7 @@ constexpr Row kRows[] = {
     {"InTopKV2", AnyVector},
     {"InvertPermutation", LikeFirst},
     {"IsVariableInitialized", Scalar},
-    {"LRN", LikeFirst},
+    {"LRN", LikeFirstOfRankFour},
     {"LSTMBlockCell", LikeSecond},
     {"Lgamma", LikeFirst},
     {"LookupTableFind", LikeSecond},
@@ -560,13 +594,14 @@ constexpr Row kRows[] = {
     {"LookupTableSize", Scalar},
     {"LookupTableSizeV2", Scalar},
     {"LoopCond", Scalar},
+    {"MatMul", MatMul},
     {"MatrixDeterminant", Determinant},
     {"MatrixExponential", LikeFirst},
     {"MatrixInverse", LikeFirst},
     {"MatrixSolve", RankOfSecond},
     {"MatrixSquareRoot", LikeFirst},
     {"MatrixTriangularSolve", RankOfSecond},
-    {"MaxPool", RankOfFirst},
+    {"MaxPool", RankFour},
     {"Merge", Merge},
     {"Mfcc", Mfcc},
     {"MirrorPad", RankOfFirst},

@@ -252,6 +252,27 @@ def test_old_producers_write_an_empty_shape_for_any(tmp_path):
     support.convert(path, *given, "--plan", tmp_path / "model.plan")
 
 
+def test_an_old_network_without_shapes_converts_behind_its_first_layer(tmp_path):
+    def make_old(graph_def):
+        forget_shapes(graph_def)
+        graph_def.versions.producer = 21
+        next(n for n in graph_def.node if n.name == "x").attr["shape"].shape.Clear()
+
+    def weights(*shape):
+        return tf.constant(np.random.default_rng(0).standard_normal(shape, np.float32))
+
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [None, 8, 8, 3], name="x")
+        x = tf.nn.relu(tf.nn.conv2d(x, weights(3, 3, 3, 4), 1, "SAME") + 0.5)
+        x = tf.nn.lrn(tf.nn.max_pool2d(x, 2, 2, "VALID"))
+        x = tf.reshape(x, [-1, 64])
+        tf.nn.softmax(tf.matmul(x, weights(64, 5)), name="y")
+        path = save(tmp_path / "model.pb", graph, make_old)
+    report, converted = convert_both(path, tmp_path, "y:0")
+    assert [n["op"] for n in report["unconverted"]] == ["Conv2D"]
+    assert_same(path, converted, ["y:0"], {"x:0": np.ones((3, 8, 8, 3), np.float32)})
+
+
 def test_a_plan_that_nothing_reads_is_not_written(tmp_path):
     with tf.Graph().as_default() as graph:
         x = v1.placeholder(tf.float32, [None, 4], name="x")
