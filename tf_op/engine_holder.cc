@@ -168,6 +168,11 @@ absl::Status EngineHolder::KeepForSaving(OpKernelContext* context) {
   return absl::OkStatus();
 }
 
+void EngineHolder::DropBytes() {
+  // A string that an empty one is assigned to keeps its memory.
+  std::string().swap(spec_.serialized_segment);
+}
+
 // Ends with SetMade, here or in the background.
 void EngineHolder::Make(OpKernelContext* context) {
   if (EngineBuildAborted()) {
@@ -192,10 +197,10 @@ void EngineHolder::Make(OpKernelContext* context) {
   } else if (native == nullptr) {
     made = absl::NotFoundError("there is neither an engine nor a native segment to build one of");
   } else {
-    spec_.serialized_segment = std::string();
+    DropBytes();
     return Build(context, native);
   }
-  if (!state_->SetMade(std::move(made))) spec_.serialized_segment = std::string();
+  if (!state_->SetMade(std::move(made))) DropBytes();
 }
 
 void EngineHolder::Build(OpKernelContext* context, const NativeFunction& native) {

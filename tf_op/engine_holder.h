@@ -35,13 +35,14 @@ class EngineHolder {
  private:
   absl::Status BeReady(tensorflow::OpKernelContext* context);
   void Make(tensorflow::OpKernelContext* context);
+  void DropBytes();
   void Build(tensorflow::OpKernelContext* context, const NativeFunction& native);
   absl::Status KeepForSaving(tensorflow::OpKernelContext* context);
   absl::StatusOr<Owned<graft_context>> TakeContext(tensorflow::OpKernelContext* context);
   void GiveBack(Owned<graft_context> context, size_t most_idle);
   int64_t Trim();
 
-  EngineSpec spec_;  // its plan is dropped when the engine is made
+  EngineSpec spec_;  // its bytes are dropped when the engine is made
   const NativeSegment* const native_;
   // Shared with a build in the background, which the kernel does not wait for when it goes.
   const std::shared_ptr<EngineState> state_;
