@@ -118,7 +118,8 @@ def main():
     parser.add_argument("--port", type=int, default=8000, help="of Ray Serve, where it is not started yet")
     options = parser.parse_args()
     ray.init(log_to_driver=False, logging_level="WARNING")
-    serve.start(http_options={"host": "127.0.0.1", "port": options.port})
+    # One proxy: nodes of one machine would share its port, and whoever is new there knows no replica yet.
+    serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": options.port})
     served = Served.options(num_replicas=options.replicas, ray_actor_options={"num_cpus": options.threads})
     serve.run(served.bind(os.path.abspath(options.model), options.threads), name=APPLICATION)
     address = f"http://127.0.0.1:{options.port}"

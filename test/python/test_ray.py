@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 
 import support
+
+pytestmark = pytest.mark.models  # minutes: a cluster's processes each import what they need
 
 # Ray is not imported here, for the sake of what else this process imports.
 if importlib.util.find_spec("ray") is None:
@@ -90,11 +93,16 @@ def archive(**arrays):
 
 
 def post(address, body):
-    try:
-        with urllib.request.urlopen(address, body, timeout=60) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read()
+    for attempt in range(5):
+        try:
+            with urllib.request.urlopen(address, body, timeout=60) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+        except ConnectionError:  # Ray starts a proxy anew that a busy machine keeps from answering in time
+            if attempt == 4:
+                raise
+            time.sleep(2)
 
 
 class Served:
