@@ -96,14 +96,15 @@ def blocks(p):
 
 
 def quantize_and_dequantize(p):
-    low, high = p.range
-    operands = [p.fill((4, 6), wide), const(low, p.T), const(high, p.T)]
+    # Along an axis each range is another.
+    ends = [end * (1 + np.arange((4, 6)[p.axis]) / 4) if p.axis >= 0 else end for end in p.range]
+    operands = [p.fill((4, 6), wide), *(const(end, p.T) for end in ends)]
     if p.op == "QuantizeAndDequantizeV3":
         operands.append(const(p.bits, I32))
         attributes = {}
     else:
         attributes = {"num_bits": p.bits, "round_mode": p.round}
-    return node(p.op, *operands, signed_input=p.signed, range_given=p.given, narrow_range=p.narrow, **attributes)
+    return node(p.op, *operands, signed_input=p.signed, range_given=p.given, narrow_range=p.narrow, axis=p.axis, **attributes)
 
 
 def colors(rng, shape, dtype):
@@ -171,8 +172,9 @@ def fill(grid):
     ranges = [(-2.0, 2.0), (-1.0, 3.0), (-4.0, 0.5), (0.0, 3.0)]
     for op in ("QuantizeAndDequantizeV2", "QuantizeAndDequantizeV3", "QuantizeAndDequantizeV4"):
         grid.add(op, quantize_and_dequantize, T=FLOATS, range=ranges, signed=[True, False], narrow=[False, True], bits=[8, 4],
-                 given=[True], round=[""] if op.endswith("V3") else ["HALF_TO_EVEN", "HALF_UP"],
-                 where=lambda p: p.signed or p.range[0] >= 0)
+                 given=[True, False], round=[""] if op.endswith("V3") else ["HALF_TO_EVEN", "HALF_UP"], axis=[-1, 0, 1],
+                 # TensorFlow's kernels take a vector of ranges in V3 alone.
+                 where=lambda p: (p.signed or p.range[0] >= 0) and (p.axis < 0 or not p.given or p.op.endswith("V3")), limit=600)
     grid.add("FakeQuantWithMinMaxArgs",
              lambda p: node("FakeQuantWithMinMaxArgs", p.fill((4, 6), wide, dtype=F32), min=p.range[0], max=p.range[1], num_bits=p.bits, narrow_range=p.narrow),
              range=[(-2.0, 2.0), (-1.0, 3.0), (0.0, 6.0), (-0.1, 5.9)], bits=[8, 4, 16], narrow=[False, True])
