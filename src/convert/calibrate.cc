@@ -40,21 +40,26 @@ class Watch {
  public:
   Status Choose(ir::Module& module, std::vector<std::string>* from_nodes) {
     quant::FindRanges(module, nullptr);
+    // Before any of them becomes an output.
+    const ir::Uses uses(module);
     for (const quant::MissingRange& needed : quant::FindNeededRanges(module)) {
       const ir::Value& value = module.value(needed.value);
-      const std::string name = quant::TableName(value);
-      // Tables come before ops, so a table must not hold what the op knows better: Relu6 ends at 6.
-      if (value.quantization) {
-        if (value.quantization->origin == ir::RangeOrigin::kNode) from_nodes->push_back(name);
+      quant::Watched watched = {quant::TableName(value)};
+      if (value.quantization && value.quantization->origin == ir::RangeOrigin::kNode) {
+        from_nodes->push_back(std::move(watched.name));
         continue;
       }
-      names_.push_back(name);
+      // Tables come before ops, so a table must not hold what the op knows better: Relu6 ends at 6.
+      watched.range = !value.quantization;
+      watched.channels = quant::MayDifferByChannel(module, uses, needed.value);
+      if (!watched.range && !watched.channels) continue;
+      values_.push_back(std::move(watched));
       places_.push_back(Find(module, needed.value));
     }
     return OkStatus();
   }
 
-  const std::vector<std::string>& names() const { return names_; }
+  const std::vector<quant::Watched>& values() const { return values_; }
   const std::vector<Place>& places() const { return places_; }
 
  private:
@@ -71,7 +76,7 @@ class Watch {
     return {false, index};
   }
 
-  std::vector<std::string> names_;
+  std::vector<quant::Watched> values_;
   std::vector<Place> places_;
 };
 
@@ -124,7 +129,8 @@ Result<std::unique_ptr<GraphCalibrator>> GraphCalibrator::Create(const EngineSou
   GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<Context> context,
                          Context::Create(std::move(engine), {.executor = state->executor}));
   state->runner = std::make_unique<EngineRunner>(std::move(context), watch.places());
-  state->calibration = std::make_unique<quant::Calibration>(watch.names(), *state->executor);
+  state->calibration = std::make_unique<quant::Calibration>(watch.values(), *state->executor);
+  report.tensors = std::ranges::count_if(watch.values(), &quant::Watched::range);
   return std::unique_ptr<GraphCalibrator>(new GraphCalibrator(std::move(state)));
 }
 

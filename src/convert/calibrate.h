@@ -14,6 +14,7 @@ namespace graft::convert {
 
 struct CalibrateReport {
   quant::CalibrationTable table;
+  int64_t tensors = 0;  // with a range there, channels apart
   int64_t batches = 0;
   std::vector<std::string> from_nodes;  // values whose range a quantisation node gives
   std::vector<std::string> warnings;

@@ -111,6 +111,30 @@ std::optional<std::vector<float>> RangeOfWeights(const ir::Value& weights, size_
   return std::vector<float>(largest->size(), std::ranges::max(range.amax));
 }
 
+// `weights` with those that read input channel c times factors[c]. Each group of a convolution
+// reads its own channels.
+Result<Tensor> ForInputs(const Tensor& weights, WeightAxes axes,
+                         const std::vector<float>& factors) {
+  GRAFT_ASSIGN_OR_RETURN(Tensor scaled, Tensor::Allocate(kFloat, weights.dims()));
+  const Dims& dims = weights.dims();
+  const auto stride = [&](size_t axis) {
+    int64_t inner = 1;
+    for (size_t i = axis + 1; i < dims.size(); ++i) inner *= dims[i];
+    return inner;
+  };
+  const int64_t inputs = dims[axes.input];  // of a group
+  const int64_t groups = static_cast<int64_t>(factors.size()) / inputs;
+  const int64_t outputs = dims[axes.output] / groups;
+  const std::span<const float> from = weights.data<float>();
+  const std::span<float> to = scaled.mutable_data<float>();
+  for (int64_t i = 0; i < weights.elements(); ++i) {
+    const int64_t in = i / stride(axes.input) % inputs;
+    const int64_t group = i / stride(axes.output) % dims[axes.output] / outputs;
+    to[i] = from[i] * factors[group * inputs + in];
+  }
+  return scaled;
+}
+
 class Quantizer {
  public:
   Quantizer(ir::Module& module, const PassContext& context)
@@ -164,9 +188,15 @@ class Quantizer {
     const std::optional<float> amax = Amax(node.inputs[0]);
     const ir::Value& weights = module_.value(node.inputs[1]);
     if (!amax || !weights.constant || weights.dtype != kFloat) return std::optional<Product>();
-    const size_t axis = AxesOfWeights(node, weights.constant->dims().size())->output;
+    const WeightAxes axes = *AxesOfWeights(node, weights.constant->dims().size());
+    const size_t axis = axes.output;
     const int64_t channels = weights.constant->dims()[axis];
+    Tensor numbers = *weights.constant;
     std::optional<std::vector<float>> largest = RangeOfWeights(weights, axis);
+    if (const std::vector<float> factors = Factors(node.inputs[0]); !factors.empty()) {
+      GRAFT_ASSIGN_OR_RETURN(numbers, ForInputs(numbers, axes, factors));
+      largest = LargestWeights(numbers, axis);
+    }
     if (channels == 0 || !largest) return std::optional<Product>();
     const double terms =
         static_cast<double>(weights.constant->elements()) / static_cast<double>(channels);
@@ -196,10 +226,44 @@ class Quantizer {
             static_cast<int32_t>(std::clamp(std::nearbyint(units), -most_bias, most_bias)));
       }
     }
-    GRAFT_ASSIGN_OR_RETURN(product.weights, Rounded(*weights.constant, axis, inverse));
+    GRAFT_ASSIGN_OR_RETURN(product.weights, Rounded(numbers, axis, inverse));
     GRAFT_ASSIGN_OR_RETURN(const bool supported, IsSupported(node, product));
     if (!supported || !context_.integers(node)) return std::optional<Product>();
     return std::optional(std::move(product));
+  }
+
+  // What integers of the value's channels are worth, of those of its range as a whole: empty where
+  // all are worth the same. The more a channel has of the 127, the coarser are the weights beside
+  // it, so each takes half of the difference (in the exponent), as in cross-layer equalisation
+  // (Nagel et al., 2019); the weights of a depthwise convolution have a scale for each channel, and
+  // lose nothing.
+  std::vector<float> Factors(ir::ValueId v) const {
+    const ir::Value& value = module_.value(v);
+    const std::optional<float> amax = Amax(v);
+    if (!amax || value.quantization->axis < 0 || !products_.contains(value.producer) ||
+        !quant::MayDifferByChannel(module_, uses_, v))
+      return {};
+    // The channels' factors are those of the product's result, and where it is bounded, the
+    // integers end at 127 whatever they are worth.
+    const ir::Node& producer = module_.node(value.producer);
+    const auto channels = static_cast<int64_t>(value.quantization->amax.size());
+    Expression rest = Tidy(ExpressionOf(producer));
+    TakeBias(rest, channels);
+    if (!rest.program.empty()) {
+      const PointwiseInstruction& last = rest.program.instructions.back();
+      const bool is_bound =
+          last.op == Op::kRelu || (last.op == Op::kClamp && last.p == 0 && last.q >= *amax);
+      if (rest.program.instructions.size() != 1 || rest.operands.size() != 1 || !is_bound)
+        return {};
+    }
+    const bool is_depthwise = std::ranges::all_of(uses_.of(v), [&](ir::NodeId reader) {
+      const auto* conv = module_.node(reader).get<ir::ConvAttributes>();
+      return conv != nullptr && conv->groups == channels;
+    });
+    std::vector<float> factors;
+    for (const float own : value.quantization->amax)
+      factors.push_back(is_depthwise ? own / *amax : std::sqrt(own / *amax));
+    return factors;
   }
 
   static Result<Tensor> Rounded(const Tensor& weights, size_t axis,
@@ -324,12 +388,21 @@ class Quantizer {
   }
 
   // From here on `out` is known by its integers `q`, of which float readers get floats.
-  Status Know(ir::ValueId out, ir::ValueId q, float amax) {
+  Status Know(ir::ValueId out, ir::ValueId q, float amax, const std::vector<float>& factors = {}) {
     const std::string name = module_.value(out).name;
     module_.value(q).name = name + "/int8";
     ProgramWriter w;
     const int x = w.Add(Op::kCast, kFloat, w.Operand(q));
-    w.Add(Op::kMul, kFloat, x, w.Constant(quant::ScaleOf(amax)));
+    if (factors.empty()) {
+      w.Add(Op::kMul, kFloat, x, w.Constant(quant::ScaleOf(amax)));
+    } else {
+      std::vector<float> scales;
+      for (const float factor : factors) scales.push_back(quant::ScaleOf(amax) * factor);
+      const auto channels = static_cast<int64_t>(scales.size());
+      w.Add(
+          Op::kMul, kFloat, x,
+          w.Operand(module_.AddConstant(name + "/scales", Tensor::Of<float>({channels}, scales))));
+    }
     GRAFT_ASSIGN_OR_RETURN(
         const ir::ValueId floats,
         AddPointwise(w.Finish(), quant::TableName(module_.value(out)) + "/dequantize"));
@@ -568,11 +641,13 @@ class Quantizer {
     const Bounds bounds = gives_integers ? TakeBounds(rest, amax) : Bounds{};
     const bool scales = gives_integers && Scales(node, rest);
     const double unit = scales ? out_scale : 1;
+    const std::vector<float> factors = gives_integers ? Factors(out) : std::vector<float>();
 
     std::vector<float> multipliers;
-    for (const float s : product.scales) {
+    for (int64_t c = 0; c < channels; ++c) {
+      const double of_result = factors.empty() ? unit : unit * static_cast<double>(factors[c]);
       multipliers.push_back(static_cast<float>(static_cast<double>(quant::ScaleOf(x.amax)) *
-                                               static_cast<double>(s) / unit));
+                                               static_cast<double>(product.scales[c]) / of_result));
     }
     ProgramWriter w;
     int y = w.Operand(kOwnResult);
@@ -622,7 +697,7 @@ class Quantizer {
     const ir::ValueId result = module_.node(made).outputs[0];
     if (gives_integers) {
       SetBounds(result, bounds);
-      GRAFT_RETURN_IF_ERROR(Know(out, result, amax));
+      GRAFT_RETURN_IF_ERROR(Know(out, result, amax, factors));
     } else {
       GRAFT_RETURN_IF_ERROR(ReplaceValue(module_, out, result));
       if (wanted_[out]) {

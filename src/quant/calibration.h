@@ -21,11 +21,18 @@ class Runner {
   virtual Result<std::vector<Tensor>> Run(std::span<const Tensor> inputs) = 0;
 };
 
+// A value and what of it is wanted.
+struct Watched {
+  std::string name;  // in the table
+  bool range = true;
+  // Of each channel, along the last axis, the largest element (range_rules.h, ChannelName).
+  bool channels = false;
+};
+
 class Calibration {
  public:
-  // `names` are those of the runner's watched values in the table. The executor runs the counting
-  // and outlives this.
-  Calibration(std::vector<std::string> names, Executor& executor);
+  // `values` are the runner's. The executor runs the counting and outlives this.
+  Calibration(std::vector<Watched> values, Executor& executor);
 
   // One batch, of any shapes. What was gathered stays when it fails.
   Status Add(Runner& runner, std::span<const Tensor> inputs);
@@ -33,13 +40,16 @@ class Calibration {
   int64_t batches() const { return batches_; }
   const Histogram& histogram(size_t i) const { return histograms_[i]; }
 
-  // The scales of all values; 0 for one whose elements were all zero. InvalidArgument before the
-  // first batch.
+  // The scales of all ranges, then those of channels; 0 for one whose elements were all zero.
+  // InvalidArgument before the first batch.
   Result<CalibrationTable> Finish(Calibrator calibrator) const;
 
  private:
-  std::vector<std::string> names_;
-  std::vector<Histogram> histograms_;
+  void AddChannels(const Tensor& value, std::vector<float>& largest);
+
+  std::vector<Watched> values_;
+  std::vector<Histogram> histograms_;         // by value; of those without a range empty
+  std::vector<std::vector<float>> channels_;  // by value: of each channel the largest element
   Executor& executor_;
   int64_t batches_ = 0;
 };

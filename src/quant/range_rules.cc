@@ -54,6 +54,25 @@ std::vector<ir::ValueId> IntegerOperands(const ir::Module& module, const ir::Nod
   return operands;
 }
 
+// A channel that is next to nothing would need a scale that has no inverse.
+constexpr float kLeastShare = 1.0F / 64;
+
+// The ranges of the channels, where the table has all of them, within that of the whole.
+void TakeChannels(const std::map<std::string, float, std::less<>>& scales, ir::Value& value) {
+  const float whole = std::ranges::max(value.quantization->amax);
+  const int64_t channels = *value.shape.back().constant();
+  const std::string name = TableName(value);
+  std::vector<float> amax;
+  for (int64_t c = 0; c < channels; ++c) {
+    const auto at = scales.find(ChannelName(name, c));
+    if (at == scales.end()) return;
+    amax.push_back(std::clamp(at->second * 127, whole * kLeastShare, whole));
+  }
+  if (amax.empty()) return;
+  value.quantization->amax = std::move(amax);
+  value.quantization->axis = static_cast<int64_t>(value.shape.size()) - 1;
+}
+
 // Where the elements of a value are first computed.
 ir::ValueId SourceOf(const ir::Module& module, ir::ValueId id) {
   while (module.value(id).producer >= 0) {
@@ -65,6 +84,28 @@ ir::ValueId SourceOf(const ir::Module& module, ir::ValueId id) {
 }
 
 }  // namespace
+
+bool MayDifferByChannel(const ir::Module& module, const ir::Uses& uses, ir::ValueId id) {
+  const ir::Value& value = module.value(id);
+  const auto is_product = [&](ir::NodeId node) {
+    const ir::OpKind kind = module.node(node).kind();
+    return kind == ir::OpKind::kConv || kind == ir::OpKind::kMatMul;
+  };
+  if (!IsQuantizable(value) || value.producer < 0 || !is_product(value.producer) ||
+      uses.is_output(id) || value.shape.size() < 2 || !value.shape.back().constant())
+    return false;
+  return std::ranges::all_of(uses.of(id), [&](ir::NodeId reader) {
+    const std::vector<ir::ValueId>& inputs = module.node(reader).inputs;
+    if (!is_product(reader) || std::ranges::count(inputs, id) != 1 || inputs[0] != id) return false;
+    const ir::Value& weights = module.value(inputs[1]);
+    return weights.constant && weights.dtype == DType::kFloat32 && !weights.quantization &&
+           weights.constant->dims().size() >= 2;
+  });
+}
+
+std::string ChannelName(std::string_view name, int64_t channel) {
+  return fmt::format("{}[{}]", name, channel);
+}
 
 bool SharesScale(const ir::Node& node) {
   switch (node.kind()) {
@@ -93,9 +134,9 @@ std::string TableName(const ir::Value& value) {
 }
 
 void FindRanges(ir::Module& module, const CalibrationTable* table) {
+  // One look-up a value, whatever the table's size; of equal names the first counts.
+  std::map<std::string, float, std::less<>> scales;
   if (table != nullptr) {
-    // One look-up a value, whatever the table's size; of equal names the first counts.
-    std::map<std::string_view, float> scales;
     for (const auto& [name, scale] : table->scales) scales.try_emplace(name, scale);
     auto take = [&](ir::ValueId id, const std::string& name) {
       ir::Value& value = module.value(id);
@@ -121,8 +162,14 @@ void FindRanges(ir::Module& module, const CalibrationTable* table) {
     if (const std::optional<float> amax = OpRange(node))
       value.quantization = ir::QuantizationRange{{*amax}, -1, ir::RangeOrigin::kOp};
   }
-  // In breadth from all values that have one: the nearest is first.
   const ir::Uses uses(module);
+  for (ir::ValueId id = 0; id < module.value_count(); ++id) {
+    ir::Value& value = module.value(id);
+    if (!value.quantization || value.quantization->origin == ir::RangeOrigin::kNode) continue;
+    if (!scales.contains(ChannelName(TableName(value), 0))) continue;
+    if (MayDifferByChannel(module, uses, id)) TakeChannels(scales, value);
+  }
+  // In breadth from all values that have one: the nearest is first.
   std::vector<ir::ValueId> queue;
   for (ir::ValueId id = 0; id < module.value_count(); ++id) {
     if (module.value(id).quantization && IsQuantizable(module.value(id))) queue.push_back(id);

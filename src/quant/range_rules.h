@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ir/module.h"
@@ -15,6 +16,9 @@ namespace graft::quant {
 //   3. the op that computes it: a clamp's ends (Relu6: 6), 1 for sigmoid, tanh and softmax;
 //   4. a value that it shares its scale with, because an op between them hands elements on as they
 //      are (SharesScale); both ways, the nearest first, results before operands.
+// Where a table has a scale for every channel of a value that has leave to differ by channel
+// (ChannelName, MayDifferByChannel), its range, but a node's, becomes one for each, none larger
+// than the whole's.
 // `table` may be null. The module is as the kernels will see it, after fusion, so that ranges of
 // what became part of a larger node are gone.
 void FindRanges(ir::Module& module, const CalibrationTable* table);
@@ -22,6 +26,11 @@ void FindRanges(ir::Module& module, const CalibrationTable* table);
 // Whether the node's result holds nothing but elements of operand 0, and zeros: integers of that
 // are integers of the result.
 bool SharesScale(const ir::Node& node);
+
+// Whether each channel, along the last axis, may have integers of a scale of its own: a convolution
+// or product makes the value, whose results have a factor for each channel anyway, and nothing but
+// convolutions and products of matrices by constant weights read it, which take the scales in.
+bool MayDifferByChannel(const ir::Module& module, const ir::Uses& uses, ir::ValueId value);
 
 // A value without a range that an INT8 kernel would read.
 struct MissingRange {
@@ -45,5 +54,7 @@ Status CheckNoneMissing(const std::vector<std::string>& missing);
 
 // The name of a value in tables: TensorFlow's node, with its output unless that is 0.
 std::string TableName(const ir::Value& value);
+// The name of a channel of the value of this name, which no tensor has: "conv1/Relu[3]".
+std::string ChannelName(std::string_view name, int64_t channel);
 
 }  // namespace graft::quant

@@ -33,8 +33,8 @@ Status Run(Options& o) {
   }
   GRAFT_ASSIGN_OR_RETURN(const std::string text, quant::ToText(report.table));
   GRAFT_RETURN_IF_ERROR(WriteFileAtomically(o.output, text));
-  std::printf("%zu tensors calibrated (%s) on %lld batches, %zu have their range from the model\n",
-              report.table.scales.size(), o.data.calibrator.c_str(),
+  std::printf("%lld tensors calibrated (%s) on %lld batches, %zu have their range from the model\n",
+              static_cast<long long>(report.tensors), o.data.calibrator.c_str(),
               static_cast<long long>(report.batches), report.from_nodes.size());
   return OkStatus();
 }
