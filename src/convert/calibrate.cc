@@ -145,6 +145,14 @@ Status GraphCalibrator::Add(std::span<const Tensor> inputs, const std::string& n
 
 int64_t GraphCalibrator::batches() const { return state_->calibration->batches(); }
 
+std::string GraphCalibrator::Gathered(std::string_view key) const {
+  return state_->calibration->Gathered(key);
+}
+
+Status GraphCalibrator::Restore(std::string_view state, std::string_view key) {
+  return state_->calibration->Restore(state, key);
+}
+
 Result<CalibrateReport> GraphCalibrator::Finish(quant::Calibrator calibrator) const {
   CalibrateReport report = state_->report;
   GRAFT_ASSIGN_OR_RETURN(report.table, state_->calibration->Finish(calibrator));

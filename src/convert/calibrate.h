@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "convert/build_engine.h"
@@ -34,6 +35,9 @@ class GraphCalibrator {
   // message begins with `name`; "": the batch's number.
   Status Add(std::span<const Tensor> inputs, const std::string& name = "");
   int64_t batches() const;
+  // What was gathered so far (quant::Calibration).
+  std::string Gathered(std::string_view key) const;
+  Status Restore(std::string_view state, std::string_view key);
   // InvalidArgument before the first batch.
   Result<CalibrateReport> Finish(quant::Calibrator calibrator) const;
 

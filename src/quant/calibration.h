@@ -4,6 +4,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/executor.h"
@@ -36,6 +37,11 @@ class Calibration {
 
   // One batch, of any shapes. What was gathered stays when it fails.
   Status Add(Runner& runner, std::span<const Tensor> inputs);
+
+  // All that was gathered, to go on from; `key` is a line that says of what. DataLoss for what is
+  // none of these values' states, InvalidArgument for another key; nothing has changed then.
+  std::string Gathered(std::string_view key) const;
+  Status Restore(std::string_view state, std::string_view key);
 
   int64_t batches() const { return batches_; }
   const Histogram& histogram(size_t i) const { return histograms_[i]; }

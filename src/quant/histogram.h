@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/executor.h"
@@ -19,6 +20,11 @@ class Histogram {
  public:
   static constexpr int64_t kFirstBins = 2048;
   static constexpr int64_t kMaxBins = int64_t{1} << 16;
+
+  Histogram() = default;
+  // As one that has counted this; for who has kept it.
+  Histogram(int64_t count, double amax, double bin_width, std::vector<int64_t> bins)
+      : count_(count), amax_(amax), width_(bin_width), bins_(std::move(bins)) {}
 
   void Add(std::span<const float> values, Executor& executor);
 

@@ -194,6 +194,56 @@ def test_what_comes_before_native_nodes_is_calibrated(images, tmp_path):
     assert [left["node"] for i in int8 for left in i["in_floats"]] == ["last"]
 
 
+def write_records(path, samples, features):
+    """A record file with a tf.train.Example for each sample, whose features `features` gives."""
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for sample in samples:
+            example = tf.train.Example(features=tf.train.Features(feature=features(sample)))
+            writer.write(example.SerializeToString())
+
+
+def floats(sample):
+    import tensorflow as tf
+
+    return tf.train.Feature(float_list=tf.train.FloatList(value=sample.ravel()))
+
+
+def serialized(sample):
+    import tensorflow as tf
+
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[tf.io.serialize_tensor(sample).numpy()]))
+
+
+@pytest.mark.parametrize("feature", [floats, serialized])
+def test_records_are_samples(feature, frozen_graph, data, images, tmp_path):
+    wanted = calibrate(frozen_graph, data, tmp_path / "npz.table", "--batch", 3)
+    write_records(tmp_path / "d.tfrecord", images, lambda x: {"image": feature(x), "label": floats(np.ones(1))})
+    assert calibrate(frozen_graph, tmp_path / "d.tfrecord", tmp_path / "t", "--batch", 3) == wanted
+
+
+def test_records_that_do_not_fit_are_named(frozen_graph, images, tmp_path):
+    import tensorflow as tf
+
+    records = tmp_path / "d.tfrecord"
+    jpeg = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"\xff\xd8\xff\xe0"]))
+    for features, said in (
+        (lambda x: {"picture": floats(x), "label": floats(np.ones(1))}, "record 0: no feature 'image'"),
+        (lambda x: {"image": floats(x[1:])}, "numbers, which are no"),
+        (lambda x: {"image": serialized(x.astype(np.float64))}, "is f64, not f32"),
+        (lambda x: {"image": jpeg}, "pictures have to be decoded first"),
+    ):
+        write_records(records, images, features)
+        output = graft("calibrate", frozen_graph, "--data", records, "-o", tmp_path / "t", *OPTIONS, expect=None)
+        assert said in output and f"{records}: record 0" in output, output
+    write_records(records, images, lambda x: {"image": floats(x)})
+    records.write_bytes(records.read_bytes()[:-1])
+    output = graft("calibrate", frozen_graph, "--data", records, "-o", tmp_path / "t", *OPTIONS, expect=BAD_INPUT)
+    assert f"{records}: record {len(images) - 1}: " in output
+    assert not (tmp_path / "t").exists()
+
+
 @pytest.fixture(scope="module")
 def uneven(tmp_path_factory):
     """A depthwise convolution between two products, of channels that are 1 to 40 times as large."""
@@ -242,3 +292,30 @@ def test_channels_have_ranges_of_their_own(uneven, tmp_path):
         (got,) = Engine(str(tmp_path / "p"), threads=1).run({"image": images}).values()
         sqnr[table] = 10 * np.log10(np.square(wanted).sum() / np.square(got - wanted).sum())
     assert sqnr["table"] > sqnr["whole"] + 3, sqnr
+
+
+def test_a_calibration_that_was_stopped_goes_on(frozen_graph, images, tmp_path):
+    many = np.concatenate([images * np.float32(1 + i / 8) for i in range(6)])
+    np.savez(tmp_path / "many.npz", image=many)
+    whole = calibrate(frozen_graph, tmp_path / "many.npz", tmp_path / "whole")
+    # The last sample but one is no number: all before the sixteenth batch is kept.
+    bad = np.array(many)
+    bad[-2] = np.nan
+    np.savez(tmp_path / "data.npz", image=bad)
+    state = ("--state", tmp_path / "state")
+    stopped = ("--data", tmp_path / "data.npz", "-o", tmp_path / "t", *OPTIONS, *state)
+    graft("calibrate", frozen_graph, *stopped, expect=USAGE)
+    assert f"batches {(len(many) - 2) // 16 * 16}\n" in (tmp_path / "state").read_text()
+    # From here on only batches that are left are read.
+    mended = np.array(many)
+    mended[:16] = np.nan
+    np.savez(tmp_path / "data.npz", image=mended)
+    assert calibrate(frozen_graph, tmp_path / "data.npz", tmp_path / "t", *state) == whole
+    minmax = ("--calibrator", "minmax")
+    again = calibrate(frozen_graph, tmp_path / "data.npz", tmp_path / "t", *state, *minmax)
+    assert again == calibrate(frozen_graph, tmp_path / "many.npz", tmp_path / "whole", *minmax)
+    for arguments, said in ((("--batch", 2), "of other data"), ((), "damaged")):
+        if not arguments:
+            (tmp_path / "state").write_text((tmp_path / "state").read_text()[:-1])
+        out = graft("calibrate", frozen_graph, *stopped, *arguments, expect=None)
+        assert f"{tmp_path}/state: " in out and said in out, out

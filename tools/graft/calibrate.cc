@@ -18,7 +18,8 @@ struct Options {
 };
 
 Status Run(Options& o) {
-  GRAFT_RETURN_IF_ERROR(CheckReplacesNone(o.output, {o.model.path, o.data.path}));
+  GRAFT_RETURN_IF_ERROR(CheckReplacesNone(o.output, {o.model.path, o.data.path, o.data.state}));
+  GRAFT_RETURN_IF_ERROR(CheckReplacesNone(o.data.state, {o.model.path, o.data.path}));
   o.model.inputs = SplitNames(o.inputs);
   o.model.outputs = SplitNames(o.outputs);
   if (!o.tags.empty()) o.model.tags = SplitNames(o.tags);
@@ -51,12 +52,16 @@ Command AddCalibrate(CLI::App& program) {
                   "A frozen .pb, a SavedModel folder, or a .meta with its checkpoint")
       ->required();
   app->add_option("--data", o->data.path,
-                  "A .npz file of samples, or a folder of CASE_in_INPUT.npy batches")
+                  "A .npz file of samples, a .tfrecord file of examples, or a folder of "
+                  "CASE_in_INPUT.npy batches")
       ->required();
   app->add_option("-o,--output", o->output, "The calibration table to write")->required();
   app->add_option("--calibrator", o->data.calibrator, "entropy, percentile, minmax or mse");
-  app->add_option("--batch", o->data.batch, "Samples of a .npz file that run at once (1)")
+  app->add_option("--batch", o->data.batch, "Samples of a file that run at once (1)")
       ->check(CLI::PositiveNumber);
+  app->add_option(
+      "--state", o->data.state,
+      "File that keeps what was gathered; a calibration that was stopped goes on from it");
   app->add_option("--inputs", o->inputs,
                   "Input tensors, with shapes if wanted: a:0,b:0[1,224,224,3]");
   app->add_option("--outputs", o->outputs, "Output tensors: c:0,d:0");

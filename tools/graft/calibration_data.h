@@ -12,10 +12,13 @@
 namespace graft {
 
 struct CalibrationDataSpec {
-  std::string path;   // a .npz file of samples along the first axis, by the names of the inputs; or
+  std::string path;   // a .npz file of samples along the first axis, by the names of the inputs;
+                      // a .tfrecord file of tf.train.Example, one sample each; or
                       // a folder of CASE_in_INPUT.npy, one batch each
-  int64_t batch = 1;  // samples of a .npz file that make a batch
+  int64_t batch = 1;  // samples of a file that make a batch
   std::string calibrator = "entropy";
+  // Where what was gathered is kept now and then, and from where to go on; empty: nowhere.
+  std::string state;
   bool keep_all = false;  // CalibratedModel::kept has all batches
 };
 

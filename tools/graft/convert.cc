@@ -264,13 +264,14 @@ Command AddConvert(CLI::App& program) {
   auto* table = app->add_option("--calibration-table", o->calibration_table,
                                 "Ranges for int8: a file of graft calibrate, or TensorRT's");
   app->add_option("--calibration-data", o->calibration.path,
-                  "Find ranges for int8 with this: a .npz file of samples, or a folder of "
+                  "Find ranges for int8 with this: a .npz file of samples, a .tfrecord file of "
+                  "examples, or a folder of "
                   "CASE_in_INPUT.npy batches")
       ->excludes(table);
   app->add_option("--calibrator", o->calibration.calibrator,
                   "entropy, percentile, minmax or mse (entropy)");
   app->add_option("--calibration-batch", o->calibration.batch,
-                  "Samples of a .npz file that run at once (1)")
+                  "Samples of a file that run at once (1)")
       ->check(CLI::PositiveNumber);
   app->add_option("--least-sqnr", o->least_sqnr,
                   "Decibels of the outputs below which products go back to floats, with "
