@@ -9,6 +9,7 @@
 #include "convert/convert_model.h"
 #include "convert/environment.h"
 #include "convert/external_weights.h"
+#include "convert/segment_graph.h"
 #include "plan/plan_file.h"
 #include "runtime/backend_table.h"
 #include "tf/endpoint.h"
@@ -339,9 +340,6 @@ Result<std::string> ConvertModelFile(const std::string& path, const std::string&
 
 namespace {
 
-// The call of a native segment's function in a graph that has nothing else.
-constexpr std::string_view kSegmentCall = "segment";
-
 struct SegmentSource {
   std::string name;  // of the function
   tf::GraphDef graph;
@@ -351,49 +349,21 @@ struct SegmentSource {
 Result<std::unique_ptr<SegmentSource>> MakeSegmentSource(
     const FileBytes& function_def, const std::vector<importer::GraphInput>& arguments) {
   GRAFT_ASSIGN_OR_RETURN(tf::FunctionDef function, tf::ParseFunctionDef(function_def));
-  if (arguments.size() != function.signature.inputs.size()) {
-    return InvalidArgumentError("{}: {} arguments for {}", function.signature.name,
-                                arguments.size(), function.signature.inputs.size());
-  }
-  // A graph that calls the function once: inlining turns argument names into tensors.
   auto made = std::make_unique<SegmentSource>();
   made->name = function.signature.name;
-  tf::GraphDef& graph = made->graph;
   EngineSource& source = made->source;
-  graph.versions.producer = tf::kGraphDefVersion;
-  tf::NodeDef call{.name = std::string(kSegmentCall), .op = function.signature.name};
-  std::vector<Dims> point;
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    importer::GraphInput input = arguments[i];
-    input.tensor = InputBindingName(static_cast<int>(i));
-    point.push_back(input.shape.dims);
-    input.shape.dims.assign(input.shape.dims.size(), -1);
-    graph.nodes.push_back({.name = input.tensor,
-                           .op = "Placeholder",
-                           .attrs = {{"dtype", input.dtype}, {"shape", input.shape}}});
-    call.inputs.push_back(input.tensor);
+  std::vector<Dims>& point = source.points.emplace_back();
+  for (const importer::GraphInput& argument : arguments) point.push_back(argument.shape.dims);
+  GRAFT_ASSIGN_OR_RETURN(SegmentGraph segment, SegmentGraphOf(std::move(function), arguments));
+  made->graph = std::move(segment.graph);
+  source.graph = &made->graph;
+  source.inputs = std::move(segment.inputs);
+  source.outputs = std::move(segment.outputs);
+  for (const importer::GraphInput& input : source.inputs)
     source.input_names.push_back(input.tensor);
-    source.inputs.push_back(std::move(input));
-  }
-  for (size_t i = 0; i < function.signature.outputs.size(); ++i) {
-    source.outputs.push_back(tf::TensorName(call.name, static_cast<int>(i)));
+  for (size_t i = 0; i < source.outputs.size(); ++i)
     source.output_names.push_back(OutputBindingName(static_cast<int>(i)));
-  }
-  graph.nodes.push_back(std::move(call));
-  graph.functions.push_back(std::move(function));
-  tf::AddDefaultAttrs(&graph);
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<tf::KeptCall> kept, tf::InlineCalls(&graph));
-  if (!kept.empty()) return UnsupportedError("{}: {}", kept[0].function, kept[0].reason);
-  source.graph = &graph;
-  source.points.push_back(std::move(point));
   return made;
-}
-
-// The name in the graph that the segment was cut out of.
-std::string OutsideOfTheCall(std::string name) {
-  const std::string prefix = fmt::format("{}/", kSegmentCall);
-  if (name.starts_with(prefix)) name.erase(0, prefix.size());
-  return name;
 }
 
 // Names as they are where the segment's function is called, of those in the graph that it was cut

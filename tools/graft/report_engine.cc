@@ -7,11 +7,9 @@
 #include "backends/reference/evaluator.h"
 #include "base/dtype_visit.h"
 #include "convert/build_engine.h"
-#include "ir/binding_names.h"
+#include "convert/segment_graph.h"
 #include "reference_cases.h"
 #include "runtime/backend_table.h"
-#include "tf/inline.h"
-#include "tf/opdefs.h"
 #include "timing.h"
 #include "trace_file.h"
 
@@ -145,33 +143,13 @@ Result<std::optional<double>> RelativeError(const Tensor& value, const Tensor& r
 
 Result<NativeGraph> NativeGraphOf(const tf::FunctionDef& segment,
                                   const std::vector<Binding>& inputs) {
-  constexpr const char* kCall = "segment";
-  if (inputs.size() != segment.signature.inputs.size()) {
-    return InvalidArgumentError("{}: {} inputs where the engine has {}", segment.signature.name,
-                                segment.signature.inputs.size(), inputs.size());
-  }
-  NativeGraph native;
-  native.prefix = fmt::format("{}/", kCall);
-  // A graph that calls the function once: inlining turns argument names into tensors.
-  native.graph.versions.producer = tf::kGraphDefVersion;
-  tf::NodeDef call{.name = kCall, .op = segment.signature.name};
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    importer::GraphInput input{InputBindingName(static_cast<int>(i)), inputs[i].dtype, {}};
-    input.shape.dims.assign(inputs[i].shape.size(), -1);
-    native.graph.nodes.push_back({.name = input.tensor,
-                                  .op = "Placeholder",
-                                  .attrs = {{"dtype", input.dtype}, {"shape", input.shape}}});
-    call.inputs.push_back(input.tensor);
-    native.inputs.push_back(std::move(input));
-  }
-  for (size_t i = 0; i < segment.signature.outputs.size(); ++i)
-    native.outputs.push_back(tf::TensorName(call.name, static_cast<int>(i)));
-  native.graph.nodes.push_back(std::move(call));
-  native.graph.functions.push_back(segment);
-  tf::AddDefaultAttrs(&native.graph);
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<tf::KeptCall> kept, tf::InlineCalls(&native.graph));
-  if (!kept.empty()) return UnsupportedError("{}: {}", kept[0].function, kept[0].reason);
-  return native;
+  std::vector<importer::GraphInput> arguments;
+  for (const Binding& input : inputs)
+    arguments.push_back({"", input.dtype, {.dims = Dims(input.shape.size(), -1)}});
+  GRAFT_ASSIGN_OR_RETURN(convert::SegmentGraph made,
+                         convert::SegmentGraphOf(segment, std::move(arguments)));
+  return NativeGraph{std::move(made.graph), std::move(made.inputs), std::move(made.outputs),
+                     fmt::format("{}/", convert::kSegmentCall)};
 }
 
 Result<EngineReport> EngineReport::Make(std::string name, Plan plan,
