@@ -407,14 +407,11 @@ class _ConvertedModel:
     @contextlib.contextmanager
     def with_graph(self, graph_def):
         """A folder, for a while, that has the model with `graph_def` in place of its own graph."""
-        saved_model = saved_model_pb2.SavedModel()
-        saved_model.ParseFromString((self.folder / "saved_model.pb").read_bytes())
-        saved_model.meta_graphs[0].graph_def.CopyFrom(graph_def)
         with tempfile.TemporaryDirectory(prefix="graft-") as folder:
             for file in self.folder.iterdir():
                 if file.name != "saved_model.pb":
                     os.symlink(file, os.path.join(folder, file.name))
-            pathlib.Path(folder, "saved_model.pb").write_bytes(saved_model.SerializeToString())
+            pathlib.Path(folder, "saved_model.pb").write_bytes(self._bytes_with(graph_def))
             yield folder
 
     def save_with_engines(self, graph_def, directory, tags, signature_key, with_bytes, options):
@@ -442,19 +439,23 @@ class _ConvertedModel:
                 signatures = {signature_key: model.signatures[signature_key]}
                 tf.saved_model.save(model, target, signatures, options)
 
-    def save(self, graph_def, directory):
-        """Writes the model with `graph_def` in place of its own graph."""
-        target = _new_folder(directory)
+    def _bytes_with(self, graph_def):
+        """The SavedModel with `graph_def` in place of its own graph, as a file holds it."""
         saved_model = saved_model_pb2.SavedModel()
         saved_model.ParseFromString((self.folder / "saved_model.pb").read_bytes())
         saved_model.meta_graphs[0].graph_def.CopyFrom(graph_def)
+        return saved_model.SerializeToString(deterministic=True)
+
+    def save(self, graph_def, directory):
+        """Writes the model with `graph_def` in place of its own graph."""
+        target = _new_folder(directory)
         for file in sorted(self.folder.rglob("*")):
             if file.is_file() and file.name != "saved_model.pb":
                 _copy_into(target, file, self.folder)
         # Last: what has no saved_model.pb is no model yet.
         tf.io.gfile.makedirs(target)
         with tf.io.gfile.GFile(os.path.join(target, "saved_model.pb"), "wb") as file:
-            file.write(saved_model.SerializeToString(deterministic=True))
+            file.write(self._bytes_with(graph_def))
 
 
 def _local(directory, scratch):
