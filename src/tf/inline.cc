@@ -1,6 +1,7 @@
 #include "tf/inline.h"
 
 #include <algorithm>
+#include <deque>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
@@ -32,6 +33,73 @@ size_t Weight(const NodeDef& node) {
   }
   return weight + node.other.size();
 }
+
+// TensorFlow 1's loops in a function's body: what is inside waits for what is outside only through
+// an Enter, and what is outside waits for it only through an Exit.
+class Loops {
+ public:
+  Loops(const FunctionDef& function, const NodeIndex& index)
+      : nodes_(function.nodes), levels_(nodes_.size(), 0) {
+    if (std::ranges::none_of(nodes_, [](const NodeDef& n) { return Is(n, "Enter"); })) return;
+    readers_.resize(nodes_.size());
+    sources_.resize(nodes_.size());
+    std::deque<size_t> changed;
+    for (size_t v = 0; v < nodes_.size(); ++v) {
+      for (const std::string& input : nodes_[v].inputs) {
+        const Result<BodyRef> ref = ParseBodyName(input);
+        const int source = ref.ok() ? index.Find(ref->node) : -1;
+        if (source < 0 || Is(nodes_[static_cast<size_t>(source)], "NextIteration")) continue;
+        sources_[v].push_back(static_cast<size_t>(source));
+        readers_[static_cast<size_t>(source)].push_back(v);
+      }
+      changed.push_back(v);
+    }
+    while (!changed.empty()) {
+      const size_t v = changed.front();
+      changed.pop_front();
+      int level = 0;
+      for (const size_t source : sources_[v]) level = std::max(level, levels_[source]);
+      if (Is(nodes_[v], "Enter")) ++level;
+      if (Is(nodes_[v], "Exit")) level = std::max(level - 1, 0);
+      if (level <= levels_[v] || level > kMostLevels) continue;
+      levels_[v] = level;
+      changed.insert(changed.end(), readers_[v].begin(), readers_[v].end());
+    }
+  }
+  bool Inside(size_t v) const { return levels_[v] > 0; }
+  bool IsEntrance(size_t v) const { return levels_[v] == 1 && Is(nodes_[v], "Enter"); }
+  // What says outside that node v is done: itself, or its outermost loop's exits.
+  std::vector<size_t> Ends(size_t v) const {
+    if (!Inside(v)) return {v};
+    std::vector<size_t> ends, next = {v};
+    std::vector<bool> seen(nodes_.size(), false);
+    while (!next.empty()) {
+      const size_t u = next.back();
+      next.pop_back();
+      if (seen[u]) continue;
+      seen[u] = true;
+      if (Inside(u)) {
+        next.insert(next.end(), readers_[u].begin(), readers_[u].end());
+        next.insert(next.end(), sources_[u].begin(), sources_[u].end());
+      } else if (Is(nodes_[u], "Exit")) {
+        ends.push_back(u);
+      }
+    }
+    return ends;
+  }
+
+ private:
+  static constexpr int kMostLevels = 100;  // in a broken graph levels would have no end
+  // Of values or of references.
+  static bool Is(const NodeDef& node, std::string_view op) {
+    return node.op == op || (node.op.starts_with("Ref") && node.op.substr(3) == op);
+  }
+
+  const std::vector<NodeDef>& nodes_;
+  std::vector<int> levels_;  // how many loops its results are in
+  // But for the edges that lead back into the next turn.
+  std::vector<std::vector<size_t>> readers_, sources_;
+};
 
 class Inliner {
  public:
@@ -163,10 +231,13 @@ class Inliner {
       return TensorName(name, output);
     };
 
+    const Loops loops(function, *index);
+
     // The body.
     std::vector<std::string> stateful;
     const size_t first = graph_->nodes.size();
-    for (const NodeDef& node : function.nodes) {
+    for (size_t v = 0; v < function.nodes.size(); ++v) {
+      const NodeDef& node = function.nodes[v];
       NodeDef copy = node;
       copy.name = prefix + node.name;
       if (copy.device.empty()) copy.device = caller.device;
@@ -183,8 +254,8 @@ class Inliner {
       }
       // What the call waited for, its sources and side effects wait for. The rest needs not.
       const bool is_stateful = SignatureOf(node.op)->is_stateful;
-      if (is_stateful) stateful.push_back("^" + copy.name);
-      if (is_stateful || !has_data)
+      if (is_stateful) stateful.push_back(node.name);
+      if (loops.Inside(v) ? loops.IsEntrance(v) : is_stateful || !has_data)
         copy.inputs.insert(copy.inputs.end(), control.begin(), control.end());
       bytes_ += Weight(copy);
       if (bytes_ > kMaxUnfoldedBytes) {
@@ -209,10 +280,17 @@ class Inliner {
       bypass_.emplace(TensorName(caller.name, static_cast<int>(outputs.size())), *mapped);
       outputs.push_back(std::move(mapped).value());
     }
-    std::vector<std::string> after;
-    for (const auto& [name, node] : function.control_ret) after.push_back("^" + prefix + node);
+    std::vector<std::string> awaited;
+    for (const auto& [name, node] : function.control_ret) awaited.push_back(node);
     // Functions older than control outputs say nothing of their side effects.
-    if (function.signature.control_outputs.empty()) after = std::move(stateful);
+    if (function.signature.control_outputs.empty()) awaited = std::move(stateful);
+    std::vector<std::string> after;
+    for (const std::string& node : awaited) {
+      const int v = index->Find(node);
+      if (v < 0) return bad(fmt::format("whose side effect '{}' is nothing", node));
+      for (const size_t end : loops.Ends(static_cast<size_t>(v)))
+        after.push_back("^" + prefix + function.nodes[end].name);
+    }
     if (outputs.empty()) after.insert(after.end(), control.begin(), control.end());
     std::ranges::sort(after);
     after.erase(std::unique(after.begin(), after.end()), after.end());

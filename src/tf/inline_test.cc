@@ -105,6 +105,32 @@ TEST(Inline, ControlEdgesKeepTheOrder) {
   EXPECT_THAT(FindNode(graph, "last")->inputs, ElementsAre("^c"));
 }
 
+TEST(Inline, LoopsOfTensorFlow1KeepTheirFrames) {
+  // Who calls waits for the Exit, and for what the call waits only the Enter can wait.
+  NodeDef merge = Unary("merge", "Merge", "enter:output:0");
+  merge.inputs.push_back("next");
+  FunctionDef function =
+      Function("f",
+               {Unary("enter", "Enter", "x"),
+                merge,
+                {.name = "pivot", .op = "Const", .inputs = {"^merge"}, .attrs = {{"dtype", kF32}}},
+                {.name = "effect", .op = "PrintV2", .inputs = {"pivot:output:0"}},
+                Unary("next", "NextIteration", "merge:output:0"),
+                Unary("exit", "Exit", "merge:output:0")},
+               "exit:output:0");
+  function.signature.control_outputs = {"effect"};
+  function.control_ret = {{"effect", "effect"}};
+  GraphDef graph = Graph({{.name = "x", .op = "Placeholder", .attrs = {{"dtype", kF32}}},
+                          {.name = "before", .op = "NoOp"},
+                          CallNode("call", "f", {"x", "^before"})},
+                         {function});
+  ASSERT_TRUE(InlineCalls(&graph).ok());
+  EXPECT_THAT(FindNode(graph, "call")->inputs, ElementsAre("call/exit", "^call/exit"));
+  EXPECT_THAT(FindNode(graph, "call/enter")->inputs, ElementsAre("x", "^before"));
+  EXPECT_THAT(FindNode(graph, "call/pivot")->inputs, ElementsAre("^call/merge"));
+  EXPECT_THAT(FindNode(graph, "call/effect")->inputs, ElementsAre("call/pivot"));
+}
+
 TEST(Inline, PlaceholderAttributesTakeTheCallsValues) {
   FunctionDef f = Function(
       "f", {{.name = "n", .op = "Neg", .inputs = {"x"}, .attrs = {{"T", PlaceholderValue{"T"}}}}},
