@@ -5,18 +5,15 @@ import functools
 import inspect
 import logging
 import os
+import tempfile
 import threading
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import wrap_function
-from tensorflow.python.framework import convert_to_constants
-from tensorflow.python.framework.auto_control_deps_utils import (
-    get_read_only_resource_input_indices_graph,
-)
 from tensorflow.python.trackable.data_structures import NoDependency
 
-from graft import _op_library, trt_convert
+from graft import _export, _op_library, trt_convert
 
 _log = logging.getLogger("graft.optimize")
 
@@ -135,68 +132,21 @@ def _spec(leaf, named=False):
     return tf.TensorSpec(shape, leaf.dtype)
 
 
-def _freeze(concrete):
-    """Its graph with the variables that it only reads as constants, the tensors that it is called with, and by the names of their
-    placeholders the resources that it still captures."""
-    read_only = get_read_only_resource_input_indices_graph(concrete.graph)
-    written = {
-        _node_of(tensor)
-        for i, tensor in enumerate(concrete.graph.inputs)
-        if tensor.dtype == tf.resource and i not in read_only
-    }
-    data = convert_to_constants._FunctionConverterDataInEager(
-        func=concrete,
-        lower_control_flow=False,  # loops are converted as such
-        aggressive_inlining=False,
-        variable_names_denylist=written,
-    )
-    graph_def, _ = convert_to_constants._replace_variables_by_constants(data)
-    captures = {
-        _node_of(inside): outside
-        for outside, inside in concrete.graph.captures
-        if _node_of(inside) not in data.tensor_data
-    }
-    captured = {_node_of(inside) for inside in concrete.graph.internal_captures}
-    return graph_def, [t for t in concrete.inputs if _node_of(t) not in captured], captures
-
-
-def _node_of(tensor):
-    return tensor.name.split(":")[0]
-
-
-def _describe(tensor):
-    """An input, as the converter wants to know it."""
-    dims = None
-    if tensor.shape.rank is not None:
-        dims = [-1 if d is None else d for d in tensor.shape.as_list()]
-    return {"tensor": tensor.name, "dtype": tensor.dtype.as_datatype_enum, "dims": dims}
-
-
 class _Conversion:
     """Of the function for one set of specs."""
 
     def __init__(self, concrete, options, precision, calibration):
         """`calibration`: lists of the function's flat inputs, or None."""
-        graph_def, inputs, self._captures = _freeze(concrete)
-        self._inputs = [tensor.name for tensor in inputs]
-        self._outputs = [tensor.name for tensor in concrete.outputs]
         self._structure = concrete.structured_outputs
-        self.keeps_resources = bool(self._captures)
-        for node in graph_def.node:
-            node.device = ""
         calibrates = precision == trt_convert.TrtPrecisionMode.INT8 and calibration is not None
-        options = {
-            **options,
-            "precision-mode": precision,
-            "use-calibration": calibrates,
-            "inputs": [_describe(tensor) for tensor in inputs],
-            "outputs": self._outputs,
-        }
-        converted, self.report = trt_convert._convert_graph_def(graph_def, [], options)
-        if calibrates:
-            tables = self._calibrate(converted, calibration)
-            options = {**options, "calibration-tables": tables}
-            converted, self.report = trt_convert._convert_graph_def(graph_def, [], options)
+        options = {**options, "precision-mode": precision, "use-calibration": calibrates}
+        with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+            self._export = _export.Export(concrete, folder)
+            self._inputs = self._export.inputs
+            converted = self._convert(folder, options)
+            if calibrates:
+                options["calibration-tables"] = self._calibrate(converted, calibration)
+                converted = self._convert(folder, options)
         self.engines = [n.name for n in converted.node if n.op == trt_convert._ENGINE_OP]
         self.engines += [
             node.name
@@ -205,6 +155,19 @@ class _Conversion:
             if node.op == trt_convert._ENGINE_OP
         ]
         self._function = self._wrap(converted)
+
+    def _convert(self, folder, options):
+        converted = trt_convert._ConvertedModel(folder, [_export.TAG], _export.SIGNATURE, options)
+        self.report = converted.report
+        outputs = converted.signature.outputs
+        self._outputs = [outputs[key].name for key in sorted(outputs)]
+        self._export.import_back(converted.graph_def)
+        names = {node.name for node in converted.graph_def.node}
+        self._captures = {
+            name: outside for name, outside in self._export.captures.items() if name in names
+        }
+        self.keeps_resources = bool(self._captures)
+        return converted.graph_def
 
     def _wrap(self, graph_def):
         return wrap_function.function_from_graph_def(

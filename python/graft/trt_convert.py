@@ -400,9 +400,9 @@ class _ConvertedModel:
         saved_model.ParseFromString((self.folder / "saved_model.pb").read_bytes())
         (meta_graph,) = saved_model.meta_graphs
         self.graph_def = meta_graph.graph_def
+        self.signature = meta_graph.signature_def[signature_key]
         # Keys of the inputs that are one tensor each.
-        inputs = meta_graph.signature_def[signature_key].inputs
-        self.inputs = {key for key, info in inputs.items() if info.name}
+        self.inputs = {key for key, info in self.signature.inputs.items() if info.name}
 
     @contextlib.contextmanager
     def with_graph(self, graph_def):

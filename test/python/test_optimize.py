@@ -243,6 +243,72 @@ def test_variables_that_it_assigns_and_tables_stay_the_model_s(tmp_path):
     assert relative_error(fast(words)["y"], reference["y"]) <= support.TOLERANCE
 
 
+def test_loops_that_gather_from_a_variable():
+    table, w = weights(10, 8), weights(8, 10)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
+    def generate(tokens):
+        def step(i, tokens):
+            scores = tf.tanh(tf.gather(table, tokens)) @ w
+            return i + 1, tf.argmax(scores * 2.0 + 1.0, 1, tf.int32)
+
+        return tf.while_loop(lambda i, _: i < 4, step, [0, tokens])[1]
+
+    fast = graft.optimize(generate)
+    tokens = tf.constant([1, 5, 9])
+    with EngineCalls() as calls:
+        assert fast(tokens).numpy().tolist() == generate(tokens).numpy().tolist()
+    calls.assert_engine_ran()
+    assert not fast.fallbacks
+
+
+def test_loops_of_tensorflow_1(tmp_path):
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.disable_control_flow_v2()
+        x = v1.placeholder(tf.float32, [None, 4], "x")
+        y = tf.nn.relu(x @ tf.constant(np.eye(4, dtype=np.float32)) + 1.0) * 2.0
+        rows = v1.map_fn(lambda row: row - tf.reduce_max(row), y)
+        v1.saved_model.simple_save(session, str(tmp_path / "model"), {"x": x}, {"rows": rows})
+        v1.enable_control_flow_v2()
+    fast = graft.optimize(tmp_path / "model")
+    original = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    assert_by_engines(fast, original, x=tf.random.stateless_normal([3, 4], [1, 2]))
+
+
+def test_functions_that_stay_are_told_from_the_model_s(tmp_path):
+    """A BatchFunction keeps its function, which the converter changes; the process has the old one under that name."""
+    w = weights(4, 4)
+
+    class Model(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, 4])])
+        def __call__(self, x):
+            @tf.nondifferentiable_batch_function(1, 8, 1000)
+            def batched(x):
+                return tf.nn.relu(x @ w + 1.0)
+
+            return tf.nn.softmax(batched(tf.nn.relu(x * 2.0) - 0.5) @ w)
+
+    model = Model()
+    model.w = w
+    tf.saved_model.save(model, str(tmp_path / "model"))
+    fast = graft.optimize(tmp_path / "model")
+    original = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    assert_by_engines(fast, original, x=tf.random.stateless_normal([3, 4], [1, 2]))
+
+
+def test_it_converts_what_the_program_does(v2_saved_model):
+    """But for Identity nodes, which calls of functions leave behind."""
+    program, fast = support.convert(v2_saved_model), graft.optimize(v2_saved_model).report
+
+    def left(report):
+        return [n["op"] for n in report["unconverted"] if not n["op"].startswith("Identity")]
+
+    assert fast["engines"] == program["engines"] > 0
+    assert left(fast) == left(program)
+    assert abs(fast["converted_ops"] - program["converted_ops"]) <= 2
+
+
 # ---- precision
 
 
