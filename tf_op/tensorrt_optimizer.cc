@@ -267,6 +267,21 @@ std::string BytesOf(const Owned<graft_bytes>& bytes) {
   return {static_cast<const char*>(graft_bytes_data(bytes.get())), graft_bytes_size(bytes.get())};
 }
 
+// A session's graph is placed before it comes here, and TensorFlow takes the devices that it gets
+// back as they are: a node without one is an error of later passes.
+void PlaceNewNodes(const GraphDef& before, GraphDef* graph) {
+  std::string host;
+  for (const tensorflow::NodeDef& node : before.node()) {
+    if (absl::StrContains(node.device(), "device:CPU:")) {
+      host = node.device();
+      break;
+    }
+  }
+  for (tensorflow::NodeDef& node : *graph->mutable_node()) {
+    if (node.device().empty()) node.set_device(host);
+  }
+}
+
 class TensorRTOptimizer : public tensorflow::grappler::CustomGraphOptimizer {
  public:
   // TensorFlow drops an error of Init without a word, so it is kept until the pass runs.
@@ -363,6 +378,7 @@ class TensorRTOptimizer : public tensorflow::grappler::CustomGraphOptimizer {
                                static_cast<int>(graft_bytes_size(converted.get()))))
       return absl::InternalError("a converted graph does not parse");
     KeepFunctions(item.graph, &result);
+    PlaceNewNodes(item.graph, &result);
     *optimized = std::move(result);
     return absl::OkStatus();
   }

@@ -228,6 +228,21 @@ def test_variables_stay_and_engines_are_around_them():
 # ---- what goes wrong
 
 
+def test_what_the_pass_adds_is_placed():
+    """Of a session's graph, which is placed before the pass sees it; tables are where TensorFlow looks."""
+    with tf.Graph().as_default() as graph:
+        word = v1.placeholder(tf.string, [None], "word")
+        table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a", "b"], [1, 2]), 0)
+        x = tf.one_hot(table.lookup(word), 4)
+        y = tf.nn.relu(x @ tf.constant(np.eye(4, dtype=np.float32)) * 2.0 + 1.0)
+        start = v1.tables_initializer()
+    with v1.Session(graph=graph, config=config()) as session, EngineCalls() as calls:
+        session.run(start)
+        found = session.run(y, {word: ["b", "x", "a"]})
+    calls.assert_engine_ran()
+    assert found.tolist() == (np.eye(4)[[2, 0, 1]] * 2 + 1).tolist()
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_an_error_leaves_the_graph_and_is_told(graph_def, fails, capfd):
     """TensorFlow's sessions keep the graph with fail_on_optimizer_errors too."""
