@@ -225,6 +225,36 @@ void AddMixed(Cases& cases, const Attributes& attributes, const Dims& x, const D
       {Constant({})});
 }
 
+// The node over 8-bit integers with constant weights, as the layers of a network computed on
+// integers are: the sums as they are, and requantised with a residual, which gives integers or
+// floats.
+template <class Attributes>
+void AddIntegers(Cases& cases, Attributes attributes, const Dims& x, const Dims& w) {
+  attributes.accumulator = DType::kInt32;
+  const std::vector<Operand> factors = {{x, DType::kInt8, Fill::kAll8},
+                                        {w, DType::kInt8, Fill::kAll8, true}};
+  cases.push_back({attributes, factors});
+  const Dims result = ResultDims(attributes, factors);
+  const int64_t channels = result.back();
+  const auto depth = static_cast<double>(CountElements(w) / channels);
+  Operand scale = {{channels}, DType::kFloat32, Fill::kUnit, true};
+  for (int64_t i = 0; i < channels; ++i)
+    scale.values.push_back(static_cast<double>(1 + i % 5) / (100 * std::sqrt(depth + 1)));
+  for (const std::string_view end :
+       {"", ";r11=round.f32(r10);r12=clamp.f32(r11|0,127);r13=cast.i8(r12)"}) {
+    cases.push_back({attributes, factors});
+    std::get<Attributes>(cases.back().attributes).epilogue =
+        Parse(fmt::format("5:r5=add.i32(r0,r1);r6=cast.f32(r5);r7=mul.f32(r6,r2);r8=cast.f32(r3);"
+                          "r9=mul.f32(r8,r4);r10=add.f32(r7,r9){}",
+                          end));
+    std::vector<Operand>& operands = cases.back().operands;
+    operands.push_back(Constant({channels}, DType::kInt32));
+    operands.push_back(scale);
+    operands.push_back({result, DType::kInt8, Fill::kAll8});
+    operands.push_back({{1}, DType::kFloat32, Fill::kUnit, true});
+  }
+}
+
 // The node over halves with sums in f32: as they are, and with a bias, a residual and a rounding.
 template <class Attributes>
 void AddHalves(Cases& cases, Attributes attributes, const Dims& x, const Dims& w) {
@@ -321,6 +351,27 @@ Cases ConvCases() {
       {{2, 33, 18, 4}, {5, 6}, {1, 1}, {1, 1}, {2, 2}, {2, 3}, 1, 40},
       {{2, 21, 9, 40}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 40, 40},
   };
+  const Geometry integers[] = {
+      {{3, 17, 19, 80}, {3, 3}, {2, 2}, {1, 1}, {1, 0}, {1, 1}, 1, 136},
+      {{2, 23, 21, 144}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, 1, 264},
+      {{2, 9, 9, 256}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, 64},
+      {{5, 8, 7, 64}, {5, 3}, {1, 2}, {1, 2}, {2, 2}, {2, 2}, 1, 24},
+      {{1, 14, 14, 1024}, {1, 1}, {2, 2}, {1, 1}, {0, 0}, {0, 0}, 1, 512},
+      {{1, 40, 37, 3}, {7, 7}, {2, 2}, {1, 1}, {2, 3}, {3, 3}, 1, 64},
+      {{2, 33, 18, 1}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, 16},
+      {{2, 21, 9, 24}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, 40},
+      {{2, 21, 9, 48}, {3, 3}, {2, 2}, {1, 1}, {1, 1}, {1, 1}, 48, 48},
+      {{2, 9, 21, 16}, {5, 5}, {1, 1}, {1, 1}, {2, 2}, {2, 2}, 16, 16},
+  };
+  for (const Geometry& g : integers) {
+    ir::ConvAttributes conv;
+    conv.strides = g.strides;
+    conv.dilations = g.dilations;
+    conv.pads_before = {g.before[0], g.before[1]};
+    conv.pads_after = {g.after[0], g.after[1]};
+    conv.groups = g.groups;
+    AddIntegers(cases, conv, g.x, {g.kernel[0], g.kernel[1], g.x.back() / g.groups, g.outputs});
+  }
   for (const Geometry& g : wide) {
     ir::ConvAttributes conv;
     conv.strides = g.strides;
@@ -405,6 +456,10 @@ Cases MatMulCases() {
       if (!deep) AddHalves(cases, attributes, {2, 200, 256}, {2, 256, 136});
       if (!transpose_a)
         AddHalves(cases, attributes, {3, 70, 328}, transpose_b ? Dims{264, 328} : Dims{328, 264});
+      if (!transpose_a) {
+        AddIntegers(cases, attributes, {3, 70, 336}, transpose_b ? Dims{264, 336} : Dims{336, 264});
+        AddIntegers(cases, attributes, {33, 640}, transpose_b ? Dims{72, 640} : Dims{640, 72});
+      }
     }
   }
   return cases;

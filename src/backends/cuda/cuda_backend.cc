@@ -9,7 +9,9 @@
 #include "backend_api/table_backend.h"
 #include "backends/cuda/cuda_device.h"
 #include "backends/cuda/prepared.h"
+#include "backends/cuda/product.h"
 #include "backends/cuda/tactics.h"
+#include "base/aligned_buffer.h"
 
 namespace graft {
 namespace cuda {
@@ -20,8 +22,9 @@ Status Encode(const CudaDevice& device, const TensorMap& map, intptr_t address,
   const CudaDevice::Scope scope(device);  // asked for, though nothing there is used
   GRAFT_RETURN_IF_ERROR(scope.status());
   const Driver& driver = device.driver();
-  const CUtensorMapDataType type =
-      map.bfloat ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
+  const CUtensorMapDataType type = map.dtype == DType::kBFloat16  ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
+                                   : map.dtype == DType::kFloat16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                                                  : CU_TENSOR_MAP_DATA_TYPE_UINT8;
   const auto rank = static_cast<cuuint32_t>(map.dims.size());
   const CUtensorMapSwizzle swizzle =
       map.swizzle == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_128B;
@@ -41,10 +44,44 @@ Status Encode(const CudaDevice& device, const TensorMap& map, intptr_t address,
   return OkStatus();
 }
 
+// A right factor in the card's memory; nothing where there is no card.
+class PackedFactor final : public PackedWeights {
+ public:
+  static Result<std::unique_ptr<PackedWeights>> Upload(CudaDevice* card,
+                                                       std::span<const std::byte> bytes) {
+    auto factor = std::unique_ptr<PackedFactor>(new PackedFactor(card, bytes.size()));
+    if (card == nullptr) return std::unique_ptr<PackedWeights>(std::move(factor));
+    GRAFT_ASSIGN_OR_RETURN(factor->memory_, card->Allocate(bytes.size()));
+    GRAFT_RETURN_IF_ERROR(CopyBytes(*card, factor->memory_, MemorySpace::kDevice, bytes.data(),
+                                    MemorySpace::kHost, bytes.size(), nullptr));
+    return std::unique_ptr<PackedWeights>(std::move(factor));
+  }
+  ~PackedFactor() override {
+    if (memory_ != nullptr) card_->Free(memory_);
+  }
+
+  std::vector<std::span<const std::byte>> regions() const override {
+    if (memory_ == nullptr) return {};
+    return {{static_cast<const std::byte*>(memory_), bytes_}};
+  }
+  const void* memory() const { return memory_; }
+
+ private:
+  PackedFactor(CudaDevice* card, size_t bytes) : card_(card), bytes_(bytes) {}
+
+  CudaDevice* const card_;
+  const size_t bytes_;
+  void* memory_ = nullptr;
+};
+
 class CudaStep final : public BoundStep {
  public:
-  CudaStep(CudaDevice& device, StepProgram program, std::string name)
-      : device_(device), program_(std::move(program)), name_(std::move(name)) {
+  // packed: in place of the right factor, or null.
+  CudaStep(CudaDevice& device, StepProgram program, std::string name, const PackedFactor* packed)
+      : device_(device),
+        program_(std::move(program)),
+        name_(std::move(name)),
+        packed_(packed ? packed->memory() : nullptr) {
     if (!device_.has_clusters()) return;
     const auto without = [](const Launch& l) { return l.without_clusters; };
     std::erase_if(program_.unaligned, without);
@@ -72,7 +109,7 @@ class CudaStep final : public BoundStep {
         const void* base = nullptr;
         switch (p.source) {
           case Parameter::Source::kInput:
-            base = pointers.inputs[p.index];
+            base = Input(pointers, p.index);
             break;
           case Parameter::Source::kOutput:
             base = pointers.outputs[p.index];
@@ -90,7 +127,7 @@ class CudaStep final : public BoundStep {
         words[p.word] = static_cast<int64_t>(reinterpret_cast<intptr_t>(base)) + p.offset;
       }
       for (const auto& [word, map] : launch.parameter.maps()) {
-        const auto address = reinterpret_cast<intptr_t>(pointers.inputs[map.input]);
+        const auto address = reinterpret_cast<intptr_t>(Input(pointers, map.input));
         CUtensorMap encoded;
         GRAFT_RETURN_IF_ERROR(Encode(device_, map, address, &encoded));
         static_assert(sizeof(encoded) == TensorMap::kWords * sizeof(int64_t));
@@ -104,6 +141,10 @@ class CudaStep final : public BoundStep {
 
  private:
   static constexpr size_t kMostWords = 512;  // 4 kB, the driver's limit
+
+  const void* Input(const StepPointers& pointers, int index) const {
+    return index == 1 && packed_ != nullptr ? packed_ : pointers.inputs[index];
+  }
 
   static bool IsAligned(const StepPointers& pointers) {
     const auto aligned = [](const void* p) { return reinterpret_cast<intptr_t>(p) % 16 == 0; };
@@ -128,6 +169,7 @@ class CudaStep final : public BoundStep {
   StepProgram program_;
   std::vector<CUfunction> functions_, unaligned_functions_;
   StepName name_;
+  const void* const packed_;
 };
 
 Status NoCard() { return UnsupportedError("nothing runs for a kind of card: name a card"); }
@@ -161,9 +203,22 @@ class CudaTactic final : public Tactic {
   }
 
   TacticTraits Traits(const ir::Module&, const ir::Node&) const override {
-    return {.strided_inputs = row_.strided_inputs,
+    return {.packed_inputs = row_.packs ? std::vector<int>{1} : std::vector<int>{},
+            .strided_inputs = row_.strided_inputs,
             .strided_output = row_.strided_output,
             .prepares = true};
+  }
+
+  std::string_view packing() const override { return row_.packs ? "cuda.columns" : ""; }
+
+  Result<std::unique_ptr<PackedWeights>> Pack(const ir::Module& module, const ir::Node& node,
+                                              Executor&) const override {
+    const Tensor& factor = *module.value(node.inputs[1]).constant;
+    AlignedBuffer bytes(card_ ? factor.bytes() : 0);
+    if (card_ && !bytes)
+      return ResourceExhaustedError("no memory to pack {} bytes", factor.bytes());
+    if (card_) PackColumns(node, factor, bytes.data());
+    return PackedFactor::Upload(card_, {bytes.data(), bytes.size()});
   }
 
   Result<std::string> Prepare(const BoundNode& node, const PackedWeights*) const override {
@@ -179,7 +234,7 @@ class CudaTactic final : public Tactic {
     return WritePrepared(cubins);
   }
 
-  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights*,
+  Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,
                                           std::string_view prepared) const override {
     if (card_ == nullptr) return NoCard();
     for (size_t i = 1; i < node.inputs.size(); ++i) {
@@ -187,7 +242,8 @@ class CudaTactic final : public Tactic {
         return UnsupportedError("{}: operand {} is not dense", node.name, i);
     }
     GRAFT_ASSIGN_OR_RETURN(StepProgram program, row_.plan(node));
-    auto step = std::make_unique<CudaStep>(*card_, std::move(program), node.name);
+    auto step = std::make_unique<CudaStep>(*card_, std::move(program), node.name,
+                                           static_cast<const PackedFactor*>(packed));
     GRAFT_RETURN_IF_ERROR(step->Load(prepared));
     return std::unique_ptr<BoundStep>(std::move(step));
   }

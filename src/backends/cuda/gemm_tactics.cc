@@ -17,7 +17,9 @@ Tile TileOf(const Product& p, int64_t batches, DType dtype) {
   return {64, 64, 4, 4};
 }
 
-StepProgram Multiply(const Product& p, const BoundNode& node, bool split) {
+}  // namespace
+
+StepProgram MultiplySimply(const Product& p, const BoundNode& node, bool split) {
   StepProgram step;
   const DType sums = SumsOf(node);
   const int64_t batches = CountElements(p.batch_dims);
@@ -55,27 +57,25 @@ StepProgram Multiply(const Product& p, const BoundNode& node, bool split) {
   return step;
 }
 
-}  // namespace
-
 Result<StepProgram> PlanConv(const BoundNode& node) {
-  return Multiply(ProductOfConv(node), node, false);
+  return MultiplySimply(ProductOfConv(node), node, false);
 }
 Result<StepProgram> PlanConvSplit(const BoundNode& node) {
-  return Multiply(ProductOfConv(node), node, true);
+  return MultiplySimply(ProductOfConv(node), node, true);
 }
 
 Result<StepProgram> PlanConvTranspose(const BoundNode& node) {
-  return Multiply(ProductOfConvTranspose(node), node, false);
+  return MultiplySimply(ProductOfConvTranspose(node), node, false);
 }
 Result<StepProgram> PlanConvTransposeSplit(const BoundNode& node) {
-  return Multiply(ProductOfConvTranspose(node), node, true);
+  return MultiplySimply(ProductOfConvTranspose(node), node, true);
 }
 
 Result<StepProgram> PlanMatMul(const BoundNode& node) {
-  return Multiply(ProductOfMatMul(node), node, false);
+  return MultiplySimply(ProductOfMatMul(node), node, false);
 }
 Result<StepProgram> PlanMatMulSplit(const BoundNode& node) {
-  return Multiply(ProductOfMatMul(node), node, true);
+  return MultiplySimply(ProductOfMatMul(node), node, true);
 }
 
 namespace {

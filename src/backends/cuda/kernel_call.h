@@ -14,14 +14,14 @@
 
 namespace graft::cuda {
 
-// How the copy engine (from 9.0 on) sees 16-bit floats in memory: as boxes of an array of up to
-// three axes, or as the windows of a convolution over an image [channels, w, h, n], one tap of all
-// windows a pixel each. Innermost axis first.
+// How the copy engine (from 9.0 on) sees numbers of 8 or 16 bits in memory: as boxes of an array of
+// up to three axes, or as the windows of a convolution over an image [channels, w, h, n], one tap
+// of all windows a pixel each. Innermost axis first.
 struct TensorMap {
   static constexpr size_t kWords = 16;
 
   int input = 0;  // of the node's: where it lies
-  bool bfloat = false;
+  DType dtype = DType::kFloat16;
   std::vector<uint64_t> dims;
   std::vector<uint64_t> strides;  // bytes, of all axes but the first
   // Of an array: the box. Of windows: channels and pixels that one copy brings.

@@ -136,6 +136,45 @@ Product ProductOfMatMul(const BoundNode& node) {
   return p;
 }
 
+Product WithPackedColumns(Product p) {
+  p.b_packed = true;
+  p.b_depth = 1;
+  p.b_column = p.depth;
+  p.b_tap = p.channels;
+  p.b_batch = {p.columns * p.depth};
+  return p;
+}
+
+std::optional<Refusal> RefusePackedColumns(const ir::Module& module, const ir::Node& node) {
+  const ir::Value& b = module.value(node.inputs[1]);
+  if (!b.constant) return Refuse("a right factor that is no constant");
+  if (node.get<ir::MatMulAttributes>() != nullptr && b.shape.size() > 2)
+    return Refuse("a batch of right factors");
+  return std::nullopt;
+}
+
+void PackColumns(const ir::Node& node, const Tensor& b, std::byte* to) {
+  const auto* const from = static_cast<const std::byte*>(b.raw());
+  const auto* const matmul = node.get<ir::MatMulAttributes>();
+  if (matmul != nullptr && matmul->transpose_b) {
+    std::copy(from, from + b.bytes(), to);
+    return;
+  }
+  const int64_t columns = b.dims().back();
+  const int64_t depth = columns == 0 ? 0 : b.elements() / columns;
+  const auto size = static_cast<int64_t>(SizeOf(b.dtype()));
+  constexpr int64_t kBlock = 64;  // elements, so that what is read and written stays in the cache
+  for (int64_t row0 = 0; row0 < depth; row0 += kBlock) {
+    for (int64_t column0 = 0; column0 < columns; column0 += kBlock) {
+      for (int64_t row = row0; row < std::min(depth, row0 + kBlock); ++row) {
+        for (int64_t column = column0; column < std::min(columns, column0 + kBlock); ++column)
+          std::copy_n(from + (row * columns + column) * size, size,
+                      to + (column * depth + row) * size);
+      }
+    }
+  }
+}
+
 std::string ProductText(const BoundNode& node) {
   const DType sums = SumsOf(node);
   return fmt::format("typedef {} A;\ntypedef {} B;\ntypedef {} Sum;\ntypedef {} Acc;\n{}",

@@ -18,6 +18,7 @@ struct Product {
   std::vector<int64_t> in{1, 1, 1}, out{1, 1, 1}, kernel{1, 1, 1}, stride{1, 1, 1},
       dilation{1, 1, 1}, pad{0, 0, 0};
   int64_t batch_rows = 0, batch_columns = 0;
+  bool b_packed = false;  // b is what PackColumns made of it
 };
 
 inline constexpr int64_t kMostBatches = 65535;  // of a grid's last axis
@@ -25,6 +26,16 @@ inline constexpr int64_t kMostBatches = 65535;  // of a grid's last axis
 Product ProductOfConv(const BoundNode& node);
 Product ProductOfConvTranspose(const BoundNode& node);
 Product ProductOfMatMul(const BoundNode& node);
+
+// A right factor that is constant, packed: the elements along the depth of each column side by
+// side. Kernels for 8-bit integers want them so.
+Product WithPackedColumns(Product product);
+std::optional<Refusal> RefusePackedColumns(const ir::Module& module, const ir::Node& node);
+// `to` has room for the constant's bytes.
+void PackColumns(const ir::Node& node, const Tensor& b, std::byte* to);
+
+// The product on the ordinary arithmetic units; with `split`, blocks may share a tile.
+StepProgram MultiplySimply(const Product& product, const BoundNode& node, bool split);
 
 // Whether kernels that count in 32 bits, and places in an image in 16, take the problem; others are
 // for PlanConv and PlanMatMul, which take any.

@@ -10,7 +10,10 @@ namespace {
 constexpr TacticRow kRows[] = {
 #define GRAFT_CUDA_TACTIC(Op, name, version, cards, refuse, plan, strided_in, strided_out) \
   {ir::OpKind::k##Op, name, version, cards, &refuse, &plan, strided_in, strided_out},
+#define GRAFT_CUDA_PACKED_TACTIC(Op, name, version, cards, refuse, plan) \
+  {ir::OpKind::k##Op, name, version, cards, &refuse, &plan, true, true, true},
 #include "backends/cuda/tactics.inc"
+#undef GRAFT_CUDA_PACKED_TACTIC
 #undef GRAFT_CUDA_TACTIC
 };
 
@@ -97,7 +100,8 @@ std::string EpilogueText(const BoundNode& node, size_t first, DType result,
 bool LiesInEights(const BoundNode& node, size_t first) {
   const BoundValue& y = node.outputs[0];
   const auto in_words = [](int64_t elements, DType dtype) {
-    return SizeOf(dtype) > 1 && elements * static_cast<int64_t>(SizeOf(dtype)) % 16 == 0;
+    const auto size = static_cast<int64_t>(SizeOf(dtype));
+    return dtype != DType::kBool && elements * size % std::min<int64_t>(8 * size, 16) == 0;
   };
   if (y.dims.back() % 8 != 0 || !in_words(y.row_stride, y.dtype)) return false;
   for (size_t i = first; i < node.inputs.size(); ++i) {

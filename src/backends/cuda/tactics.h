@@ -20,9 +20,10 @@ std::optional<Refusal> RefuseProgram(const ir::Attributes& attributes);
 
 // Why a tactic does not take the node, by its dtypes and attributes.
 using RefuseFunction = std::optional<Refusal>(const ir::Module& module, const ir::Node& node);
-RefuseFunction RefuseArgReduce, RefuseConvMma, RefuseConvPatch, RefuseConvWgmma, RefuseCumulative,
-    RefuseDepthwise, RefuseDepthwiseRows, RefuseDepthwiseVector, RefuseGathering, RefuseMatMulMma,
-    RefuseMatMulWgmma, RefuseMove, RefusePad, RefusePointwise, RefusePool, RefusePoolParts,
+RefuseFunction RefuseArgReduce, RefuseConvMma, RefuseConvPatch, RefuseConvWgmma,
+    RefuseConvWgmmaIntegers, RefuseCumulative, RefuseDepthwise, RefuseDepthwiseRows,
+    RefuseDepthwiseVector, RefuseGathering, RefuseMatMulMma, RefuseMatMulWgmma,
+    RefuseMatMulWgmmaIntegers, RefuseMove, RefusePad, RefusePointwise, RefusePool, RefusePoolParts,
     RefusePoolVectors, RefuseReduce, RefuseResult, RefuseScatterNd, RefuseStem, RefuseWhere;
 // By the dtype of operand 0 alone.
 template <bool (*takes)(DType)>
@@ -32,7 +33,10 @@ std::optional<Refusal> RefuseFirst(const ir::Module& module, const ir::Node& nod
 
 #define GRAFT_CUDA_TACTIC(Op, name, version, cards, refuse, plan, strided_in, strided_out) \
   Result<StepProgram> plan(const BoundNode& node);
+#define GRAFT_CUDA_PACKED_TACTIC(Op, name, version, cards, refuse, plan) \
+  Result<StepProgram> plan(const BoundNode& node);
 #include "backends/cuda/tactics.inc"
+#undef GRAFT_CUDA_PACKED_TACTIC
 #undef GRAFT_CUDA_TACTIC
 
 struct TacticRow {
@@ -44,6 +48,7 @@ struct TacticRow {
   Result<StepProgram> (*plan)(const BoundNode&);
   bool strided_inputs;
   bool strided_output;
+  bool packs = false;  // the right factor is packed (PackColumns)
 };
 std::span<const TacticRow> Tactics();
 
@@ -56,8 +61,8 @@ std::string EpilogueText(const BoundNode& node, size_t first, DType result,
 // EACH_OPERAND: how vector.cuh reads each of them. columns: those that are the same in every row
 // are told apart.
 std::string EachOperandText(const BoundNode& node, size_t first, bool columns = false);
-// Whether result and operands lie in rows at multiples of 16 bytes, and are of 16 bits or more
-// each, so that vector.cuh moves eight at once without asking.
+// Whether result and operands lie in rows so that vector.cuh moves eight at once without asking:
+// at multiples of 16 bytes, those of 8 bits at multiples of 8.
 bool LiesInEights(const BoundNode& node, size_t first);
 // The result's axes but for the last, as EPILOGUE_RANK words.
 inline constexpr size_t kEpilogueRank = 6;

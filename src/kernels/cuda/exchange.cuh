@@ -3,8 +3,8 @@
 // eight neighbours.
 //
 // Class: BN (columns of sums: 32 or a multiple of it), AT_ONCE (eights of an operand that a thread
-// has under way: 2 or 4), and what product.cuh and vector.cuh want. Result and operands lie at
-// multiples of 16 bytes, in rows that do; EACH_OPERAND tells columns apart.
+// has under way: 2 or 4), and what product.cuh and vector.cuh want. Result and operands lie so that
+// eight are moved as words, in rows that do; EACH_OPERAND tells columns apart.
 #pragma once
 #include "product.cuh"
 #include "vector.cuh"
@@ -26,9 +26,9 @@ __device__ inline T Get(const Fetched<T, kAnywhere>&, const Fetched<T, kNeighbou
 }
 
 // Of four threads side by side, each has two sums of each of four eights, and gets an eight.
-__device__ inline void Exchange(const float* pairs, int stride, float* eight) {
+__device__ inline void Exchange(const Acc* pairs, int stride, Acc* eight) {
   const int lane = threadIdx.x % 4;
-  float v[4][2];
+  Acc v[4][2];
 #pragma unroll
   for (int j = 0; j < 4; ++j) v[j][0] = pairs[j * stride], v[j][1] = pairs[j * stride + 1];
 #pragma unroll
@@ -40,7 +40,7 @@ __device__ inline void Exchange(const float* pairs, int stride, float* eight) {
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
         // The lower thread keeps the lower eight's, and gets those of the upper thread.
-        const float got = __shfl_xor_sync(~0u, upper ? v[j][e] : v[j | step][e], step);
+        const Acc got = __shfl_xor_sync(~0u, upper ? v[j][e] : v[j | step][e], step);
         if (upper) v[j][e] = got;
         else v[j | step][e] = got;
       }
@@ -74,7 +74,7 @@ struct Operands {
   }
 };
 template <class Rows>
-__device__ inline void FinishSums(const Params& p, const float* sums, Rows rows, i32 column0,
+__device__ inline void FinishSums(const Params& p, const Acc* sums, Rows rows, i32 column0,
                                   Operands* operands, bool& undefined) {
 #pragma unroll
   for (int batch = 0; batch < kEights / kAtOnce; ++batch) {
@@ -93,7 +93,7 @@ __device__ inline void FinishSums(const Params& p, const float* sums, Rows rows,
 #undef FETCH
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
-        float eight[VECTOR];
+        Acc eight[VECTOR];
         Exchange(sums + n / 2 * 16 + r * 2, 4, eight);
         const i32 row = rows(r);
         if (!inside || row < 0) continue;
@@ -105,11 +105,7 @@ __device__ inline void FinishSums(const Params& p, const float* sums, Rows rows,
           results.Put(j, CALL(first, LOAD));
         }
 #undef LOAD
-        Y* const to = p.y + (i64)row * p.y_row + column;
-#pragma unroll
-        for (int i = 0; i < Packed<Y>::kWords / 4; ++i)
-          ((uint4*)to)[i] = make_uint4(results.words[4 * i], results.words[4 * i + 1],
-                                       results.words[4 * i + 2], results.words[4 * i + 3]);
+        StoreWords(results, p.y + (i64)row * p.y_row + column);
       }
     }
   }

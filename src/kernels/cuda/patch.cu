@@ -18,6 +18,8 @@
 // run writes b), BFLOAT (1: factors are bf16), EACH_OPERAND, and what product.cuh wants.
 #define SPLIT 0
 #define B_DEPTH_FIRST 0
+#define INTEGERS 0
+#define ROW_BYTES 128
 // Eights of an epilogue's operand that a thread has under way.
 #define AT_ONCE (MIN_BLOCKS > 1 ? 2 : 4)
 #include "wgmma.cuh"
@@ -199,7 +201,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   u32 parity = 0, patch_parity = 0;
 #pragma unroll 1
   for (u32 number = blockIdx.x; number < tiles; number += gridDim.x) {
-    float sums[kParts][BN / 2];
+    Acc sums[kParts][BN / 2];
     ClearSums(sums);
     const i32 position = PlaceOf(p, number).position;
     // Of the patch's rows: where the first window of the group begins.

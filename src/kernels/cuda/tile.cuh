@@ -7,7 +7,7 @@
 #include "vector.cuh"
 
 #define CLUSTERS (SPLIT && __CUDA_ARCH__ >= 900)
-#define SUM_ROW (BN + 8)  // floats; so far apart that rows meet in few banks
+#define SUM_ROW (BN + 8)  // sums; so far apart that rows meet in few banks
 
 __device__ inline u32 SharedAddress(const void* pointer) {
   return (u32)__cvta_generic_to_shared(pointer);
@@ -15,6 +15,20 @@ __device__ inline u32 SharedAddress(const void* pointer) {
 
 __device__ inline int Clip(i64 elements, int width) {
   return elements >= width ? width : elements < 0 ? 0 : (int)elements;
+}
+
+// A sum (f32 or u32) of its 32 bits.
+__device__ inline Acc FromBits(u32 bits) {
+  static_assert(sizeof(Acc) == 4, "");
+  Acc sum;
+  memcpy(&sum, &bits, 4);
+  return sum;
+}
+
+__device__ inline u32 ToBits(Acc sum) {
+  u32 bits;
+  memcpy(&bits, &sum, 4);
+  return bits;
 }
 
 // All threads of the cluster's blocks.
@@ -27,7 +41,7 @@ __device__ inline void WaitForCluster() {
 
 // Of eight results from `column` on, as many as the row has.
 __device__ inline void FinishRow(const Params& p, i64 element, i64 y_first, i64 row, i64 column,
-                                 const float* sums, bool& undefined) {
+                                 const Acc* sums, bool& undefined) {
   const int count = Clip(p.columns - column, VECTOR);
   if (row >= p.rows || count == 0) return;
   Y* const to = p.y + y_first + row * p.y_row + column;
@@ -52,7 +66,7 @@ __device__ inline void FinishRow(const Params& p, i64 element, i64 y_first, i64 
 }
 
 // Eight sums of a row of the tile, of all the blocks that share it, in their order.
-__device__ inline void SumOf(const Params& p, const float* at, float* total) {
+__device__ inline void SumOf(const Params& p, const Acc* at, Acc* total) {
 #if CLUSTERS
   const u32 own = SharedAddress(at);
 #pragma unroll
@@ -61,22 +75,23 @@ __device__ inline void SumOf(const Params& p, const float* at, float* total) {
   for (int s = 0; s < (int)p.splits; ++s) {
     u32 from;
     asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(from) : "r"(own), "r"(s));
-    float part[VECTOR];
-    asm volatile("ld.shared::cluster.v4.f32 {%0,%1,%2,%3}, [%4];"
-                 : "=f"(part[0]), "=f"(part[1]), "=f"(part[2]), "=f"(part[3])
+    u32 bits[VECTOR];
+    asm volatile("ld.shared::cluster.v4.b32 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(bits[0]), "=r"(bits[1]), "=r"(bits[2]), "=r"(bits[3])
                  : "r"(from));
-    asm volatile("ld.shared::cluster.v4.f32 {%0,%1,%2,%3}, [%4];"
-                 : "=f"(part[4]), "=f"(part[5]), "=f"(part[6]), "=f"(part[7])
+    asm volatile("ld.shared::cluster.v4.b32 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(bits[4]), "=r"(bits[5]), "=r"(bits[6]), "=r"(bits[7])
                  : "r"(from + 16));
 #pragma unroll
-    for (int j = 0; j < VECTOR; ++j) total[j] += part[j];
+    for (int j = 0; j < VECTOR; ++j) total[j] += FromBits(bits[j]);
   }
 #else
   (void)p;
 #pragma unroll
   for (int j = 0; j < VECTOR; j += 4) {
-    const float4 part = *(const float4*)(at + j);
-    total[j] = part.x, total[j + 1] = part.y, total[j + 2] = part.z, total[j + 3] = part.w;
+    const uint4 bits = *(const uint4*)(at + j);
+    total[j] = FromBits(bits.x), total[j + 1] = FromBits(bits.y);
+    total[j + 2] = FromBits(bits.z), total[j + 3] = FromBits(bits.w);
   }
 #endif
 }
@@ -101,8 +116,9 @@ __device__ inline void FinishRows(const Params& p, int rows, const Place& place,
   const i64 e_row = place.element * p.batch_rows + row0;
   const i64 e_column = place.element * p.batch_columns + column0;
   Y* const y = p.y + place.y_first + row0 * p.y_row + column0;
-  bool fetched = p.columns % VECTOR == 0 && sizeof(Y) > 1 && (u64)p.y % 16 == 0 &&
-                 place.y_first * sizeof(Y) % 16 == 0 && p.y_row * sizeof(Y) % 16 == 0;
+  bool fetched = p.columns % VECTOR == 0 && IsAligned<Y>(p.y) &&
+                 place.y_first * sizeof(Y) % kWordBytes<Y> == 0 &&
+                 p.y_row * sizeof(Y) % kWordBytes<Y> == 0;
 #define CHECK(o, Type, along) fetched = fetched && IsFetched<Type, along>(p.e[o]);
   EACH_OPERAND(CHECK)
 #undef CHECK
@@ -136,7 +152,7 @@ __device__ inline void FinishRows(const Params& p, int rows, const Place& place,
       const i64 row = row_of(m);
       if (row < 0) continue;
       const int column = m % kChunks * VECTOR;
-      float total[VECTOR];
+      Acc total[VECTOR];
       sum(m / kChunks, column, total);
       if (!fetched) {
         FinishRow(p, place.element, place.y_first, row0 + row, column0 + column, total, undefined);
@@ -150,11 +166,7 @@ __device__ inline void FinishRows(const Params& p, int rows, const Place& place,
         results.Put(j, CALL(first, LOAD));
       }
 #undef LOAD
-      Y* const to = y + row * p.y_row + column;
-#pragma unroll
-      for (int i = 0; i < Packed<Y>::kWords / 4; ++i)
-        ((uint4*)to)[i] = make_uint4(results.words[4 * i], results.words[4 * i + 1],
-                                     results.words[4 * i + 2], results.words[4 * i + 3]);
+      StoreWords(results, y + row * p.y_row + column);
     }
     n += kAtOnce * step;
     if (fetched) fetch();
@@ -163,9 +175,9 @@ __device__ inline void FinishRows(const Params& p, int rows, const Place& place,
 
 // The same of a whole tile of sums, or of a share of one that blocks have together.
 template <class Place, class Wait>
-__device__ inline void FinishTile(const Params& p, const float* tile, const Place& place, int first,
+__device__ inline void FinishTile(const Params& p, const Acc* tile, const Place& place, int first,
                                   int step, Wait wait, bool& undefined) {
-  const auto sum = [&](int row, int column, float* total) {
+  const auto sum = [&](int row, int column, Acc* total) {
     SumOf(p, tile + row * SUM_ROW + column, total);
   };
   FinishRows(p, BM, place, first, step, wait, sum, undefined);

@@ -49,31 +49,51 @@ struct Packed {
   }
 };
 
-// Whether eight elements of type T at the address may be moved as words of up to 16 bytes.
+// What eight elements of type T are moved in: words of up to 16 bytes, at multiples of as many.
+template <class T>
+constexpr u64 kWordBytes = VECTOR * sizeof(T) < 16 ? VECTOR * sizeof(T) : 16;
 template <class T>
 __device__ inline bool IsAligned(const void* at) {
-  constexpr u64 bytes = VECTOR * sizeof(T) < 16 ? VECTOR * sizeof(T) : 16;
-  return (u64)at % bytes == 0;
+  return (u64)at % kWordBytes<T> == 0;
+}
+
+// Eight elements that lie so, or zeros; without a branch, so that many loads are under way. Nobody
+// writes what is read here while the kernel runs.
+template <class T>
+__device__ inline Packed<T> LoadWords(const T* from, bool inside = true) {
+  Packed<T> packed;
+  if constexpr (sizeof(T) == 1) {
+    uint2 two = make_uint2(0, 0);
+    if (inside) two = __ldg((const uint2*)from);
+    packed.words[0] = two.x, packed.words[1] = two.y;
+  } else {
+#pragma unroll
+    for (int i = 0; i < Packed<T>::kWords / 4; ++i) {
+      uint4 four = make_uint4(0, 0, 0, 0);
+      if (inside) four = __ldg((const uint4*)from + i);
+      packed.words[4 * i] = four.x, packed.words[4 * i + 1] = four.y;
+      packed.words[4 * i + 2] = four.z, packed.words[4 * i + 3] = four.w;
+    }
+  }
+  return packed;
+}
+template <class T>
+__device__ inline void StoreWords(const Packed<T>& packed, T* to) {
+  if constexpr (sizeof(T) == 1) {
+    *(uint2*)to = make_uint2(packed.words[0], packed.words[1]);
+  } else {
+#pragma unroll
+    for (int i = 0; i < Packed<T>::kWords / 4; ++i)
+      ((uint4*)to)[i] = make_uint4(packed.words[4 * i], packed.words[4 * i + 1],
+                                   packed.words[4 * i + 2], packed.words[4 * i + 3]);
+  }
 }
 
 // Places past `count` get the first element again, so that no operation sees what is not there.
-// Nobody writes what is read here while the kernel runs, which lets the loads of several rows be
-// under way before results are stored.
 template <class T>
 __device__ inline void LoadNeighbours(const T* from, int count, T* to) {
   if (count == VECTOR && IsAligned<T>(from)) {
-    Packed<T> packed;
-    if constexpr (sizeof(T) == 1) {
-      const uint2 two = __ldg((const uint2*)from);
-      packed.words[0] = two.x, packed.words[1] = two.y;
-    } else {
-#pragma unroll
-      for (int i = 0; i < Packed<T>::kWords / 4; ++i) {
-        const uint4 four = __ldg((const uint4*)from + i);
-        packed.words[4 * i] = four.x, packed.words[4 * i + 1] = four.y;
-        packed.words[4 * i + 2] = four.z, packed.words[4 * i + 3] = four.w;
-      }
-    }
+    const Packed<T> packed = LoadWords(from);
 #pragma unroll
     for (int j = 0; j < VECTOR; ++j) to[j] = packed.Get(j);
   } else {
@@ -88,14 +108,7 @@ __device__ inline void StoreNeighbours(const T* from, int count, T* to) {
     Packed<T> packed = {};
 #pragma unroll
     for (int j = 0; j < VECTOR; ++j) packed.Put(j, from[j]);
-    if constexpr (sizeof(T) == 1) {
-      *(uint2*)to = make_uint2(packed.words[0], packed.words[1]);
-    } else {
-#pragma unroll
-      for (int i = 0; i < Packed<T>::kWords / 4; ++i)
-        ((uint4*)to)[i] = make_uint4(packed.words[4 * i], packed.words[4 * i + 1],
-                                     packed.words[4 * i + 2], packed.words[4 * i + 3]);
-    }
+    StoreWords(packed, to);
   } else {
 #pragma unroll
     for (int j = 0; j < VECTOR; ++j) {
@@ -127,14 +140,7 @@ template <class T, int along>
 struct Fetched {
   Packed<T> packed;
   __device__ void Fetch(const EpilogueOperand& e, i64 row, i64 column, bool inside) {
-    const T* const from = (const T*)e.data + row * e.row_stride + column;
-#pragma unroll
-    for (int i = 0; i < Packed<T>::kWords / 4; ++i) {
-      uint4 four = make_uint4(0, 0, 0, 0);
-      if (inside) four = __ldg((const uint4*)from + i);
-      packed.words[4 * i] = four.x, packed.words[4 * i + 1] = four.y;
-      packed.words[4 * i + 2] = four.z, packed.words[4 * i + 3] = four.w;
-    }
+    packed = LoadWords((const T*)e.data + row * e.row_stride + column, inside);
   }
   __device__ T Get(int j) const { return packed.Get(j); }
 };
@@ -156,8 +162,8 @@ struct Fetched<T, kColumns> : Fetched<T, kNeighbours> {};
 template <class T, int along>
 __device__ inline bool IsFetched(const EpilogueOperand& e) {
   if (along == kOne) return true;
-  if (along == kAnywhere || sizeof(T) == 1) return false;
-  return (u64)e.data % 16 == 0 && e.row_stride * sizeof(T) % 16 == 0;
+  if (along == kAnywhere || Same<T, bool>::value) return false;
+  return IsAligned<T>(e.data) && e.row_stride * sizeof(T) % kWordBytes<T> == 0;
 }
 
 // The epilogue of eight results of a row and their store; the element-wise kernels' as well.

@@ -1,10 +1,10 @@
-// Products of matrices of 16-bit floats by wgmma, the tensor cores' instructions of 9.0, sums in
-// f32, with an element-wise epilogue; a convolution is the product of its input's windows with its
-// filter, as in gemm.cu.
+// Products of matrices of 16-bit floats with sums in f32, and of 8-bit integers with sums in 32
+// bits, by wgmma, the tensor cores' instructions of 9.0, with an element-wise epilogue; a
+// convolution is the product of its input's windows with its filter, as in gemm.cu.
 //
 // A block computes tiles of BM by BN results, one after the other: GROUPS groups of four warps, each
-// with its share of the rows. One more warp has the copy engine bring slices of both factors, 64
-// deep, through STAGES buffers of shared memory, those of the next tile as well; barriers there say
+// with its share of the rows. One more warp has the copy engine bring slices of both factors, as
+// deep as ROW_BYTES hold, through STAGES buffers of shared memory, those of the next tile as well; barriers there say
 // when a slice has come and when it may be overwritten. A slice lies within one tap of a
 // convolution's kernel; what is outside of the image, and past the last channel, comes as zeros. For
 // the epilogue neighbouring threads exchange their sums, so that each has eight neighbours.
@@ -18,12 +18,13 @@
 // Class: SPLIT, BM (GROUPS times 64 or 128), BN (32, 64, 128 or 256), GROUPS, STAGES, MIN_BLOCKS (to
 // a multiprocessor), WINDOWS (1: a convolution's windows, 0: rows of a matrix), B_DEPTH_FIRST (1: b's
 // elements along the depth lie side by side), B_CONSTANT (1: no kernel of the run writes b), BFLOAT
-// (1: factors are bf16), EACH_OPERAND, and what product.cuh wants.
+// (1: factors are bf16), INTEGERS (1: factors are i8, and b's depth lies side by side), ROW_BYTES (a
+// slice's depth in bytes: 128, of integers also 64), EACH_OPERAND, and what product.cuh wants.
 // Eights of an epilogue's operand that a thread has under way.
 #define AT_ONCE (GROUPS == 2 && MIN_BLOCKS > 1 && BN > 64 ? 2 : 4)
 #include "wgmma.cuh"
 
-#define A_BYTES (BM * BK * 2)
+#define A_BYTES (BM * ROW_BYTES)
 #define STAGE_BYTES (A_BYTES + B_BYTES)
 constexpr int kSumsAt = STAGES * STAGE_BYTES;  // with SPLIT: those that blocks are sent
 #if SPLIT
@@ -228,13 +229,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                      place.column0 + thread % 4 * 8, 0);
     }
 #endif
-    float sums[kParts][BN / 2];
+    Acc sums[kParts][BN / 2];
     ClearSums(sums);
     int before = 0;
 #pragma unroll 1
     for (int s = 0; s < slices; ++s) {
       WaitFor(full + 8 * stage, parity);
-      const u32 a_at = slices_at + stage * STAGE_BYTES + group * (kGroupRows * BK * 2);
+      const u32 a_at = slices_at + stage * STAGE_BYTES + group * (kGroupRows * ROW_BYTES);
       const u32 b_at = slices_at + stage * STAGE_BYTES + A_BYTES;
       MultiplySlice(sums, a_at, b_at);
       WaitForProducts<1>();
@@ -259,7 +260,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
       }
     };
     FinishShared(p, sums, first_row, Rows{0, 0, place.row0, place.column0, blocks, rank},
-                 slices_at + kSumsAt, (const float*)(shared + kSumsAt), sent, undefined);
+                 slices_at + kSumsAt, (const Acc*)(shared + kSumsAt), sent, undefined);
 #else
     const i32 column0 = place.column0 + thread % 4 * 8;
 #pragma unroll

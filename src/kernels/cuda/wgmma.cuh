@@ -2,8 +2,8 @@
 // sums that the blocks of a cluster send each other.
 //
 // Class: SPLIT, BM, BN (32, 64, 128 or 256), GROUPS of four warps, B_DEPTH_FIRST (1: b's elements
-// along the depth lie side by side), BFLOAT, AT_ONCE (exchange.cuh), EACH_OPERAND, and what
-// product.cuh wants.
+// along the depth lie side by side), BFLOAT, INTEGERS, ROW_BYTES (a slice's depth), AT_ONCE
+// (exchange.cuh), EACH_OPERAND, and what product.cuh wants.
 #pragma once
 #define TENSOR_MAPS 2
 #include "exchange.cuh"
@@ -16,8 +16,9 @@
 #define THREADS (CONSUMERS + (TRADES ? 128 : 32))
 #define COPY_REGISTERS 40
 #define SUM_REGISTERS 232
-#define BK 64
-#define B_BYTES (BN * BK * 2)
+#define ELEMENT (INTEGERS ? 1 : 2)  // bytes
+#define BK (ROW_BYTES / ELEMENT)
+#define B_BYTES (BN * ROW_BYTES)
 // Where b's columns lie side by side, a slice is blocks of this many columns, 64 rows of them.
 #define B_BLOCK (BN < 64 ? BN : 64)
 constexpr int kGroupRows = BM / GROUPS;
@@ -58,12 +59,12 @@ __device__ inline u32 InBlock(u32 at, u32 block) {
   asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(at), "r"(block));
   return there;
 }
-// Four floats to another block of the cluster; they count on its barrier.
-__device__ inline void Send(u32 to, u32 barrier, float a, float b, float c, float d) {
+// Four sums to another block of the cluster; they count on its barrier.
+__device__ inline void Send(u32 to, u32 barrier, Acc a, Acc b, Acc c, Acc d) {
   asm volatile(
-      "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%2, %3, %4, %5}, [%1];" ::
+      "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [%0], {%2, %3, %4, %5}, [%1];" ::
           "r"(to),
-      "r"(barrier), "f"(a), "f"(b), "f"(c), "f"(d)
+      "r"(barrier), "r"(ToBits(a)), "r"(ToBits(b)), "r"(ToBits(c)), "r"(ToBits(d))
       : "memory");
 }
 
@@ -76,12 +77,25 @@ __device__ inline u64 Describe(u32 at, u32 block_bytes, u32 group_bytes, u64 swi
          (u64)(group_bytes >> 4) << 32 | swizzle << 62;
 }
 
-#if BFLOAT
-#define TYPES ".f32.bf16.bf16 "
+// The instruction for 32 bytes of the depth, of 64 rows of a times BN columns of b.
+#if INTEGERS
+#define SHAPE(n) "wgmma.mma_async.sync.aligned.m64n" #n "k32.s32.s8.s8 "
+#define FLAGS(i) ", 1;"
+#define TRANSPOSED
+#define SUM_REGISTER "+r"
 #else
-#define TYPES ".f32.f16.f16 "
+#if BFLOAT
+#define SHAPE(n) "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 "
+#else
+#define SHAPE(n) "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.f16.f16 "
 #endif
-#define SUMS4(i) "+f"(sums[i]), "+f"(sums[i + 1]), "+f"(sums[i + 2]), "+f"(sums[i + 3])
+#define FLAGS(i) ", 1, 1, 1, 0, %" #i ";"
+#define TRANSPOSED , "n"(!B_DEPTH_FIRST)
+#define SUM_REGISTER "+f"
+#endif
+#define SUMS4(i)                                                               \
+  SUM_REGISTER(sums[i]), SUM_REGISTER(sums[i + 1]), SUM_REGISTER(sums[i + 2]), \
+      SUM_REGISTER(sums[i + 3])
 #define SUMS16(i) SUMS4(i), SUMS4(i + 4), SUMS4(i + 8), SUMS4(i + 12)
 #define SUMS64(i) SUMS16(i), SUMS16(i + 16), SUMS16(i + 32), SUMS16(i + 48)
 #define NAMES0 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
@@ -94,28 +108,25 @@ __device__ inline u64 Describe(u32 at, u32 block_bytes, u32 group_bytes, u64 swi
   ",%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105"   \
   ",%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122"    \
   ",%123,%124,%125,%126,%127"
-// 64 rows of a times BN columns of b, 16 deep.
-__device__ inline void Multiply(float* sums, u64 a, u64 b) {
+__device__ inline void Multiply(Acc* sums, u64 a, u64 b) {
+  static_assert(!INTEGERS || B_DEPTH_FIRST, "");
 #if BN == 32
-  asm volatile("wgmma.mma_async.sync.aligned.m64n32k16" TYPES "{" NAMES0 "}, %16, %17, 1, 1, 1, 0, %18;"
+  asm volatile(SHAPE(32) "{" NAMES0 "}, %16, %17" FLAGS(18)
                : SUMS16(0)
-               : "l"(a), "l"(b), "n"(!B_DEPTH_FIRST));
+               : "l"(a), "l"(b) TRANSPOSED);
 #elif BN == 64
-  asm volatile("wgmma.mma_async.sync.aligned.m64n64k16" TYPES "{" NAMES0 NAMES16
-               "}, %32, %33, 1, 1, 1, 0, %34;"
+  asm volatile(SHAPE(64) "{" NAMES0 NAMES16 "}, %32, %33" FLAGS(34)
                : SUMS16(0), SUMS16(16)
-               : "l"(a), "l"(b), "n"(!B_DEPTH_FIRST));
+               : "l"(a), "l"(b) TRANSPOSED);
 #elif BN == 128
-  asm volatile("wgmma.mma_async.sync.aligned.m64n128k16" TYPES "{" NAMES0 NAMES16 NAMES32
-               "}, %64, %65, 1, 1, 1, 0, %66;"
+  asm volatile(SHAPE(128) "{" NAMES0 NAMES16 NAMES32 "}, %64, %65" FLAGS(66)
                : SUMS64(0)
-               : "l"(a), "l"(b), "n"(!B_DEPTH_FIRST));
+               : "l"(a), "l"(b) TRANSPOSED);
 #else
   static_assert(BN == 256, "");
-  asm volatile("wgmma.mma_async.sync.aligned.m64n256k16" TYPES "{" NAMES0 NAMES16 NAMES32 NAMES64
-               "}, %128, %129, 1, 1, 1, 0, %130;"
+  asm volatile(SHAPE(256) "{" NAMES0 NAMES16 NAMES32 NAMES64 "}, %128, %129" FLAGS(130)
                : SUMS64(0), SUMS64(64)
-               : "l"(a), "l"(b), "n"(!B_DEPTH_FIRST));
+               : "l"(a), "l"(b) TRANSPOSED);
 #endif
 }
 __device__ inline void CommitProducts() {
@@ -126,7 +137,7 @@ __device__ inline void WaitForProducts() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kUnderWay) : "memory");
 }
 
-// A slice of b, 64 deep, from `channel` of the tap on.
+// A slice of b from `channel` of the tap on.
 __device__ inline void CopyB(const Params& p, u32 to, u32 barrier, i32 column0, i32 channel,
                              i32 tap) {
 #if B_DEPTH_FIRST
@@ -134,28 +145,29 @@ __device__ inline void CopyB(const Params& p, u32 to, u32 barrier, i32 column0, 
 #else
 #pragma unroll
   for (int j = 0; j < BN; j += B_BLOCK)
-    CopyTaps(to + j * BK * 2, p.b_map, barrier, column0 + j, channel, tap);
+    CopyTaps(to + j * ROW_BYTES, p.b_map, barrier, column0 + j, channel, tap);
 #endif
 }
 
-// The product of a slice: a group's rows of a from a_at on, 128 bytes each, and b.
-__device__ inline void MultiplySlice(float (*sums)[BN / 2], u32 a_at, u32 b_at) {
+// The product of a slice: a group's rows of a from a_at on, ROW_BYTES each, and b.
+__device__ inline void MultiplySlice(Acc (*sums)[BN / 2], u32 a_at, u32 b_at) {
+  constexpr u32 kGroupBytes = 8 * ROW_BYTES, kSwizzle = ROW_BYTES < 128 ? 2 : 1;
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #pragma unroll
-  for (int k = 0; k < BK / 16; ++k) {
+  for (int k = 0; k < ROW_BYTES / 32; ++k) {
 #if B_DEPTH_FIRST
-    const u64 b = Describe(b_at + k * 32, 16, 1024, 1);
+    const u64 b = Describe(b_at + k * 32, 16, kGroupBytes, kSwizzle);
 #else
     const u64 b = Describe(b_at + k * 16 * B_BLOCK * 2, B_BLOCK * BK * 2, 8 * B_BLOCK * 2,
                            B_BLOCK < 64 ? 2 : 1);
 #endif
 #pragma unroll
     for (int i = 0; i < kParts; ++i)
-      Multiply(sums[i], Describe(a_at + i * 64 * BK * 2 + k * 32, 16, 1024, 1), b);
+      Multiply(sums[i], Describe(a_at + i * 64 * ROW_BYTES + k * 32, 16, kGroupBytes, kSwizzle), b);
   }
   CommitProducts();
 }
-__device__ inline void ClearSums(float (*sums)[BN / 2]) {
+__device__ inline void ClearSums(Acc (*sums)[BN / 2]) {
 #pragma unroll
   for (int i = 0; i < kParts; ++i) {
 #pragma unroll
@@ -163,11 +175,11 @@ __device__ inline void ClearSums(float (*sums)[BN / 2]) {
   }
 }
 // When all products have been formed: no sum is read before.
-__device__ inline void KeepSums(float (*sums)[BN / 2]) {
+__device__ inline void KeepSums(Acc (*sums)[BN / 2]) {
 #pragma unroll
   for (int i = 0; i < kParts; ++i) {
 #pragma unroll
-    for (int j = 0; j < BN / 2; ++j) asm volatile("" : "+f"(sums[i][j])::"memory");
+    for (int j = 0; j < BN / 2; ++j) asm volatile("" : SUM_REGISTER(sums[i][j])::"memory");
   }
 }
 
@@ -181,8 +193,8 @@ __device__ inline u32 SentBytes(int blocks, int rank) {
 // Every blocks'th row, from the block's rank on, is finished by it: the others send it their sums.
 // parts: where they come to. place: with `blocks`, `rank`, and RowOf of the rows so counted.
 template <class Place>
-__device__ inline void FinishShared(const Params& p, const float (*sums)[BN / 2], int first_row,
-                                    const Place& place, u32 parts_at, const float* parts, u32 sent,
+__device__ inline void FinishShared(const Params& p, const Acc (*sums)[BN / 2], int first_row,
+                                    const Place& place, u32 parts_at, const Acc* parts, u32 sent,
                                     bool& undefined) {
   const int thread = threadIdx.x, blocks = place.blocks, rank = place.rank;
   const int own_rows = OwnRows(blocks);
@@ -200,22 +212,24 @@ __device__ inline void FinishShared(const Params& p, const float (*sums)[BN / 2]
     const u32 barrier = InBlock(sent, to_block);
 #pragma unroll
     for (int j = 0; j < BN / 8; ++j) {
-      const float* const s = sums[i] + 4 * j;
-      const float x = __shfl_xor_sync(~0u, odd ? s[0] : s[2], 1);
-      const float y = __shfl_xor_sync(~0u, odd ? s[1] : s[3], 1);
+      const Acc* const s = sums[i] + 4 * j;
+      const Acc x = __shfl_xor_sync(~0u, odd ? s[0] : s[2], 1);
+      const Acc y = __shfl_xor_sync(~0u, odd ? s[1] : s[3], 1);
       if (odd) Send(to + j * 32, barrier, x, y, s[2], s[3]);
       else Send(to + j * 32, barrier, s[0], s[1], x, y);
     }
   }
-  const auto sum = [&](int row, int column, float* total) {
+  const auto sum = [&](int row, int column, Acc* total) {
 #pragma unroll
     for (int j = 0; j < VECTOR; ++j) total[j] = 0;
 #pragma unroll 4
     for (int b = 0; b < blocks; ++b) {
-      const float4* const part = (const float4*)(parts + (b * own_rows + row) * SUM_ROW + column);
-      const float4 low = part[0], high = part[1];
-      total[0] += low.x, total[1] += low.y, total[2] += low.z, total[3] += low.w;
-      total[4] += high.x, total[5] += high.y, total[6] += high.z, total[7] += high.w;
+      const uint4* const part = (const uint4*)(parts + (b * own_rows + row) * SUM_ROW + column);
+      const uint4 low = part[0], high = part[1];
+      total[0] += FromBits(low.x), total[1] += FromBits(low.y);
+      total[2] += FromBits(low.z), total[3] += FromBits(low.w);
+      total[4] += FromBits(high.x), total[5] += FromBits(high.y);
+      total[6] += FromBits(high.z), total[7] += FromBits(high.w);
     }
   };
   FinishRows(p, own_rows, place, thread, CONSUMERS, [&] { WaitFor(sent, 0); }, sum, undefined);
