@@ -91,16 +91,21 @@ class Tuner {
   // for.
   void PrepareAhead(std::span<const Step> steps) const {
     if (backend_.uses_executor()) return;
-    std::vector<std::pair<const Tactic*, const BoundNode*>> tasks;
+    struct Task {
+      const Tactic* tactic;
+      const ir::Node* node;
+      const BoundNode* bound;
+    };
+    std::vector<Task> tasks;
     std::set<std::string> keys;
     for (const Step& step : steps) {
       for (const Contest& contest : step.points) {
         for (size_t t = 0; t < step.tactics.size(); ++t) {
-          if (!step.traits[t].prepares || !step.tactics[t]->packing().empty()) continue;
+          if (!step.traits[t].prepares) continue;
           if (step.tactics.size() > 1 && !contest.timed[t]) continue;
           std::string key = Key(*step.tactics[t], contest.problem);
           if (cache_.FindPrepared(key) || !keys.insert(std::move(key)).second) continue;
-          tasks.emplace_back(step.tactics[t], &contest.node);
+          tasks.push_back({step.tactics[t], step.node, &contest.node});
         }
       }
     }
@@ -110,8 +115,17 @@ class Tuner {
     std::vector<std::jthread> threads;
     for (size_t i = 0; i < std::min(kMostThreads, tasks.size()); ++i) {
       threads.emplace_back([&] {
-        for (size_t task = next++; task < tasks.size(); task = next++)
-          static_cast<void>(tasks[task].first->Prepare(*tasks[task].second, nullptr));
+        InlineExecutor executor;
+        for (size_t i = next++; i < tasks.size(); i = next++) {
+          const auto& [tactic, node, bound] = tasks[i];
+          std::unique_ptr<PackedWeights> packed;
+          if (!tactic->packing().empty()) {
+            auto result = tactic->Pack(module_, *node, executor);
+            if (!result.ok()) continue;
+            packed = std::move(result).value();
+          }
+          static_cast<void>(tactic->Prepare(*bound, packed.get()));
+        }
       });
     }
   }

@@ -359,6 +359,18 @@ TEST_F(TunerTest, ADevicesTacticsArePreparedAhead) {
   EXPECT_GT(first_.runs, 0);
   EXPECT_EQ(unprepared, 0);
 }
+TEST_F(TunerTest, SoAreThoseThatPackConstants) {
+  backend_.on_executor = false;
+  first_.traits.prepares = second_.traits.prepares = true;
+  second_.packing_name = "test";
+  second_.traits.packed_inputs = {1};
+  int unprepared = 0;
+  first_.on_run = [&] { unprepared += second_.prepares == 0; };
+  const Result<Choices> choices = Run();
+  ASSERT_TRUE(choices.ok()) << choices.status().ToString();
+  EXPECT_GT(first_.runs, 0);
+  EXPECT_EQ(unprepared, 0);
+}
 
 INSTANTIATE_TEST_SUITE_P(DTypes, MeasureTest,
                          ::testing::Values(DType::kFloat32, DType::kFloat64, DType::kFloat16,
