@@ -174,6 +174,12 @@ StepProgram SlideVectors(const BoundNode& node, int kind, const BoundValue* w, S
 std::optional<Refusal> RefuseSlide(std::span<const int64_t> window, DType x, DType sums) {
   if (window.size() > 2) return Refuse("{} spatial dimensions", window.size());
   if (window.back() > kMostTaps) return Refuse("a window of width {}", window.back());
+  if (x == DType::kInt8 && (sums == DType::kInt32 || sums == DType::kInt8)) {
+    // The kernel's sums are floats, which hold those of so many products.
+    const int64_t taps = window.front() * (window.size() > 1 ? window[1] : 1);
+    if (taps * 128 * 128 >= int64_t{1} << 24) return Refuse("a window of {} pixels", taps);
+    return std::nullopt;
+  }
   if (!(IsHalf(x) || x == DType::kFloat32) || !(IsHalf(sums) || sums == DType::kFloat32))
     return Refuse("sums in {} of {}", Name(sums), Name(x));
   return std::nullopt;
@@ -201,7 +207,11 @@ std::optional<Refusal> RefuseDepthwiseVector(const ir::Module& module, const ir:
   if (auto refusal = RefuseSlide(window, x, ir::AccumulatorOf(a, x))) return refusal;
   const int64_t reach = 3 * a.strides.back() + (window.back() - 1) * a.dilations.back();
   if (reach > 24) return Refuse("windows that reach {} pixels", reach);
-  if (!IsFloating(module.value(node.inputs[1]).dtype)) return Refuse("integer weights");
+  const DType weights = module.value(node.inputs[1]).dtype;
+  const bool integers = x == DType::kInt8 && ir::AccumulatorOf(a, x) == DType::kInt32;
+  if (x == DType::kInt8 && !integers) return Refuse("sums that wrap around");
+  if (integers ? weights != DType::kInt8 : !IsFloating(weights))
+    return Refuse("weights of dtype {}", Name(weights));
   return RefuseDepthwise(module, node);
 }
 
@@ -222,7 +232,7 @@ std::optional<Refusal> RefuseDepthwiseRows(const ir::Module& module, const ir::N
   if (taps > 9) return Refuse("a kernel of {} pixels", taps);
   if (a.dilations.front() != 1) return Refuse("a dilated kernel");
   for (const int i : {0, 1}) {
-    if (SizeOf(module.value(node.inputs[i]).dtype) != 2) return Refuse("floats of 32 bits");
+    if (SizeOf(module.value(node.inputs[i]).dtype) > 2) return Refuse("floats of 32 bits");
   }
   return std::nullopt;
 }
@@ -235,7 +245,9 @@ Result<StepProgram> PlanDepthwise4x4(const BoundNode& node) {
 
 std::optional<Refusal> RefusePoolVectors(const ir::Module& module, const ir::Node& node) {
   const DType x = module.value(node.inputs[0]).dtype;
-  return RefuseSlide(std::get<ir::PoolAttributes>(node.attributes).window, x, x);
+  const auto& pool = std::get<ir::PoolAttributes>(node.attributes);
+  if (IsInteger(x) && pool.kind == ir::PoolKind::kAverage) return Refuse("an average of integers");
+  return RefuseSlide(pool.window, x, x);
 }
 Result<StepProgram> PlanPoolVectors(const BoundNode& node) {
   const auto& a = std::get<ir::PoolAttributes>(node.attributes);

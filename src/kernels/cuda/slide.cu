@@ -7,7 +7,7 @@
 // average), KH, KW, SH, SW, DW (the window's size, its strides, and its dilation along the width),
 // STRIP, ROWS (more than 1 only of depthwise convolutions without dilation), THREADS (of a block, at
 // most) and MIN_BLOCKS (of a multiprocessor), T, Weight, Sum (the dtype of a convolution's sums), Y, EPILOGUE_OPERANDS, EACH_OPERAND,
-// CALL(first, load).
+// CALL(first, load). Sums are formed in f32, which holds those of 8-bit integers exactly.
 #include "epilogue.cuh"
 #include "vector.cuh"
 
@@ -40,20 +40,11 @@ __device__ constexpr bool IsRead(int i) {
 // Eight elements, or zeros.
 template <class T, bool kAligned>
 __device__ inline Packed<T> LoadEight(const T* from, int count, bool inside) {
+  if constexpr (kAligned) return LoadWords(from, inside);
   Packed<T> packed = {};
-  if constexpr (kAligned) {
-    // Without a branch, so that many loads are under way.
+  if (!inside) return packed;
 #pragma unroll
-    for (int i = 0; i < Packed<T>::kWords / 4; ++i) {
-      uint4 four = make_uint4(0, 0, 0, 0);
-      if (inside) four = __ldg((const uint4*)from + i);
-      packed.words[4 * i] = four.x, packed.words[4 * i + 1] = four.y;
-      packed.words[4 * i + 2] = four.z, packed.words[4 * i + 3] = four.w;
-    }
-  } else if (inside) {
-#pragma unroll
-    for (int j = 0; j < VECTOR; ++j) packed.Put(j, from[j < count ? j : 0]);
-  }
+  for (int j = 0; j < VECTOR; ++j) packed.Put(j, from[j < count ? j : 0]);
   return packed;
 }
 
@@ -205,9 +196,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) slide(const __
         StoreNeighbours(results, count, to);
       }
     };
-    // Whether pixels and weights lie so that eight of their elements are words of 16 bytes.
-    const bool aligned = count == VECTOR && (u64)p.x % 16 == 0 && p.x_row * sizeof(T) % 16 == 0 &&
-                         (u64)p.w % 16 == 0 && p.channels * sizeof(Weight) % 16 == 0;
+    // Whether pixels and weights lie so that eight of their elements are words.
+    const bool aligned = count == VECTOR && IsAligned<T>(p.x) && IsAligned<Weight>(p.w) &&
+                         p.x_row * sizeof(T) % kWordBytes<T> == 0 &&
+                         p.channels * sizeof(Weight) % kWordBytes<Weight> == 0;
 #if ROWS > 1
     if (aligned) {
       Walk(p, image, h0, w0, channel, finish);
