@@ -105,5 +105,48 @@ TEST(Product, WindowsThatOverlapAreReadOnce) {
   EXPECT_EQ(FileOf(row.plan(BindHalves(conv, {2, 56, 57, 64}, {3, 3, 64, 128}))), "wgmma.cu");
 }
 
+// Of integers the filter is packed: a column's taps side by side, each with its channels.
+TEST(Product, AFilterOfIntegersIsDescribedAsPacked) {
+  ir::ConvAttributes conv;
+  conv.strides = conv.dilations = {1, 1};
+  conv.pads_before = conv.pads_after = {1, 1};
+  conv.accumulator = DType::kInt32;
+  ir::Module module;
+  Tensor filter = Tensor::Allocate(DType::kInt8, {3, 3, 64, 128}).value();
+  int i = 0;
+  for (int8_t& w : filter.mutable_data<int8_t>()) w = static_cast<int8_t>(i++ % 251);
+  const ir::NodeId id = module
+                            .AddNode(conv,
+                                     {module.AddInput("a", DType::kInt8, {2, 56, 57, 64}),
+                                      module.AddConstant("b", filter)},
+                                     "product")
+                            .value();
+  const ir::Node& node = module.node(id);
+  const TacticRow& row = Row("cuda.conv.wgmma_s8_128x128");
+  ASSERT_FALSE(row.refuse(module, node));
+  ASSERT_TRUE(row.packs);
+  const StepProgram program = row.plan(BindNode(module, node, {}).value()).value();
+  const auto maps = program.launches.front().parameter.maps();
+  ASSERT_EQ(maps.size(), 2u);
+  const TensorMap& a = maps[0].second;
+  EXPECT_EQ(a.dtype, DType::kInt8);
+  EXPECT_EQ(a.strides, (std::vector<uint64_t>{64, 57 * 64, 56 * 57 * 64}));
+  EXPECT_EQ(a.box, (std::vector<uint32_t>{64, 128}));
+  EXPECT_EQ(a.swizzle, 64);  // a tap has no more than that
+  const TensorMap& b = maps[1].second;
+  EXPECT_EQ(b.dims, (std::vector<uint64_t>{64, 128, 9}));
+  EXPECT_EQ(b.strides, (std::vector<uint64_t>{9 * 64, 64}));
+  EXPECT_EQ(b.box, (std::vector<uint32_t>{64, 128, 1}));
+
+  std::vector<std::byte> packed(filter.bytes());
+  PackColumns(node, filter, packed.data());
+  const int depth = 9 * 64;
+  for (const int column : {0, 1, 70, 127}) {
+    for (const int k : {0, 1, 63, 64, 575})
+      EXPECT_EQ(static_cast<int8_t>(packed[column * depth + k]),
+                filter.data<int8_t>()[k * 128 + column]);
+  }
+}
+
 }  // namespace
 }  // namespace graft::cuda
