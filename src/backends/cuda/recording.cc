@@ -85,7 +85,7 @@ class CudaRecording final : public Recording {
       GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<ErrorRecord> error, device_.ErrorOf(stream));
       device_.AddError(stream_, std::move(error));
     }
-    const Status replaced = Replace(part, *graph);
+    Status replaced = Replace(part, *graph);
     driver.GraphDestroy(*graph);
     return replaced;
   }
@@ -97,7 +97,7 @@ class CudaRecording final : public Recording {
     const std::span<const CUgraphNode> nodes =
         std::span(nodes_).subspan(marks_[part], marks_[part + 1] - marks_[part]);
     GRAFT_ASSIGN_OR_RETURN(const std::vector<CUgraphNode> news, NodesOf(driver, graph));
-    const Status other = UnsupportedError("the recorded part has another form");
+    Status other = UnsupportedError("the recorded part has another form");
     if (news.size() != nodes.size()) return other;
     for (size_t i = 0; i < nodes.size(); ++i) {
       GRAFT_ASSIGN_OR_RETURN(const CUDA_KERNEL_NODE_PARAMS before, KernelOf(driver, nodes[i]));
