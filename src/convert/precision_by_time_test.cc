@@ -33,7 +33,7 @@ tf::GraphDef Chain() {
     Tensor weights = Get(Tensor::Allocate(DType::kFloat32, kWeights[i]));
     for (int64_t k = 0; k < weights.elements(); ++k)
       weights.mutable_data<float>()[k] = static_cast<float>(k % 7 - 3) / 16;
-    const std::string name = kProducts[i];
+    const std::string& name = kProducts[i];
     graph.nodes.push_back(
         {.name = name + "/w",
          .op = "Const",
