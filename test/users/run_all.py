@@ -1,4 +1,5 @@
-"""Runs situations and what became of them in TensorFlow: run_all.py LOADER FOLDER NAME…, LOADER tf1 or tf2.
+"""Runs situations and what became of them in TensorFlow: run_all.py LOADER FOLDER NAME…, LOADER tf1 or tf2. All of them stay
+loaded, as in a process that serves many models.
 
 Of each variant that there is: FOLDER/NAME/LOADER.pkl holds {variant: {"values": {signature: [{output: array}, …]}, "engine_calls",
 "fallbacks", "reasons", "seconds", "error"}}. Values are those of the first calls, so that stateful models go the same way.
@@ -108,6 +109,7 @@ def main():
     loader, root, names = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3:]
     load = {"tf1": load_1, "tf2": load_2}[loader]
     _op_library.load()
+    loaded = []
     for name in names:
         folder = root / name
         about = json.loads((folder / "about.json").read_text())
@@ -120,6 +122,7 @@ def main():
             _, _, only = variant.partition("-")
             wanted = {key: calls for key, calls in feeds.items() if only in ("", key)}
             results[variant], run = first_calls(load, path, about["tags"], wanted)
+            loaded.append(run)
             if run and variant in ("native", "program"):
                 runs[variant] = run
         if loader == "tf2" and len(runs) == 2:

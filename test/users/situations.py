@@ -772,6 +772,35 @@ def unknown_rank(folder):
 
 
 @situation()
+def empty_batches(folder):
+    """Nothing was found, and the next model in line is called all the same."""
+    import tensorflow as tf
+
+    def call(self, images, words):
+        x = tf.nn.relu(tf.nn.conv2d(images, self.filters, 2, "SAME") + 0.1)
+        x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+        text = tf.reduce_sum(tf.gather(self.embedding, words), 1)
+        y = tf.matmul(tf.concat([tf.reduce_mean(x, [1, 2]), text], 1), self.w)
+        return {"y": tf.nn.softmax(y), "best": tf.argmax(y, 1), "count": tf.shape(y)[0]}
+
+    signature = {"images": ([None, 8, 8, 3], tf.float32), "words": ([None, None], tf.int32)}
+    model = module(
+        call,
+        signature,
+        filters=variable(3, 3, 3, 8),
+        embedding=variable(10, 4),
+        w=variable(12, 5),
+    )
+    save(model, folder, serving_default=model.call)
+
+    def feed(batch, length):
+        words = np.arange(batch * length, dtype=np.int32).reshape(batch, length) % 10
+        return {"images": floats(batch, 8, 8, 3), "words": words}
+
+    return {"serving_default": [feed(2, 3), feed(0, 3), feed(1, 0), feed(0, 0), feed(3, 2)]}
+
+
+@situation()
 def a_detector_of_tensorflow_1(folder):
     import tensorflow as tf
 
