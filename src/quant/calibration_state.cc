@@ -1,11 +1,11 @@
 // What a calibration has gathered, as text, so that it can go on another day. The last line is a
 // checksum of the others: a file that was cut is refused, and what reads is still not trusted.
-#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <iterator>
 
 #include "base/crc32c.h"
+#include "base/split.h"
 #include "quant/calibration.h"
 
 namespace graft::quant {
@@ -13,17 +13,9 @@ namespace {
 
 constexpr std::string_view kHeader = "graft-calibration 1";
 
-// Cuts off what stands before the separator, and that.
-std::string_view Take(std::string_view* text, char separator) {
-  const size_t end = std::min(text->find(separator), text->size());
-  const std::string_view taken = text->substr(0, end);
-  text->remove_prefix(std::min(end + 1, text->size()));
-  return taken;
-}
-
 template <class T>
 bool TakeNumber(std::string_view* line, T* number) {
-  const std::string_view text = Take(line, ' ');
+  const std::string_view text = CutFront(line, ' ');
   const auto [at, error] = std::from_chars(text.data(), text.data() + text.size(), *number);
   return error == std::errc() && at == text.data() + text.size();
 }
@@ -78,17 +70,18 @@ Status Calibration::Restore(std::string_view state, std::string_view key) {
       state.substr(last) != fmt::format("{:08x}\n", Crc32c(0, state.data(), last)))
     return damaged;
   state.remove_suffix(9);
-  if (Take(&state, '\n') != kHeader) return damaged;
-  if (Take(&state, '\n') != key)
+  if (CutFront(&state, '\n') != kHeader) return damaged;
+  if (CutFront(&state, '\n') != key)
     return InvalidArgumentError("the state is of another model, of other data or of other options");
-  std::string_view line = Take(&state, '\n');
+  std::string_view line = CutFront(&state, '\n');
   int64_t batches = 0;
-  if (Take(&line, ' ') != "batches" || !TakeNumber(&line, &batches) || batches < 0) return damaged;
+  if (CutFront(&line, ' ') != "batches" || !TakeNumber(&line, &batches) || batches < 0)
+    return damaged;
   std::vector<Histogram> histograms(values_.size());
   std::vector<std::vector<float>> channels(values_.size());
   for (size_t i = 0; i < values_.size(); ++i) {
-    if (Take(&state, '\n') != values_[i].name) return damaged;
-    line = Take(&state, '\n');
+    if (CutFront(&state, '\n') != values_[i].name) return damaged;
+    line = CutFront(&state, '\n');
     int64_t count = 0;
     double amax = 0;
     double width = 0;
@@ -98,8 +91,8 @@ Status Calibration::Restore(std::string_view state, std::string_view key) {
         (width > 0 && bins.size() < Histogram::kFirstBins))
       return damaged;
     histograms[i] = Histogram(count, amax, width, std::move(bins));
-    line = Take(&state, '\n');
-    if (Take(&line, ' ') != "channels") return damaged;
+    line = CutFront(&state, '\n');
+    if (CutFront(&line, ' ') != "channels") return damaged;
     while (!line.empty()) {
       float& largest = channels[i].emplace_back();
       if (!TakeNumber(&line, &largest) || !IsAmount(largest)) return damaged;
