@@ -14,16 +14,9 @@ namespace {
 
 constexpr double kAlways = std::numeric_limits<double>::infinity();
 
-bool IsAverage(const ir::Node& node) {
-  const auto* pool = node.get<ir::PoolAttributes>();
-  const auto* reduce = node.get<ir::ReduceAttributes>();
-  return (pool != nullptr && pool->kind == ir::PoolKind::kAverage) ||
-         (reduce != nullptr && reduce->kind == ir::ReduceKind::kMean);
-}
-
 // What takes integers where they come, beside products (passes/quantize.cc).
 bool TakesEither(const ir::Node& node) {
-  return quant::SharesScale(node) || node.kind() == ir::OpKind::kConcat || IsAverage(node);
+  return quant::SharesScale(node) || node.kind() == ir::OpKind::kConcat || quant::IsAverage(node);
 }
 
 // An engine's steps and how long they took.
@@ -172,8 +165,7 @@ Result<PrecisionByTime> PrecisionByTime::Measure(const EngineSource& source,
     if (is_product) result.times_[node.name] = result.nodes_.back().time;
   }
   const ir::Uses uses(fused);
-  std::set<Dims> all;
-  std::vector<std::vector<Dims>> dims;  // by value of result.values_, at each point
+  std::vector<ir::ValueId> crossing_values;  // by value of result.values_
   for (ir::ValueId v = 0; v < fused.value_count(); ++v) {
     const ir::Value& value = fused.value(v);
     if (value.constant || value.dtype != DType::kFloat32 || !value.quantization) continue;
@@ -184,22 +176,24 @@ Result<PrecisionByTime> PrecisionByTime::Measure(const EngineSource& source,
     const bool crosses = std::ranges::any_of(crossing.readers, [](int r) { return r >= 0; });
     if (!crosses) continue;
     if (uses.is_output(v)) crossing.readers.push_back(-1);
-    std::vector<Dims>& at_points = dims.emplace_back();
-    for (const TuningPoint& point : on_integers.points) {
-      const ir::NodeId reader = uses.of(v)[0];
-      GRAFT_ASSIGN_OR_RETURN(const BoundNode bound,
-                             BindNode(fused, fused.node(reader), point.symbols));
-      const auto& inputs = fused.node(reader).inputs;
-      const auto operand = std::ranges::find(inputs, v) - inputs.begin();
-      at_points.push_back(bound.inputs[operand].dims);
-      all.insert(at_points.back());
-    }
     result.values_.push_back(std::move(crossing));
+    crossing_values.push_back(v);
+  }
+  std::set<Dims> all;
+  std::vector<std::vector<Dims>> dims;  // by point
+  for (const TuningPoint& point : on_integers.points) {
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<BoundValue> bound,
+                           BindValues(fused, point.symbols, [&](ir::ValueId v) {
+                             return std::ranges::binary_search(crossing_values, v);
+                           }));
+    std::vector<Dims>& at_point = dims.emplace_back();
+    for (const ir::ValueId v : crossing_values) at_point.push_back(bound[v].dims);
+    all.insert(at_point.begin(), at_point.end());
   }
   GRAFT_ASSIGN_OR_RETURN(const Casts casts, Casts::Measure(all, options));
-  for (size_t i = 0; i < result.values_.size(); ++i) {
-    for (const Dims& at_point : dims[i]) {
-      const auto [quantize, dequantize] = casts.of(at_point);
+  for (const std::vector<Dims>& at_point : dims) {
+    for (size_t i = 0; i < result.values_.size(); ++i) {
+      const auto [quantize, dequantize] = casts.of(at_point[i]);
       if (std::isfinite(quantize)) result.values_[i].quantize += quantize;
       if (std::isfinite(dequantize)) result.values_[i].dequantize += dequantize;
     }

@@ -10,6 +10,7 @@
 #include <limits>
 #include <map>
 
+#include "base/strides.h"
 #include "passes/expression.h"
 #include "passes/pass.h"
 #include "passes/rewrite.h"
@@ -117,19 +118,16 @@ Result<Tensor> ForInputs(const Tensor& weights, WeightAxes axes,
                          const std::vector<float>& factors) {
   GRAFT_ASSIGN_OR_RETURN(Tensor scaled, Tensor::Allocate(kFloat, weights.dims()));
   const Dims& dims = weights.dims();
-  const auto stride = [&](size_t axis) {
-    int64_t inner = 1;
-    for (size_t i = axis + 1; i < dims.size(); ++i) inner *= dims[i];
-    return inner;
-  };
+  const std::vector<int64_t> strides = RowMajorStrides(dims);
+  const int64_t input_stride = strides[axes.input], output_stride = strides[axes.output];
   const int64_t inputs = dims[axes.input];  // of a group
   const int64_t groups = static_cast<int64_t>(factors.size()) / inputs;
   const int64_t outputs = dims[axes.output] / groups;
   const std::span<const float> from = weights.data<float>();
   const std::span<float> to = scaled.mutable_data<float>();
   for (int64_t i = 0; i < weights.elements(); ++i) {
-    const int64_t in = i / stride(axes.input) % inputs;
-    const int64_t group = i / stride(axes.output) % dims[axes.output] / outputs;
+    const int64_t in = i / input_stride % inputs;
+    const int64_t group = i / output_stride % dims[axes.output] / outputs;
     to[i] = from[i] * factors[group * inputs + in];
   }
   return scaled;
@@ -529,16 +527,14 @@ class Quantizer {
   // rounded.
   Result<bool> AverageIntegers(ir::NodeId id) {
     const ir::Node node = module_.node(id);
-    if (node.inputs.empty()) return false;
+    if (!quant::IsAverage(node)) return false;
     const Integers* from = Find(node.inputs[0]);
     if (from == nullptr) return false;
-    const auto* pool = node.get<ir::PoolAttributes>();
-    const auto* reduce = node.get<ir::ReduceAttributes>();
     ir::Attributes attributes = node.attributes;
     double count = 1;
-    if (pool != nullptr && pool->kind == ir::PoolKind::kAverage) {
+    if (const auto* pool = node.get<ir::PoolAttributes>()) {
       for (const int64_t n : pool->window) count *= static_cast<double>(n);
-    } else if (reduce != nullptr && reduce->kind == ir::ReduceKind::kMean) {
+    } else if (const auto* reduce = node.get<ir::ReduceAttributes>()) {
       for (const int64_t axis : reduce->axes) {
         const std::optional<int64_t> n = module_.value(node.inputs[0]).shape[axis].constant();
         if (!n || *n == 0) return false;
@@ -547,8 +543,6 @@ class Quantizer {
       ir::ReduceAttributes sum = *reduce;
       sum.kind = ir::ReduceKind::kSum;
       attributes = sum;
-    } else {
-      return false;
     }
     // Sums that a float does not hold exactly depend on their order.
     if (count * kMost >= 1 << 24) return false;
@@ -563,7 +557,8 @@ class Quantizer {
     if (!result) return false;
     const ir::ValueId out = node.outputs[0];
     // A pooling has divided already, by what each window counts.
-    const float divisor = pool != nullptr ? 1 : static_cast<float>(count);
+    const bool is_pool = node.get<ir::PoolAttributes>() != nullptr;
+    const float divisor = is_pool ? 1 : static_cast<float>(count);
     const float amax = wanted_[out] ? *Amax(out) : 0;
     double m = own;
     if (wanted_[out]) m /= static_cast<double>(quant::ScaleOf(amax));

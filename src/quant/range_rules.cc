@@ -107,6 +107,13 @@ bool MayDifferByChannel(const ir::Module& module, const ir::Uses& uses, ir::Valu
   });
 }
 
+bool IsAverage(const ir::Node& node) {
+  const auto* pool = node.get<ir::PoolAttributes>();
+  const auto* reduce = node.get<ir::ReduceAttributes>();
+  return (pool != nullptr && pool->kind == ir::PoolKind::kAverage) ||
+         (reduce != nullptr && reduce->kind == ir::ReduceKind::kMean);
+}
+
 std::string ChannelName(std::string_view name, int64_t channel) {
   return fmt::format("{}[{}]", name, channel);
 }

@@ -27,6 +27,9 @@ void FindRanges(ir::Module& module, const CalibrationTable* table);
 // are integers of the result.
 bool SharesScale(const ir::Node& node);
 
+// Whether it is an average pool, or a mean.
+bool IsAverage(const ir::Node& node);
+
 // Whether each channel, along the last axis, may have integers of a scale of its own: a convolution
 // or product makes the value, whose results have a factor for each channel anyway, and nothing but
 // convolutions and products of matrices by constant weights read it, which take the scales in.

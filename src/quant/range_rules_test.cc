@@ -110,7 +110,6 @@ output "y" %3
             (Ranges{{"x", "1 node"}, {"a", "1 node"}, {"b", "2 node"}, {"c", "2 node"}}));
 }
 
-// After fusion, only what integer kernels read needs a range.
 TEST(FindRanges, OfChannelsWhereProductsAloneReadThem) {
   const std::string conv =
       "conv strides=[1,1] dilations=[1,1] pads_before=[0,0] pads_after=[0,0] groups=1";
@@ -149,6 +148,7 @@ output "y" %5
   }
 }
 
+// After fusion, only what integer kernels read needs a range.
 TEST(FindMissingRanges, OfWhatIntegerKernelsRead) {
   ir::Module module = Parse(fmt::format(R"(input "x" %0 f32[1,4,4,2] "x"
 constant %1 f32[1,1,2,2] "w" = {{1,2,3,4}}
