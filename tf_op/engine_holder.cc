@@ -153,8 +153,9 @@ EngineHolder::~EngineHolder() {
 absl::Status EngineHolder::KeepForSaving(OpKernelContext* context) {
   const std::lock_guard<std::mutex> lock(kept_mutex_);
   std::string plan = state_->TakePlan();
+  if (plan.empty()) return absl::OkStatus();  // another call was faster
   const NativeFunction function = native_->Whole(context);
-  if (plan.empty() || function == nullptr) return absl::OkStatus();  // another call was faster
+  if (function == nullptr) return absl::OkStatus();
   EngineResource* resource = nullptr;
   TF_RETURN_IF_ERROR(context->resource_manager()->LookupOrCreate<EngineResource>(
       std::string(kEngineContainer), ResourceName(spec_.node), &resource,

@@ -22,7 +22,7 @@ class EngineState {
   enum class Turn {
     kRun,   // it is ready
     kMake,  // the caller makes it: SetMade follows
-    kNone,  // there is none for this call: why() says why
+    kNone,  // there is none for this call: *why says why
   };
   // Takes no lock once the engine is ready. Waits while another call makes it, unless that happens
   // in the background. A failure that may pass (memory) is tried again after some calls, more each

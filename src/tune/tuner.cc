@@ -116,8 +116,8 @@ class Tuner {
     for (size_t i = 0; i < std::min(kMostThreads, tasks.size()); ++i) {
       threads.emplace_back([&] {
         InlineExecutor executor;
-        for (size_t i = next++; i < tasks.size(); i = next++) {
-          const auto& [tactic, node, bound] = tasks[i];
+        for (size_t task = next++; task < tasks.size(); task = next++) {
+          const auto& [tactic, node, bound] = tasks[task];
           std::unique_ptr<PackedWeights> packed;
           if (!tactic->packing().empty()) {
             auto result = tactic->Pack(module_, *node, executor);

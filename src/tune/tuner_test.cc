@@ -359,6 +359,7 @@ TEST_F(TunerTest, ADevicesTacticsArePreparedAhead) {
   EXPECT_GT(first_.runs, 0);
   EXPECT_EQ(unprepared, 0);
 }
+
 TEST_F(TunerTest, SoAreThoseThatPackConstants) {
   backend_.on_executor = false;
   first_.traits.prepares = second_.traits.prepares = true;

@@ -244,7 +244,7 @@ Result<BoundEpilogue> BoundEpilogue::Bind(const BoundNode& node, const Pointwise
   GRAFT_ASSIGN_OR_RETURN(PointwiseKernel kernel, PointwiseKernel::Compile(complete, dtypes));
   bound.program_ = std::make_unique<const Program>(
       Program{std::move(kernel), std::move(operands), row_dims, SizeOf(sums), SizeOf(y.dtype),
-              y.row_stride, uniform_rows, std::move(requantizes)});
+              y.row_stride, uniform_rows, requantizes});
   return bound;
 }
 

@@ -19,12 +19,14 @@
 #define GRAFT_KERNELS_CPU_CONV_DEPTHWISE_ONCE
 namespace graft::cpu {
 
+inline constexpr int64_t kLine = 16;  // floats of a cache line
+
 // The weights of a tap lie together. Vectors that reach past its channels read zeros, and
 // neighbours are an odd number of cache lines apart, so that a channel's taps do not share one set
 // of the cache.
 inline int64_t TapStep(const ConvFilter& f) {
-  const int64_t lines = CeilDiv(f.output_channels, 16);
-  return (lines + 1 + lines % 2) * 16;
+  const int64_t lines = CeilDiv(f.output_channels, kLine);
+  return (lines + 1 + lines % 2) * kLine;
 }
 
 struct DepthwiseSpan : DepthwiseTaps<float> {
@@ -155,7 +157,7 @@ template <int kWidth, int kStride>
 Spans SpansOf(bool whole_lines) {
   constexpr int kMost = 7;
   constexpr int kMostOfLines = kWidth < 7 ? 4 : 3;
-  if constexpr (kLanes < 16) {
+  if constexpr (kLanes < kLine) {
     if (whole_lines)
       return SpansOf<kWidth, kStride, 2>(std::make_integer_sequence<int, kMostOfLines>());
   }
@@ -275,7 +277,7 @@ double DepthwiseCost(const ConvProblem& p) {
   // share them (ChooseSpans), and what comes from memory.
   const bool shared = f.dilation[2] == 1 && f.kernel[2] >= 3 && f.kernel[2] <= 7;
   const double taps = static_cast<double>(f.taps()) * (shared ? 1 : 2);
-  const auto blocks = static_cast<double>(CeilDiv(f.output_channels, 16));
+  const auto blocks = static_cast<double>(CeilDiv(f.output_channels, kLine));
   const auto rows = static_cast<double>(p.rows());
   return blocks * (rows * taps + 2 * (static_cast<double>(p.batch * p.input_pixels()) + rows));
 }
