@@ -1,9 +1,9 @@
 """Graft makes trained TensorFlow models run fast.
 
 graft.Engine runs a plan and does not import TensorFlow; on a GPU it takes and gives arrays of other libraries as they lie
-there. graft.trt_convert converts models inside TensorFlow;
-graft.load_op_library makes converted models loadable there, graft.load_saved_model loads one, graft.engine_statistics tells what their
-engines did, and graft.trim frees what they keep between calls.
+there. graft.trt_convert converts models inside TensorFlow; graft.load_op_library makes converted models loadable there,
+graft.load_saved_model loads one, graft.engine_statistics tells what their engines did, and graft.trim frees what they keep
+between calls.
 """
 
 import importlib

@@ -147,13 +147,7 @@ class _Conversion:
             if calibrates:
                 options["calibration-tables"] = self._calibrate(converted, calibration)
                 converted = self._convert(folder, options)
-        self.engines = [n.name for n in converted.node if n.op == trt_convert._ENGINE_OP]
-        self.engines += [
-            node.name
-            for function in converted.library.function
-            for node in function.node_def
-            if node.op == trt_convert._ENGINE_OP
-        ]
+        self.engines = [node.name for node in trt_convert._engine_nodes(converted)]
         self._function = self._wrap(converted)
 
     def _convert(self, folder, options):

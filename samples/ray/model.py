@@ -24,10 +24,9 @@ class SavedModel:
     def __init__(self, path, threads):
         import tensorflow as tf
 
-        graft.load_op_library()
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-        self._model = tf.saved_model.load(path)
+        self._model = graft.load_saved_model(path)
         self._tensor, self._errors = tf.constant, tf.errors
         self._function = self._model.signatures["serving_default"]
         specs = self._function.structured_input_signature[1]
