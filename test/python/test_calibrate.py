@@ -244,6 +244,22 @@ def test_records_that_do_not_fit_are_named(frozen_graph, images, tmp_path):
     assert not (tmp_path / "t").exists()
 
 
+@pytest.mark.parametrize("number, text", [(3e9, "3000000000"), (-3e9, "-3000000000"), (np.inf, "inf"), (np.nan, "nan")])
+def test_a_float_that_is_no_integer_is_named(number, text, tmp_path):
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.int32, [None, 4], "x")
+        tf.matmul(tf.cast(x, tf.float32), np.ones((4, 3), np.float32), name="y")
+    (tmp_path / "m.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    records = tmp_path / "d.tfrecord"
+    write_records(records, [np.array([1, -2, number, 4], np.float32)], lambda x: {"x": floats(x)})
+    arguments = ("calibrate", tmp_path / "m.pb", "--data", records, "-o", tmp_path / "t", "--threads", 1)
+    output = graft(*arguments, expect=USAGE)
+    assert f"{records}: record 0: x: {text} is no i32" in output
+
+
 @pytest.fixture(scope="module")
 def uneven(tmp_path_factory):
     """A depthwise convolution between two products, of channels that are 1 to 40 times as large."""
