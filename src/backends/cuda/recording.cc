@@ -135,8 +135,10 @@ Status CudaDevice::BeginRecording(void* stream) {
 
 Status CudaDevice::MarkPart(void* stream) {
   std::lock_guard lock(mutex_);
-  UnderWay& recording = recordings_[stream];
-  recording.marks.push_back(recording.nodes);
+  const auto recording = recordings_.find(stream);
+  if (recording == recordings_.end())
+    return FailedPreconditionError("CUDA: nothing is being recorded on the stream");
+  recording->second.marks.push_back(recording->second.nodes);
   return OkStatus();
 }
 
