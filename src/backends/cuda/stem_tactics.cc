@@ -6,7 +6,7 @@ namespace graft::cuda {
 namespace {
 
 constexpr int64_t kMostChannels = 4;
-constexpr int64_t kTileRows = 128, kTileW = 16;
+constexpr int64_t kTileRows = 128, kTileW = 16, kTileH = kTileRows / kTileW;
 // What the kernels have registers and shared memory for.
 struct Limits {
   int64_t kernel, stride;
@@ -45,6 +45,49 @@ std::optional<Refusal> RefuseStemIntegers(const ir::Module& module, const ir::No
       module, node, [](DType dtype) { return dtype == DType::kInt8; }, kOfIntegers);
 }
 
+namespace {
+
+// How the image is cut.
+struct Tiles {
+  int64_t columns;  // of the result, of a tile
+  int64_t count;    // of all images, for the same columns
+  int64_t line;     // pixels of a line of the kernel, with what fills it up
+  int64_t patch;    // pixels that a tile's windows read
+};
+// line_unit: of how many pixels a line is to be a multiple.
+Tiles TilesOf(const Product& p, const BoundNode& node, int64_t line_unit) {
+  const auto parts = [](int64_t all, int64_t part) { return (all + part - 1) / part; };
+  Tiles tiles;
+  tiles.columns = p.columns <= 32 ? 32 : 64;
+  tiles.count = node.inputs[0].dims[0] * parts(p.out[1], kTileH) * parts(p.out[2], kTileW);
+  tiles.line = parts(p.kernel[2], line_unit) * line_unit;
+  tiles.patch =
+      ((kTileH - 1) * p.stride[1] + p.kernel[1]) * ((kTileW - 1) * p.stride[2] + tiles.line);
+  return tiles;
+}
+
+// text: what the kernel's class says beyond its sizes.
+Launch LaunchOf(const Product& p, const BoundNode& node, const Tiles& tiles, std::string_view file,
+                int64_t shared_bytes, std::string_view text) {
+  Launch launch;
+  launch.kernel.file = file;
+  launch.kernel.text = fmt::format(
+      "#define CHANNELS {}\n#define KH {}\n#define KW {}\n#define SH {}\n#define SW {}\n"
+      "#define TH {}\n#define TW {}\n#define BN {}\n#define B_CONSTANT {:d}\n{}",
+      p.channels, p.kernel[1], p.kernel[2], p.stride[1], p.stride[2], kTileH, kTileW, tiles.columns,
+      node.inputs[1].constant != nullptr, text);
+  launch.entry = "stem";
+  launch.block = 128;
+  launch.shared_bytes = static_cast<int>(shared_bytes);
+  constexpr int64_t kFullCard = 132 * 4;  // blocks that a large card holds; each takes many tiles
+  launch.grid[0] = std::min(tiles.count, kFullCard);
+  launch.grid[1] = (p.columns + tiles.columns - 1) / tiles.columns;
+  AddProduct(p, node, 0, {}, &launch.parameter);
+  return launch;
+}
+
+}  // namespace
+
 Result<StepProgram> PlanStem(const BoundNode& node) {
   StepProgram step;
   const Product p = ProductOfConv(node);
@@ -53,30 +96,13 @@ Result<StepProgram> PlanStem(const BoundNode& node) {
   GRAFT_ASSIGN_OR_RETURN(StepProgram unaligned, PlanConvMma128x32(node));
   step.unaligned = std::move(unaligned.launches);
   step.workspace_bytes = unaligned.workspace_bytes;
-  const int64_t tile_columns = p.columns <= 32 ? 32 : 64;
-  const int64_t tile_h = kTileRows / kTileW;
-  const int64_t tiles = node.inputs[0].dims[0] * ((p.out[1] + tile_h - 1) / tile_h) *
-                        ((p.out[2] + kTileW - 1) / kTileW);
-  const int64_t line = (p.kernel[2] + 3) / 4 * 4;
-  const int64_t patch =
-      ((tile_h - 1) * p.stride[1] + p.kernel[1]) * ((kTileW - 1) * p.stride[2] + line);
-  Launch launch;
-  launch.kernel.file = "stem.cu";
-  launch.kernel.text = fmt::format(
-      "#define CHANNELS {}\n#define KH {}\n#define KW {}\n#define SH {}\n#define SW {}\n"
-      "#define TH {}\n#define TW {}\n#define BN {}\n#define B_CONSTANT {:d}\n#define BFLOAT {:d}\n"
-      "{}{}",
-      p.channels, p.kernel[1], p.kernel[2], p.stride[1], p.stride[2], tile_h, kTileW, tile_columns,
-      node.inputs[1].constant != nullptr, node.inputs[0].dtype == DType::kBFloat16,
-      ProductText(node), EachOperandText(node, 2, /*columns=*/true));
-  launch.entry = "stem";
-  launch.block = 128;
-  launch.shared_bytes = static_cast<int>(p.kernel[1] * line * 4 * tile_columns * 2 + patch * 8);
-  constexpr int64_t kFullCard = 132 * 4;  // blocks that a large card holds; each takes many tiles
-  launch.grid[0] = std::min(tiles, kFullCard);
-  launch.grid[1] = (p.columns + tile_columns - 1) / tile_columns;
-  AddProduct(p, node, 0, {}, &launch.parameter);
-  step.launches.push_back(std::move(launch));
+  const Tiles tiles = TilesOf(p, node, 4);
+  // Four channels of two bytes a pixel.
+  const int64_t shared = p.kernel[1] * tiles.line * 4 * tiles.columns * 2 + tiles.patch * 8;
+  step.launches.push_back(
+      LaunchOf(p, node, tiles, "stem.cu", shared,
+               fmt::format("#define BFLOAT {:d}\n{}{}", node.inputs[0].dtype == DType::kBFloat16,
+                           ProductText(node), EachOperandText(node, 2, /*columns=*/true))));
   return step;
 }
 
@@ -85,29 +111,11 @@ Result<StepProgram> PlanStemIntegers(const BoundNode& node) {
   const Product p = ProductOfConv(node);
   if (p.rows == 0 || p.columns == 0) return step;
   if (!FitsIn32Bits(p, node)) return PlanConv(node);
-  const int64_t tile_columns = p.columns <= 32 ? 32 : 64;
-  const int64_t tile_h = kTileRows / kTileW;
-  const int64_t tiles = node.inputs[0].dims[0] * ((p.out[1] + tile_h - 1) / tile_h) *
-                        ((p.out[2] + kTileW - 1) / kTileW);
-  const int64_t line = (p.kernel[2] + 7) / 8 * 8;  // pixels, as those of the patch a word each
-  const int64_t patch =
-      ((tile_h - 1) * p.stride[1] + p.kernel[1]) * ((kTileW - 1) * p.stride[2] + line);
-  Launch launch;
-  launch.kernel.file = "stem_s8.cu";
-  launch.kernel.text = fmt::format(
-      "#define CHANNELS {}\n#define KH {}\n#define KW {}\n#define SH {}\n#define SW {}\n"
-      "#define TH {}\n#define TW {}\n#define BN {}\n#define B_CONSTANT {:d}\n{}{}",
-      p.channels, p.kernel[1], p.kernel[2], p.stride[1], p.stride[2], tile_h, kTileW, tile_columns,
-      node.inputs[1].constant != nullptr, ProductText(node), EachOperandText(node, 2));
-  launch.entry = "stem";
-  launch.block = 128;
-  launch.shared_bytes = static_cast<int>(kTileRows * (tile_columns + 8) * 4 +
-                                         p.kernel[1] * line * tile_columns * 4 + patch * 4);
-  constexpr int64_t kFullCard = 132 * 4;  // blocks that a large card holds; each takes many tiles
-  launch.grid[0] = std::min(tiles, kFullCard);
-  launch.grid[1] = (p.columns + tile_columns - 1) / tile_columns;
-  AddProduct(p, node, 0, {}, &launch.parameter);
-  step.launches.push_back(std::move(launch));
+  const Tiles tiles = TilesOf(p, node, 8);  // pixels, as those of the patch a word each
+  const int64_t shared = kTileRows * (tiles.columns + 8) * 4 +
+                         p.kernel[1] * tiles.line * tiles.columns * 4 + tiles.patch * 4;
+  step.launches.push_back(
+      LaunchOf(p, node, tiles, "stem_s8.cu", shared, ProductText(node) + EachOperandText(node, 2)));
   return step;
 }
 

@@ -69,15 +69,6 @@ struct Image {
   }
 };
 
-struct Place {
-  i32 position, column0;
-};
-__device__ inline Place PlaceOf(const Params& p, u32 tile) {
-  const u32 column_tiles = ((u32)p.columns + BN - 1) / BN;
-  const u32 position_tile = tile / column_tiles;
-  return {(i32)(position_tile * BM), (i32)((tile - position_tile * column_tiles) * BN)};
-}
-
 // A thread's two rows of the 16 that a warp computes.
 struct PositionPair {
   const Params& p;
@@ -95,12 +86,7 @@ struct Shared {
 // The warp that has patches and weights brought.
 __device__ inline void Produce(const Params& p, const Image& image, const Shared& at, u32 tiles,
                                i32 chunks, i32 taps) {
-  if (threadIdx.x % 32 != 0) {
-    WaitForPrevious();
-    return;
-  }
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&p.a_map));
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&p.b_map));
+  if (!IsCopier(p)) return;
   int stage = 0;
   u32 parity = 1, patch_parity = 1;  // of the first round, in which all buffers are empty
   const auto copy_patch = [&](u32 tile, i32 chunk) {
@@ -108,7 +94,7 @@ __device__ inline void Produce(const Params& p, const Image& image, const Shared
     patch_parity ^= 1;
     u32 to = at.patch;
     Expect(at.patch_full, image.patch_lines * image.line * BK * 2);
-    const i32 line = image.FirstLine(PlaceOf(p, tile).position);
+    const i32 line = image.FirstLine(PlaceOf(p, tile).first);
     // The line before the first image's belongs to none.
     i32 n = line < 0 ? -1 : line / image.lines;
     i32 h = line - n * image.lines;
@@ -182,20 +168,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   __syncthreads();
 
   if (thread >= CONSUMERS) {
-#if TRADES
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(COPY_REGISTERS));
-    if (thread >= CONSUMERS + 32) return;
-#endif
+    BeginCopying();
+    if (TRADES && thread >= CONSUMERS + 32) return;
     Produce(p, image, at, tiles, chunks, taps);
     return;
   }
 
-#if TRADES
-  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(SUM_REGISTERS));
-#endif
-  WaitForPrevious();  // the epilogue reads and writes
+  const int first_row = BeginMultiplying();
   const int group = thread / 128;
-  const int first_row = group * kGroupRows + thread % 128 / 32 * 16 + thread % 32 / 4;
   bool undefined = false;
   int stage = 0;
   u32 parity = 0, patch_parity = 0;
@@ -203,7 +183,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   for (u32 number = blockIdx.x; number < tiles; number += gridDim.x) {
     Acc sums[kParts][BN / 2];
     ClearSums(sums);
-    const i32 position = PlaceOf(p, number).position;
+    const i32 position = PlaceOf(p, number).first;
     // Of the patch's rows: where the first window of the group begins.
     const i32 first =
         position - image.before - image.FirstLine(position) * image.line + group * kGroupRows;
@@ -240,7 +220,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     const i32 column0 = place.column0 + thread % 4 * 8;
 #pragma unroll
     for (int i = 0; i < kParts; ++i) {
-      const PositionPair rows = {p, image, place.position + first_row + i * 64};
+      const PositionPair rows = {p, image, place.first + first_row + i * 64};
       Operands operands;
       operands.Fetch(p, rows, column0, 0);
       FinishSums(p, sums[i], rows, column0, &operands, undefined);

@@ -4,10 +4,11 @@
 //
 // A block computes tiles of BM by BN results, one after the other: GROUPS groups of four warps, each
 // with its share of the rows. One more warp has the copy engine bring slices of both factors, as
-// deep as ROW_BYTES hold, through STAGES buffers of shared memory, those of the next tile as well; barriers there say
-// when a slice has come and when it may be overwritten. A slice lies within one tap of a
-// convolution's kernel; what is outside of the image, and past the last channel, comes as zeros. For
-// the epilogue neighbouring threads exchange their sums, so that each has eight neighbours.
+// deep as ROW_BYTES hold, through STAGES buffers of shared memory, those of the next tile as well;
+// barriers there say when a slice has come and when it may be overwritten. A slice lies within one
+// tap of a convolution's kernel; what is outside of the image, and past the last channel, comes as
+// zeros. For the epilogue neighbouring threads exchange their sums, so that each has eight
+// neighbours.
 //
 // With SPLIT, the blocks of a cluster share a tile, each with a part of the slices. Each finishes
 // every so many'th row, of which the others send it their sums; they are added in the blocks' order:
@@ -20,6 +21,7 @@
 // elements along the depth lie side by side), B_CONSTANT (1: no kernel of the run writes b), BFLOAT
 // (1: factors are bf16), INTEGERS (1: factors are i8, and b's depth lies side by side), ROW_BYTES (a
 // slice's depth in bytes: 128, of integers also 64), EACH_OPERAND, and what product.cuh wants.
+
 // Eights of an epilogue's operand that a thread has under way.
 #define AT_ONCE (GROUPS == 2 && MIN_BLOCKS > 1 && BN > 64 ? 2 : 4)
 #include "wgmma.cuh"
@@ -86,15 +88,6 @@ __device__ inline Pixel FindPixel(const Params& p, i32 row) {
   return pixel;
 }
 
-struct Place {
-  i32 row0, column0;
-};
-__device__ inline Place PlaceOf(const Params& p, u32 tile) {
-  const u32 column_tiles = ((u32)p.columns + BN - 1) / BN;
-  const u32 row_tile = tile / column_tiles;
-  return {(i32)(row_tile * BM), (i32)((tile - row_tile * column_tiles) * BN)};
-}
-
 // A thread's two rows of the 16 that a warp computes.
 struct RowPair {
   i32 rows, first;
@@ -106,12 +99,7 @@ struct RowPair {
 // The warp that has the slices brought.
 __device__ inline void Produce(const Params& p, u32 slices_at, u32 full, u32 empty, u32 tiles,
                                i32 first_slice, i32 slices) {
-  if (threadIdx.x % 32 != 0) {
-    WaitForPrevious();
-    return;
-  }
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&p.a_map));
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&p.b_map));
+  if (!IsCopier(p)) return;
   const auto copy_b = [&](int stage, const Place& place, const Slice& slice) {
     CopyB(p, slices_at + stage * STAGE_BYTES + A_BYTES, full + 8 * stage, place.column0,
           slice.channel, slice.tap);
@@ -133,7 +121,7 @@ __device__ inline void Produce(const Params& p, u32 slices_at, u32 full, u32 emp
   for (u32 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     const Place place = PlaceOf(p, tile);
 #if WINDOWS
-    const Pixel pixel = FindPixel(p, place.row0);
+    const Pixel pixel = FindPixel(p, place.first);
 #endif
     Slice slice = FindSlice(p, first_slice);
     for (int s = 0; s < slices; ++s) {
@@ -149,7 +137,7 @@ __device__ inline void Produce(const Params& p, u32 slices_at, u32 full, u32 emp
       CopyWindows(to, p.a_map, full + 8 * stage, slice.channel, pixel.w, pixel.h, pixel.n,
                   (u16)(slice.kw * (i32)p.dilation[2]), (u16)(slice.kh * (i32)p.dilation[1]));
 #else
-      CopyMatrix(to, p.a_map, full + 8 * stage, slice.channel, place.row0);
+      CopyMatrix(to, p.a_map, full + 8 * stage, slice.channel, place.first);
 #endif
       Arrive(full + 8 * stage);
       NextSlice(p, &slice);
@@ -198,10 +186,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 #endif
 
   if (thread >= CONSUMERS) {
-#if TRADES
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(COPY_REGISTERS));
-    if (thread >= CONSUMERS + 32) return;
-#endif
+    BeginCopying();
+    if (TRADES && thread >= CONSUMERS + 32) return;
     Produce(p, slices_at, full, empty, tiles, first_slice, slices);
 #if SPLIT
     __syncwarp();
@@ -210,12 +196,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     return;
   }
 
-#if TRADES
-  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(SUM_REGISTERS));
-#endif
-  WaitForPrevious();  // the epilogue reads and writes
+  const int first_row = BeginMultiplying();
   const int group = thread / 128;
-  const int first_row = group * kGroupRows + thread % 128 / 32 * 16 + thread % 32 / 4;
   bool undefined = false;
   int stage = 0;
   u32 parity = 0;
@@ -225,7 +207,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     Operands operands;
     if (kParts * BN <= 64) {
       const Place place = PlaceOf(p, number);
-      operands.Fetch(p, RowPair{(i32)p.rows, place.row0 + first_row},
+      operands.Fetch(p, RowPair{(i32)p.rows, place.first + first_row},
                      place.column0 + thread % 4 * 8, 0);
     }
 #endif
@@ -259,13 +241,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
         return row < BM && row0 + row < p.rows ? row : -1;
       }
     };
-    FinishShared(p, sums, first_row, Rows{0, 0, place.row0, place.column0, blocks, rank},
+    FinishShared(p, sums, first_row, Rows{0, 0, place.first, place.column0, blocks, rank},
                  slices_at + kSumsAt, (const Acc*)(shared + kSumsAt), sent, undefined);
 #else
     const i32 column0 = place.column0 + thread % 4 * 8;
 #pragma unroll
     for (int i = 0; i < kParts; ++i) {
-      const RowPair rows = {(i32)p.rows, place.row0 + first_row + i * 64};
+      const RowPair rows = {(i32)p.rows, place.first + first_row + i * 64};
       if (i > 0 || kParts * BN > 64) operands.Fetch(p, rows, column0, 0);
       FinishSums(p, sums[i], rows, column0, &operands, undefined);
     }

@@ -137,6 +137,42 @@ __device__ inline void WaitForProducts() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kUnderWay) : "memory");
 }
 
+// A tile: its first row, or position, and its first column.
+struct Place {
+  i32 first, column0;
+};
+__device__ inline Place PlaceOf(const Params& p, u32 tile) {
+  const u32 column_tiles = ((u32)p.columns + BN - 1) / BN;
+  const u32 first_tile = tile / column_tiles;
+  return {(i32)(first_tile * BM), (i32)((tile - first_tile * column_tiles) * BN)};
+}
+
+// The threads past those that multiply begin so. Those past the first warp then end.
+__device__ inline void BeginCopying() {
+#if TRADES
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(COPY_REGISTERS));
+#endif
+}
+// Of that warp one thread copies; false: it is another.
+__device__ inline bool IsCopier(const Params& p) {
+  if (threadIdx.x % 32 != 0) {
+    WaitForPrevious();
+    return false;
+  }
+  asm volatile("prefetch.tensormap [%0];" ::"l"(&p.a_map));
+  asm volatile("prefetch.tensormap [%0];" ::"l"(&p.b_map));
+  return true;
+}
+// The others begin so. Gives the first of the thread's rows in a tile.
+__device__ inline int BeginMultiplying() {
+#if TRADES
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(SUM_REGISTERS));
+#endif
+  WaitForPrevious();  // the epilogue reads and writes
+  const int thread = threadIdx.x;
+  return thread / 128 * kGroupRows + thread % 128 / 32 * 16 + thread % 32 / 4;
+}
+
 // A slice of b from `channel` of the tap on.
 __device__ inline void CopyB(const Params& p, u32 to, u32 barrier, i32 column0, i32 channel,
                              i32 tap) {
