@@ -295,6 +295,22 @@ Cases ConvCases() {
     Dims x;  // N, spatial…, C
     std::vector<int64_t> kernel, strides, dilations, before, after;
     int64_t groups, outputs;
+
+    ir::ConvAttributes attributes() const {
+      ir::ConvAttributes conv;
+      conv.strides = strides;
+      conv.dilations = dilations;
+      conv.pads_before.assign(before.begin(), before.end());
+      conv.pads_after.assign(after.begin(), after.end());
+      conv.groups = groups;
+      return conv;
+    }
+    Dims filter() const {
+      Dims dims = kernel;
+      dims.push_back(x.back() / groups);
+      dims.push_back(outputs);
+      return dims;
+    }
   };
   const Geometry geometries[] = {
       {{1, 7, 9, 5}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, 1, 19},
@@ -327,15 +343,8 @@ Cases ConvCases() {
   };
   Cases cases;
   for (const Geometry& g : geometries) {
-    ir::ConvAttributes conv;
-    conv.strides = g.strides;
-    conv.dilations = g.dilations;
-    conv.pads_before.assign(g.before.begin(), g.before.end());
-    conv.pads_after.assign(g.after.begin(), g.after.end());
-    conv.groups = g.groups;
-    Dims filter = g.kernel;
-    filter.push_back(g.x.back() / g.groups);
-    filter.push_back(g.outputs);
+    const ir::ConvAttributes conv = g.attributes();
+    const Dims filter = g.filter();
     AddFused(cases, conv, {{g.x}, Constant(filter)}, /*all_epilogues=*/g.groups != 1 || g.x[0] > 1);
     AddTyped(cases, conv, g.x, filter);
     AddMixed(cases, conv, g.x, filter);
@@ -363,24 +372,8 @@ Cases ConvCases() {
       {{2, 21, 9, 48}, {3, 3}, {2, 2}, {1, 1}, {1, 1}, {1, 1}, 48, 48},
       {{2, 9, 21, 16}, {5, 5}, {1, 1}, {1, 1}, {2, 2}, {2, 2}, 16, 16},
   };
-  for (const Geometry& g : integers) {
-    ir::ConvAttributes conv;
-    conv.strides = g.strides;
-    conv.dilations = g.dilations;
-    conv.pads_before = {g.before[0], g.before[1]};
-    conv.pads_after = {g.after[0], g.after[1]};
-    conv.groups = g.groups;
-    AddIntegers(cases, conv, g.x, {g.kernel[0], g.kernel[1], g.x.back() / g.groups, g.outputs});
-  }
-  for (const Geometry& g : wide) {
-    ir::ConvAttributes conv;
-    conv.strides = g.strides;
-    conv.dilations = g.dilations;
-    conv.pads_before = {g.before[0], g.before[1]};
-    conv.pads_after = {g.after[0], g.after[1]};
-    conv.groups = g.groups;
-    AddHalves(cases, conv, g.x, {g.kernel[0], g.kernel[1], g.x.back() / g.groups, g.outputs});
-  }
+  for (const Geometry& g : integers) AddIntegers(cases, g.attributes(), g.x, g.filter());
+  for (const Geometry& g : wide) AddHalves(cases, g.attributes(), g.x, g.filter());
   // Values that are not finite.
   ir::ConvAttributes conv;
   conv.strides = conv.dilations = {1, 1};

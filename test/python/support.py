@@ -37,6 +37,15 @@ def graft(*arguments, expect=DONE, cwd=None, program=(PROGRAM,)):
     return done.stdout + done.stderr
 
 
+def rename(graph, node, name):
+    """Gives a node of the main graph another name, where its outputs are read too."""
+    old, node.name = node.name, name
+    for reader in graph.node:
+        for i, read in enumerate(reader.input):
+            if read.split(":")[0] == old:
+                reader.input[i] = name + read[len(old) :]
+
+
 def convert(model, *arguments, program=(PROGRAM,)):
     """graft convert without timing; gives the JSON report."""
     report = pathlib.Path(os.environ["GRAFT_CACHE"]) / "report.json"

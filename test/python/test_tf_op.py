@@ -58,11 +58,7 @@ def changed(graph, suffix, **attributes):
     node = engine_node(copy)
     for name, value in attributes.items():
         node.attr[name].CopyFrom(value)
-    old, node.name = node.name, f"{node.name}_{suffix}"
-    for reader in copy.node:
-        for i, name in enumerate(reader.input):
-            if name.split(":")[0] == old:
-                reader.input[i] = node.name + name[len(old) :]
+    support.rename(copy, node, f"{node.name}_{suffix}")
     return copy
 
 

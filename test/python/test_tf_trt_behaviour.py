@@ -50,11 +50,7 @@ def renamed(graph, suffix):
     copy = v1.GraphDef()
     copy.CopyFrom(graph)
     node = engine_node(copy)
-    old, node.name = node.name, f"{node.name}_{suffix}"
-    for reader in copy.node:
-        for i, name in enumerate(reader.input):
-            if name.split(":")[0] == old:
-                reader.input[i] = node.name + name[len(old) :]
+    support.rename(copy, node, f"{node.name}_{suffix}")
     return copy
 
 
