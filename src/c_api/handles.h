@@ -88,7 +88,7 @@ Result<T> ReadOptions(const T* options, T defaults) {
 
 // A dtype by its number.
 inline Result<DType> ReadDType(int32_t number) {
-  const Result<DType> dtype = tf::ParseDTypeNumber(number);
+  Result<DType> dtype = tf::ParseDTypeNumber(number);
   if (!dtype.ok()) return InvalidArgumentError("there is no dtype {}", number);
   return dtype;
 }

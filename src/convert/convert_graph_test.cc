@@ -18,7 +18,6 @@ using testing::ElementsAre;
 using testing::Field;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::IsNull;
 using testing::NotNull;
 using testing::SizeIs;
 using tf::CountOp;
@@ -67,7 +66,7 @@ class ConvertGraphTest : public testing::Test {
     options_.graph_number = 0;
   }
 
-  ConvertedGraph Convert(std::vector<NodeDef> nodes, std::vector<std::string> outputs,
+  ConvertedGraph Convert(std::vector<NodeDef> nodes, const std::vector<std::string>& outputs,
                          tf::Shape shape = {.dims = {-1, 4}}) {
     GraphDef graph;
     graph.versions.producer = tf::kGraphDefVersion;
