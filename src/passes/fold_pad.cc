@@ -1,5 +1,6 @@
 // Zero padding becomes part of the convolution or pooling that reads it.
 #include <algorithm>
+#include <array>
 
 #include "passes/pass.h"
 #include "passes/rewrite.h"
@@ -7,13 +8,11 @@
 namespace graft::passes {
 namespace {
 
-bool IsZero(const ir::Dim& dim) { return dim == 0; }
-
 // Pads the spatial dimensions of [N, spatial…, C] only, by `value`.
 bool PadsImage(const ir::PadAttributes& pad) {
   return pad.mode == ir::PadMode::kConstant && pad.before.size() >= 3 &&
-         IsZero(pad.before.front()) && IsZero(pad.after.front()) && IsZero(pad.before.back()) &&
-         IsZero(pad.after.back());
+         AllZero(std::array{pad.before.front(), pad.after.front(), pad.before.back(),
+                            pad.after.back()});
 }
 
 template <class Window>
@@ -25,8 +24,7 @@ void AddPads(const ir::PadAttributes& pad, Window& window) {
 }
 
 bool HasNoPads(const ir::PoolAttributes& pool) {
-  return std::ranges::all_of(pool.pads_before, IsZero) &&
-         std::ranges::all_of(pool.pads_after, IsZero);
+  return AllZero(pool.pads_before) && AllZero(pool.pads_after);
 }
 
 // No window lies in the padding alone: there a maximum would find nothing.

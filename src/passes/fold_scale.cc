@@ -252,8 +252,7 @@ Result<bool> FoldIntoProducer(ir::Module& module, const ir::Uses& uses, ir::Node
 
 bool HasPadding(const ir::Node& node) {
   const auto* conv = node.get<ir::ConvAttributes>();
-  return conv && !(std::ranges::all_of(conv->pads_before, [](auto& p) { return p == 0; }) &&
-                   std::ranges::all_of(conv->pads_after, [](auto& p) { return p == 0; }));
+  return conv && !(AllZero(conv->pads_before) && AllZero(conv->pads_after));
 }
 
 // What an offset on each input channel adds to each output channel.

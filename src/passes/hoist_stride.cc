@@ -10,7 +10,6 @@ namespace graft::passes {
 namespace {
 
 bool IsOne(int64_t v) { return v == 1; }
-bool IsZero(const ir::Dim& d) { return d == 0; }
 
 // The spatial strides with which the node reads nothing but every s-th element of its first
 // operand, from the first on.
@@ -20,17 +19,15 @@ std::optional<std::vector<int64_t>> Subsampling(const ir::Module& module, const 
     const ir::Shape& filter = module.value(node.inputs[1]).shape;
     const bool pointwise =
         std::all_of(filter.begin(), filter.end() - 2, [](const ir::Dim& d) { return d == 1; });
-    if (!pointwise || std::ranges::all_of(conv->strides, IsOne) ||
-        !std::ranges::all_of(conv->pads_before, IsZero) ||
-        !std::ranges::all_of(conv->pads_after, IsZero)) {
+    if (!pointwise || std::ranges::all_of(conv->strides, IsOne) || !AllZero(conv->pads_before) ||
+        !AllZero(conv->pads_after)) {
       return std::nullopt;
     }
     return conv->strides;
   }
   if (const auto* slice = node.get<ir::SliceAttributes>(); slice && shape.size() >= 3) {
-    if (!std::ranges::all_of(slice->begin, IsZero) || slice->strides.front() != 1 ||
-        slice->strides.back() != 1 || slice->size.front() != shape.front() ||
-        slice->size.back() != shape.back()) {
+    if (!AllZero(slice->begin) || slice->strides.front() != 1 || slice->strides.back() != 1 ||
+        slice->size.front() != shape.front() || slice->size.back() != shape.back()) {
       return std::nullopt;
     }
     std::vector<int64_t> strides(slice->strides.begin() + 1, slice->strides.end() - 1);

@@ -91,6 +91,10 @@ const PointwiseProgram* Epilogue(const ir::Node& node) {
   return MutableEpilogue(const_cast<ir::Attributes&>(node.attributes));
 }
 
+bool AllZero(std::span<const ir::Dim> dims) {
+  return std::ranges::all_of(dims, [](const ir::Dim& dim) { return dim == 0; });
+}
+
 DType OwnDType(const ir::Module& module, const ir::Node& node) {
   return std::visit(
       [&](const auto& a) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,9 @@ void ReplaceNodeByValue(ir::Module& module, ir::NodeId id, ir::ValueId value);
 // The epilogue of a node whose op has one, else null.
 const PointwiseProgram* Epilogue(const ir::Node& node);
 PointwiseProgram* MutableEpilogue(ir::Attributes& attributes);
+
+// Whether all of them are zero, whatever the symbols are.
+bool AllZero(std::span<const ir::Dim> dims);
 
 // The dtype of what a node computes before its epilogue: of its sums, where it forms sums.
 DType OwnDType(const ir::Module& module, const ir::Node& node);
