@@ -64,8 +64,7 @@ partition::EntryPoint EntryPointOf(const std::string& key, const tf::Signature& 
   for (const auto& [from, to] : {std::pair(&signature.inputs, &entry.inputs),
                                  std::pair(&signature.outputs, &entry.outputs)}) {
     for (const auto& [key, info] : *from) {
-      for (const tf::Endpoint& e : tf::EndpointsOf(key, info))
-        to->push_back(e.tensor.substr(0, e.tensor.find(':')));
+      for (const tf::Endpoint& e : tf::EndpointsOf(key, info)) to->push_back(tf::NodeOf(e.tensor));
     }
   }
   return entry;

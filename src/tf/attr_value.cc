@@ -9,7 +9,7 @@ namespace graft::tf {
 namespace {
 
 // Lists of functions with attributes of lists of functions … nest; real graphs stay below 4.
-constexpr int kMaxDepth = 16;
+constexpr int kMaxNesting = 16;
 // TensorFlow's own limit (TensorShape::MaxDimensions).
 constexpr int kMaxRank = 254;
 constexpr int64_t kMaxFillBytes = int64_t{1} << 31;
@@ -336,7 +336,7 @@ Result<DType> ParseDTypeNumber(int64_t number) {
 }
 
 Result<AttrValue> ParseAttrValue(const FileBytes& file, std::string_view wire, int depth) {
-  if (depth > kMaxDepth) return DataLossError("nested deeper than {} levels", kMaxDepth);
+  if (depth > kMaxNesting) return DataLossError("nested deeper than {} levels", kMaxNesting);
   AttrValue value;
   WireReader r(wire);
   while (r.Next()) {

@@ -368,6 +368,11 @@ Result<TensorRef> ParseTensorName(std::string_view text) {
   return ref;
 }
 
+std::string NodeOf(std::string_view tensor) {
+  const Result<TensorRef> ref = ParseTensorName(tensor);
+  return ref.ok() ? std::string(ref->node) : std::string();
+}
+
 std::string CanonicalTensor(std::string name) {
   if (name.ends_with(":0")) name.resize(name.size() - 2);
   return name;

@@ -128,6 +128,8 @@ struct TensorRef {
 // "a" and "a:0" are output 0, "a:2" output 2, "^a" control. kDataLoss for anything else.
 Result<TensorRef> ParseTensorName(std::string_view text);
 std::string TensorName(std::string_view node, int index);  // "a", "a:2", "^a"
+// The node that the tensor belongs to; empty where the text names no tensor.
+std::string NodeOf(std::string_view tensor);
 // "a:0" and "a" are one tensor; this is its shorter name.
 std::string CanonicalTensor(std::string name);
 

@@ -11,7 +11,7 @@
 namespace graft::tf {
 namespace {
 
-constexpr int kMaxDepth = 64;
+constexpr int kMaxCallDepth = 64;
 // A few functions that call one another twice unfold to 2^n nodes. Bytes of names and small
 // attributes, shared tensors not counted.
 constexpr size_t kMaxUnfoldedBytes = size_t{1} << 29;
@@ -117,9 +117,10 @@ class Inliner {
       const NodeDef& node = graph_->nodes[next.node];
       GRAFT_ASSIGN_OR_RETURN(const std::optional<Call> call, CallOf(node));
       if (!call) continue;
-      const std::string reason = next.depth >= kMaxDepth
-                                     ? fmt::format("calls nest deeper than {} levels", kMaxDepth)
-                                     : WhyNot(*call->function);
+      const std::string reason =
+          next.depth >= kMaxCallDepth
+              ? fmt::format("calls nest deeper than {} levels", kMaxCallDepth)
+              : WhyNot(*call->function);
       if (!reason.empty()) {
         kept_.push_back({node.name, call->function->signature.name, reason});
         continue;
@@ -351,7 +352,7 @@ class Inliner {
       for (std::string& input : node.inputs) {
         if (input.ends_with(":0")) input.resize(input.size() - 2);
         // Calls may return one another's outputs; hostile ones, in a circle.
-        for (int hops = 0; hops <= kMaxDepth; ++hops) {
+        for (int hops = 0; hops <= kMaxCallDepth; ++hops) {
           const auto it = bypass_.find(input);
           if (it == bypass_.end()) break;
           input = it->second;

@@ -17,7 +17,7 @@ namespace graft::tf {
 namespace {
 
 // Functions that call one another through control flow may do so without end.
-constexpr int kMaxDepth = 8;
+constexpr int kMaxControlDepth = 8;
 constexpr size_t kMaxNodes = size_t{1} << 22;
 
 struct ControlOp {
@@ -82,11 +82,6 @@ std::vector<std::string> DataInputs(const NodeDef& node) {
     if (!input.starts_with('^')) data.push_back(input);
   }
   return data;
-}
-
-std::string NodeOf(const std::string& tensor) {
-  const Result<TensorRef> ref = ParseTensorName(tensor);
-  return ref.ok() ? std::string(ref->node) : std::string();
 }
 
 // Whether a loop's body gives argument `i` back as it came.
@@ -178,7 +173,7 @@ class Lifter {
     for (size_t next = 0; next < pending.size(); ++next) {
       const auto [node, depth] = pending[next];
       const size_t first = graph_->nodes.size();
-      if (depth >= kMaxDepth || first >= kMaxNodes) continue;
+      if (depth >= kMaxControlDepth || first >= kMaxNodes) continue;
       if (std::optional<LiftedNode> lifted = Lift(node)) {
         lifted_.push_back(*std::move(lifted));
         find(first, depth + 1);

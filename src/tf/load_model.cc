@@ -52,8 +52,6 @@ Result<Named> ParseNamed(const std::string& text) {
   return named;
 }
 
-std::string NodeOf(const std::string& tensor) { return tensor.substr(0, tensor.find(':')); }
-
 class Loader {
  public:
   explicit Loader(const ModelSpec& spec) : spec_(spec) {}

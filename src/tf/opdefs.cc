@@ -49,7 +49,7 @@ DType TypeOf(std::string_view text) {
   return *dtype;
 }
 
-Shape ShapeOf(std::string_view text) {
+Shape ShapeOfText(std::string_view text) {
   if (text == "?") return Shape::Unknown();
   Shape shape;
   for (std::string_view dim : Split(text, 'x')) shape.dims.push_back(Number<int64_t>(dim));
@@ -81,13 +81,13 @@ AttrValue DefaultOf(std::string_view type, std::string_view text) {
   if (type == "float") return Number<float>(text);
   if (type == "bool") return BoolOf(text);
   if (type == "type") return TypeOf(text);
-  if (type == "shape") return ShapeOf(text);
+  if (type == "shape") return ShapeOfText(text);
   if (type == "list(string)") return ListOf(text, PercentDecoded);
   if (type == "list(int)") return ListOf(text, Number<int64_t>);
   if (type == "list(float)") return ListOf(text, Number<float>);
   if (type == "list(bool)") return ListOf(text, BoolOf);
   if (type == "list(type)") return ListOf(text, TypeOf);
-  if (type == "list(shape)") return ListOf(text, ShapeOf);
+  if (type == "list(shape)") return ListOf(text, ShapeOfText);
   return EncodedValue(text);
 }
 

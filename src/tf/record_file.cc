@@ -31,7 +31,7 @@ bool IsZlib(std::string_view bytes) {
 
 // Of a oneof the last member counts; parts of one member are joined.
 template <class T>
-auto ListOf(uint32_t field, Example::Feature* feature) {
+auto MembersOf(uint32_t field, Example::Feature* feature) {
   return Field(field, [feature](std::string_view list) {
     if (!std::holds_alternative<std::vector<T>>(*feature)) *feature = std::vector<T>();
     return ReadFields(list, nullptr, Field(1, &std::get<std::vector<T>>(*feature)));
@@ -40,8 +40,8 @@ auto ListOf(uint32_t field, Example::Feature* feature) {
 
 Result<Example::Feature> ParseFeature(std::string_view bytes) {
   Example::Feature feature;
-  GRAFT_RETURN_IF_ERROR(ReadFields(bytes, nullptr, ListOf<std::string>(1, &feature),
-                                   ListOf<float>(2, &feature), ListOf<int64_t>(3, &feature)));
+  GRAFT_RETURN_IF_ERROR(ReadFields(bytes, nullptr, MembersOf<std::string>(1, &feature),
+                                   MembersOf<float>(2, &feature), MembersOf<int64_t>(3, &feature)));
   return feature;
 }
 
