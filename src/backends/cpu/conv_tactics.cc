@@ -4,12 +4,11 @@
 #include "backends/cpu/conv_problem.h"
 #include "backends/cpu/dense_step.h"
 #include "backends/cpu/packed_bytes.h"
+#include "backends/cpu/tactic_base.h"
 #include "backends/cpu/tactics.h"
 
 namespace graft::cpu {
 namespace {
-
-constexpr double kCyclesPerMillisecond = 3e6;
 
 class ConvStep final : public DenseStep {
  public:

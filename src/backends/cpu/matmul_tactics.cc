@@ -2,12 +2,11 @@
 #include "backends/cpu/dense_step.h"
 #include "backends/cpu/matmul_problem.h"
 #include "backends/cpu/packed_bytes.h"
+#include "backends/cpu/tactic_base.h"
 #include "backends/cpu/tactics.h"
 
 namespace graft::cpu {
 namespace {
-
-constexpr double kCyclesPerMillisecond = 3e6;
 
 class MatMulStep final : public DenseStep {
  public:

@@ -9,8 +9,6 @@
 namespace graft::cpu {
 namespace {
 
-constexpr double kCyclesPerMillisecond = 3e6;
-
 template <class A>
 struct AnyConv {
   using Attributes = A;

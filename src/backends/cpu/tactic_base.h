@@ -16,6 +16,9 @@
 
 namespace graft::cpu {
 
+// For costs that are counted in cycles: of a processor of 3 GHz.
+inline constexpr double kCyclesPerMillisecond = 3e6;
+
 class CpuTactic : public Tactic {
  public:
   CpuTactic(std::string_view name, int version, TacticTraits traits = {})
