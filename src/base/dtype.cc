@@ -3,13 +3,13 @@
 namespace graft {
 namespace {
 
-struct Row {
+struct DTypeRow {
   DType dtype;
   size_t size;
   std::string_view name;
   std::string_view tensorflow;
 };
-constexpr Row kRows[] = {
+constexpr DTypeRow kDTypes[] = {
     {DType::kInvalid, 0, "invalid", "invalid"},
     {DType::kFloat32, 4, "f32", "float"},
     {DType::kFloat64, 8, "f64", "double"},
@@ -36,11 +36,11 @@ constexpr Row kRows[] = {
     {DType::kUint64, 8, "u64", "uint64"},
 };
 
-const Row& Find(DType dtype) {
-  for (const Row& row : kRows) {
+const DTypeRow& Find(DType dtype) {
+  for (const DTypeRow& row : kDTypes) {
     if (row.dtype == dtype) return row;
   }
-  return kRows[0];
+  return kDTypes[0];
 }
 
 }  // namespace
@@ -67,7 +67,7 @@ DType StorageOf(DType dtype) {
 }
 
 std::optional<DType> ParseDType(std::string_view name) {
-  for (const Row& row : kRows) {
+  for (const DTypeRow& row : kDTypes) {
     if (row.dtype != DType::kInvalid && (row.name == name || row.tensorflow == name))
       return row.dtype;
   }

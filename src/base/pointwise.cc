@@ -11,11 +11,11 @@ namespace {
 // Zero without a sign: what an immediate is that is not printed.
 bool IsPlainZero(double x) { return x == 0 && !std::signbit(x); }
 
-struct Row {
+struct OpRow {
   std::string_view name;
   int operands;
 };
-constexpr Row kRows[] = {
+constexpr OpRow kOps[] = {
 #define GRAFT_POINTWISE(id, name, operands, formula) {name, operands},
 #include "base/pointwise.inc"
 #undef GRAFT_POINTWISE
@@ -23,8 +23,8 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::string_view Name(PointwiseOp op) { return kRows[static_cast<int>(op)].name; }
-int OperandCount(PointwiseOp op) { return kRows[static_cast<int>(op)].operands; }
+std::string_view Name(PointwiseOp op) { return kOps[static_cast<int>(op)].name; }
+int OperandCount(PointwiseOp op) { return kOps[static_cast<int>(op)].operands; }
 
 bool PointwiseInstruction::operator==(const PointwiseInstruction& other) const {
   auto same_bits = [](double a, double b) {
@@ -51,7 +51,7 @@ Status Verify(const PointwiseProgram& program) {
   }
   for (size_t i = 0; i < program.instructions.size(); ++i) {
     const PointwiseInstruction& in = program.instructions[i];
-    if (static_cast<size_t>(in.op) >= std::size(kRows))
+    if (static_cast<size_t>(in.op) >= std::size(kOps))
       return DataLossError("no element-wise op {}", static_cast<int>(in.op));
     if (!IsNumeric(in.dtype))
       return DataLossError("{} with dtype {}", Name(in.op), static_cast<int>(in.dtype));
@@ -175,8 +175,8 @@ class ProgramParser {
         return Bad();
       const std::string_view name = Until('.');
       size_t op = 0;
-      while (op < std::size(kRows) && kRows[op].name != name) ++op;
-      if (op == std::size(kRows) || !Take(".")) return Bad();
+      while (op < std::size(kOps) && kOps[op].name != name) ++op;
+      if (op == std::size(kOps) || !Take(".")) return Bad();
       in.op = static_cast<PointwiseOp>(op);
       const std::optional<DType> dtype = ParseDType(Until('('));
       if (!dtype || !Take("(")) return Bad();

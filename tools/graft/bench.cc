@@ -21,7 +21,7 @@
 namespace graft {
 namespace {
 
-struct Options {
+struct BenchArguments {
   std::string plan;
   std::string shapes;
   int64_t batch = 0;
@@ -146,9 +146,9 @@ nlohmann::ordered_json ToJson(const Statistics& s) {
 
 // What several contexts get through: at the batch that was asked for, else at those of a server
 // that collects requests.
-Result<nlohmann::ordered_json> Streams(const Options& o,
-                                       const std::shared_ptr<const Engine>& engine,
-                                       const std::vector<Dims>& dims) {
+Result<nlohmann::ordered_json> BenchStreams(const BenchArguments& o,
+                                            const std::shared_ptr<const Engine>& engine,
+                                            const std::vector<Dims>& dims) {
   std::vector<std::vector<Dims>> sizes;
   const bool given = o.batch > 0 || !o.shapes.empty();
   for (const int64_t batch : {8, 32}) {
@@ -176,7 +176,7 @@ Result<nlohmann::ordered_json> Streams(const Options& o,
   return json;
 }
 
-Status Run(const Options& o) {
+Status Run(const BenchArguments& o) {
   nlohmann::ordered_json before;
   if (!o.compare.empty()) {
     GRAFT_ASSIGN_OR_RETURN(before, ReadBenchFigures(o.compare));
@@ -286,7 +286,7 @@ Status Run(const Options& o) {
     GRAFT_RETURN_IF_ERROR(WriteFileAtomically(o.trace, ToText(recorder.ToJson())));
   }
   if (o.streams > 0) {
-    GRAFT_ASSIGN_OR_RETURN(json["streams"], Streams(o, loaded.engine, dims));
+    GRAFT_ASSIGN_OR_RETURN(json["streams"], BenchStreams(o, loaded.engine, dims));
   }
   if (!o.compare.empty()) {
     std::printf("\n=== Against %s ===\n%s", o.compare.c_str(),
@@ -319,7 +319,7 @@ Result<std::vector<ir::NodeId>> FindLayer(const ir::Module& module, const std::s
                               fmt::join(names, ", "), partly.size() > names.size() ? ", …" : "");
 }
 
-Status Why(const Options& o) {
+Status Why(const BenchArguments& o) {
   GRAFT_ASSIGN_OR_RETURN(const DeviceName device, ParseDeviceName(o.device));
   GRAFT_ASSIGN_OR_RETURN(Plan plan, LoadPlan(o.plan));
   GRAFT_RETURN_IF_ERROR(CheckWeights(plan));
@@ -360,7 +360,7 @@ Status Why(const Options& o) {
 }  // namespace
 
 Command AddBench(CLI::App& program) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<BenchArguments>();
   CLI::App* app = program.add_subcommand("bench", "Measure a plan");
   app->add_option("PLAN", o->plan, "The plan")->required();
   app->add_option("--batch", o->batch, "Outermost dimension of every input");

@@ -8,7 +8,7 @@
 namespace graft {
 namespace {
 
-struct Options {
+struct CalibrateArguments {
   tf::ModelSpec model;
   std::string inputs, outputs, tags;
   CalibrationDataSpec data;
@@ -17,7 +17,7 @@ struct Options {
   std::string cache = TimingCache::DefaultPath();
 };
 
-Status Run(Options& o) {
+Status Run(CalibrateArguments& o) {
   GRAFT_RETURN_IF_ERROR(CheckReplacesNone(o.output, {o.model.path, o.data.path, o.data.state}));
   GRAFT_RETURN_IF_ERROR(CheckReplacesNone(o.data.state, {o.model.path, o.data.path}));
   o.model.inputs = SplitNames(o.inputs);
@@ -43,7 +43,7 @@ Status Run(Options& o) {
 }  // namespace
 
 Command AddCalibrate(CLI::App& program) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<CalibrateArguments>();
   convert::BuildOptions& build = o->build;
   build.opt_level = 1;
   CLI::App* app =

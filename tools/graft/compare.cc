@@ -13,7 +13,7 @@
 namespace graft {
 namespace {
 
-struct Options {
+struct CompareArguments {
   std::vector<std::string> paths;  // [MODEL] PLAN
   std::string reference;
   tf::ModelSpec model;
@@ -25,7 +25,7 @@ struct Options {
 };
 
 // Prints one line; whether the output is good enough.
-bool Judge(const Options& o, const std::string& name, const std::string& output,
+bool Judge(const CompareArguments& o, const std::string& name, const std::string& output,
            const Tensor& value, const Tensor& reference) {
   const Difference d = Compare(value, reference);
   const bool good = d.comparable && d.relative() <= o.tolerance;
@@ -41,7 +41,7 @@ bool Judge(const Options& o, const std::string& name, const std::string& output,
   return good;
 }
 
-Result<bool> CompareWithFolder(const Options& o) {
+Result<bool> CompareWithFolder(const CompareArguments& o) {
   GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.paths.back(), o.threads, o.device));
   const Engine& engine = *loaded.engine;
   GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> cases, FindReferenceCases(o.reference));
@@ -57,7 +57,7 @@ Result<bool> CompareWithFolder(const Options& o) {
   return passed;
 }
 
-Result<bool> CompareWithModel(const Options& o) {
+Result<bool> CompareWithModel(const CompareArguments& o) {
   GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.paths[1], o.threads, o.device));
   const Engine& engine = *loaded.engine;
   tf::ModelSpec spec = o.model;
@@ -110,7 +110,7 @@ Result<bool> CompareWithModel(const Options& o) {
   return passed;
 }
 
-Result<bool> Run(const Options& o) {
+Result<bool> Run(const CompareArguments& o) {
   const size_t wanted = o.reference.empty() ? 2 : 1;
   if (o.paths.size() != wanted) {
     return InvalidArgumentError("give MODEL and PLAN, or PLAN and --reference");
@@ -121,7 +121,7 @@ Result<bool> Run(const Options& o) {
 }  // namespace
 
 Command AddCompare(CLI::App& program) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<CompareArguments>();
   CLI::App* app =
       program.add_subcommand("compare", "Compare a plan with its model, or with stored results");
   app->add_option("PATHS", o->paths, "MODEL PLAN, or PLAN with --reference")

@@ -18,7 +18,7 @@
 namespace graft {
 namespace {
 
-struct Options {
+struct ConvertArguments {
   convert::ModelOptions model;
   std::string inputs, outputs, deny;
   std::optional<std::string> tags;
@@ -36,7 +36,7 @@ struct Options {
   std::string cache = TimingCache::DefaultPath();
 };
 
-void PrintReport(const convert::ModelReport& report, const Options& o) {
+void PrintReport(const convert::ModelReport& report, const ConvertArguments& o) {
   const convert::ConvertReport& r = report.convert;
   const convert::StageTimes& s = r.seconds;
   std::printf("%d of %d ops converted, in %d engine%s; %d nodes before, %d after\n",
@@ -126,7 +126,7 @@ convert::Progress TerminalProgress() {
 }
 
 // What products on integers may cost.
-Result<convert::AccuracyGoal> FindGoal(const Options& o) {
+Result<convert::AccuracyGoal> FindGoal(const ConvertArguments& o) {
   convert::AccuracyGoal goal;
   goal.least_sqnr = o.least_sqnr;
   goal.most_drop = o.max_drop;
@@ -142,7 +142,7 @@ Result<convert::AccuracyGoal> FindGoal(const Options& o) {
 }
 
 // What INT8 knows of ranges besides the model's quantisation nodes, and what it is used for.
-Status FindTable(Options& o, convert::ModelOptions& model) {
+Status FindTable(ConvertArguments& o, convert::ModelOptions& model) {
   const bool is_int8 = model.convert.build.precision == convert::Precision::kInt8;
   if (!is_int8 && (!o.calibration_table.empty() || !o.calibration.path.empty()))
     return InvalidArgumentError("ranges are for --precision int8");
@@ -177,7 +177,7 @@ Status FindTable(Options& o, convert::ModelOptions& model) {
   return OkStatus();
 }
 
-Status Run(Options& o) {
+Status Run(ConvertArguments& o) {
   convert::ModelOptions& model = o.model;
   const std::vector<std::string> ranges = {o.calibration_table, o.calibration.path};
   for (const std::string& written : {model.plan, model.output, o.json})
@@ -226,7 +226,7 @@ Status Run(Options& o) {
 }  // namespace
 
 Command AddConvert(CLI::App& program) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ConvertArguments>();
   convert::BuildOptions& build = o->model.convert.build;
   CLI::App* app = program.add_subcommand("convert", "Convert a TensorFlow model");
   app->add_option("MODEL", o->model.model.path,

@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct InspectArguments {
   std::string path;
   std::optional<std::string> tag;
   std::string signature;
@@ -26,7 +26,7 @@ struct Options {
   std::string graph;
 };
 
-Status InspectPlan(const Options& o) {
+Status InspectPlan(const InspectArguments& o) {
   GRAFT_ASSIGN_OR_RETURN(const Plan plan, LoadPlan(o.path));
   const ir::Module& module = plan.module;
   if (!o.tensorboard.empty())
@@ -105,7 +105,7 @@ Status InspectEngines(const tf::GraphDef& graph, const std::vector<tf::NodeDef>&
   return OkStatus();
 }
 
-Status InspectModel(const Options& o) {
+Status InspectModel(const InspectArguments& o) {
   if (!o.graph.empty())
     return InvalidArgumentError("{}: --graph is for a plan: a model is a graph itself", o.path);
   tf::ModelSpec spec;
@@ -134,7 +134,7 @@ Status InspectModel(const Options& o) {
   return OkStatus();
 }
 
-Status Run(const Options& o) {
+Status Run(const InspectArguments& o) {
   if (fs::is_directory(o.path)) return InspectModel(o);
   GRAFT_ASSIGN_OR_RETURN(const FileBytes bytes, ReadFile(o.path));
   if (!bytes.view().starts_with(kPlanMagic)) return InspectModel(o);
@@ -144,7 +144,7 @@ Status Run(const Options& o) {
 }  // namespace
 
 Command AddInspect(CLI::App& program) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<InspectArguments>();
   CLI::App* app =
       program.add_subcommand("inspect", "Show what a model, a converted model or a plan holds");
   app->add_option("PATH", o->path, "A .pb, a SavedModel folder or a plan")->required();

@@ -12,7 +12,7 @@ namespace {
 using importer::RefusalRow;
 using partition::OpSupport;
 
-struct Options {
+struct OpsArguments {
   std::string backend = "cpu";
   std::string device;
   bool json = false;
@@ -101,7 +101,7 @@ void PrintText(const std::vector<OpSupport>& table) {
   }
 }
 
-Status Run(const Options& o) {
+Status Run(const OpsArguments& o) {
   GRAFT_ASSIGN_OR_RETURN(const DeviceName device,
                          ParseDeviceName(o.device.empty() ? o.backend : o.device));
   GRAFT_ASSIGN_OR_RETURN(const Backend* const backend, FindBackend(device.backend, device.device));
@@ -119,7 +119,7 @@ Status Run(const Options& o) {
 }  // namespace
 
 Command AddOps(CLI::App& program) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<OpsArguments>();
   CLI::App* app = program.add_subcommand("ops", "Show which TensorFlow ops are converted");
   app->add_option("--backend", o->backend, "cpu, cuda or reference");
   AddDevice(app, &o->device);

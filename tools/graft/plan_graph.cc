@@ -86,9 +86,9 @@ tf::Shape ShapeOf(const ir::Value& value) {
   return shape;
 }
 
-class Drawing {
+class PlanDrawing {
  public:
-  explicit Drawing(const Plan& plan) : plan_(plan), module_(plan.module) {}
+  explicit PlanDrawing(const Plan& plan) : plan_(plan), module_(plan.module) {}
 
   tf::GraphDef Draw() {
     graph_.versions.producer = tf::kGraphDefVersion;
@@ -180,6 +180,6 @@ class Drawing {
 
 }  // namespace
 
-tf::GraphDef GraphOfPlan(const Plan& plan) { return Drawing(plan).Draw(); }
+tf::GraphDef GraphOfPlan(const Plan& plan) { return PlanDrawing(plan).Draw(); }
 
 }  // namespace graft

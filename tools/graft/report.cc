@@ -26,7 +26,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr int64_t kBatch = 8;  // that is compared with one item
 
-struct Options {
+struct ReportArguments {
   std::string path;
   tf::ModelSpec model;  // its path: --against
   std::optional<std::string> tag;
@@ -83,7 +83,7 @@ Result<NativeGraph> NativeGraphOfPlan(const tf::LoadedModel& model, const Engine
   return native;
 }
 
-Status ReportPlan(const Options& o, Report* report) {
+Status ReportPlan(const ReportArguments& o, Report* report) {
   report->kind = "plan";
   const std::string name = NameOf(o.path);
   GRAFT_ASSIGN_OR_RETURN(Plan plan, LoadPlan(o.path));
@@ -158,7 +158,8 @@ Result<Plan> PlanOf(const EngineNode& node) {
   return ReadPlan({std::shared_ptr<const std::byte>(bytes, data), bytes->size()}, options);
 }
 
-Result<EngineReport> ReportEngine(const Options& o, const EngineNode& node, Report* report) {
+Result<EngineReport> ReportEngine(const ReportArguments& o, const EngineNode& node,
+                                  Report* report) {
   GRAFT_ASSIGN_OR_RETURN(Plan plan, PlanOf(node));
   GRAFT_ASSIGN_OR_RETURN(EngineReport engine,
                          EngineReport::Make(node.name, std::move(plan), o.engine));
@@ -172,7 +173,7 @@ Result<EngineReport> ReportEngine(const Options& o, const EngineNode& node, Repo
   return engine;
 }
 
-Status ReportModel(const Options& o, Report* report) {
+Status ReportModel(const ReportArguments& o, Report* report) {
   tf::ModelSpec spec = o.model;
   spec.path = o.path;
   GRAFT_ASSIGN_OR_RETURN(const tf::LoadedModel model, tf::LoadModel(spec));
@@ -252,7 +253,7 @@ Status TryBatch(const Report& report, Findings* findings) {
   return OkStatus();
 }
 
-Result<Json> ToJson(const Options& o, Report* report) {
+Result<Json> ToJson(const ReportArguments& o, Report* report) {
   AddReasons(report);
   Findings findings;
   findings.unconverted = report->unconverted;
@@ -277,7 +278,7 @@ Result<Json> ToJson(const Options& o, Report* report) {
   return json;
 }
 
-Status Run(Options& o) {
+Status Run(ReportArguments& o) {
   if (o.tag) o.model.tags = o.tag->empty() ? std::vector<std::string>() : std::vector{*o.tag};
   bool is_plan = false;
   if (!fs::is_directory(o.path)) {
@@ -314,7 +315,7 @@ Status Run(Options& o) {
 }  // namespace
 
 Command AddReport(CLI::App& program) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ReportArguments>();
   CLI::App* app = program.add_subcommand(
       "report", "Write a page about a model, a converted model or a plan, and measure its engines");
   app->add_option("PATH", o->path, "A .pb, a SavedModel folder or a plan")->required();

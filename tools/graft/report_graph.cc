@@ -19,9 +19,9 @@ struct Producer {
 };
 using Names = std::unordered_map<std::string, Producer>;
 
-class Drawing {
+class GraphDrawing {
  public:
-  explicit Drawing(const tf::GraphDef& graph) : graph_(graph) {}
+  explicit GraphDrawing(const tf::GraphDef& graph) : graph_(graph) {}
 
   GraphPicture Draw() {
     FindNativeSegments(graph_.nodes);
@@ -143,7 +143,7 @@ class Drawing {
 
 }  // namespace
 
-GraphPicture PictureOf(const tf::GraphDef& graph) { return Drawing(graph).Draw(); }
+GraphPicture PictureOf(const tf::GraphDef& graph) { return GraphDrawing(graph).Draw(); }
 
 GraphPicture PictureOfWhole(const tf::GraphDef& graph, const std::string& engine) {
   GraphPicture picture = PictureOf(graph);

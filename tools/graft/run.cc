@@ -11,7 +11,7 @@
 namespace graft {
 namespace {
 
-struct Options {
+struct RunArguments {
   std::string plan;
   std::vector<std::string> inputs;
   std::optional<uint64_t> random;
@@ -22,7 +22,7 @@ struct Options {
   std::string device;
 };
 
-Status Run(const Options& o) {
+Status Run(const RunArguments& o) {
   GRAFT_ASSIGN_OR_RETURN(LoadedPlan loaded, LoadForRun(o.plan, o.threads, o.device));
   const Engine& engine = *loaded.engine;
   std::vector<Tensor> tensors(engine.inputs().size());
@@ -70,7 +70,7 @@ Status Run(const Options& o) {
 }  // namespace
 
 Command AddRun(CLI::App& program) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<RunArguments>();
   CLI::App* app = program.add_subcommand("run", "Run a plan once");
   app->add_option("PLAN", o->plan, "The plan")->required();
   app->add_option("--input", o->inputs, "name=file.npy, once for each input");
