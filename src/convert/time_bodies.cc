@@ -73,7 +73,8 @@ class Runner {
 }  // namespace
 
 Result<std::vector<double>> TimeBodies(std::vector<TunedBody> bodies, Backend& backend,
-                                       std::shared_ptr<Executor> executor, double milliseconds) {
+                                       const std::shared_ptr<Executor>& executor,
+                                       double milliseconds) {
   std::vector<Runner> runners;
   for (TunedBody& body : bodies) {
     GRAFT_ASSIGN_OR_RETURN(Runner runner, Runner::Create(std::move(body), backend, executor));

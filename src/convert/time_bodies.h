@@ -11,6 +11,7 @@ namespace graft::convert {
 // Microseconds of one run of each, the least of several rounds that take turns, with inputs of
 // random numbers. `executor` runs them where the backend wants one.
 Result<std::vector<double>> TimeBodies(std::vector<TunedBody> bodies, Backend& backend,
-                                       std::shared_ptr<Executor> executor, double milliseconds);
+                                       const std::shared_ptr<Executor>& executor,
+                                       double milliseconds);
 
 }  // namespace graft::convert

@@ -167,7 +167,7 @@ Accepted<ir::ValueId> NodeContext::Emit(ir::Attributes attributes,
   return module_->node(*id).outputs[0];
 }
 
-ir::Dim NodeContext::AddResultDim(ir::Dim bound) {
+ir::Dim NodeContext::AddResultDim(const ir::Dim& bound) {
   ir::Symbol symbol;
   symbol.kind = ir::Symbol::Kind::kResultDim;
   symbol.name = fmt::format("{}.0", tf::TensorName(node_.name, 0));

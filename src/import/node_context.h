@@ -113,7 +113,7 @@ class NodeContext {
   }
 
  private:
-  ir::Dim AddResultDim(ir::Dim bound);
+  ir::Dim AddResultDim(const ir::Dim& bound);
   // The elements of a computed value.
   Accepted<std::vector<ir::Dim>> Read(ir::ValueId id);
 

@@ -409,8 +409,10 @@ Shape ListedShape(OpaqueNode& n, const char* shapes, int64_t i, ir::Shape lead, 
 Shape Examples(OpaqueNode& n, int result, int64_t sparse, bool one, const ir::Dim& batch) {
   int64_t at = result;
   if (at < sparse) return ir::Shape{n.Unknown(result, 0), one ? 1 : 2};
-  if ((at -= sparse) < sparse) return AnyVector(n, result);
-  if ((at -= sparse) < sparse) return RankOne(one ? 1 : 2);
+  at -= sparse;
+  if (at < sparse) return AnyVector(n, result);
+  at -= sparse;
+  if (at < sparse) return RankOne(one ? 1 : 2);
   at -= sparse;
   if (at >= TypesOf(n, "Tdense")) return AnyVector(n, result);
   return ListedShape(n, "dense_shapes", at, one ? ir::Shape{} : ir::Shape{batch}, result);

@@ -104,8 +104,8 @@ struct Reader {
 
   template <class T>
   static Status Assign(T& target, Result<T> result) {
-    if (result.ok()) target = std::move(result).value();
-    return result.status();
+    GRAFT_ASSIGN_OR_RETURN(target, std::move(result));
+    return OkStatus();
   }
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backend_api/backend.h"
@@ -37,7 +38,8 @@ class ModuleBuilder {
     return module.AddSymbol(std::move(symbol));
   }
   ir::ValueId Node(ir::Attributes attributes, std::vector<ir::ValueId> inputs, std::string name) {
-    const Result<ir::NodeId> id = module.AddNode(std::move(attributes), std::move(inputs), name);
+    const Result<ir::NodeId> id =
+        module.AddNode(std::move(attributes), std::move(inputs), std::move(name));
     EXPECT_TRUE(id.ok()) << id.status().ToString();
     return module.node(*id).outputs[0];
   }
