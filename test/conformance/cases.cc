@@ -124,6 +124,17 @@ Cases PointwiseCases() {
                                          : "2:r2=lt.bool(r0,r1);r3=select.f32(r2,r0,r1)");
     add(program, DType::kFloat32, {4, 65}, Fill::kNormal);
   }
+  // What ends in integers, at the bounds, halfway between integers, and where there are none.
+  const double inf = std::numeric_limits<double>::infinity();
+  const std::vector<double> edges = {0.5,   1.5,   2.5,    -0.5,   -1.5,        -0.0,
+                                     126.5, 127.5, -126.5, -127.5, 127.49,      3e9,
+                                     -3e9,  1e38,  inf,    -inf,   std::nan("")};
+  for (const char* end : {"-127,127);r3=cast.i8(r2)", "0,127);r3=cast.i8(r2)",
+                          "0,255);r3=cast.u8(r2)", "-200,200);r3=cast.i8(r2)"}) {
+    add(Parse(fmt::format("1:r1=round.f32(r0);r2=clamp.f32(r1|{}", end)), DType::kFloat32, {225},
+        Fill::kSpecial);
+    cases.back().operands[0].values = edges;
+  }
   return cases;
 }
 

@@ -1,6 +1,8 @@
 #include "backends/cuda/program_text.h"
 
 #include <bit>
+#include <cmath>
+#include <optional>
 #include <vector>
 
 #include "backends/cuda/kernel_call.h"
@@ -61,6 +63,29 @@ std::string Wide(DType dtype, int32_t reg) {
   return fmt::format("Arithmetic<{}>(r{})", TypeOf(dtype), reg);
 }
 
+// The register whose whole number between bounds the cast to 8 bits `in` gives, as the last three
+// instructions of what ends in integers (RoundBetween of prelude.cuh): the clamp's place among the
+// instructions. nullopt: it is another cast.
+std::optional<int> RoundedClamp(const PointwiseProgram& program, const PointwiseInstruction& in,
+                                std::span<const DType> dtypes) {
+  const auto instruction = [&](int32_t reg) { return reg - program.inputs; };
+  if (in.op != PointwiseOp::kCast || SizeOf(in.dtype) != 1 || !IsInteger(in.dtype))
+    return std::nullopt;
+  const int clamp = instruction(in.operands[0]);
+  if (clamp < 0 || dtypes[in.operands[0]] != DType::kFloat32) return std::nullopt;
+  const PointwiseInstruction& bounds = program.instructions[clamp];
+  if (bounds.op != PointwiseOp::kClamp || instruction(bounds.operands[0]) < 0) return std::nullopt;
+  constexpr double kMost = 1 << 21;
+  for (const double bound : {bounds.p, bounds.q}) {
+    if (!(std::abs(bound) <= kMost) || bound != std::nearbyint(bound)) return std::nullopt;
+  }
+  const PointwiseInstruction& rounding = program.instructions[instruction(bounds.operands[0])];
+  if (rounding.op != PointwiseOp::kRound || dtypes[bounds.operands[0]] != DType::kFloat32 ||
+      bounds.p > bounds.q)
+    return std::nullopt;
+  return clamp;
+}
+
 // Statements that compute the instruction's register.
 std::string Statement(const PointwiseInstruction& in, int32_t result,
                       std::span<const DType> dtypes) {
@@ -114,6 +139,16 @@ std::string ProgramText(const PointwiseProgram& program, std::span<const DType> 
     text += fmt::format(", const {} r{}", TypeOf(inputs[i]), i);
   text += ") {\n";
   for (size_t i = 0; i < program.instructions.size(); ++i) {
+    const PointwiseInstruction& in = program.instructions[i];
+    if (const std::optional<int> clamp = RoundedClamp(program, in, dtypes)) {
+      const PointwiseInstruction& bounds = program.instructions[*clamp];
+      const int32_t rounding = bounds.operands[0] - program.inputs;
+      text +=
+          fmt::format("  const {0} r{1} = RoundBetween<{0}>(r{2}, {3}, {4});\n", TypeOf(in.dtype),
+                      inputs.size() + i, program.instructions[rounding].operands[0],
+                      Literal(bounds.p), Literal(bounds.q));
+      continue;
+    }
     text += Statement(program.instructions[i], static_cast<int32_t>(inputs.size() + i), dtypes);
   }
   text += fmt::format("  return r{};\n}}\n", dtypes.size() - 1);

@@ -8,6 +8,7 @@ namespace graft::cuda {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 TEST(ProgramText, ComputesEachRegisterInItsType) {
   const PointwiseProgram program =
@@ -28,6 +29,26 @@ TEST(ProgramText, AnEpiloguesFirstRegisterIsHandedOver) {
               HasSubstr("#define CALL(first, load) Program(undefined, first, load(0, f32))"));
   EXPECT_THAT(ProgramText({}, std::span(inputs).first(1), /*first=*/true),
               HasSubstr("#define CALL(first, load) Program(undefined, first)"));
+}
+
+TEST(ProgramText, RoundsClampsAndCastsAtOnce) {
+  const DType inputs[] = {DType::kFloat32};
+  const auto text_of = [&](std::string_view program) {
+    return ProgramText(ParsePointwise(program).value(), inputs, /*first=*/false);
+  };
+  EXPECT_THAT(text_of("1:r1=round.f32(r0);r2=clamp.f32(r1|0,127);r3=cast.i8(r2)"),
+              HasSubstr("const i8 r3 = RoundBetween<i8>(r0, "));
+  for (const std::string_view other : {
+           "1:r1=floor.f32(r0);r2=clamp.f32(r1|0,127);r3=cast.i8(r2)",
+           "1:r1=round.f32(r0);r2=clamp.f32(r1|0,12.5);r3=cast.i8(r2)",
+           "1:r1=round.f32(r0);r2=clamp.f32(r1|0,4e6);r3=cast.i8(r2)",
+           "1:r1=round.f32(r0);r2=clamp.f32(r1|5,0);r3=cast.i8(r2)",
+           "1:r1=round.f32(r0);r2=clamp.f32(r1|0,127);r3=cast.i32(r2)",
+           "1:r1=round.f32(r0);r2=cast.i8(r1)",
+           "1:r1=clamp.f32(r0|0,127);r2=cast.i8(r1)",
+       }) {
+    EXPECT_THAT(text_of(other), Not(HasSubstr("RoundBetween"))) << other;
+  }
 }
 
 TEST(Prepared, GivesWhatWasWrittenAndNothingElse) {

@@ -125,12 +125,20 @@ __device__ inline void Store(void* data, i64 offset, T value) {
 template <class To, class From>
 __device__ inline To Whole(From x) {
   constexpr bool narrow = sizeof(To) < 8;
+  constexpr bool of_32_bits = sizeof(To) < 4 || Same<To, i32>::value;
   const From least = narrow ? (From)-2147483648.0 : (From)-9223372036854775808.0;
   const From above = To(-1) < To(0) || sizeof(To) < 4 ? -least : -2 * least;
+  // One instruction, which cuts. No f32 lies between the least integer and one below.
+  if constexpr (of_32_bits && sizeof(From) == 4)
+    return x >= least && x < above ? (To)(i32)x : (To)(i64)least;
   x = trunc(x);
   if (!(x >= least && x < above)) return (To)(i64)least;
   return x < 0 ? (To)(i64)x : (To)(u64)x;
 }
+
+// From here to a quarter above, and as far below, f32 holds whole numbers alone, with the integer in
+// its lower bits.
+constexpr f32 kWholeFrom = 12582912;  // 1.5 * 2^23
 
 // As static_cast, but for floats to integers.
 template <class To, class From>
@@ -146,6 +154,9 @@ __device__ inline To Convert(From x) {
     return Whole<To>(x);
   } else if constexpr (Traits<From>::is_half) {
     return To((float)x);
+  } else if constexpr (sizeof(From) == 1 && Same<To, f32>::value && !Same<From, bool>::value) {
+    // Exact, and two additions are faster than the conversion of a byte.
+    return __uint_as_float(__float_as_uint(kWholeFrom) + (u32)(i32)x) - kWholeFrom;
   } else {
     return To(x);
   }
@@ -156,6 +167,13 @@ __device__ inline To Convert(From x) {
 template <class T>
 __device__ inline T Clamped(T x, T low, T high) {
   return x < low ? low : x > high ? high : x;
+}
+// Convert<To>(Clamped(rint(x), low, high)) for whole bounds of at most 22 bits: the same bits at a
+// fraction of the time, since conversions take several times that of an addition.
+template <class To>
+__device__ inline To RoundBetween(f32 x, f32 low, f32 high) {
+  const u32 bits = __float_as_uint(__fadd_rn(fminf(fmaxf(x, low), high), kWholeFrom));
+  return x == x ? (To)bits : To(0);
 }
 template <class T>
 __device__ inline T Wrap(u64 x) {
