@@ -51,6 +51,8 @@ Result<RecordFile> RecordFile::Open(const std::string& path) {
   GRAFT_ASSIGN_OR_RETURN(FileBytes bytes, ReadFile(path));
   Result<RecordFile> file = FromBytes(std::move(bytes));
   if (!file.ok()) return file.status().WithContext(path);
+  file->is_mapped_ = true;
+  file->Release();
   return file;
 }
 

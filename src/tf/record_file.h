@@ -9,11 +9,12 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/release_pages.h"
 #include "base/status.h"
 
 namespace graft::tf {
 
-// Reads records in the order of the file, which is mapped: what was read need not stay in memory.
+// Reads records in any order from the file, which is mapped.
 class RecordFile {
  public:
   // Checks how the file is divided into records, but not yet what they hold. kDataLoss names the
@@ -24,9 +25,14 @@ class RecordFile {
   int64_t records() const { return static_cast<int64_t>(begins_.size()); }
   // kDataLoss where its checksum is another.
   Result<FileBytes> Read(int64_t record) const;
+  // What was read leaves memory, where the bytes are a file's.
+  void Release() const {
+    if (is_mapped_) ReleasePages(bytes_);
+  }
 
  private:
   FileBytes bytes_;
+  bool is_mapped_ = false;
   std::vector<std::pair<size_t, size_t>> begins_;  // of each record's data, and its size
 };
 

@@ -1,5 +1,6 @@
 """graft calibrate: ranges of tensors from data, and the table that holds them."""
 
+import os
 import struct
 import subprocess
 
@@ -221,6 +222,37 @@ def test_records_are_samples(feature, frozen_graph, data, images, tmp_path):
     wanted = calibrate(frozen_graph, data, tmp_path / "npz.table", "--batch", 3)
     write_records(tmp_path / "d.tfrecord", images, lambda x: {"image": feature(x), "label": floats(np.ones(1))})
     assert calibrate(frozen_graph, tmp_path / "d.tfrecord", tmp_path / "t", "--batch", 3) == wanted
+
+
+def peak_memory(*arguments):
+    """Of a run of the program, in bytes."""
+    child = subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0
+    return usage.ru_maxrss * 1024
+
+
+def test_data_are_not_kept_in_memory(tmp_path):
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        image = tf.compat.v1.placeholder(tf.float32, [None, 128, 128, 16], name="image")
+        tf.nn.relu(tf.nn.conv2d(image, tf.ones([3, 3, 16, 2]), 4, "SAME"), name="out")
+    model = tmp_path / "model.pb"
+    model.write_bytes(graph.as_graph_def().SerializeToString())
+    images = np.random.default_rng(0).standard_normal((96, 128, 128, 16), np.float32)
+    np.savez(tmp_path / "few.npz", image=images[:2])
+    np.savez(tmp_path / "all.npz", image=images)
+    write_records(tmp_path / "all.tfrecord", images, lambda x: {"image": serialized(x)})
+
+    def peak(data):
+        return peak_memory("calibrate", model, "--data", tmp_path / data, "-o", tmp_path / "t", *OPTIONS)
+
+    few = peak("few.npz")
+    for data in ("all.npz", "all.tfrecord"):
+        # Eight batches are kept to compare precisions with.
+        assert peak(data) < few + images.nbytes / 4, data
 
 
 def test_records_that_do_not_fit_are_named(frozen_graph, images, tmp_path):

@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "base/dtype_visit.h"
+#include "base/release_pages.h"
 #include "command.h"
 #include "npy.h"
 #include "npz.h"
@@ -96,7 +97,7 @@ class Cases final : public Batches {
   std::vector<std::string> cases_;
 };
 
-// Arrays by the inputs' names.
+// Arrays by the inputs' names. What was read of them need not stay in memory.
 class Arrays final : public Batches {
  public:
   using Batches::Batches;
@@ -104,7 +105,7 @@ class Arrays final : public Batches {
                                                std::vector<tf::Endpoint> inputs,
                                                std::vector<Tensor> defaults) {
     auto arrays = std::make_unique<Arrays>(std::move(path), std::move(inputs), std::move(defaults));
-    GRAFT_RETURN_IF_ERROR(arrays->ReadAll(samples));
+    GRAFT_RETURN_IF_ERROR(arrays->Find(samples));
     return std::unique_ptr<Batches>(std::move(arrays));
   }
 
@@ -117,12 +118,15 @@ class Arrays final : public Batches {
         tensors.push_back(defaults_[i]);
       }
     }
+    ReleasePages(file_);
     return tensors;
   }
 
  private:
-  Status ReadAll(int64_t samples) {
-    GRAFT_ASSIGN_OR_RETURN(const auto arrays, ReadNpz(path_));
+  Status Find(int64_t samples) {
+    GRAFT_ASSIGN_OR_RETURN(Npz npz, OpenNpz(path_));
+    file_ = std::move(npz.file);
+    const auto& arrays = npz.arrays;
     int64_t count = -1;
     std::vector<bool> given;
     for (size_t i = 0; i < inputs_.size(); ++i) {
@@ -156,6 +160,7 @@ class Arrays final : public Batches {
     return part;
   }
 
+  FileBytes file_;              // that the arrays share
   std::vector<Tensor> arrays_;  // by input; invalid for one that has its default
 };
 
@@ -207,6 +212,7 @@ class Records final : public Batches {
     for (size_t i = 0; i < inputs_.size(); ++i) {
       GRAFT_ASSIGN_OR_RETURN(tensors.emplace_back(), Stacked(samples[i], i));
     }
+    file_.Release();
     return tensors;
   }
 

@@ -51,10 +51,14 @@ Result<Dims> ParseShape(const std::string& path, std::string_view text) {
 
 Result<Tensor> ReadNpy(const std::string& path) {
   GRAFT_ASSIGN_OR_RETURN(const FileBytes file, ReadFile(path));
-  return ParseNpy(file.view(), path);
+  GRAFT_ASSIGN_OR_RETURN(const Tensor found, FindArray(file, path));
+  GRAFT_ASSIGN_OR_RETURN(Tensor tensor, Tensor::Allocate(found.dtype(), found.dims()));
+  std::memcpy(tensor.mutable_raw(), found.raw(), tensor.bytes());
+  return tensor;
 }
 
-Result<Tensor> ParseNpy(std::string_view bytes, const std::string& path) {
+Result<Tensor> FindArray(const FileBytes& file, const std::string& path) {
+  const std::string_view bytes = file.view();
   if (!bytes.starts_with(kMagic) || bytes.size() < 12)
     return DataLossError("{}: not a .npy file", path);
   const int major = static_cast<unsigned char>(bytes[6]);
@@ -77,9 +81,7 @@ Result<Tensor> ParseNpy(std::string_view bytes, const std::string& path) {
     if (count < 0 || static_cast<uint64_t>(count) > (bytes.size() - start) / size) {
       return DataLossError("{}: too short for {}", path, Describe(row.dtype, dims));
     }
-    GRAFT_ASSIGN_OR_RETURN(Tensor tensor, Tensor::Allocate(row.dtype, std::move(dims)));
-    std::memcpy(tensor.mutable_raw(), bytes.data() + start, tensor.bytes());
-    return tensor;
+    return Tensor(row.dtype, std::move(dims), {file.data, file.data.get() + start});
   }
   return UnsupportedError("{}: dtype {}", path, descr.substr(0, descr.find(',')));
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
+#include "base/file.h"
 #include "base/status.h"
 #include "base/tensor.h"
 
@@ -12,8 +12,9 @@ namespace graft {
 // kDataLoss when the file is not one, kUnsupported for Fortran order and for dtypes that Graft does
 // not have.
 Result<Tensor> ReadNpy(const std::string& path);
-// The same of a file's bytes; `name` stands for it in messages.
-Result<Tensor> ParseNpy(std::string_view bytes, const std::string& name);
+// The array of a file's bytes, which it shares: it lies at any address, so its numbers can be
+// copied but not read. `name` stands for the file in messages.
+Result<Tensor> FindArray(const FileBytes& bytes, const std::string& name);
 Status WriteNpy(const std::string& path, const Tensor& tensor);
 
 }  // namespace graft

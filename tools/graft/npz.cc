@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/file.h"
 #include "npy.h"
 
 namespace graft {
@@ -24,7 +23,8 @@ constexpr uint32_t kElsewhere = 0xffffffff;
 
 class Zip {
  public:
-  Zip(std::string_view bytes, const std::string& path) : bytes_(bytes), path_(path) {}
+  Zip(const FileBytes& file, const std::string& path)
+      : file_(file), bytes_(file.view()), path_(path) {}
 
   Result<std::vector<std::pair<std::string, Tensor>>> Read() {
     size_t end = 0;
@@ -40,8 +40,8 @@ class Zip {
       const size_t size = kEntrySize + name_size + extra_size + comment_size;
       if (!Holds(at, size)) return CutOff();
       std::string name(bytes_.substr(at + kEntrySize, name_size));
-      GRAFT_ASSIGN_OR_RETURN(const std::string_view member, Member(at, name));
-      GRAFT_ASSIGN_OR_RETURN(Tensor tensor, ParseNpy(member, fmt::format("{}: {}", path_, name)));
+      GRAFT_ASSIGN_OR_RETURN(const FileBytes member, Member(at, name));
+      GRAFT_ASSIGN_OR_RETURN(Tensor tensor, FindArray(member, fmt::format("{}: {}", path_, name)));
       if (name.ends_with(".npy")) name.resize(name.size() - 4);
       arrays.emplace_back(std::move(name), std::move(tensor));
       at += size;
@@ -74,7 +74,7 @@ class Zip {
   }
 
   // The bytes of the member whose entry is at `at`.
-  Result<std::string_view> Member(size_t at, const std::string& name) const {
+  Result<FileBytes> Member(size_t at, const std::string& name) const {
     if (Field<uint16_t>(at + 10) != 0)
       return UnsupportedError("{}: {} is compressed; numpy.savez writes it without", path_, name);
     uint64_t packed = Field<uint32_t>(at + 20);
@@ -103,18 +103,21 @@ class Zip {
     const uint64_t start =
         local + kLocalSize + Field<uint16_t>(local + 26) + Field<uint16_t>(local + 28);
     if (!Holds(start, size)) return DataLossError("{}: {} is cut off", path_, name);
-    return bytes_.substr(start, size);
+    return FileBytes{{file_.data, file_.data.get() + start}, size};
   }
 
+  const FileBytes& file_;
   std::string_view bytes_;
   const std::string& path_;
 };
 
 }  // namespace
 
-Result<std::vector<std::pair<std::string, Tensor>>> ReadNpz(const std::string& path) {
-  GRAFT_ASSIGN_OR_RETURN(const FileBytes file, ReadFile(path));
-  return Zip(file.view(), path).Read();
+Result<Npz> OpenNpz(const std::string& path) {
+  Npz npz;
+  GRAFT_ASSIGN_OR_RETURN(npz.file, ReadFile(path));
+  GRAFT_ASSIGN_OR_RETURN(npz.arrays, Zip(npz.file, path).Read());
+  return npz;
 }
 
 }  // namespace graft
