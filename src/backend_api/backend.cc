@@ -30,7 +30,9 @@ Result<double> Device::Time(void* stream, FunctionRef<Status()> enqueue, int rep
 }
 
 Status Device::BeginRecording(void*) { return UnsupportedError("this device records nothing"); }
-Status Device::MarkPart(void*) { return UnsupportedError("this device records nothing"); }
+Status Device::MarkPart(void*, std::span<const int>) {
+  return UnsupportedError("this device records nothing");
+}
 Result<std::unique_ptr<Recording>> Device::EndRecording(void*) {
   return UnsupportedError("this device records nothing");
 }

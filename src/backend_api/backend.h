@@ -146,7 +146,8 @@ struct CopyRegion {
 };
 
 // The queue work of a step sequence, kept to be queued again as one piece. Its parts are what was
-// queued after each MarkPart, numbered from 0.
+// queued after each MarkPart, numbered from 0. A device may run parts side by side that do not wait
+// for one another.
 class Recording {
  public:
   // The stream has done what was launched of it before.
@@ -215,8 +216,9 @@ class Device {
   // may be allocated, freed, waited for or copied from and to the host meanwhile.
   virtual bool records() const { return false; }
   virtual Status BeginRecording(void* stream);
-  // Begins the next part: what one step queues.
-  virtual Status MarkPart(void* stream);
+  // Begins the next part: what one step queues. after: the earlier parts that it waits for, and
+  // with them for those that these wait for.
+  virtual Status MarkPart(void* stream, std::span<const int> after);
   // Also after a step has failed: the stream works again afterwards.
   virtual Result<std::unique_ptr<Recording>> EndRecording(void* stream);
 

@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "base/executor.h"
+
 namespace graft {
 
 struct BufferRequest {
@@ -20,5 +22,7 @@ struct MemoryPlan {
 
 // Largest first, each into the smallest gap that holds it.
 MemoryPlan PlanMemory(std::span<const BufferRequest> requests);
+// The same of buffers of so many bytes; together(i, j): they are in use at the same time.
+MemoryPlan PlanMemory(std::span<const size_t> bytes, FunctionRef<bool(int, int)> together);
 
 }  // namespace graft

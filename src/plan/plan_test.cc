@@ -317,6 +317,11 @@ TEST(MemoryPlanner, ReusesMemory) {
   std::vector<BufferRequest> chain;
   for (int i = 0; i < 10; ++i) chain.push_back({1024, i, i + 1});
   EXPECT_EQ(PlanMemory(chain).bytes, 2048u);
+  // In use together or not as a function says.
+  const size_t sizes[] = {100, 1000, 1000, 1000};
+  const MemoryPlan plan = PlanMemory(sizes, [](int i, int j) { return (i ^ j) % 2 == 1; });
+  EXPECT_EQ(plan.bytes, 2048u);
+  EXPECT_EQ(plan.offsets[1], plan.offsets[3]);
 }
 
 TEST(Plan, TakesThePlaceOfFilesOnly) {

@@ -449,8 +449,11 @@ Status Context::ExecuteWatched(const Prepared& prepared) {
 Status Context::Record(Prepared* prepared) {
   GRAFT_RETURN_IF_ERROR(device_.BeginRecording(own_stream_));
   Status status;
+  const std::vector<std::vector<int>>& waits = prepared->plan->waits;
+  std::vector<int> before;  // the step before
   for (size_t s = 0; s < prepared->plan->steps.size() && status.ok(); ++s) {
-    status = device_.MarkPart(own_stream_);
+    status = device_.MarkPart(own_stream_, waits.empty() ? before : waits[s]);
+    before = {static_cast<int>(s)};
     if (status.ok()) status = EnqueueStep(*prepared, s, *executor_, own_stream_);
   }
   Result<std::unique_ptr<Recording>> recording = device_.EndRecording(own_stream_);

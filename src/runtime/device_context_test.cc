@@ -123,6 +123,30 @@ TEST(DeviceContext, RecordsTheSecondRunAndUpdatesWhatMoves) {
   EXPECT_EQ(run(other, 2), (Counts{0, 0, 0}));
 }
 
+// Four branches of two steps. Recorded, they may run side by side, so no branch has memory that
+// another one gave back; the fake device runs the last one first.
+TEST(DeviceContext, RecordedStepsWaitForNoMoreThanTheyNeed) {
+  ModuleBuilder b;
+  const ir::ValueId x = b.module.AddInput("x:0", DType::kFloat32, {ir::Dim::Symbol(b.Batch()), 4});
+  std::vector<ir::ValueId> branches;
+  for (int i = 0; i < 4; ++i) {
+    const ir::ValueId w =
+        b.module.AddConstant(fmt::format("w{}", i), Tensor::Of<float>({4}, {1, 2, 3, float(i)}));
+    const ir::ValueId first = b.Node(AddProgram(), {x, w}, fmt::format("first{}", i));
+    branches.push_back(b.Node(AddProgram(), {first, first}, fmt::format("second{}", i)));
+  }
+  b.Output(b.Node(ir::ConcatAttributes{1}, branches, "concat"), "concat:0");
+  const auto context = MakeContext(b.module);
+  std::minstd_rand random(1);
+  const std::vector<Tensor> inputs = {RandomTensor({16, 4}, random)};
+  for (int i = 0; i < 3; ++i)
+    ExpectSame(*context->Run(inputs), *reference::RunModule(b.module, inputs));
+  const std::shared_ptr<const ShapePlan> plan = context->shape_plans()[0];
+  const std::vector<std::vector<int>> expected = {{}, {0}, {}, {2}, {}, {4}, {}, {6}, {1, 3, 5, 7}};
+  EXPECT_EQ(plan->waits, expected);
+  EXPECT_GE(plan->arena_bytes, 8 * 16 * 4 * sizeof(float));
+}
+
 TEST(DeviceContext, RecordsNothingWhenNotWanted) {
   for (const bool per_run : {false, true}) {
     ContextOptions options;

@@ -397,6 +397,7 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
     if (stages_.node[id] == stage && !placement.Skips(id)) ids.push_back(id);
   }
   GRAFT_ASSIGN_OR_RETURN(plan->choices, BindSteps(ids, nodes, NearestPoint(*plan), executor));
+  for (const BoundChoice& choice : plan->choices) plan->capture_safe &= choice.traits->capture_safe;
   std::vector<Placement::StepMemory> memory(module.node_count());
   for (size_t i = 0; i < ids.size(); ++i) {
     const BoundChoice& choice = plan->choices[i];
@@ -406,7 +407,9 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
                            static_cast<int32_t>(node.inputs.size()),
                            static_cast<int32_t>(node.outputs.size())});
   }
-  placement.LayOut(memory);
+  const bool records = backend_.device().records() && plan->capture_safe;
+  placement.LayOut(memory, records);
+  plan->waits = placement.waits();
 
   for (ShapePlan::Step& step : plan->steps) {
     const ir::Node& node = module.node(step.node);
@@ -418,7 +421,6 @@ Result<std::shared_ptr<const ShapePlan>> Engine::MakeShapePlan(std::span<const i
   plan->arena_bytes = placement.arena_bytes();
   plan->kept = placement.kept();
   plan->output_copies = placement.output_copies();
-  for (const BoundChoice& choice : plan->choices) plan->capture_safe &= choice.traits->capture_safe;
   for (const ir::ValueId v : module.inputs) plan->input_dims.push_back(values[v].dims);
   for (size_t i = 0; i < module.outputs.size(); ++i) {
     if (!placement.Delivers(i)) continue;

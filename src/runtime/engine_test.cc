@@ -373,7 +373,8 @@ void ExpectSamePlace(const ir::Module& module, ir::ValueId a, ir::ValueId b) {
       BindValues(module, {}, [](ir::ValueId) { return true; }).value();
   Result<Placement> placement = Placement::Create(module, stages, 0, {}, layouts);
   ASSERT_TRUE(placement.ok()) << placement.status().message();
-  placement->LayOut(std::vector<Placement::StepMemory>(module.node_count()));
+  placement->LayOut(std::vector<Placement::StepMemory>(module.node_count()),
+                    /*side_by_side=*/true);
   EXPECT_EQ(placement->value(a), placement->value(b));
 }
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "plan/memory_planner.h"
-
 namespace graft {
 
 Result<Placement> Placement::Create(const ir::Module& module, const ir::Stages& stages, int stage,
@@ -234,13 +232,93 @@ void Placement::ShareInPlace(ir::NodeId id) {
   b.parent = from;
 }
 
-void Placement::LayOut(std::span<const StepMemory> steps) {
+// The bytes of the value in its root.
+MemoryUse Placement::UseOf(ir::ValueId id, bool writes) const {
+  const Place place = Find(id);
+  MemoryUse use = {place.root, place.offset, place.offset + storage_[id].bytes, 0, 0, writes};
+  if (Dense(id) || storage_[id].bytes == 0) return use;
+  const BoundValue& v = values_[id];
+  const size_t size = SizeOf(v.dtype);
+  use.width = static_cast<size_t>(v.dims.back()) * size;
+  use.stride = static_cast<size_t>(v.row_stride) * size;
+  use.end = use.begin + (storage_[id].bytes / use.width - 1) * use.stride + use.width;
+  return use;
+}
+
+void Placement::PlaceInOrder(std::span<const Buffer> buffers) {
+  std::vector<BufferRequest> requests;
+  for (const Buffer& buffer : buffers) requests.push_back(buffer.request);
+  const MemoryPlan plan = PlanMemory(requests);
+  arena_bytes_ = plan.bytes;
+  for (size_t i = 0; i < buffers.size(); ++i)
+    *buffers[i].location = {Location::Base::kArena, 0, plan.offsets[i]};
+}
+
+// Where that takes much memory, steps fill a device one by one, and it stays as it was.
+void Placement::PlaceSideBySide(std::span<const Buffer> buffers) {
+  constexpr size_t kMostBytes = size_t{32} << 20;
+  constexpr ir::NodeId kMostNodes = 4096;  // what is done here takes their number's square
+  if (arena_bytes_ > kMostBytes || module_->node_count() > kMostNodes) return;
+  std::vector<std::vector<MemoryUse>> uses;              // by step
+  std::vector<std::vector<int>> users(storage_.size());  // by root: steps
+  std::vector<int> step_of(module_->node_count(), -1);
+  for (ir::NodeId id = 0; id < module_->node_count(); ++id) {
+    if (!Runs(id)) continue;
+    const int step = step_of[id] = static_cast<int>(uses.size());
+    std::vector<MemoryUse>& own = uses.emplace_back();
+    const auto add = [&](ir::ValueId v, bool writes) {
+      const MemoryUse use = UseOf(v, writes);
+      if (storage_[use.memory].location.base == Location::Base::kConstant) return;
+      own.push_back(use);
+      std::vector<int>& of_root = users[use.memory];
+      if (of_root.empty() || of_root.back() != step) of_root.push_back(step);
+    };
+    for (const ir::ValueId v : module_->node(id).inputs) add(v, false);
+    for (const ir::ValueId v : module_->node(id).outputs) add(v, true);
+  }
+  const StepOrder order(uses);
+  if (order.IsChain()) return;
+
+  // By buffer, of the steps that use it those that wait for no other of them, and those for which
+  // none of them waits.
+  std::vector<std::vector<int>> begins, ends;
+  std::vector<size_t> bytes;
+  for (const Buffer& buffer : buffers) {
+    bytes.push_back(buffer.request.bytes);
+    const std::vector<int> used =
+        buffer.root < 0 ? std::vector<int>{step_of[buffer.request.first]} : users[buffer.root];
+    const auto without = [&](auto covers) {
+      std::vector<int> left;
+      std::ranges::copy_if(used, std::back_inserter(left), [&](int step) {
+        return std::ranges::none_of(used, [&](int other) { return covers(step, other); });
+      });
+      return left;
+    };
+    begins.push_back(without([&](int step, int other) { return order.Waits(step, other); }));
+    ends.push_back(without([&](int step, int other) { return order.Waits(other, step); }));
+  }
+  const MemoryPlan plan = PlanMemory(bytes, [&](int a, int b) {
+    if (buffers[a].request.first > buffers[b].request.first) std::swap(a, b);
+    if (buffers[a].request.last >= buffers[b].request.first) return true;
+    return std::ranges::any_of(begins[b], [&](int later) {
+      return std::ranges::any_of(ends[a],
+                                 [&](int earlier) { return !order.Waits(later, earlier); });
+    });
+  });
+  if (plan.bytes > kMostBytes) return;
+  arena_bytes_ = plan.bytes;
+  for (size_t i = 0; i < buffers.size(); ++i)
+    *buffers[i].location = {Location::Base::kArena, 0, plan.offsets[i]};
+  for (int step = 0; step < static_cast<int>(uses.size()); ++step)
+    waits_.push_back(order.after(step));
+}
+
+void Placement::LayOut(std::span<const StepMemory> steps, bool side_by_side) {
   FindLifetimes();
   FindKept();
   PlaceBorder();
-  const auto runs = [&](ir::NodeId id) { return stages_->node[id] == stage_ && !skips_[id]; };
   for (ir::NodeId id = 0; id < module_->node_count(); ++id) {
-    if (runs(id) && steps[id].in_place) ShareInPlace(id);
+    if (Runs(id) && steps[id].in_place) ShareInPlace(id);
   }
   for (ir::ValueId id = 0; id < module_->value_count(); ++id) {
     const Storage& s = storage_[id];
@@ -249,24 +327,20 @@ void Placement::LayOut(std::span<const StepMemory> steps) {
       kept_.push_back({id, s.bytes});
   }
 
-  std::vector<BufferRequest> requests;
-  std::vector<Location*> places;
-  for (Storage& s : storage_) {
+  std::vector<Buffer> buffers;
+  for (ir::ValueId id = 0; id < module_->value_count(); ++id) {
+    Storage& s = storage_[id];
     if (s.parent >= 0 || s.location.base != Location::Base::kArena || s.last < 0) continue;
-    requests.push_back({s.bytes, s.first, s.last});
-    places.push_back(&s.location);
+    buffers.push_back({{s.bytes, s.first, s.last}, id, &s.location});
   }
   workspaces_.assign(module_->node_count(), Location());
   for (ir::NodeId id = 0; id < module_->node_count(); ++id) {
-    if (!runs(id) || steps[id].workspace_bytes == 0) continue;
+    if (!Runs(id) || steps[id].workspace_bytes == 0) continue;
     workspaces_[id].base = Location::Base::kArena;
-    requests.push_back({steps[id].workspace_bytes, id, id});
-    places.push_back(&workspaces_[id]);
+    buffers.push_back({{steps[id].workspace_bytes, id, id}, -1, &workspaces_[id]});
   }
-  const MemoryPlan plan = PlanMemory(requests);
-  arena_bytes_ = plan.bytes;
-  for (size_t i = 0; i < places.size(); ++i)
-    *places[i] = {Location::Base::kArena, 0, plan.offsets[i]};
+  PlaceInOrder(buffers);
+  if (side_by_side) PlaceSideBySide(buffers);
 
   for (size_t i = 0; i < module_->outputs.size(); ++i) {
     if (!Delivers(i)) continue;

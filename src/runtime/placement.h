@@ -10,7 +10,9 @@
 #include "backend_api/backend.h"
 #include "base/status.h"
 #include "ir/stages.h"
+#include "plan/memory_planner.h"
 #include "runtime/shape_plan.h"
+#include "runtime/step_order.h"
 
 namespace graft {
 
@@ -33,13 +35,16 @@ class Placement {
   };
   // Lays out the arena. Steps read inputs and write outputs where the context has them, outside of
   // the arena; an output that cannot be written so is copied.
-  // `steps` has one entry for each node; those of the stage count.
-  void LayOut(std::span<const StepMemory> steps);
+  // `steps` has one entry for each node; those of the stage count. side_by_side: steps that need
+  // not wait for one another get memory of their own, where that is little.
+  void LayOut(std::span<const StepMemory> steps, bool side_by_side);
 
   // After LayOut.
   Location value(ir::ValueId id) const;
   Location workspace(ir::NodeId node) const { return workspaces_[node]; }
   size_t arena_bytes() const { return arena_bytes_; }
+  // By step of the stage, the earlier ones that it waits for. Empty: each waits for the one before.
+  const std::vector<std::vector<int>>& waits() const { return waits_; }
   const std::vector<ShapePlan::OutputCopy>& output_copies() const { return output_copies_; }
   const std::vector<ShapePlan::KeptValue>& kept() const { return kept_; }
   // Whether the dimensions of the engine's output are known when this stage begins and not earlier.
@@ -61,6 +66,12 @@ class Placement {
     ir::ValueId root;
     size_t offset;
   };
+  // Of the arena: of a root, or (root -1) a step's workspace.
+  struct Buffer {
+    BufferRequest request;  // steps by node
+    ir::ValueId root;
+    Location* location;
+  };
 
   Placement(const ir::Module& module, const ir::Stages& stages, int stage,
             std::span<const BoundValue> values)
@@ -79,6 +90,10 @@ class Placement {
   void FindKept();
   void PlaceBorder();
   void ShareInPlace(ir::NodeId node);
+  bool Runs(ir::NodeId id) const { return stages_->node[id] == stage_ && !skips_[id]; }
+  MemoryUse UseOf(ir::ValueId id, bool writes) const;
+  void PlaceInOrder(std::span<const Buffer> buffers);
+  void PlaceSideBySide(std::span<const Buffer> buffers);
   ShapePlan::OutputCopy MakeOutputCopy(int32_t index, ir::ValueId id) const;
 
   const ir::Module* module_;
@@ -89,6 +104,7 @@ class Placement {
   std::vector<bool> skips_;       // by node
   std::vector<Location> workspaces_;
   size_t arena_bytes_ = 0;
+  std::vector<std::vector<int>> waits_;
   std::vector<ShapePlan::KeptValue> kept_;
   std::vector<ShapePlan::OutputCopy> output_copies_;
 };

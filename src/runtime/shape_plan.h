@@ -85,6 +85,8 @@ struct ShapePlan {
   size_t arena_bytes = 0;
   std::vector<KeptValue> kept;  // written in this stage
   std::vector<Step> steps;
+  // By step, the earlier ones that it waits for. Empty: each waits for the one before.
+  std::vector<std::vector<int>> waits;
   std::vector<Location> pointers;
   std::vector<OutputCopy> output_copies;  // after the last step
   std::vector<Count> counts;              // to read after that

@@ -1,6 +1,7 @@
 #include "fake_device/fake_device.h"
 
 #include <cstring>
+#include <set>
 
 namespace graft::fake_device {
 namespace {
@@ -25,6 +26,7 @@ class FakeDevice::FakeRecording final : public Recording {
  public:
   FakeRecording(FakeDevice& device, std::vector<Part> parts) : device_(device) {
     for (Part& part : parts) parts_.push_back(std::make_shared<const Part>(std::move(part)));
+    FindOrder();
   }
   ~FakeRecording() override {
     GRAFT_CHECK(*under_way_ == 0, "fake device: a recording is destroyed while it runs");
@@ -36,31 +38,60 @@ class FakeDevice::FakeRecording final : public Recording {
     // Goes with the work, whether it was done or skipped.
     std::shared_ptr<void> launch(nullptr, [under_way = under_way_](void*) { --*under_way; });
     // Work that is queued keeps the addresses of now.
-    return QueueOf(stream).Push([parts = parts_, launch = std::move(launch)]() -> Status {
-      for (const auto& part : parts) {
-        for (const Work& work : *part) GRAFT_RETURN_IF_ERROR(work());
-      }
-      return OkStatus();
-    });
+    return QueueOf(stream).Push(
+        [parts = parts_, order = order_, launch = std::move(launch)]() -> Status {
+          for (const int part : order) {
+            for (const Work& work : parts[part]->work) GRAFT_RETURN_IF_ERROR(work());
+          }
+          return OkStatus();
+        });
   }
 
   Status Update(int part, void* stream, FunctionRef<Status()> enqueue) override {
     ++device_.updates_;
     GRAFT_RETURN_IF_ERROR(device_.BeginRecording(stream));
-    Status status = device_.MarkPart(stream);
+    Status status = device_.MarkPart(stream, {});
     if (status.ok()) status = enqueue();
     --recording_streams;
     GRAFT_ASSIGN_OR_RETURN(std::vector<Part> parts, QueueOf(stream).EndRecording());
     GRAFT_RETURN_IF_ERROR(status);
-    if (parts.size() != 1 || parts[0].size() != parts_.at(part)->size())
+    if (parts.size() != 1 || parts[0].work.size() != parts_.at(part)->work.size())
       return UnsupportedError("fake device: part {} is other work now", part);
     parts_[part] = std::make_shared<const Part>(std::move(parts[0]));
     return OkStatus();
   }
 
  private:
+  // The last part that waits for none of those to come goes first: whoever names too few finds old
+  // bytes.
+  void FindOrder() {
+    std::vector<int> open(parts_.size());
+    std::vector<std::vector<int>> next(parts_.size());
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      for (const int earlier : parts_[i]->after) {
+        GRAFT_CHECK(earlier >= 0 && earlier < static_cast<int>(i), "part {} waits for {}", i,
+                    earlier);
+        next[earlier].push_back(static_cast<int>(i));
+        ++open[i];
+      }
+    }
+    std::set<int> ready;
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      if (open[i] == 0) ready.insert(static_cast<int>(i));
+    }
+    while (!ready.empty()) {
+      const int part = *ready.rbegin();
+      ready.erase(part);
+      order_.push_back(part);
+      for (const int later : next[part]) {
+        if (--open[later] == 0) ready.insert(later);
+      }
+    }
+  }
+
   FakeDevice& device_;
   std::vector<std::shared_ptr<const Part>> parts_;
+  std::vector<int> order_;  // in which they run
   std::shared_ptr<std::atomic<int>> under_way_ = std::make_shared<std::atomic<int>>(0);
 };
 
@@ -151,7 +182,9 @@ Status FakeDevice::BeginRecording(void* stream) {
   return OkStatus();
 }
 
-Status FakeDevice::MarkPart(void* stream) { return QueueOf(stream).MarkPart(); }
+Status FakeDevice::MarkPart(void* stream, std::span<const int> after) {
+  return QueueOf(stream).MarkPart(after);
+}
 
 Result<std::unique_ptr<Recording>> FakeDevice::EndRecording(void* stream) {
   GRAFT_ASSIGN_OR_RETURN(std::vector<Part> parts, QueueOf(stream).EndRecording());

@@ -48,7 +48,7 @@ class FakeDevice final : public Device {
   Status SynchronizeEvent(void* event) override;
   bool records() const override { return true; }
   Status BeginRecording(void* stream) override;
-  Status MarkPart(void* stream) override;
+  Status MarkPart(void* stream, std::span<const int> after) override;
   Result<std::unique_ptr<Recording>> EndRecording(void* stream) override;
 
  private:

@@ -90,7 +90,7 @@ class FakeDeviceTest : public ::testing::Test {
 TEST_F(FakeDeviceTest, ReplaysAndUpdatesARecording) {
   ASSERT_TRUE(device.BeginRecording(stream).ok());
   for (int i = 0; i < 2; ++i) {
-    ASSERT_TRUE(device.MarkPart(stream).ok());
+    ASSERT_TRUE(device.MarkPart(stream, {}).ok());
     ASSERT_TRUE(Increment(bytes[i], stream).ok());
   }
   auto recording = device.EndRecording(stream);
@@ -117,7 +117,7 @@ TEST_F(FakeDeviceTest, RefusesWhatCannotBeRecorded) {
   void* const event = *device.CreateEvent();
   ASSERT_TRUE(device.BeginRecording(stream).ok());
   EXPECT_FALSE(Increment(bytes[0], stream).ok()) << "no part has begun";
-  ASSERT_TRUE(device.MarkPart(stream).ok());
+  ASSERT_TRUE(device.MarkPart(stream, {}).ok());
   EXPECT_FALSE(device.Allocate(1).ok());
   EXPECT_FALSE(device.AllocateAsync(1, stream).ok());
   EXPECT_FALSE(device.FreeAsync(bytes[0], stream).ok());

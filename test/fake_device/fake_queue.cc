@@ -32,7 +32,7 @@ Status WorkQueue::Push(Work work) {
     if (recorded_) {
       if (recorded_->empty())
         return FailedPreconditionError("fake device: work recorded before the first part");
-      recorded_->back().push_back(std::move(work));
+      recorded_->back().work.push_back(std::move(work));
       return OkStatus();
     }
   }
@@ -97,10 +97,10 @@ Status WorkQueue::BeginRecording() {
   return OkStatus();
 }
 
-Status WorkQueue::MarkPart() {
+Status WorkQueue::MarkPart(std::span<const int> after) {
   std::lock_guard lock(mutex_);
   if (!recorded_) return FailedPreconditionError("fake device: the stream does not record");
-  recorded_->emplace_back();
+  recorded_->push_back({{}, {after.begin(), after.end()}});
   return OkStatus();
 }
 

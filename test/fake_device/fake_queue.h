@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <random>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -17,8 +18,11 @@
 namespace graft::fake_device {
 
 using Work = std::function<Status()>;
-// What was queued of one part of a recording.
-using Part = std::vector<Work>;
+// What was queued of one part of a recording, and the parts that it waits for.
+struct Part {
+  std::vector<Work> work;
+  std::vector<int> after;
+};
 
 // A place in a queue's work. Recording it again makes it stand for another place.
 class Event {
@@ -55,7 +59,7 @@ class WorkQueue {
 
   bool recording() const;
   Status BeginRecording();
-  Status MarkPart();
+  Status MarkPart(std::span<const int> after);
   // Everything since BeginRecording, by part.
   Result<std::vector<Part>> EndRecording();
 

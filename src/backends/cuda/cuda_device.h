@@ -46,7 +46,7 @@ class CudaDevice final : public Device {
   Status SynchronizeEvent(void* event) override;
   bool records() const override { return true; }
   Status BeginRecording(void* stream) override;
-  Status MarkPart(void* stream) override;
+  Status MarkPart(void* stream, std::span<const int> after) override;
   Result<std::unique_ptr<Recording>> EndRecording(void* stream) override;
   Result<double> Time(void* stream, FunctionRef<Status()> enqueue, int repetitions) override;
 
@@ -106,8 +106,9 @@ class CudaDevice final : public Device {
   // Under way, by stream. The graph that is being captured is not asked: another thread may break
   // the capture off at any time, and the graph is gone then.
   struct UnderWay {
-    size_t nodes = 0;           // a kernel or a copy each
-    std::vector<size_t> marks;  // how many there were at each
+    size_t nodes = 0;                     // a kernel or a copy each
+    std::vector<size_t> marks;            // how many there were at each
+    std::vector<std::vector<int>> after;  // by part, those that it waits for
   };
   std::map<void*, UnderWay> recordings_;
 };

@@ -54,6 +54,9 @@ namespace graft::cuda {
   F(TensorMapEncodeTiled, cuTensorMapEncodeTiled)                    \
   F(TensorMapEncodeIm2col, cuTensorMapEncodeIm2col)                  \
   F(GraphGetNodes, cuGraphGetNodes)                                  \
+  F(GraphGetEdges, cuGraphGetEdges_v2)                               \
+  F(GraphAddDependencies, cuGraphAddDependencies_v2)                 \
+  F(GraphRemoveDependencies, cuGraphRemoveDependencies_v2)           \
   F(GraphNodeGetType, cuGraphNodeGetType)                            \
   F(GraphKernelNodeGetParams, cuGraphKernelNodeGetParams_v2)         \
   F(GraphExecKernelNodeSetParams, cuGraphExecKernelNodeSetParams_v2) \

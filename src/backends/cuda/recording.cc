@@ -1,6 +1,9 @@
 // Recordings as CUDA graphs: all parts are captured as one graph, so that a kernel may start before
-// the one before it has ended. A part is replaced by capturing it anew and giving its kernels' new
-// parameters to the ones in the graph.
+// the one before it has ended. What is captured is a chain; where parts need not wait for the one
+// before, the graph gets other edges, and the driver runs its branches side by side. A part is
+// replaced by capturing it anew and giving its kernels' new parameters to the ones in the graph.
+#include <algorithm>
+
 #include "backends/cuda/cuda_device.h"
 
 namespace graft::cuda {
@@ -50,8 +53,10 @@ class CudaRecording final : public Recording {
     if (graph_) device_.driver().GraphDestroy(graph_);
   }
 
-  // Takes the graph. marks: how many of `count` nodes it had at each.
-  Status Build(CUgraph graph, size_t count, std::vector<size_t> marks) {
+  // Takes the graph. marks: how many of `count` nodes it had at each. after: the parts that each
+  // waits for.
+  Status Build(CUgraph graph, size_t count, std::vector<size_t> marks,
+               const std::vector<std::vector<int>>& after) {
     const Driver& driver = device_.driver();
     graph_ = graph;
     GRAFT_ASSIGN_OR_RETURN(nodes_, NodesOf(driver, graph));
@@ -59,6 +64,7 @@ class CudaRecording final : public Recording {
       return UnsupportedError("CUDA: {} steps recorded as {} nodes", count, nodes_.size());
     marks_ = std::move(marks);
     marks_.push_back(nodes_.size());
+    if (!IsChain(after)) GRAFT_RETURN_IF_ERROR(SetOrder(after));
     GRAFT_CUDA(driver, GraphInstantiate, &executable_, graph_, 0);
     return OkStatus();
   }
@@ -91,6 +97,66 @@ class CudaRecording final : public Recording {
   }
 
  private:
+  static bool IsChain(const std::vector<std::vector<int>>& after) {
+    for (size_t part = 1; part < after.size(); ++part) {
+      if (after[part] != std::vector<int>{static_cast<int>(part) - 1}) return false;
+    }
+    return true;
+  }
+
+  // The graph as captured is a chain; between parts it gets the edges of `after`.
+  Status SetOrder(const std::vector<std::vector<int>>& after) {
+    const Driver& driver = device_.driver();
+    struct Edge {
+      size_t from, to;
+    };
+    std::vector<Edge> edges;
+    std::vector<std::vector<size_t>> ends(after.size());  // by part: nodes to wait for
+    for (size_t part = 0; part < after.size(); ++part) {
+      std::vector<size_t> before;
+      for (const int earlier : after[part])
+        before.insert(before.end(), ends[earlier].begin(), ends[earlier].end());
+      std::ranges::sort(before);  // parts without nodes may give the same ones
+      before.erase(std::ranges::unique(before).begin(), before.end());
+      const size_t first = marks_[part], end = marks_[part + 1];
+      if (first == end) {
+        ends[part] = std::move(before);
+        continue;
+      }
+      for (const size_t node : before) edges.push_back({node, first});
+      for (size_t node = first + 1; node < end; ++node) edges.push_back({node - 1, node});
+      ends[part] = {end - 1};
+    }
+    if (nodes_.size() < 2) return OkStatus();
+    size_t count = 0;
+    GRAFT_CUDA(driver, GraphGetEdges, graph_, nullptr, nullptr, nullptr, &count);
+    std::vector<CUgraphNode> from(count), to(count);
+    std::vector<CUgraphEdgeData> kinds(count);
+    GRAFT_CUDA(driver, GraphGetEdges, graph_, from.data(), to.data(), kinds.data(), &count);
+    GRAFT_CUDA(driver, GraphRemoveDependencies, graph_, from.data(), to.data(), kinds.data(),
+               count);
+    from.clear(), to.clear(), kinds.clear();
+    std::vector<bool> is_kernel;
+    for (const CUgraphNode node : nodes_) {
+      CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
+      GRAFT_CUDA(driver, GraphNodeGetType, node, &type);
+      is_kernel.push_back(type == CU_GRAPH_NODE_TYPE_KERNEL);
+    }
+    for (const Edge& edge : edges) {
+      from.push_back(nodes_[edge.from]), to.push_back(nodes_[edge.to]);
+      CUgraphEdgeData& kind = kinds.emplace_back();
+      // Every kernel waits for all those before it (Begin of prelude.cuh).
+      if (device_.has_clusters() && is_kernel[edge.from] && is_kernel[edge.to]) {
+        kind.from_port = CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC;
+        kind.type = CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC;
+      }
+    }
+    if (from.empty()) return OkStatus();
+    GRAFT_CUDA(driver, GraphAddDependencies, graph_, from.data(), to.data(), kinds.data(),
+               from.size());
+    return OkStatus();
+  }
+
   // The part's kernels get the parameters that their like in the other graph has.
   Status Replace(int part, CUgraph graph) {
     const Driver& driver = device_.driver();
@@ -133,12 +199,13 @@ Status CudaDevice::BeginRecording(void* stream) {
   return OkStatus();
 }
 
-Status CudaDevice::MarkPart(void* stream) {
+Status CudaDevice::MarkPart(void* stream, std::span<const int> after) {
   std::lock_guard lock(mutex_);
   const auto recording = recordings_.find(stream);
   if (recording == recordings_.end())
     return FailedPreconditionError("CUDA: nothing is being recorded on the stream");
   recording->second.marks.push_back(recording->second.nodes);
+  recording->second.after.emplace_back(after.begin(), after.end());
   return OkStatus();
 }
 
@@ -165,7 +232,7 @@ Result<std::unique_ptr<Recording>> CudaDevice::EndRecording(void* stream) {
     return error.status();
   }
   auto recording = std::make_unique<CudaRecording>(*this, stream, *std::move(error));
-  GRAFT_RETURN_IF_ERROR(recording->Build(*graph, made.nodes, std::move(made.marks)));
+  GRAFT_RETURN_IF_ERROR(recording->Build(*graph, made.nodes, std::move(made.marks), made.after));
   return std::unique_ptr<Recording>(std::move(recording));
 }
 

@@ -138,6 +138,9 @@ int cuGraphGetNodes(void* graph, void** nodes, size_t* count) {
   (void)nodes;
   return *count = *(size_t*)graph, 0;
 }
+STUB(cuGraphGetEdges_v2)
+STUB(cuGraphAddDependencies_v2)
+STUB(cuGraphRemoveDependencies_v2)
 STUB(cuGraphNodeGetType)
 STUB(cuGraphKernelNodeGetParams_v2)
 STUB(cuGraphExecKernelNodeSetParams_v2)

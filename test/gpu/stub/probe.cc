@@ -39,7 +39,7 @@ int main(int argc, char** argv) {
   Print("record", device.Record(*event, *stream));
   Print("event", device.SynchronizeEvent(*event));
   Print("begin", device.BeginRecording(*stream));
-  Print("part", device.MarkPart(*stream));
+  Print("part", device.MarkPart(*stream, {}));
   auto recording = device.EndRecording(*stream);
   Print("end", recording.status());
   if (recording.ok()) Print("launch", (*recording)->Launch(*stream));
