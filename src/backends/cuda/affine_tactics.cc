@@ -111,8 +111,10 @@ void AddLoop(Loop loop, const PointwiseProgram& program, std::span<const DType> 
     launch.kernel.file = "rowwise.cu";
     launch.entry = "rowwise";
     const int64_t rows = rank == 2 ? loop.dims[0] : 1;
-    const int64_t threads = rows * ((loop.dims.back() + 7) / 8);
-    launch.kernel.text += IndexText(threads);
+    // Rows that begin between eights are read and written in fours.
+    const int64_t vector = rows > 1 && loop.dims.back() % 8 == 4 ? 4 : 8;
+    const int64_t threads = rows * ((loop.dims.back() + vector - 1) / vector);
+    launch.kernel.text += fmt::format("#define VECTOR {}\n", vector) + IndexText(threads);
     SpreadOver(threads, &launch);
     const auto row_stride = [&](const std::vector<int64_t>& strides) {
       return rank == 2 ? strides[0] : 0;

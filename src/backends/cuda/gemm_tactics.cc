@@ -1,5 +1,8 @@
 // Convolutions and matrix products on the ordinary arithmetic units: gemm.cu, and windows.cu where
 // channels stay apart.
+#include <algorithm>
+#include <numeric>
+
 #include "backends/cuda/product.h"
 #include "base/half.h"
 
@@ -117,11 +120,25 @@ StepProgram SlideWindows(const BoundNode& node, int kind, std::string_view accum
   return step;
 }
 
-// The loop of slide.cu: eight channels a thread, of so many neighbouring pixels in so many rows.
+// The loop of slide.cu: up to eight channels a thread, of so many neighbouring pixels in so many
+// rows.
 struct Strip {
   int pixels = 1, rows = 1;
   int threads = 256, blocks = 1;  // of a block, and blocks that a multiprocessor is to hold
 };
+// How many channels a thread takes: as many as lie at multiples of so many.
+int64_t ChannelsAThread(const BoundNode& node) {
+  const int64_t apart = std::gcd(node.inputs[0].row_stride, node.outputs[0].dims.back());
+  size_t least = SizeOf(node.outputs[0].dtype);
+  for (size_t i = 0; i < node.inputs.size(); ++i)
+    least = std::min(least, SizeOf(node.inputs[i].dtype));
+  for (const int64_t channels : {8, 4, 2}) {
+    // Kernels move words of four bytes at least.
+    if (apart % channels == 0 && channels * static_cast<int64_t>(least) >= 4) return channels;
+  }
+  return 8;
+}
+
 constexpr int64_t kMostTaps = 7;  // along the width, unrolled
 StepProgram SlideVectors(const BoundNode& node, int kind, const BoundValue* w, Strip strip,
                          std::span<const int64_t> window, std::span<const int64_t> strides,
@@ -134,21 +151,27 @@ StepProgram SlideVectors(const BoundNode& node, int kind, const BoundValue* w, S
   const std::vector<int64_t> k = AsThree(window, 1), s = AsThree(strides, 1);
   const std::vector<int64_t> d = AsThree(dilations, 1), pad = AsThree(pads, 0);
   const DType sums = SumsOf(node);
+  const int64_t channels = y.dims.back(), vector = ChannelsAThread(node);
+  const int64_t threads = y.dims[0] * ((out[1] + strip.rows - 1) / strip.rows) *
+                          ((out[2] + strip.pixels - 1) / strip.pixels) *
+                          ((channels + vector - 1) / vector);
+  int64_t lines = 0;
+  if (w && strip.pixels == 1 && strip.rows == 1 && threads < kFullCard) {
+    constexpr int64_t kMostWords = 120;  // registers
+    const auto bytes = static_cast<int64_t>(SizeOf(x.dtype) + SizeOf(w->dtype));
+    lines = std::clamp<int64_t>(kMostWords * 4 / (k[2] * vector * bytes), 1, k[1]);
+  }
   Launch launch;
   launch.kernel.file = "slide.cu";
   launch.kernel.text = fmt::format(
       "#define KIND {}\n#define KH {}\n#define KW {}\n#define SH {}\n#define SW {}\n#define DW {}\n"
-      "#define STRIP {}\n#define ROWS {}\n#define THREADS {}\n#define MIN_BLOCKS {}\ntypedef {} "
-      "T;\ntypedef {} "
-      "Weight;\ntypedef {} Sum;\n{}{}",
-      kind, k[1], k[2], s[1], s[2], d[2], strip.pixels, strip.rows, strip.threads, strip.blocks,
-      TypeOf(x.dtype), TypeOf(w ? w->dtype : x.dtype), TypeOf(sums),
-      EpilogueText(node, operands, sums, epilogue), EachOperandText(node, operands));
+      "#define VECTOR {}\n#define STRIP {}\n#define ROWS {}\n#define LINES {}\n#define THREADS "
+      "{}\n#define MIN_BLOCKS {}\ntypedef {} T;\ntypedef {} Weight;\ntypedef {} Sum;\n{}{}{}",
+      kind, k[1], k[2], s[1], s[2], d[2], vector, strip.pixels, strip.rows, lines, strip.threads,
+      strip.blocks, TypeOf(x.dtype), TypeOf(w ? w->dtype : x.dtype), TypeOf(sums),
+      EpilogueText(node, operands, sums, epilogue), EachOperandText(node, operands),
+      IndexText(threads));
   launch.entry = "slide";
-  const int64_t channels = y.dims.back();
-  const int64_t threads = y.dims[0] * ((out[1] + strip.rows - 1) / strip.rows) *
-                          ((out[2] + strip.pixels - 1) / strip.pixels) * ((channels + 7) / 8);
-  launch.kernel.text += IndexText(threads);
   SpreadOver(threads, &launch);
   if (strip.rows > 1) {  // they need many registers
     launch.block = strip.threads;
@@ -240,7 +263,10 @@ Result<StepProgram> PlanDepthwise2x4(const BoundNode& node) {
   return DepthwiseVectors(node, {2, 4, 128, 2});
 }
 Result<StepProgram> PlanDepthwise4x4(const BoundNode& node) {
-  return DepthwiseVectors(node, {4, 4, 128, 2});
+  // What four rows of windows that lie apart want does not fit in registers.
+  const auto& strides = std::get<ir::ConvAttributes>(node.attributes).strides;
+  const bool apart = std::ranges::any_of(strides, [](int64_t s) { return s > 1; });
+  return DepthwiseVectors(node, {4, apart ? 2 : 4, 128, 2});
 }
 
 std::optional<Refusal> RefusePoolVectors(const ir::Module& module, const ir::Node& node) {

@@ -54,7 +54,6 @@ std::string IndexText(int64_t count) {
 }
 
 void SpreadOver(int64_t threads, Launch* launch) {
-  constexpr int64_t kFullCard = int64_t{256} * 256;
   launch->block = threads < kFullCard ? 64 : 256;
   const int64_t blocks = (threads + launch->block - 1) / launch->block;
   launch->grid[0] = std::clamp<int64_t>(blocks, 1, int64_t{1} << 16);

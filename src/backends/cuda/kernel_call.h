@@ -101,6 +101,7 @@ int64_t BlocksFor(int64_t elements);
 // The type of indices below the number: "typedef u32 Index;".
 std::string IndexText(int64_t count);
 // The launch's blocks for so many threads: small ones where there are too few to fill a card.
+inline constexpr int64_t kFullCard = int64_t{256} * 256;
 void SpreadOver(int64_t threads, Launch* launch);
 
 // The name of the dtype's type in kernels: "f32".

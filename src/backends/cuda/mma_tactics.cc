@@ -61,6 +61,7 @@ Result<StepProgram> Multiply(const Product& p, const BoundNode& node, const Tile
                       : conv ? WidthOf({p.channels, p.a_row}, p.a_batch)
                              : WidthOf({p.a_row}, p.a_batch);
   const int b_width = WidthOf({depth_first ? p.b_column : p.b_depth}, p.b_batch);
+  const bool fours = p.columns % 8 == 4;
   const int64_t most = kMostBatches / parts.splits;
   for (int64_t first = 0; first < batches; first += most) {
     Launch launch;
@@ -70,10 +71,12 @@ Result<StepProgram> Multiply(const Product& p, const BoundNode& node, const Tile
         "{}\n#define WM {}\n"
         "#define WN {}\n#define BK {}\n#define STAGES {}\n#define A_WIDTH {}\n#define A_LINES "
         "{:d}\n#define B_WIDTH {}\n"
-        "#define B_DEPTH_FIRST {:d}\n#define B_CONSTANT {:d}\n#define BFLOAT {:d}\n{}{}",
+        "#define B_DEPTH_FIRST {:d}\n#define B_CONSTANT {:d}\n#define BFLOAT {:d}\n#define VECTOR "
+        "{}\n{}{}",
         tile.split, p.source, batches > 1, tile.m, tile.n, tile.warp_m, tile.warp_n, tile.depth,
         tile.stages, a_width, lines, b_width, depth_first, node.inputs[1].constant != nullptr,
-        node.inputs[0].dtype == DType::kBFloat16, ProductText(node), EachOperandText(node, 2));
+        node.inputs[0].dtype == DType::kBFloat16, fours ? 4 : 8, ProductText(node),
+        EachOperandText(node, 2));
     launch.entry = "mma";
     launch.block = tile.threads();
     launch.shared_bytes = tile.shared_bytes();

@@ -16,7 +16,8 @@
 // where the factor lies at a multiple of 16 bytes: 8, 4, 2 or 1), A_LINES (1: the pixels that a line
 // of a convolution's kernel reads lie side by side, and A_WIDTH is of that line), B_DEPTH_FIRST (1:
 // b's elements along the depth lie side by side), B_CONSTANT (1: no kernel of the run writes b),
-// BFLOAT (1: factors are bf16), EACH_OPERAND, and what product.cuh wants.
+// BFLOAT (1: factors are bf16), VECTOR (results of a row that a thread finishes together: 8, or 4
+// where rows are of fours), EACH_OPERAND, and what product.cuh wants.
 #include "fragments.cuh"
 #include "tile.cuh"
 

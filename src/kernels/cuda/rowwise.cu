@@ -1,7 +1,7 @@
 // Element-wise programs, and copies, over rows of neighbours: y[row, i] = program(x0[row, i], …),
-// where an operand's row may be one element for all. Eight elements a thread.
+// where an operand's row may be one element for all. VECTOR elements a thread, eight or four.
 //
-// Class: Index (u32 or u64: of rows times eights), OPERANDS, Y, EACH_OPERAND, CALL(load) with
+// Class: VECTOR, Index (u32 or u64: of rows times VECTORs), OPERANDS, Y, EACH_OPERAND, CALL(load) with
 // load(operand, type).
 #include "epilogue.cuh"
 #include "vector.cuh"

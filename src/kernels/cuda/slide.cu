@@ -1,13 +1,17 @@
 // Sliding windows over an image whose channels stay apart, as windows.cu, for windows of a known
 // size: depthwise convolution with its epilogue, and pooling. A thread computes STRIP neighbouring
-// pixels of eight channels, and reads what their windows share once; with ROWS, also those of the
-// rows below, and walks down the image's lines, each of which is read once.
+// pixels of VECTOR channels, and reads what their windows share once; with ROWS, also those of the
+// rows below, and walks down the image's lines, each of which is read once. With LINES, what so
+// many lines of a convolution's windows read is under way together: for grids of few threads, where
+// nothing else hides how long that takes.
 //
-// Class: Index (u32 or u64: of strips times eights), KIND (0 depthwise convolution, 1 maximum, 2
+// Class: Index (u32 or u64: of strips times VECTORs), KIND (0 depthwise convolution, 1 maximum, 2
 // average), KH, KW, SH, SW, DW (the window's size, its strides, and its dilation along the width),
-// STRIP, ROWS (more than 1 only of depthwise convolutions without dilation), THREADS (of a block, at
-// most) and MIN_BLOCKS (of a multiprocessor), T, Weight, Sum (the dtype of a convolution's sums), Y, EPILOGUE_OPERANDS, EACH_OPERAND,
-// CALL(first, load). Sums are formed in f32, which holds those of 8-bit integers exactly.
+// VECTOR, STRIP, ROWS (more than 1 only of depthwise convolutions without dilation), LINES (more
+// than 0 only of depthwise convolutions with a STRIP and ROWS of 1), THREADS (of a block, at most)
+// and MIN_BLOCKS (of a multiprocessor), T, Weight, Sum (the dtype of a convolution's sums), Y,
+// EPILOGUE_OPERANDS, EACH_OPERAND, CALL(first, load). Sums are formed in f32, which holds those of
+// 8-bit integers exactly.
 #include "epilogue.cuh"
 #include "vector.cuh"
 
@@ -37,7 +41,7 @@ __device__ constexpr bool IsRead(int i) {
   return false;
 }
 
-// Eight elements, or zeros.
+// VECTOR elements, or zeros.
 template <class T, bool kAligned>
 __device__ inline Packed<T> LoadEight(const T* from, int count, bool inside) {
   if constexpr (kAligned) return LoadWords(from, inside);
@@ -105,6 +109,48 @@ __device__ inline void Slide(const Params& p, i64 image, i32 h0, i32 w0, i64 cha
     }
   }
 }
+
+#if LINES > 0
+// The sums of a window, some lines of which are read at a time. What is outside counts as zeros.
+__device__ inline void SlideTogether(const Params& p, i64 image, i32 h0, i32 w0, i64 channel,
+                                     float (&sums)[VECTOR]) {
+#pragma unroll
+  for (int j = 0; j < VECTOR; ++j) sums[j] = 0;
+#if KH * KW <= 25
+#pragma unroll
+#else
+#pragma unroll 1
+#endif
+  for (int first = 0; first < KH; first += LINES) {
+    Packed<Weight> weights[LINES][KW];
+    Packed<T> pixels[LINES][KW];
+#pragma unroll
+    for (int line = 0; line < LINES; ++line) {
+      if (first + line >= KH) break;
+      const i32 h = h0 + (first + line) * (i32)p.dilation_h;
+      const T* const row = p.x + ((image * p.in_h + h) * p.in_w + w0) * p.x_row + channel;
+#pragma unroll
+      for (int kw = 0; kw < KW; ++kw) {
+        pixels[line][kw] =
+            LoadWords(row + kw * DW * p.x_row,
+                      (u32)h < (u32)p.in_h && (u32)(w0 + kw * DW) < (u32)p.in_w);
+        weights[line][kw] =
+            LoadWords(p.w + ((first + line) * KW + kw) * p.channels + channel);
+      }
+    }
+#pragma unroll
+    for (int line = 0; line < LINES; ++line) {
+      if (first + line >= KH) break;
+#pragma unroll
+      for (int kw = 0; kw < KW; ++kw) {
+#pragma unroll
+        for (int j = 0; j < VECTOR; ++j)
+          sums[j] = fma((float)pixels[line][kw].Get(j), (float)weights[line][kw].Get(j), sums[j]);
+      }
+    }
+  }
+}
+#endif
 
 #if ROWS > 1
 // The sums of strips below one another. finish(row, sums): those of a row are there.
@@ -196,7 +242,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) slide(const __
         StoreNeighbours(results, count, to);
       }
     };
-    // Whether pixels and weights lie so that eight of their elements are words.
+    // Whether pixels and weights lie so that VECTOR of their elements are words.
     const bool aligned = count == VECTOR && IsAligned<T>(p.x) && IsAligned<Weight>(p.w) &&
                          p.x_row * sizeof(T) % kWordBytes<T> == 0 &&
                          p.channels * sizeof(Weight) % kWordBytes<Weight> == 0;
@@ -209,7 +255,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) slide(const __
 #pragma unroll 1
     for (int r = 0; r < ROWS; ++r) {
       float sums[STRIP][VECTOR];
+#if LINES > 0
+      if (aligned) SlideTogether(p, image, h0, w0, channel, sums[0]);
+#else
       if (ROWS == 1 && aligned) Slide<true>(p, image, h0, w0, channel, count, sums, cells);
+#endif
       else Slide<false>(p, image, h0 + r * SH, w0, channel, count, sums, cells);
       finish(r, sums);
     }

@@ -1,5 +1,5 @@
 // The end of products on tensor cores: a tile of sums in shared memory goes through the epilogue to
-// the result, eight neighbours a thread.
+// the result, VECTOR neighbours (eight or four) a thread.
 //
 // Class: BM, BN (the tile), SPLIT (1: blocks share a tile), and what product.cuh and vector.cuh want.
 #pragma once
@@ -76,12 +76,12 @@ __device__ inline void SumOf(const Params& p, const Acc* at, Acc* total) {
     u32 from;
     asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(from) : "r"(own), "r"(s));
     u32 bits[VECTOR];
-    asm volatile("ld.shared::cluster.v4.b32 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(bits[0]), "=r"(bits[1]), "=r"(bits[2]), "=r"(bits[3])
-                 : "r"(from));
-    asm volatile("ld.shared::cluster.v4.b32 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(bits[4]), "=r"(bits[5]), "=r"(bits[6]), "=r"(bits[7])
-                 : "r"(from + 16));
+#pragma unroll
+    for (int j = 0; j < VECTOR; j += 4) {
+      asm volatile("ld.shared::cluster.v4.b32 {%0,%1,%2,%3}, [%4];"
+                   : "=r"(bits[j]), "=r"(bits[j + 1]), "=r"(bits[j + 2]), "=r"(bits[j + 3])
+                   : "r"(from + 4 * j));
+    }
 #pragma unroll
     for (int j = 0; j < VECTOR; ++j) total[j] += FromBits(bits[j]);
   }

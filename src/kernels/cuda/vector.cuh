@@ -1,12 +1,15 @@
-// Eight neighbouring elements of a row at a time.
+// Eight neighbouring elements of a row at a time, or as many as a class says with VECTOR: four, or
+// two of 16 bits.
 #pragma once
+#ifndef VECTOR
 #define VECTOR 8
+#endif
 
 // How an operand is read along a row: element by element wherever it lies, eight neighbours, or one
 // element for all. Some kernels tell neighbours that are the same in every row apart.
 enum Along { kAnywhere = 0, kNeighbours = 1, kOne = 2, kColumns = 3 };
 
-// Eight elements as words. Not a union, which would lie in memory.
+// The elements as words. Not a union, which would lie in memory.
 template <class T>
 struct Packed {
   static constexpr int kWords = VECTOR * sizeof(T) / 4;
@@ -62,7 +65,10 @@ __device__ inline bool IsAligned(const void* at) {
 template <class T>
 __device__ inline Packed<T> LoadWords(const T* from, bool inside = true) {
   Packed<T> packed;
-  if constexpr (sizeof(T) == 1) {
+  if constexpr (Packed<T>::kWords == 1) {
+    packed.words[0] = 0;
+    if (inside) packed.words[0] = __ldg((const u32*)from);
+  } else if constexpr (Packed<T>::kWords == 2) {
     uint2 two = make_uint2(0, 0);
     if (inside) two = __ldg((const uint2*)from);
     packed.words[0] = two.x, packed.words[1] = two.y;
@@ -79,7 +85,9 @@ __device__ inline Packed<T> LoadWords(const T* from, bool inside = true) {
 }
 template <class T>
 __device__ inline void StoreWords(const Packed<T>& packed, T* to) {
-  if constexpr (sizeof(T) == 1) {
+  if constexpr (Packed<T>::kWords == 1) {
+    *(u32*)to = packed.words[0];
+  } else if constexpr (Packed<T>::kWords == 2) {
     *(uint2*)to = make_uint2(packed.words[0], packed.words[1]);
   } else {
 #pragma unroll
