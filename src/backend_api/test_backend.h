@@ -8,12 +8,13 @@
 #include <functional>
 #include <map>
 
+#include "backend_api/adopts_packed.h"
 #include "backend_api/backend.h"
 #include "backend_api/host_device.h"
 
 namespace graft::testing {
 
-class TestTactic final : public Tactic {
+class TestTactic final : public Tactic, public AdoptsPacked {
  public:
   std::string tactic_name;
   int tactic_version = 1;
@@ -54,6 +55,18 @@ class TestTactic final : public Tactic {
     const std::span<const float> data =
         module.value(node.inputs[traits.packed_inputs.at(0)]).constant->data<float>();
     packed->values.assign(data.begin(), data.end());
+    return std::unique_ptr<PackedWeights>(std::move(packed));
+  }
+
+  std::string PackedTarget() const override { return "here"; }
+  Result<std::unique_ptr<PackedWeights>> Adopt(const ir::Module& module, const ir::Node& node,
+                                               std::shared_ptr<const std::byte> bytes,
+                                               size_t size) const override {
+    const Tensor& constant = *module.value(node.inputs[traits.packed_inputs.at(0)]).constant;
+    if (size != constant.bytes()) return DataLossError("{} bytes", size);
+    auto packed = std::make_unique<Packed>();
+    packed->values.resize(size / sizeof(float));
+    std::memcpy(packed->values.data(), bytes.get(), size);
     return std::unique_ptr<PackedWeights>(std::move(packed));
   }
 

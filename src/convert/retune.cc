@@ -20,6 +20,7 @@ Result<TuneReport> Retune(Plan& plan, const RetuneOptions& options) {
   TuneReport report;
   GRAFT_ASSIGN_OR_RETURN(
       plan.choices, Tune(plan.module, *backend, std::move(points), tune, *options.cache, &report));
+  plan.packed.clear();  // for the tactics that were chosen before
   plan.provenance.fingerprint = backend->Fingerprint();
   return report;
 }

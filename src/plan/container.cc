@@ -37,6 +37,8 @@ std::string_view KindName(uint32_t kind) {
       return "weights";
     case SectionKind::kPrepared:
       return "prepared";
+    case SectionKind::kPacked:
+      return "packed";
   }
   return kUnknown;
 }
@@ -149,8 +151,9 @@ Result<std::vector<Section>> ReadContainer(const FileBytes& bytes) {
     const Section section = {static_cast<SectionKind>(entry.kind),
                              file.substr(entry.offset, entry.size)};
     const bool known = name != kUnknown;
-    if (section.kind != SectionKind::kPrepared &&
-        SectionHash(entry.kind, section.bytes) != entry.hash) {
+    const bool entries_have_hashes =
+        section.kind == SectionKind::kPrepared || section.kind == SectionKind::kPacked;
+    if (!entries_have_hashes && SectionHash(entry.kind, section.bytes) != entry.hash) {
       return DataLossError("{} section: its hash differs", name);
     }
     if (known) sections.push_back(section);

@@ -9,8 +9,9 @@
 //   32  table    for each section: u32 kind, u32 zero, u64 offset, u64 size, u64 hash
 //
 // The weights section has no hash of its own (0): each weight has one in the metadata, so a large
-// file is not read when it is opened. That of the prepared section is there and not compared: its
-// entries have hashes in the metadata, and a damaged one costs a tactic and not the plan.
+// file is not read when it is opened. Those of the prepared and the packed section are there and
+// not compared: their entries have hashes in the metadata, and a damaged one costs a tactic, or the
+// time to pack, and not the plan.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +29,7 @@ namespace graft {
 inline constexpr std::string_view kPlanMagic = "GRAFTPLN";
 inline constexpr uint32_t kPlanVersion = 1;
 
-enum class SectionKind : uint32_t { kMetadata = 1, kWeights = 2, kPrepared = 3 };
+enum class SectionKind : uint32_t { kMetadata = 1, kWeights = 2, kPrepared = 3, kPacked = 4 };
 
 struct Section {
   SectionKind kind;

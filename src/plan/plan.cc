@@ -34,6 +34,10 @@ Status CheckWeights(const Plan& plan) {
   return OkStatus();
 }
 
+bool HasItsHash(const PackedConstants& packed) {
+  return HashBytes(packed.bytes.get(), packed.size) == packed.hash;
+}
+
 Status FitsInput(const ir::Module& module, size_t input, const Tensor& tensor) {
   const ir::Value& value = module.value(module.inputs[input]);
   bool fits = tensor.dtype() == value.dtype && tensor.dims().size() == value.shape.size();

@@ -2,6 +2,8 @@
 // came from. Data, never code.
 #pragma once
 
+#include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -32,6 +34,19 @@ struct UncheckedWeight {
   Hash128 hash;
 };
 
+// A node's constants in the form that a tactic reads, so that an engine need not pack them. Used
+// only by that version of the tactic where its AdoptsPacked::PackedTarget() is `target`; the
+// constants themselves are in the module all the same.
+struct PackedConstants {
+  ir::NodeId node = -1;
+  std::string tactic;
+  int version = 0;
+  std::string target;
+  std::shared_ptr<const std::byte> bytes;  // at a 64-byte boundary; shares the file's memory
+  size_t size = 0;
+  Hash128 hash;  // which a reader has not compared: whoever uses the bytes does
+};
+
 struct Plan {
   ir::Module module;    // compacted
   std::string backend;  // Backend::name() of the backend that runs it
@@ -40,6 +55,7 @@ struct Plan {
   // By input, what it is where the caller feeds nothing; an invalid tensor where something must be
   // fed. Empty: everything must.
   std::vector<Tensor> input_defaults;
+  std::vector<PackedConstants> packed;
 
   // Set by the reader: names this plan's content (graph, choices and all weights), so equal engines
   // can be shared.
@@ -51,6 +67,9 @@ struct Plan {
 // name.
 Status CheckWeights(const Plan& plan);
 Status CheckWeight(const Plan& plan, const UncheckedWeight& weight);
+
+// Whether the bytes are those that were written.
+bool HasItsHash(const PackedConstants& packed);
 
 // Whether the tensor can stand for the input: kInvalidArgument with what differs.
 Status FitsInput(const ir::Module& module, size_t input, const Tensor& tensor);

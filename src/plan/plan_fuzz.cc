@@ -25,7 +25,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // Hashes keep the fuzzer out of the metadata: here they are always right.
   const std::string weights(256, '\1');
   const graft::NewSection sections[] = {{graft::SectionKind::kMetadata, {{0, input}}},
-                                        {graft::SectionKind::kWeights, {{0, weights}}}};
+                                        {graft::SectionKind::kWeights, {{0, weights}}},
+                                        {graft::SectionKind::kPacked, {{0, weights}}}};
   ReadAndWrite(graft::WriteContainer(sections).Joined());
   return 0;
 }

@@ -2,6 +2,7 @@
 #include <map>
 
 #include "backend_api/backend.h"
+#include "base/aligned_buffer.h"
 #include "plan/container.h"
 #include "plan/plan_file.h"
 #include "plan/plan_generated.h"
@@ -54,6 +55,7 @@ class Reader {
       return DataLossError("module: {}", status.message());
     GRAFT_RETURN_IF_ERROR(ReadDefaults());
     GRAFT_RETURN_IF_ERROR(ReadChoices());
+    GRAFT_RETURN_IF_ERROR(ReadPacked());
     ReadProvenance();
     return std::move(plan_);
   }
@@ -71,6 +73,7 @@ class Reader {
     metadata_ = found[SectionKind::kMetadata];
     weights_ = found[SectionKind::kWeights];
     prepared_ = found[SectionKind::kPrepared];
+    packed_ = found[SectionKind::kPacked];
     return OkStatus();
   }
 
@@ -331,6 +334,30 @@ class Reader {
     return prepared;
   }
 
+  Status ReadPacked() {
+    for (uint32_t i = 0; i < Size(root_->packed()); ++i) {
+      const plan_fbs::Packed& stored = *root_->packed()->Get(i);
+      if (stored.node() < 0 || stored.node() >= plan_.module.node_count())
+        return DataLossError("packed constants {}: node {} of {}", i, stored.node(),
+                             plan_.module.node_count());
+      const uint64_t offset = stored.offset();
+      if (offset % kBufferAlignment != 0 || offset > packed_.size() || stored.size() == 0 ||
+          stored.size() > packed_.size() - offset) {
+        return DataLossError("packed constants {}: {} bytes at {} do not lie in the packed section",
+                             i, stored.size(), offset);
+      }
+      const auto* data = reinterpret_cast<const std::byte*>(packed_.data() + offset);
+      plan_.packed.push_back({stored.node(),
+                              std::string(Text(stored.tactic())),
+                              stored.version(),
+                              std::string(Text(stored.target())),
+                              std::shared_ptr<const std::byte>(bytes_.data, data),
+                              stored.size(),
+                              {stored.hash()->high(), stored.hash()->low()}});
+    }
+    return OkStatus();
+  }
+
   void ReadProvenance() {
     if (const plan_fbs::Provenance* p = root_->provenance()) {
       plan_.provenance = {std::string(Text(p->model_hash())), std::string(Text(p->options())),
@@ -343,6 +370,7 @@ class Reader {
   std::string_view metadata_;
   std::string_view weights_;
   std::string_view prepared_;
+  std::string_view packed_;
   const plan_fbs::Metadata* root_ = nullptr;
   Plan plan_;
 };
@@ -354,6 +382,14 @@ Result<Plan> ReadPlan(const FileBytes& bytes, const ReadPlanOptions& options) {
   if (options.check_all_weights || bytes.size <= kSmallPlanBytes) {
     GRAFT_RETURN_IF_ERROR(CheckWeights(plan));
     plan.unchecked_weights.clear();
+  }
+  if (options.check_all_weights) {
+    for (const PackedConstants& packed : plan.packed) {
+      if (!HasItsHash(packed)) {
+        return DataLossError("packed constants of {}: their bytes are altered",
+                             plan.module.node(packed.node).name);
+      }
+    }
   }
   return plan;
 }

@@ -209,6 +209,66 @@ TEST(PlanFile, DamagedPreparedBytesAreLostAndNoMore) {
   EXPECT_EQ(again->choices, read->choices);
 }
 
+Plan PackedPlan() {
+  Plan plan = SmallPlan();
+  const Tensor bytes = Tensor::Of<float>({3}, {7, 8, 9});
+  plan.packed = {{0, "matmul", 2, "AVX2", bytes.shared(), bytes.bytes(),
+                  HashBytes(bytes.raw(), bytes.bytes())}};
+  plan.packed.push_back(plan.packed[0]);
+  plan.packed[1].tactic = "matmul.generated";
+  return plan;
+}
+
+TEST(PlanFile, KeepsPackedConstants) {
+  const Plan plan = PackedPlan();
+  const std::string file = *WritePlan(plan);
+  EXPECT_NE(file, *WritePlan(SmallPlan()));
+  const Result<Plan> read = ReadPlan(Bytes(file));
+  ASSERT_TRUE(read.ok()) << read.status().ToString();
+  ASSERT_EQ(read->packed.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    const PackedConstants& packed = read->packed[i];
+    EXPECT_EQ(packed.node, 0);
+    EXPECT_EQ(packed.tactic, plan.packed[i].tactic);
+    EXPECT_EQ(packed.version, 2);
+    EXPECT_EQ(packed.target, "AVX2");
+    EXPECT_EQ(packed.size, 12u);
+    EXPECT_TRUE(HasItsHash(packed));
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(packed.bytes.get()) % 64, 0u);
+  }
+  // Equal bytes are there once, in the file itself.
+  EXPECT_EQ(read->packed[0].bytes.get(), read->packed[1].bytes.get());
+  EXPECT_EQ(*WritePlan(*read), file);
+}
+
+TEST(PlanFile, DamagedPackedConstantsAreNotThePlans) {
+  std::string file = *WritePlan(PackedPlan());
+  file.back() ^= 1;
+  const Result<Plan> read = ReadPlan(Bytes(file));
+  ASSERT_TRUE(read.ok()) << read.status().ToString();
+  EXPECT_FALSE(HasItsHash(read->packed[0]));
+  ReadPlanOptions all;
+  all.check_all_weights = true;
+  const Status status = ReadPlan(Bytes(file), all).status();
+  EXPECT_EQ(status.code(), StatusCode::kDataLoss);
+  EXPECT_THAT(status.message(), HasSubstr("packed constants of dense"));
+}
+
+// Sections and metadata of two plans, mixed: what the metadata names is not there.
+TEST(PlanFile, PackedConstantsLieInTheirSection) {
+  const FileBytes file = Bytes(*WritePlan(PackedPlan()));
+  const std::vector<Section> written = *ReadContainer(file);
+  std::vector<NewSection> sections;
+  for (const Section& section : written) sections.push_back({section.kind, {{0, section.bytes}}});
+  ASSERT_EQ(sections.back().kind, SectionKind::kPacked);
+  sections.back().pieces[0].bytes.remove_suffix(1);
+  EXPECT_THAT(ReadPlan(Bytes(WriteContainer(sections).Joined())).status().message(),
+              HasSubstr("packed constants 0: 12 bytes at 0"));
+  sections.pop_back();
+  EXPECT_EQ(ReadPlan(Bytes(WriteContainer(sections).Joined())).status().code(),
+            StatusCode::kDataLoss);
+}
+
 TEST(PlanFile, RefusesEveryTruncation) {
   const std::string file = *WritePlan(SmallPlan());
   for (size_t size = 0; size < file.size(); ++size) {

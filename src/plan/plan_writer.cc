@@ -39,11 +39,12 @@ struct Pool : NewSection {
   explicit Pool(SectionKind kind) : NewSection{kind, {}} {}
   // The piece's offset.
   size_t Put(const Hash128& hash, std::string_view bytes) {
-    const auto [entry, added] = offsets.try_emplace(hash, AlignUp(size()));
+    const auto [entry, added] = offsets.try_emplace({hash, bytes.size()}, AlignUp(size()));
     if (added) pieces.push_back({entry->second, bytes});
     return entry->second;
   }
-  std::map<Hash128, size_t> offsets;
+  // By size too: a hash that a file has told may be wrong.
+  std::map<std::pair<Hash128, size_t>, size_t> offsets;
 };
 
 class Writer {
@@ -77,6 +78,8 @@ class Writer {
                                                       builder_.CreateVector(tensor.dims()),
                                                       PutBytes(tensor)));
     }
+    std::vector<fb::Offset<plan_fbs::Packed>> packed;
+    for (const PackedConstants& constants : plan_.packed) packed.push_back(Put(constants));
     const Provenance& p = plan_.provenance;
     const auto provenance = plan_fbs::CreateProvenance(builder_, Put(p.model_hash), Put(p.options),
                                                        Put(p.fingerprint), Put(p.versions));
@@ -87,12 +90,14 @@ class Writer {
                       builder_.CreateVector(module.outputs), Put(module.input_names),
                       Put(module.output_names), Put(plan_.backend), builder_.CreateVector(points),
                       builder_.CreateVector(steps), provenance,
-                      defaults.empty() ? 0 : builder_.CreateVector(defaults)));
+                      defaults.empty() ? 0 : builder_.CreateVector(defaults),
+                      packed.empty() ? 0 : builder_.CreateVector(packed)));
     const std::string_view metadata(reinterpret_cast<const char*>(builder_.GetBufferPointer()),
                                     builder_.GetSize());
     std::vector<NewSection> sections = {{SectionKind::kMetadata, {{0, metadata}}},
                                         std::move(weights_)};
     if (!prepared_.pieces.empty()) sections.push_back(std::move(prepared_));
+    if (!packed_.pieces.empty()) sections.push_back(std::move(packed_));
     return WriteContainer(sections);
   }
 
@@ -192,6 +197,14 @@ class Writer {
     return builder_.CreateVector(entries);
   }
 
+  fb::Offset<plan_fbs::Packed> Put(const PackedConstants& packed) {
+    const plan_fbs::Hash stored(packed.hash.high, packed.hash.low);
+    const std::string_view bytes(reinterpret_cast<const char*>(packed.bytes.get()), packed.size);
+    return plan_fbs::CreatePacked(builder_, packed.node, Put(packed.tactic), packed.version,
+                                  Put(packed.target), &stored, packed_.Put(packed.hash, bytes),
+                                  packed.size);
+  }
+
   fb::Offset<plan_fbs::Node> Put(const ir::Node& node) {
     return plan_fbs::CreateNode(
         builder_, Put(ir::AttributesToString(node.attributes)), builder_.CreateVector(node.inputs),
@@ -212,6 +225,7 @@ class Writer {
   fb::FlatBufferBuilder builder_;
   Pool weights_{SectionKind::kWeights};
   Pool prepared_{SectionKind::kPrepared};
+  Pool packed_{SectionKind::kPacked};
   std::map<std::string, Tensor> external_;
 };
 

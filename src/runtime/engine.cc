@@ -1,12 +1,16 @@
 #include "runtime/engine.h"
 
 #include <fmt/ranges.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
 
+#include "backend_api/adopts_packed.h"
+#include "base/aligned_buffer.h"
 #include "base/log.h"
 #include "runtime/placement.h"
 
@@ -43,9 +47,9 @@ std::vector<Binding> MakeBindings(const ir::Module& module, const std::vector<ir
   return bindings;
 }
 
-// CheckWeights on all threads: for a large plan it takes as long as packing.
-Status CheckWeightsInParallel(const Plan& plan, Executor& executor) {
-  std::vector<UncheckedWeight> weights = plan.unchecked_weights;
+// CheckWeight on all threads: for a large plan it takes as long as packing.
+Status CheckWeightsInParallel(const Plan& plan, std::vector<UncheckedWeight> weights,
+                              Executor& executor) {
   const auto bytes = [&](const UncheckedWeight& weight) {
     return plan.module.value(weight.value).constant->bytes();
   };
@@ -55,6 +59,19 @@ Status CheckWeightsInParallel(const Plan& plan, Executor& executor) {
                        [&](int64_t i, int) { statuses[i] = CheckWeight(plan, weights[i]); });
   for (const Status& status : statuses) GRAFT_RETURN_IF_ERROR(status);
   return OkStatus();
+}
+
+// Maps pages of a file at once, instead of by a fault for every few. A kernel that cannot leaves
+// that to their first reader.
+void MapPages(std::span<const std::byte> bytes) {
+#ifdef MADV_POPULATE_READ
+  static const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(bytes.data()) / page * page;
+  const uintptr_t end = reinterpret_cast<uintptr_t>(bytes.data()) + bytes.size();
+  static_cast<void>(::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_READ));
+#else
+  static_cast<void>(bytes);
+#endif
 }
 
 }  // namespace
@@ -80,9 +97,10 @@ Result<std::shared_ptr<const Engine>> Engine::Create(Plan plan, Backend& backend
   GRAFT_RETURN_IF_ERROR(engine->CheckPlan());
   GRAFT_ASSIGN_OR_RETURN(engine->stages_, ir::FindStages(engine->module()));
   engine->shape_plans_.resize(engine->stages_.count);
-  GRAFT_RETURN_IF_ERROR(CheckWeightsInParallel(engine->plan_, executor));
   engine->FindInputsRead();
   GRAFT_RETURN_IF_ERROR(engine->ResolveTactics());
+  engine->AdoptPacked(executor);
+  GRAFT_RETURN_IF_ERROR(engine->CheckConstants(executor));
   GRAFT_RETURN_IF_ERROR(engine->PackFirstPoint(executor));
   engine->DropPackedConstants();
   GRAFT_RETURN_IF_ERROR(engine->PlaceConstants());
@@ -144,6 +162,100 @@ Status Engine::ResolveTactics() {
   return OkStatus();
 }
 
+void Engine::AdoptPacked(Executor& executor) {
+  struct Job {
+    const PackedConstants* constants;
+    const Tactic* tactic;
+    std::string failure;
+  };
+  std::vector<Job> jobs;
+  for (const PackedConstants& constants : plan_.packed) {
+    const std::vector<StepTactic>& tactics = steps_[constants.node].tactics;
+    const auto found = std::ranges::find_if(tactics, [&](const StepTactic& t) {
+      return t.tactic->name() == constants.tactic && t.tactic->version() == constants.version;
+    });
+    const AdoptsPacked* const adopts =
+        found == tactics.end() ? nullptr : AsAdoptsPacked(*found->tactic);
+    if (adopts == nullptr) {
+      AddOnce(unused_packed_, fmt::format("made for {} version {}, which its step does not have",
+                                          constants.tactic, constants.version));
+    } else if (adopts->PackedTarget() != constants.target) {
+      AddOnce(unused_packed_,
+              fmt::format("made for {}, this is {}", constants.target, adopts->PackedTarget()));
+    } else if (reinterpret_cast<uintptr_t>(constants.bytes.get()) % kBufferAlignment != 0) {
+      AddOnce(unused_packed_, "the plan does not lie at a 64-byte boundary in memory");
+    } else {
+      jobs.push_back({&constants, found->tactic, ""});
+    }
+  }
+  // The last to be taken are short.
+  std::ranges::stable_sort(jobs, std::greater(),
+                           [](const Job& job) { return job.constants->size; });
+  executor.ParallelFor(static_cast<int64_t>(jobs.size()), [&](int64_t i, int) {
+    Job& job = jobs[i];
+    const PackedConstants& constants = *job.constants;
+    const ir::Node& node = plan_.module.node(constants.node);
+    MapPages({constants.bytes.get(), constants.size});
+    if (!HasItsHash(constants)) {
+      job.failure = fmt::format("{}: its bytes are altered", node.name);
+      return;
+    }
+    Result<std::unique_ptr<PackedWeights>> adopted =
+        AsAdoptsPacked(*job.tactic)->Adopt(plan_.module, node, constants.bytes, constants.size);
+    if (!adopted.ok()) {
+      job.failure = fmt::format("{}: {}", node.name, adopted.status().message());
+      return;
+    }
+    const std::string_view name = job.tactic->packing();
+    std::lock_guard lock(mutex_);
+    std::vector<Packing>& packings = steps_[constants.node].packings;
+    if (std::ranges::find(packings, name, &Packing::name) != packings.end()) return;
+    packings.push_back({name, std::move(adopted).value()});
+    packed_bytes_of_plan_ += constants.size;
+  });
+  for (Job& job : jobs) {
+    if (!job.failure.empty()) damaged_packed_.push_back(std::move(job.failure));
+  }
+}
+
+// Compares the constants that are read now with their hashes, and leaves those in
+// unchecked_weights that the plan has packed: they are compared when a shape needs another packing.
+Status Engine::CheckConstants(Executor& executor) {
+  const std::vector<bool> read = ConstantsRead();
+  std::vector<UncheckedWeight> now, later;
+  for (const UncheckedWeight& weight : plan_.unchecked_weights)
+    (read[weight.value] ? now : later).push_back(weight);
+  plan_.unchecked_weights = std::move(later);
+  return CheckWeightsInParallel(plan_, std::move(now), executor);
+}
+
+// By value, whether creating the engine or running a step reads it as it is: everything but what
+// the steps' packings stand for.
+std::vector<bool> Engine::ConstantsRead() const {
+  const ir::Module& module = plan_.module;
+  std::vector<bool> read(module.value_count(), false);
+  for (const ir::ValueId v : module.outputs) read[v] = true;
+  for (ir::NodeId id = 0; id < module.node_count(); ++id) {
+    const Step& step = steps_[id];
+    const std::vector<ir::ValueId>& inputs = module.node(id).inputs;
+    const StepTactic* first = FirstTactic(step);
+    const bool packed = first && std::ranges::find(step.packings, first->tactic->packing(),
+                                                   &Packing::name) != step.packings.end();
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const bool unread = packed && std::ranges::all_of(step.tactics, [&](const StepTactic& t) {
+                            return Contains(t.traits.packed_inputs, static_cast<int>(i));
+                          });
+      if (!unread) read[inputs[i]] = true;
+    }
+  }
+  return read;
+}
+
+const Engine::StepTactic* Engine::FirstTactic(const Step& step) {
+  if (step.tactics.empty()) return nullptr;
+  return &step.tactics[step.best.empty() || step.best[0] < 0 ? 0 : step.best[0]];
+}
+
 Status Engine::PackFirstPoint(Executor& executor) {
   // Big ones share the executor one after the other, the many small ones run side by side.
   constexpr size_t kBigBytes = size_t{16} << 20;
@@ -154,11 +266,9 @@ Status Engine::PackFirstPoint(Executor& executor) {
   };
   std::vector<Job> big, small;
   for (ir::NodeId id = 0; id < module.node_count(); ++id) {
-    const Step& step = steps_[id];
-    if (step.tactics.empty()) continue;
-    const int best = step.best.empty() || step.best[0] < 0 ? 0 : step.best[0];
-    const Tactic* tactic = step.tactics[best].tactic;
-    if (tactic->packing().empty()) continue;
+    const StepTactic* const first = FirstTactic(steps_[id]);
+    if (first == nullptr || first->tactic->packing().empty()) continue;
+    const Tactic* const tactic = first->tactic;
     size_t bytes = 0;
     for (const ir::ValueId v : module.node(id).inputs) {
       if (module.value(v).constant) bytes += module.value(v).constant->bytes();
@@ -284,6 +394,10 @@ Result<const PackedWeights*> Engine::FindPacked(ir::NodeId id, const Tactic& tac
     }
   }
   const ir::Node& node = plan_.module.node(id);
+  for (const UncheckedWeight& weight : plan_.unchecked_weights) {
+    if (std::ranges::find(node.inputs, weight.value) != node.inputs.end())
+      GRAFT_RETURN_IF_ERROR(CheckWeight(plan_, weight));
+  }
   Result<std::unique_ptr<PackedWeights>> packed = tactic.Pack(plan_.module, node, executor);
   if (!packed.ok()) return packed.status().WithContext(node.name);
   std::lock_guard lock(mutex_);

@@ -32,8 +32,9 @@ struct Binding {
 class Engine {
  public:
   // Resolves the plan's tactics by name and version and packs the constants for its first tuning
-  // point. Tactics that this build does not have are left out; kUnsupported when a step has none
-  // left that takes any shape. The backend outlives the engine.
+  // point, but for those that the plan has packed for this version and instruction set. Tactics
+  // that this build does not have are left out; kUnsupported when a step has none left that takes
+  // any shape. The backend outlives the engine.
   static Result<std::shared_ptr<const Engine>> Create(Plan plan, Backend& backend,
                                                       const EngineOptions& options = {});
   ~Engine();
@@ -63,6 +64,11 @@ class Engine {
   // Where a constant's bytes are, in the backend's memory space; null when only packings hold it.
   const void* constant(ir::ValueId id) const { return constants_[id]; }
   size_t packed_bytes() const;
+  // Those of them that are used where they lie in the plan.
+  size_t packed_bytes_of_plan() const { return packed_bytes_of_plan_; }
+  // Why packed constants of the plan are not used, each reason once; and those that are damaged.
+  const std::vector<std::string>& unused_packed() const { return unused_packed_; }
+  const std::vector<std::string>& damaged_packed() const { return damaged_packed_; }
 
   // The shape plan of a binding of the symbols, made when there is none; only those that are known
   // when the stage begins are read. `executor` packs constants that no earlier shape needed; its
@@ -93,7 +99,12 @@ class Engine {
   Status CheckPlan() const;
   void FindInputsRead();
   Status ResolveTactics();
+  void AdoptPacked(Executor& executor);
+  Status CheckConstants(Executor& executor);
   Status PackFirstPoint(Executor& executor);
+  std::vector<bool> ConstantsRead() const;
+  // The one that runs at the first tuning point; null for a node without a step that runs.
+  static const StepTactic* FirstTactic(const Step& step);
   void DropPackedConstants();
   Status PlaceConstants();
 
@@ -132,6 +143,9 @@ class Engine {
   std::vector<bool> inputs_read_;
   std::vector<std::string> missing_tactics_;
   std::vector<std::string> unprepared_tactics_;
+  std::vector<std::string> unused_packed_;
+  std::vector<std::string> damaged_packed_;
+  size_t packed_bytes_of_plan_ = 0;
   std::vector<const void*> constants_;   // by value
   std::vector<void*> device_constants_;  // those of constants_ that the engine has allocated
 

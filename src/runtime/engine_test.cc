@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -13,11 +14,13 @@
 #include <thread>
 
 #include "backend_api/test_backend.h"
+#include "base/aligned_buffer.h"
 #include "base/file.h"
 #include "plan/container.h"
 #include "plan/plan_file.h"
 #include "runtime/backend_table.h"
 #include "runtime/context.h"
+#include "runtime/pack_plan.h"
 #include "runtime/placement.h"
 #include "runtime/test_modules.h"
 
@@ -128,6 +131,94 @@ TEST(Engine, PacksForATacticWhenAShapeNeedsIt) {
   EXPECT_NE(engine->constant(1), nullptr);
   RunOnce(engine, Tensor::Of<float>({8, 2}, std::vector<float>(16, 1)));
   EXPECT_EQ(b->packs, 1);
+}
+
+// AddModule with its constant packed by `tactic`, as other numbers: those in the result tell who
+// packed.
+Plan PackedPlan(std::string tactic, int version = 1, std::string target = "here") {
+  Plan plan = MakePlan(AddModule().module, {{"a", 1}, {"b", 1}}, {{{1}}, {{8}}}, {0, 1});
+  const Tensor bytes = Tensor::Of<float>({2}, {100, 200});
+  plan.packed = {{0, std::move(tactic), version, std::move(target), bytes.shared(), bytes.bytes(),
+                  HashBytes(bytes.raw(), bytes.bytes())}};
+  return plan;
+}
+
+class PackedInPlan : public ::testing::Test {
+ protected:
+  PackedInPlan() {
+    for (const char* name : {"a", "b"}) {
+      TestTactic& tactic = backend_.Add(name);
+      tactic.packing_name = name;
+      tactic.traits.packed_inputs = {1};
+    }
+  }
+  int packs(const char* name) const {
+    return static_cast<const TestTactic*>(backend_.FindTactic(name))->packs;
+  }
+  std::vector<float> Run(const std::shared_ptr<const Engine>& engine, int64_t batch = 1) {
+    return RunOnce(engine, Tensor::Of<float>({batch, 2}, std::vector<float>(2 * batch, 1)));
+  }
+  TestBackend backend_;
+};
+
+TEST_F(PackedInPlan, IsUsedInPlaceOfPacking) {
+  const auto engine = MakeEngine(PackedPlan("a"), backend_);
+  EXPECT_EQ(packs("a"), 0);
+  EXPECT_EQ(engine->packed_bytes_of_plan(), 8u);
+  EXPECT_THAT(engine->unused_packed(), ElementsAre());
+  EXPECT_THAT(Run(engine), ElementsAre(101, 201));
+  // Another shape's tactic packs the constant itself.
+  EXPECT_EQ(Run(engine, 8)[0], 11);
+  EXPECT_EQ(packs("b"), 1);
+}
+
+TEST_F(PackedInPlan, OfAnotherTargetVersionOrTacticIsLeftAlone) {
+  for (const auto& [plan, reason] : {std::pair(PackedPlan("a", 1, "there"), "made for there"),
+                                     {PackedPlan("a", 2), "a version 2"},
+                                     {PackedPlan("c"), "c version 1"}}) {
+    const auto engine = MakeEngine(plan, backend_);
+    EXPECT_THAT(engine->unused_packed(), ElementsAre(HasSubstr(reason)));
+    EXPECT_EQ(engine->packed_bytes_of_plan(), 0u);
+    EXPECT_THAT(Run(engine), ElementsAre(11, 21));
+  }
+}
+
+// As bytes of a message may lie.
+TEST_F(PackedInPlan, IsLeftAloneWhereKernelsCouldNotReadIt) {
+  Plan plan = PackedPlan("a");
+  const Tensor bytes = Tensor::Of<float>({3}, {0, 100, 200});
+  plan.packed[0].bytes = std::shared_ptr<const std::byte>(bytes.shared(), bytes.raw() + 4);
+  const auto engine = MakeEngine(plan, backend_);
+  EXPECT_THAT(engine->unused_packed(), ElementsAre(HasSubstr("64-byte boundary")));
+  EXPECT_THAT(Run(engine), ElementsAre(11, 21));
+}
+
+TEST_F(PackedInPlan, DamagedBytesCostThePackingAndNoMore) {
+  Plan altered = PackedPlan("a");
+  altered.packed[0].hash.low ^= 1;
+  Plan shorter = PackedPlan("a");
+  shorter.packed[0].size = 4;
+  shorter.packed[0].hash = HashBytes(shorter.packed[0].bytes.get(), 4);
+  for (const Plan& plan : {altered, shorter}) {
+    const auto engine = MakeEngine(plan, backend_);
+    EXPECT_THAT(engine->damaged_packed(), ElementsAre(HasSubstr("y: ")));
+    EXPECT_THAT(Run(engine), ElementsAre(11, 21));
+  }
+}
+
+// A constant that the plan has packed is not read when the engine is made: it is compared with its
+// hash when some shape needs it after all.
+TEST_F(PackedInPlan, ConstantsAreCheckedWhenTheyAreRead) {
+  Plan plan = PackedPlan("a");
+  plan.unchecked_weights = {{1, Hash128{1, 2}}};
+  const auto engine = MakeEngine(plan, backend_);
+  EXPECT_THAT(Run(engine), ElementsAre(101, 201));
+  InlineExecutor executor;
+  const Status other = engine->FindShapePlan(std::vector<int64_t>{8}, executor).status();
+  EXPECT_EQ(other.code(), StatusCode::kDataLoss);
+  EXPECT_THAT(other.message(), HasSubstr("weight w"));
+  plan.packed.clear();
+  EXPECT_EQ(Engine::Create(plan, backend_).status().code(), StatusCode::kDataLoss);
 }
 
 // The tactic that serves `batch`, from the shape plan.
@@ -471,14 +562,18 @@ Status RunSmall(const Engine& engine, Context& context, SmallArena& arena, int64
 
 // The number of runs that an engine of the bytes made; 0 where they are refused.
 int BuildAndRun(const std::string& metadata, const ReadPlanOptions& options = {}) {
-  const std::string weights(256, '\1');
+  const std::string weights(256, '\1'), packed(1024, '\1');
   const NewSection sections[] = {{SectionKind::kMetadata, {{0, metadata}}},
-                                 {SectionKind::kWeights, {{0, weights}}}};
+                                 {SectionKind::kWeights, {{0, weights}}},
+                                 {SectionKind::kPacked, {{0, packed}}}};
   const std::string file = WriteContainer(sections).Joined();
-  std::shared_ptr<std::byte[]> copy(new std::byte[file.size()]);
+  // At a boundary as a file's mapping is, and the sanitizer stands at its end.
+  constexpr std::align_val_t kAligned{kBufferAlignment};
+  const std::shared_ptr<std::byte> copy(
+      static_cast<std::byte*>(::operator new(file.size(), kAligned)),
+      [=](std::byte* bytes) { ::operator delete(bytes, kAligned); });
   std::memcpy(copy.get(), file.data(), file.size());
-  Result<Plan> plan =
-      ReadPlan({std::shared_ptr<const std::byte>(copy, copy.get()), file.size()}, options);
+  Result<Plan> plan = ReadPlan({copy, file.size()}, options);
   if (!plan.ok()) return 0;
   const Result<Backend*> backend = FindBackend(plan->backend);
   if (!backend.ok() || !(*backend)->device().host_accessible()) return 0;
@@ -540,6 +635,37 @@ Plan SegmentPlan(const std::map<std::string, Tensor>& weights, Backend& backend)
   return testing::PlanFor(std::move(b.module), backend);
 }
 
+TEST(PackPlan, KeepsWhatAnEngineWouldPack) {
+  std::minstd_rand random(1);
+  const std::map<std::string, Tensor> weights = {{"w", testing::RandomTensor({4, 5}, random)},
+                                                 {"v", testing::RandomTensor({5, 3}, random)}};
+  Backend& backend = **FindBackend("cpu");
+  Plan plan = SegmentPlan(weights, backend);
+  const auto packs = MakeEngine(plan, backend);
+  InlineExecutor executor;
+  const Result<PackReport> report = PackPlan(plan, backend, executor);
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  EXPECT_EQ(report->nodes, 2);
+  EXPECT_EQ(report->bytes, packs->packed_bytes());
+
+  const std::string file = WritePlan(plan).value();
+  Tensor copy = Tensor::Allocate(DType::kUint8, {static_cast<int64_t>(file.size())}).value();
+  std::memcpy(copy.mutable_raw(), file.data(), file.size());
+  const auto engine = MakeEngine(*ReadPlan(FileBytes{copy.shared(), file.size()}), backend);
+  EXPECT_EQ(engine->packed_bytes_of_plan(), report->bytes);
+  EXPECT_EQ(engine->packed_bytes(), report->bytes);
+  const Tensor x = testing::RandomTensor({3, 4}, random);
+  EXPECT_EQ(RunOnce(engine, x), RunOnce(packs, x));
+}
+
+TEST(PackPlan, RefusesABackendThatPacksNothing) {
+  TestBackend backend;
+  backend.Add("sum");
+  Plan plan = MakePlan(AddModule().module, {{"sum", 1}});
+  InlineExecutor executor;
+  EXPECT_EQ(PackPlan(plan, backend, executor).status().code(), StatusCode::kUnsupported);
+}
+
 // The same of a converted graph's engines. The graph's constants are as hostile: what is found by
 // name or by content may be another one.
 TEST(HostilePlans, ChangedSegmentsOfGraphsRunOrAreRefused) {
@@ -549,8 +675,23 @@ TEST(HostilePlans, ChangedSegmentsOfGraphsRunOrAreRefused) {
                                                  {"other", Tensor::Of<int64_t>({2}, {7, -1})}};
   WritePlanOptions write;
   std::vector<std::string> seeds;
+  InlineExecutor executor;
   for (const char* name : {"reference", "cpu"}) {
-    const Plan plan = SegmentPlan(weights, **FindBackend(name));
+    Plan plan = SegmentPlan(weights, **FindBackend(name));
+    if (name == std::string_view("cpu")) {
+      // What is packed has its hash in the file that BuildAndRun makes.
+      static constexpr auto kOnes = [] {
+        std::array<std::byte, 1024> ones;
+        ones.fill(std::byte{1});
+        return ones;
+      }();
+      ASSERT_TRUE(PackPlan(plan, **FindBackend(name), executor).ok());
+      for (PackedConstants& packed : plan.packed) {
+        ASSERT_LE(packed.size, kOnes.size());
+        packed.bytes = std::shared_ptr<const std::byte>(std::shared_ptr<void>(), kOnes.data());
+        packed.hash = HashBytes(kOnes.data(), packed.size);
+      }
+    }
     write.external_name = [&](ir::ValueId id) { return plan.module.value(id).name; };
     seeds.push_back(MetadataOf(plan, write));
   }

@@ -68,6 +68,16 @@ Result<std::shared_ptr<const Engine>> LoadEngine(const FileBytes& bytes,
                                Engine::Create(std::move(plan), *backend, options.engine));
         if (!backend->uses_executor()) GRAFT_RETURN_IF_ERROR(BindTuningPoints(*engine));
         WarnOfOtherMachine(tuned_on, *backend);
+        if (!engine->unused_packed().empty()) {
+          GRAFT_VLOG(1, "trt_engine",
+                     "packed weights of the plan are not used, the engine packs its own: {}",
+                     fmt::join(engine->unused_packed(), "; "));
+        }
+        if (!engine->damaged_packed().empty()) {
+          Log(LogLevel::kWarning, "trt_engine",
+              "packed weights of the plan are damaged, the engine packs its own: {}",
+              fmt::join(engine->damaged_packed(), "; "));
+        }
         if (!engine->missing_tactics().empty()) {
           Log(LogLevel::kWarning, "trt_engine",
               "this build lacks tactics of the plan, others run in their place: {}",

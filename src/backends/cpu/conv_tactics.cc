@@ -6,6 +6,7 @@
 #include "backends/cpu/packed_bytes.h"
 #include "backends/cpu/tactic_base.h"
 #include "backends/cpu/tactics.h"
+#include "kernels/cpu/targets.h"
 
 namespace graft::cpu {
 namespace {
@@ -56,7 +57,7 @@ std::optional<Dims> KnownFilter(const ir::ConvTransposeAttributes&, const ir::Sh
 
 // Attributes: ir::ConvAttributes or ir::ConvTransposeAttributes.
 template <class Attributes>
-class ConvTactic final : public Tactic {
+class ConvTactic final : public Tactic, public AdoptsPacked {
  public:
   // `computes_any`: the kernel gives right results for every filter, those that it refuses too.
   ConvTactic(const ConvKernel& kernel, Packing packing, bool computes_any)
@@ -108,8 +109,17 @@ class ConvTactic final : public Tactic {
     const ConvFilter filter = FilterOf(*node.get<Attributes>(), weights.dims());
     GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<PackedBytes> packed,
                            PackedBytes::Allocate(kernel_.packed_bytes(filter)));
-    kernel_.pack(filter, weights.raw(), packed->data(), executor);
+    kernel_.pack(filter, weights.raw(), packed->mutable_data(), executor);
     return std::unique_ptr<PackedWeights>(std::move(packed));
+  }
+
+  std::string PackedTarget() const override { return SupportedTargets().front(); }
+  Result<std::unique_ptr<PackedWeights>> Adopt(const ir::Module& module, const ir::Node& node,
+                                               std::shared_ptr<const std::byte> bytes,
+                                               size_t size) const override {
+    const Dims dims = ir::ConstantDims(module.value(node.inputs[1]).shape).value();
+    return PackedBytes::Adopt(std::move(bytes), size,
+                              kernel_.packed_bytes(FilterOf(*node.get<Attributes>(), dims)));
   }
 
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,

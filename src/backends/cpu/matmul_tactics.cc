@@ -4,6 +4,7 @@
 #include "backends/cpu/packed_bytes.h"
 #include "backends/cpu/tactic_base.h"
 #include "backends/cpu/tactics.h"
+#include "kernels/cpu/targets.h"
 
 namespace graft::cpu {
 namespace {
@@ -37,7 +38,7 @@ class MatMulStep final : public DenseStep {
   const void* packed_;
 };
 
-class MatMulTactic final : public Tactic {
+class MatMulTactic final : public Tactic, public AdoptsPacked {
  public:
   explicit MatMulTactic(const MatMulKernel& kernel) : kernel_(kernel) {}
 
@@ -83,12 +84,20 @@ class MatMulTactic final : public Tactic {
     if (!packs()) return Tactic::Pack(module, node, executor);
     GRAFT_ASSIGN_OR_RETURN(const Tensor b,
                            WeightsAs(kernel_.types.filter, *module.value(node.inputs[1]).constant));
-    MatMulProblem problem = MakePackedMatMulProblem(*node.get<ir::MatMulAttributes>(), b.dims());
-    problem.types = kernel_.types;
+    const MatMulProblem problem = PackedProblem(node, b.dims());
     GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<PackedBytes> packed,
                            PackedBytes::Allocate(kernel_.packed_bytes(problem)));
-    kernel_.pack(problem, b.raw(), packed->data(), executor);
+    kernel_.pack(problem, b.raw(), packed->mutable_data(), executor);
     return std::unique_ptr<PackedWeights>(std::move(packed));
+  }
+
+  std::string PackedTarget() const override { return SupportedTargets().front(); }
+  Result<std::unique_ptr<PackedWeights>> Adopt(const ir::Module& module, const ir::Node& node,
+                                               std::shared_ptr<const std::byte> bytes,
+                                               size_t size) const override {
+    const Dims dims = ir::ConstantDims(module.value(node.inputs[1]).shape).value();
+    return PackedBytes::Adopt(std::move(bytes), size,
+                              kernel_.packed_bytes(PackedProblem(node, dims)));
   }
 
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,
@@ -109,6 +118,11 @@ class MatMulTactic final : public Tactic {
   }
 
  private:
+  MatMulProblem PackedProblem(const ir::Node& node, const Dims& b) const {
+    MatMulProblem problem = MakePackedMatMulProblem(*node.get<ir::MatMulAttributes>(), b);
+    problem.types = kernel_.types;
+    return problem;
+  }
   MatMulProblem ProblemOf(const BoundNode& node) const {
     MatMulProblem problem = MakeMatMulProblem(node);
     problem.types = kernel_.types;

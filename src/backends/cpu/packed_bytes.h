@@ -1,6 +1,7 @@
 // Packed weights that are one array, and weights as the dtype that a kernel packs.
 #pragma once
 
+#include "backend_api/adopts_packed.h"
 #include "backend_api/backend.h"
 #include "base/aligned_buffer.h"
 #include "base/half.h"
@@ -13,17 +14,34 @@ class PackedBytes final : public PackedWeights {
   static Result<std::unique_ptr<PackedBytes>> Allocate(size_t bytes) {
     AlignedBuffer buffer(bytes, Pages::kHuge);
     if (!buffer) return ResourceExhaustedError("no memory for {} bytes of packed weights", bytes);
-    return std::unique_ptr<PackedBytes>(new PackedBytes(std::move(buffer)));
+    std::unique_ptr<PackedBytes> packed(new PackedBytes);
+    packed->buffer_ = std::move(buffer);
+    packed->data_ = packed->buffer_.data();
+    packed->size_ = packed->buffer_.size();
+    return packed;
   }
-  std::vector<std::span<const std::byte>> regions() const override {
-    return {{buffer_.data(), buffer_.size()}};
+  // Bytes of a plan where they lie. kDataLoss unless there are `expected`.
+  static Result<std::unique_ptr<PackedWeights>> Adopt(std::shared_ptr<const std::byte> bytes,
+                                                      size_t size, size_t expected) {
+    if (size != expected)
+      return DataLossError("{} bytes of packed weights where {} are expected", size, expected);
+    std::unique_ptr<PackedBytes> packed(new PackedBytes);
+    packed->shared_ = std::move(bytes);
+    packed->data_ = packed->shared_.get();
+    packed->size_ = size;
+    return std::unique_ptr<PackedWeights>(std::move(packed));
   }
-  std::byte* data() { return buffer_.data(); }
-  const std::byte* data() const { return buffer_.data(); }
+  std::vector<std::span<const std::byte>> regions() const override { return {{data_, size_}}; }
+  // Of what was allocated.
+  std::byte* mutable_data() { return buffer_.data(); }
+  const std::byte* data() const { return data_; }
 
  private:
-  explicit PackedBytes(AlignedBuffer buffer) : buffer_(std::move(buffer)) {}
+  PackedBytes() = default;
   AlignedBuffer buffer_;
+  std::shared_ptr<const std::byte> shared_;
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
 };
 
 // Whether a kernel of such types reads the value as it is.
