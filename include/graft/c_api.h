@@ -124,6 +124,10 @@ GRAFT_EXPORT graft_status* graft_engine_load(const char* path, const graft_engin
 GRAFT_EXPORT graft_status* graft_engine_from_bytes(const void* data, size_t size,
                                                    const graft_engine_options* options,
                                                    graft_engine** engine);
+/* The bytes stay as and where they are until the process ends: a part of a mapped file. */
+GRAFT_EXPORT graft_status* graft_engine_from_mapped_bytes(const void* data, size_t size,
+                                                          const graft_engine_options* options,
+                                                          graft_engine** engine);
 GRAFT_EXPORT void graft_engine_free(graft_engine* engine);
 
 /* dims holds -1 where the dimension is not fixed. */

@@ -228,6 +228,16 @@ graft_status* graft_engine_from_bytes(const void* data, size_t size,
       });
 }
 
+graft_status* graft_engine_from_mapped_bytes(const void* data, size_t size,
+                                             const graft_engine_options* options,
+                                             graft_engine** engine) {
+  return graft::Load(options, engine, [&](const graft::LoadOptions& load_options) {
+    const auto* bytes = static_cast<const std::byte*>(data);
+    const std::shared_ptr<const std::byte> borrowed(std::shared_ptr<const void>(), bytes);
+    return graft::LoadEngine(graft::FileBytes{borrowed, size}, load_options);
+  });
+}
+
 void graft_engine_free(graft_engine* engine) { delete engine; }
 
 int32_t graft_engine_input_count(const graft_engine* engine) {

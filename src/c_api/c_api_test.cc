@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <new>
 #include <thread>
 
@@ -127,6 +128,22 @@ TEST(CApi, AnEngineIsForTheDeviceThatIsNamed) {
   options.device_name = "reference:0";
   ASSERT_EQ(graft_engine_load(kPlan, &options, &engine), nullptr);
   graft_engine_free(engine);
+}
+
+TEST(CApi, AnEngineIsMadeOfBytesThatAreCopiedOrStay) {
+  alignas(64) static char plan[1 << 16];
+  std::ifstream file(kPlan, std::ios::binary);
+  file.read(plan, sizeof(plan));
+  const auto size = static_cast<size_t>(file.gcount());
+  graft_engine* engine = nullptr;
+  for (const auto from : {&graft_engine_from_bytes, &graft_engine_from_mapped_bytes}) {
+    ASSERT_EQ(from(plan, size, nullptr, &engine), nullptr);
+    EXPECT_EQ(graft_engine_input_count(engine), 1);
+    graft_engine_free(engine);
+    const Status status(from(plan, size / 2, nullptr, &engine));
+    EXPECT_NE(status.code(), GRAFT_OK);
+    EXPECT_EQ(engine, nullptr);
+  }
 }
 
 TEST(CApi, RunsOnTheCallersPool) {
