@@ -185,7 +185,7 @@ void EngineHolder::Make(OpKernelContext* context) {
   const tensorflow::core::RefCountPtr<EngineResource> saved = SavedEngines(context, spec_.node);
   absl::StatusOr<std::optional<MadeEngine>> loaded = LoadEngine(spec_, native.get(), saved.get());
   // A node that has its engine needs no other copy.
-  if (saved != nullptr && !spec_.serialized_segment.empty()) saved->Remove(spec_.engine_key);
+  if (saved != nullptr && spec_.has_plan()) saved->Remove(spec_.engine_key);
   absl::StatusOr<MadeEngine> made;
   if (!loaded.ok()) {
     made = loaded.status();

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "segment.h"
 #include "tensorrt_bytes.h"
+#include "weights_file.h"
 
 namespace graft_tf {
 namespace {
@@ -22,8 +23,10 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-absl::StatusOr<MadeEngine> Load(const EngineSpec& spec, const std::string& plan,
-                                const tensorflow::FunctionDef* native) {
+// `from`: what makes an engine of bytes.
+absl::StatusOr<MadeEngine> Load(const EngineSpec& spec, absl::string_view plan,
+                                const tensorflow::FunctionDef* native,
+                                decltype(&graft_engine_from_bytes) from) {
   if (IsTensorRtEngine(plan)) {
     return absl::UnimplementedError(absl::StrCat("its bytes are ", kTensorRtEngine));
   }
@@ -36,8 +39,8 @@ absl::StatusOr<MadeEngine> Load(const EngineSpec& spec, const std::string& plan,
   options.find_weight_state = &constants;
   options.threads = 1;  // no threads of ours inside TensorFlow
   graft_engine* raw = nullptr;
-  const absl::Status status =
-      ToAbsl(graft_engine_from_bytes(plan.data(), plan.size(), &options, &raw));
+  const absl::Status status = ToAbsl(from(plan.data(), plan.size(), &options, &raw));
+  if (native != nullptr) ReleaseWeights(*native);
   if (!status.ok()) return status;
   MadeEngine made;
   made.engine.reset(raw);
@@ -47,6 +50,18 @@ absl::StatusOr<MadeEngine> Load(const EngineSpec& spec, const std::string& plan,
         "the engine has another number of inputs or outputs than the node");
   }
   made.load_seconds = watch.Seconds();
+  return made;
+}
+
+// Out of the node's own plan.
+absl::StatusOr<MadeEngine> LoadOwn(const EngineSpec& spec, const tensorflow::FunctionDef* native) {
+  if (spec.plan_file.empty())
+    return Load(spec, spec.serialized_segment, native, &graft_engine_from_bytes);
+  const absl::StatusOr<absl::string_view> plan =
+      PartOf(spec.plan_file, spec.plan_offset, spec.plan_size);
+  if (!plan.ok()) return plan.status();
+  absl::StatusOr<MadeEngine> made = Load(spec, *plan, native, &graft_engine_from_mapped_bytes);
+  ReleaseFile(spec.plan_file);
   return made;
 }
 
@@ -70,10 +85,11 @@ absl::StatusOr<std::string> BuildPlan(const EngineSpec& spec, const tensorflow::
     options["calibration-tables"] = {{spec.node, spec.calibration_data}};
   const std::string options_text =
       options.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  const std::string function = native.SerializeAsString();
+  const absl::StatusOr<std::string> function = EncodeWithConstants(native);
+  if (!function.ok()) return function.status();
   graft_bytes* raw = nullptr;
   const absl::Status status =
-      ToAbsl(graft_build_segment(function.data(), function.size(), tensors.data(),
+      ToAbsl(graft_build_segment(function->data(), function->size(), tensors.data(),
                                  static_cast<int32_t>(tensors.size()), options_text.c_str(), &raw));
   if (!status.ok()) return status;
   const Owned<graft_bytes> bytes(raw);
@@ -86,8 +102,8 @@ absl::StatusOr<std::string> BuildPlan(const EngineSpec& spec, const tensorflow::
 absl::StatusOr<std::optional<MadeEngine>> LoadEngine(const EngineSpec& spec,
                                                      const tensorflow::FunctionDef* native,
                                                      const EngineResource* saved) {
-  if (!spec.serialized_segment.empty()) {
-    absl::StatusOr<MadeEngine> made = Load(spec, spec.serialized_segment, native);
+  if (spec.has_plan()) {
+    absl::StatusOr<MadeEngine> made = LoadOwn(spec, native);
     if (made.ok()) {
       GRAFT_TF_VLOG(1) << "Loaded the engine of " << spec.node;
       return made;
@@ -102,7 +118,7 @@ absl::StatusOr<std::optional<MadeEngine>> LoadEngine(const EngineSpec& spec,
   std::string plan = saved->Find(spec.engine_key);
   if (plan.empty() && native != nullptr) plan = saved->Find(SegmentKey(*native));
   if (plan.empty()) return std::nullopt;
-  absl::StatusOr<MadeEngine> made = Load(spec, plan, native);
+  absl::StatusOr<MadeEngine> made = Load(spec, plan, native, &graft_engine_from_bytes);
   if (!made.ok()) {
     LOG(WARNING) << spec.node << ": the engine in the saved model's assets does not load ("
                  << made.status().message() << ")";
@@ -127,7 +143,7 @@ absl::StatusOr<MadeEngine> BuildEngine(const EngineSpec& spec,
   }
   if (!plan.ok()) return plan.status();
   const double build_seconds = watch.Seconds();
-  absl::StatusOr<MadeEngine> made = Load(spec, *plan, &native);
+  absl::StatusOr<MadeEngine> made = Load(spec, *plan, &native, &graft_engine_from_bytes);
   if (!made.ok()) return made;
   made->plan = *std::move(plan);
   made->build_seconds = build_seconds;

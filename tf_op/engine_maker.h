@@ -1,4 +1,4 @@
-// Makes the engine of a node: out of its plan bytes, of the saved model's assets, or of its native
+// Makes the engine of a node: out of its plan, of the saved model's assets, or of its native
 // segment. Everything that it takes, a build on another thread may outlive the kernel with.
 #pragma once
 
@@ -18,6 +18,9 @@ namespace graft_tf {
 struct EngineSpec {
   std::string node;
   std::string serialized_segment;
+  // Where the plan is in a file of the model instead (weights_file.h); "": nowhere.
+  std::string plan_file;
+  int64_t plan_offset = 0, plan_size = 0;
   std::string precision_mode = "FP32";
   std::string calibration_data;
   std::string engine_key;  // of its engine in the model's assets
@@ -26,6 +29,8 @@ struct EngineSpec {
   bool allow_build = true;
   int inputs = 0;
   int outputs = 0;
+
+  bool has_plan() const { return !serialized_segment.empty() || !plan_file.empty(); }
 };
 
 // Dtype and dims of an argument at the call that makes the engine: it is tuned for these.
@@ -43,7 +48,7 @@ struct MadeEngine {
 
 using NativeFunction = std::shared_ptr<const tensorflow::FunctionDef>;
 
-// Out of the node's bytes, else of `saved` (may be null). Nothing: there is nothing to load, and
+// Out of the node's plan, else of `saved` (may be null). Nothing: there is nothing to load, and
 // building is the only way.
 absl::StatusOr<std::optional<MadeEngine>> LoadEngine(const EngineSpec& spec,
                                                      const tensorflow::FunctionDef* native,

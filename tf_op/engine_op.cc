@@ -41,6 +41,11 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
     // Private attributes of later releases; without them building is allowed.
     if (!construction->GetAttr("_allow_build_at_runtime", &spec.allow_build).ok())
       spec.allow_build = true;
+    // Of models whose plans are in a file.
+    if (construction->GetAttr("_plan_file", &spec.plan_file).ok()) {
+      OP_REQUIRES_OK(construction, construction->GetAttr("_plan_offset", &spec.plan_offset));
+      OP_REQUIRES_OK(construction, construction->GetAttr("_plan_size", &spec.plan_size));
+    }
     // Of models that were saved with their engines as assets.
     construction->GetAttr("_engine_key", &spec.engine_key).IgnoreError();
     spec.inputs = construction->num_inputs();
@@ -58,7 +63,7 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
       use_calibration = true;
     }
     waits_for_calibration_ = spec.precision_mode == "INT8" && use_calibration &&
-                             spec.calibration_data.empty() && spec.serialized_segment.empty();
+                             spec.calibration_data.empty() && !spec.has_plan();
     native_ = std::make_unique<NativeSegment>(std::move(function));
     statistics_ = Statistics::Global().Of(name());
     engine_ = std::make_unique<EngineHolder>(std::move(spec), native_.get(), statistics_);

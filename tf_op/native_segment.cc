@@ -2,6 +2,7 @@
 
 #include "tensorflow/core/common_runtime/device.h"
 #include "tensorflow/core/framework/function.h"
+#include "weights_file.h"
 
 namespace graft_tf {
 
@@ -17,7 +18,7 @@ bool NativeSegment::IsThere(OpKernelContext* context) const {
 
 namespace {
 
-// The Const of a function that is nothing else, or null.
+// The constant of a function that is nothing else, or null.
 const tensorflow::NodeDef* SharedConstant(const tensorflow::NodeDef& call,
                                           const tensorflow::FunctionLibraryDefinition& functions) {
   if (call.op() != "PartitionedCall") return nullptr;
@@ -25,7 +26,7 @@ const tensorflow::NodeDef* SharedConstant(const tensorflow::NodeDef& call,
   if (f == call.attr().end()) return nullptr;
   const tensorflow::FunctionDef* function = functions.Find(f->second.func().name());
   if (function == nullptr || function->node_def_size() != 1 || function->ret_size() != 1 ||
-      function->node_def(0).op() != "Const")
+      (function->node_def(0).op() != "Const" && function->node_def(0).op() != kWeightOp))
     return nullptr;
   return &function->node_def(0);
 }

@@ -9,15 +9,33 @@
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/lib/strings/proto_serialization.h"
 #include "tensorflow/core/platform/hash.h"
+#include "weights_file.h"
 
 namespace graft_tf {
 
 using tensorflow::Tensor;
 
+namespace {
+
+// Strings and what does not decode have no bytes that a plan could refer to: an empty tensor stands
+// for them.
+Tensor ValueOf(const tensorflow::NodeDef& node) {
+  if (node.op() == kWeightOp) return WeightOf(tensorflow::AttrSlice(node)).value_or(Tensor());
+  const auto value = node.attr().find("value");
+  Tensor tensor;
+  if (value == node.attr().end() || !tensor.FromProto(value->second.tensor()) ||
+      !tensorflow::DataTypeCanUseMemcpy(tensor.dtype())) {
+    return Tensor();
+  }
+  return tensor;
+}
+
+}  // namespace
+
 SegmentConstants::SegmentConstants(const tensorflow::FunctionDef* function) {
   if (function == nullptr) return;
   for (const tensorflow::NodeDef& node : function->node_def()) {
-    if (node.op() != "Const") continue;
+    if (node.op() != "Const" && node.op() != kWeightOp) continue;
     by_name_[node.name()] = static_cast<int32_t>(constants_.size());
     constants_.push_back({&node});
   }
@@ -35,14 +53,7 @@ int32_t SegmentConstants::At(void* self, int32_t index, graft_weight* weight) {
   Constant& constant = constants->constants_[index];
   if (!constant.decoded) {
     constant.decoded = true;
-    const auto& attrs = constant.node->attr();
-    const auto value = attrs.find("value");
-    // Strings and what does not decode have no bytes that a plan could refer to: an empty tensor
-    // stands for them.
-    if (value == attrs.end() || !constant.tensor.FromProto(value->second.tensor()) ||
-        !tensorflow::DataTypeCanUseMemcpy(constant.tensor.dtype())) {
-      constant.tensor = Tensor();
-    }
+    constant.tensor = ValueOf(*constant.node);
     for (const auto& d : constant.tensor.shape()) constant.dims.push_back(d.size);
   }
   // The engine holds a reference of its own; what it does not take goes with this object.

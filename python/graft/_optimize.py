@@ -140,6 +140,7 @@ class _Conversion:
         self._structure = concrete.structured_outputs
         calibrates = precision == trt_convert.TrtPrecisionMode.INT8 and calibration is not None
         options = {**options, "precision-mode": precision, "use-calibration": calibrates}
+        options["weights-in-graph"] = True  # nothing loads files for it
         with tempfile.TemporaryDirectory(prefix="graft-") as folder:
             self._export = _export.Export(concrete, folder)
             self._inputs = self._export.inputs

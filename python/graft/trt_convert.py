@@ -421,7 +421,7 @@ class _ConvertedModel:
         with tempfile.TemporaryDirectory() as scratch:
             resources = []
             for node in _engine_nodes(graph_def):
-                plan = node.attr["serialized_segment"].s
+                plan = self._plan_of(node)
                 file = os.path.join(scratch, f"trt-serialized-engine.{node.name}")
                 with tf.io.TFRecordWriter(file) as writer:
                     if with_bytes and plan:
@@ -438,6 +438,15 @@ class _ConvertedModel:
                 model.trt_engine_resources = resources
                 signatures = {signature_key: model.signatures[signature_key]}
                 tf.saved_model.save(model, target, signatures, options)
+
+    def _plan_of(self, node):
+        """An engine's, out of the node or of the model's file of weights."""
+        if "_plan_file" not in node.attr:
+            return node.attr["serialized_segment"].s
+        name = f"graft-weights-{node.attr['_plan_file'].s.decode()}"
+        with open(self.folder / "assets" / name, "rb") as file:
+            file.seek(node.attr["_plan_offset"].i)
+            return file.read(node.attr["_plan_size"].i)
 
     def _bytes_with(self, graph_def):
         """The SavedModel with `graph_def` in place of its own graph, as a file holds it."""
@@ -671,6 +680,8 @@ class TrtGraphConverter:
         # What a script takes out of a static engine is to run without TensorFlow.
         if "GRAFT_EMBED_WEIGHTS" not in os.environ:
             self._options["embed-weights"] = not is_dynamic_op
+        # The GraphDef that convert() gives stands alone.
+        self._options["weights-in-graph"] = True
         self._converted = False
         self._calibrated = False
         self._converted_graph_def = None

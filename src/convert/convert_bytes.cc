@@ -192,6 +192,7 @@ Result<Request> ReadRequest(const std::string& options_json) {
   options.Read("keep-asserts", &c.tidy.keep_asserts);
   options.Read("graph-number", &c.graph_number);
   options.Read("embed-weights", &c.embed_weights);
+  options.Read("weights-in-graph", &c.weights_in_graph);
   options.Read("timing-cache", &r.cache_path);
   options.Read("precision-mode", &a.precision_mode);
   options.Read("max-workspace-size-bytes", &a.workspace_size_bytes);

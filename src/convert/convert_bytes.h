@@ -51,6 +51,7 @@ Result<ConvertedBytes> ConvertGraphDefBytes(const FileBytes& graph_def,
 // - tags: ["serve"], [] for a graph without tags; signature: "serving_default", which must be
 // there; only-signature: true drops
 //   the others
+// - weights-in-graph: true keeps the native segments' large constants in the graph of a SavedModel
 Result<std::string> ConvertModelFile(const std::string& path, const std::string& output,
                                      const std::string& options_json);
 

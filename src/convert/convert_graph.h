@@ -25,7 +25,10 @@ struct ConvertOptions {
   bool build_engines = true;               // false: engines are built at their first run
   bool embed_weights = false;  // true: a plan holds all its weights; false: it names those that the
                                // native segment holds
-  std::string model_hash;      // for the plans' provenance
+  // Of a SavedModel that is written: its native segments' large constants stay in the graph,
+  // instead of going into a file beside it (tf/weights_file.h).
+  bool weights_in_graph = false;
+  std::string model_hash;  // for the plans' provenance
   std::string options_text;
   bool detailed_report = false;  // TF-TRT's report tells the reasons too
   Exports exports;

@@ -10,6 +10,7 @@
 #include "plan/plan_file.h"
 #include "runtime/backend_table.h"
 #include "tf/opdefs.h"
+#include "tf/weights_file.h"
 
 namespace graft::convert {
 namespace {
@@ -263,6 +264,7 @@ class ModelConverter {
     if (whole) {
       tf::MetaGraph meta = model_.whole;
       meta.graph = std::move(converted.graph);
+      if (!convert_.weights_in_graph) GRAFT_RETURN_IF_ERROR(tf::MoveWeightsToFile(&meta));
       GRAFT_RETURN_IF_ERROR(tf::WriteSavedModel(meta, model_.files, options_.output));
     } else if (!options_.output.empty()) {
       GRAFT_ASSIGN_OR_RETURN(const std::string bytes, tf::SerializeGraphDef(converted.graph));

@@ -60,6 +60,7 @@ Status ApplyEnvironment(ConvertOptions* options) {
   options->exports.engines_folder = Variable("TF_TRT_EXPORT_TRT_ENGINES_PATH");
   for (const auto& [name, option] :
        {std::pair("GRAFT_EMBED_WEIGHTS", &options->embed_weights),
+        std::pair("GRAFT_WEIGHTS_IN_GRAPH", &options->weights_in_graph),
         std::pair("GRAFT_KEEP_ASSERTS", &options->tidy.keep_asserts)}) {
     const std::string_view text = Variable(name);
     if (text.empty()) continue;

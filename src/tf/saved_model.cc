@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <unordered_set>
 
+#include "tf/weights_file.h"
 #include "tf/wire.h"
 
 namespace graft::tf {
@@ -445,15 +446,6 @@ Status CopyFile(const fs::path& from, const fs::path& to) {
   return error ? FileError(from, error) : OkStatus();
 }
 
-// Asset names come from the model: they must stay inside its directory.
-Status CheckAssetName(const std::string& name) {
-  const fs::path path(name);
-  const bool climbs = std::ranges::find(path, fs::path("..")) != path.end();
-  if (name.empty() || path.is_absolute() || climbs)
-    return DataLossError("asset file name '{}' leaves the model's directory", name);
-  return OkStatus();
-}
-
 // The checkpoint's index and data, under the prefix that loaders of SavedModels look for.
 Status CopyCheckpoint(const std::string& prefix, const fs::path& directory) {
   const fs::path path(prefix);
@@ -525,6 +517,8 @@ Result<SavedModel> ReadSavedModel(const std::string& directory) {
   GRAFT_ASSIGN_OR_RETURN(const FileBytes bytes, ReadFile(path.string()));
   Result<SavedModel> model = ParseSavedModel(bytes);
   if (!model.ok()) return model.status().WithContext(path.string());
+  for (MetaGraph& meta : model->meta_graphs)
+    GRAFT_RETURN_IF_ERROR(TakeWeightsFromFile(directory, &meta).WithContext(directory));
   model->directory = directory;
   return model;
 }
@@ -569,6 +563,14 @@ Result<const Signature*> SelectSignature(const MetaGraph& meta, std::string_view
   return InvalidArgumentError("no signature '{}'; there are: {}", key, fmt::join(keys, ", "));
 }
 
+Status CheckAssetName(const std::string& name) {
+  const fs::path path(name);
+  const bool climbs = std::ranges::find(path, fs::path("..")) != path.end();
+  if (name.empty() || path.is_absolute() || climbs)
+    return DataLossError("asset file name '{}' leaves the model's directory", name);
+  return OkStatus();
+}
+
 Status WriteSavedModel(const MetaGraph& meta, const ModelFiles& files,
                        const std::string& target_text) {
   const std::string& source = files.directory;
@@ -586,6 +588,12 @@ Status WriteSavedModel(const MetaGraph& meta, const ModelFiles& files,
     GRAFT_RETURN_IF_ERROR(CheckAssetName(asset.filename));
     const fs::path to = made.path() / "assets" / asset.filename;
     if (fs::exists(to, error)) continue;  // two tensors may name one file
+    if (asset.write) {
+      fs::create_directories(to.parent_path(), error);
+      if (error) return FileError(to.parent_path(), error);
+      GRAFT_RETURN_IF_ERROR(asset.write(to.string()));
+      continue;
+    }
     GRAFT_RETURN_IF_ERROR(CopyFile(fs::path(source) / "assets" / asset.filename, to));
   }
   // What users put beside the assets: warm-up requests of TensorFlow Serving, ….

@@ -1,6 +1,7 @@
 // SavedModel directories and MetaGraphDef files (.meta): reader, and writer of the V1 form.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -39,6 +40,8 @@ struct Signature {
 struct AssetFile {
   std::string tensor;
   std::string filename;
+  // Of a file that the model did not have: writes it to a path.
+  std::function<Status(const std::string& path)> write = nullptr;
 };
 
 // What a program of TensorFlow 1 noted under a name.
@@ -96,8 +99,8 @@ Result<SavedObject::Child> ParseObjectReference(std::string_view wire);
 Result<SavedModel> ParseSavedModel(const FileBytes& bytes);
 Result<MetaGraph> ParseMetaGraph(const FileBytes& bytes);
 
-// Reads DIRECTORY/saved_model.pb. The text form (.pbtxt) and the chunked form (.cpb) are
-// kUnsupported, with how to convert them.
+// Reads DIRECTORY/saved_model.pb; weights that are in a file (tf/weights_file.h) are constants. The
+// text form (.pbtxt) and the chunked form (.cpb) are kUnsupported, with how to convert them.
 Result<SavedModel> ReadSavedModel(const std::string& directory);
 Result<MetaGraph> ReadMetaGraph(const std::string& path);
 
@@ -118,11 +121,14 @@ struct ModelFiles {
   std::string checkpoint;  // its prefix; empty: there is none
 };
 
+// Asset names come from the model: they must stay inside its directory.
+Status CheckAssetName(const std::string& name);
+
 // Writes the V1 form, which every loader of TensorFlow reads: `meta` with its graph, signatures,
 // initialisation, collections (of what the graph still has) and assets, whose files are copied out
-// of the model's directory, and, when `meta` has a saver, the checkpoint. All goes to a directory
-// beside the target, renamed at the end. An existing target is replaced only if it is a SavedModel
-// (or empty), and is not the model's directory.
+// of the model's directory unless they are new, and, when `meta` has a saver, the checkpoint. All
+// goes to a directory beside the target, renamed at the end. An existing target is replaced only if
+// it is a SavedModel (or empty), and is not the model's directory.
 Status WriteSavedModel(const MetaGraph& meta, const ModelFiles& files, const std::string& target);
 
 }  // namespace graft::tf

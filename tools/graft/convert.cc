@@ -288,6 +288,8 @@ Command AddConvert(CLI::App& program) {
                 "All products that can be are computed on integers, whatever they cost");
   app->add_flag("--embed-weights", o->model.convert.embed_weights,
                 "Engines hold all weights themselves");
+  app->add_flag("--weights-in-graph", o->model.convert.weights_in_graph,
+                "A SavedModel's native segments hold their weights in the graph, not in a file");
   app->add_flag("--keep-asserts", o->model.convert.tidy.keep_asserts,
                 "Assert and CheckNumerics stay, as ops of TensorFlow");
   app->add_option("--dump", build.dump_directory, "Folder for the module after each pass");
