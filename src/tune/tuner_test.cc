@@ -126,6 +126,34 @@ TEST_F(TunerTest, EstimatesAreNotComparedWithMeasurements) {
   EXPECT_EQ(report.measured, 1);
 }
 
+// Whatever was built before with the cache: a level that times more than that build did times all.
+TEST_F(TunerTest, NoLevelTakesAnEstimateOfAnother) {
+  // The model puts the second far behind, so that levels 1 and 2 do not time it.
+  first_.cost = 1e-6;
+  first_.on_run = [] { Wait(1); };
+  second_.cost = 1e-5;
+  second_.traits.any_shape = false;
+  const auto timed = [](int level) { return level == 0 ? 0 : level <= 2 ? 1 : 2; };
+  for (int before = 0; before <= 5; ++before) {
+    for (int level = 0; level <= 5; ++level) {
+      SCOPED_TRACE(std::to_string(before) + ", then " + std::to_string(level));
+      std::filesystem::remove_all(path_);
+      cache_ = TimingCache::Open(path_);
+      TuneReport report;
+      ASSERT_TRUE(Run(&report, before).ok());
+      EXPECT_EQ(report.measured, timed(before));
+      Reopen();
+      report = {};
+      const Result<Choices> choices = Run(&report, level);
+      ASSERT_TRUE(choices.ok()) << choices.status().ToString();
+      EXPECT_EQ(report.measured, timed(level) > timed(before) ? timed(level) : 0);
+      EXPECT_EQ(report.remembered, timed(before));
+      const bool second = std::max(timed(level), timed(before)) == 2;
+      EXPECT_EQ(choices->steps[0].tactics[0].name, second ? "test.second" : "test.first");
+    }
+  }
+}
+
 TEST_F(TunerTest, WhatDoesNotFitInMemoryIsNotTimed) {
   TuneOptions options;
   options.max_bytes = 7999;  // an operand and the result

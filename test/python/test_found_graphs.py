@@ -431,3 +431,83 @@ def test_integers_wrap_and_divide_as_in_tensorflow(tmp_path):
     }
     for name, value in expected.items():
         assert np.array_equal(found[name], value), name
+
+
+def quantised(raw, x, op, low, high, **options):
+    """The op on x, whatever it takes the ends of its range as."""
+    if op.startswith("FakeQuant"):
+        return getattr(raw, op)(inputs=x, min=low, max=high, **options)
+    if op.endswith("V3"):
+        options["num_bits"] = options.get("num_bits", 8)
+    return getattr(raw, op)(input=x, input_min=low, input_max=high, range_given=True, **options)
+
+
+SIGNED = "QuantizeAndDequantizeV2"
+FAKE = "FakeQuantWithMinMaxVars"
+FAR = 1000.0  # outside of every range, though not of what float holds once it is scaled
+UNITS = {"round_mode": "HALF_UP"}
+# (op, ends, options): what becomes of which values, in TensorFlow 2.21 on the CPU.
+QUANTISED = [
+    (SIGNED, (-1, 1), {}, {FAR: 1, -FAR: -128 / 127, 0.005859375: 1 / 127}),
+    (SIGNED, (-1, 1), {"narrow_range": True}, {FAR: 1, -FAR: -1}),
+    ("QuantizeAndDequantizeV3", (-1, 1), {}, {FAR: 1, -FAR: -128 / 127, 0.005859375: 1 / 127}),
+    ("QuantizeAndDequantizeV4", (-1, 1), {}, {FAR: 1, -FAR: -128 / 127, 0.005859375: 1 / 127}),
+    (SIGNED, (-0.5, 1), {}, {-0.9: -0.89763778}),
+    (SIGNED, (-1, -0.5), {}, {-FAR: -1, -1 / 128: -1 / 128, -3.2 / 128: -3 / 128, FAR: 127 / 128}),
+    # A step of 1: what lies in the middle goes up, or to the even one.
+    (SIGNED, (-127, 127), UNITS, {0.5: 1, 2.5: 3, -0.5: 0, -1.5: -1}),
+    (SIGNED, (-127, 127), {}, {0.5: 0, 2.5: 2, -0.5: 0, -1.5: -2}),
+    (SIGNED, (0, 0), {}, {-1.0: 0, 1.0: 0, -0.0: 0}),
+    (FAKE, (-0.1, 0.1), {}, {-FAR: -0.10039216, FAR: 0.09960784}),
+    (FAKE, (0.1, 6), {}, {-FAR: 0, FAR: 5.9}),
+    (FAKE, (-6, -1), {}, {-FAR: -5, FAR: 0}),
+    (FAKE, (-1, 1), {"num_bits": 4}, {-FAR: -14 / 15, FAR: 16 / 15}),
+    (FAKE, (1, 1), {}, {-FAR: np.nan, 1.0: np.nan, FAR: np.nan}),
+    (FAKE, (0, 0), {}, {-3.0: 0, 0.0: 0, 3.0: 0}),
+]
+# Per channel: values by column.
+CHANNELS = ("QuantizeAndDequantizeV3", ([-1, -2, 0], [1, 1, 4]), {"axis": 1})
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("fed", [False, True], ids=["constant ends", "fed ends"])
+def test_quantised_and_back_are_the_numbers_of_tensorflow(tmp_path, backend, fed):
+    """To the last bit but one, in FP32: what models trained for INT8 stand on."""
+    import graft
+
+    feeds, expected = {}, {}
+    with tf.Graph().as_default() as graph:
+
+        def end(name, value):
+            if not fed:
+                return tf.constant(value, tf.float32)
+            feeds[name] = np.array(value, np.float32)
+            return v1.placeholder(tf.float32, feeds[name].shape, name=name)
+
+        for i, (op, ends, options, values) in enumerate(QUANTISED):
+            x = feeds[f"x{i}"] = np.array(list(values), np.float32)
+            x = v1.placeholder(tf.float32, [None], name=f"x{i}")
+            low, high = (end(f"{which}{i}", value) for which, value in zip(("low", "high"), ends))
+            tf.identity(quantised(tf.raw_ops, x, op, low, high, **options), name=f"y{i}")
+            expected[f"y{i}"] = np.array(list(values.values()), np.float32)
+        op, ends, options = CHANNELS
+        feeds["rows"] = np.array([[FAR] * 3, [-FAR] * 3, [0.3] * 3], np.float32)
+        rows = v1.placeholder(tf.float32, [None, 3], name="rows")
+        low, high = (end(f"{which}_rows", value) for which, value in zip(("low", "high"), ends))
+        tf.identity(quantised(tf.raw_ops, rows, op, low, high, **options), name="channels")
+        steps = np.array([1 / 127, 1 / 64, 4 / 127])
+        expected["channels"] = np.stack(
+            [127 * steps, -128 * steps, np.round(np.float32(0.3) / steps) * steps]
+        ).astype(np.float32)
+        path = save(tmp_path / "model.pb", graph)
+    with v1.Session(graph=graph) as session:
+        native = session.run(
+            {name: f"{name}:0" for name in expected}, {f"{k}:0": v for k, v in feeds.items()}
+        )
+    plan = tmp_path / "model.plan"
+    support.convert(path, "--outputs", ",".join(expected), "--plan", plan, "--backend", backend)
+    found = graft.Engine(str(plan)).run(feeds)
+    for name, value in expected.items():
+        for values in (native[name], found[name]):
+            np.testing.assert_allclose(values, value, rtol=2e-7, atol=0, err_msg=name)
+        assert np.array_equal(np.signbit(found[name]), np.signbit(native[name])), name

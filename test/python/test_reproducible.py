@@ -18,12 +18,12 @@ def processors(count):
     os.sched_setaffinity(0, before)
 
 
-def convert(model, folder, cache):
+def convert(model, folder, cache, level=1):
     """With timing, as users do; gives the report and every byte written."""
     folder.mkdir(parents=True)
     support.graft(
         "convert", model, "--plan", "model.plan", "--output", "model", "--threads", 2,
-        "--timing-cache", cache, "--opt-level", 1, "--json", folder / "report.json", cwd=folder,
+        "--timing-cache", cache, "--opt-level", level, "--json", folder / "report.json", cwd=folder,
     )  # fmt: skip
     report = json.loads((folder / "report.json").read_text())
     written = {
@@ -43,6 +43,22 @@ def first_build(request, tmp_path_factory):
     return model, folder / "timings", written
 
 
+def tactics(report, what):
+    return sum(engine[f"tactics_{what}"] for engine in report["engine_list"])
+
+
+@pytest.mark.parametrize("level", [1, 2, 3, 4, 5])
+def test_a_build_that_timed_nothing_leaves_nothing_to_later_ones(v1_saved_model, tmp_path, level):
+    """All is timed at a level that times, though level 0 decided it all with the same cache."""
+    cache = tmp_path / "timings"
+    report, _ = convert(v1_saved_model, tmp_path / "0", cache, level=0)
+    assert tactics(report, "estimated") > 0 and tactics(report, "measured") == 0
+    found = convert(v1_saved_model, tmp_path / "after", cache, level)[0]
+    alone = convert(v1_saved_model, tmp_path / "alone", tmp_path / "another", level)[0]
+    assert tactics(found, "measured") > 0
+    assert tactics(found, "remembered") == tactics(alone, "remembered")
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_full_cache_gives_the_same_bytes_and_measures_nothing(first_build, tmp_path, count):
     model, cache, first = first_build
@@ -51,7 +67,7 @@ def test_a_full_cache_gives_the_same_bytes_and_measures_nothing(first_build, tmp
         report, written = convert(model, tmp_path / "another place" / str(count), cache)
     assert sorted(written) == sorted(first)
     assert [file for file in first if written[file] != first[file]] == []
-    assert sum(engine["tactics_measured"] for engine in report["engine_list"]) == 0
+    assert tactics(report, "measured") == 0
     assert cache.read_bytes() == before
 
 
