@@ -850,11 +850,11 @@ class TrtGraphConverterV2:
             )
         if self._converted_func is not None:
             raise AssertionError("convert() was called already")
-        converted = self._convert(self._options)
         if needs_calibration:
-            self._options["calibration-tables"] = self._calibrate(converted, calibration_input_fn)
-            converted = self._convert(self._options)
-        return self._use(converted)
+            # Calibrators take native segments with their weights.
+            whole = self._convert({**self._options, "weights-in-graph": True})
+            self._options["calibration-tables"] = self._calibrate(whole, calibration_input_fn)
+        return self._use(self._convert(self._options))
 
     def _use(self, converted):
         self._report = converted.report
@@ -1036,7 +1036,9 @@ def _print_summary(graph_def, report, line_length, detailed, print_fn):
         )
         if detailed:
             print_fn("")
-            for op, count in sorted(collections.Counter(n.op for n in body).items()):
+            # A constant in the file of weights is one.
+            ops = ("Const" if n.op == "GraftWeight" else n.op for n in body)
+            for op, count in sorted(collections.Counter(ops).items()):
                 print_fn(f"\t- {op}: {count}x")
             print_fn("")
     print_fn("=" * line_length)

@@ -144,6 +144,20 @@ def test_the_converter_of_tensorflow_2_saves_it(built, model, expected, tmp_path
     assert support.relative_error(found, expected) < support.TOLERANCE
 
 
+def test_calibration_and_summary_see_the_weights(model, expected, tmp_path):
+    converter = trt.TrtGraphConverterV2(input_saved_model_dir=str(model), precision_mode="INT8")
+    converter.convert(lambda: iter([{"x": X, "key": np.array("b")}]))
+    lines = []
+    converter.summary(print_fn=lines.append)
+    assert any("- Const: " in line for line in lines), lines
+    assert not any("GraftWeight" in line for line in lines), lines
+    converter.save(str(tmp_path / "saved"))
+    assert len(weights_files(tmp_path / "saved")) == 1
+    found, node = call(tmp_path / "saved", "v2", tmp_path)
+    assert (node["engine_calls"], node["fallbacks"]) == (2, 0), node
+    assert 0 < support.relative_error(found, expected) < 0.1
+
+
 def test_a_file_that_is_missing_or_another_is_an_error(converted, tmp_path):
     for damage in ("remove", "replace"):
         copy = tmp_path / damage
