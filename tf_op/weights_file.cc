@@ -31,17 +31,17 @@ using tensorflow::Tensor;
 constexpr absl::string_view kMagic = "GRAFTWTS";
 constexpr int64_t kAlignment = 64;
 
-// The bytes of a file: mapped, or a copy where the file system maps nothing.
+// The bytes of a file: mapped, or a copy where it is not a local one.
 class WeightsFile {
  public:
   static absl::StatusOr<std::shared_ptr<const WeightsFile>> Open(const std::string& path) {
     auto file = std::make_shared<WeightsFile>();
     tensorflow::Env* const env = tensorflow::Env::Default();
-    const absl::Status mapped = env->NewReadOnlyMemoryRegionFromFile(path, &file->region_);
-    if (absl::IsUnimplemented(mapped)) {
+    if (absl::StrContains(path, "://")) {
+      // Other file systems give copies, aligned as it comes.
       TF_RETURN_IF_ERROR(file->Copy(env, path));
     } else {
-      TF_RETURN_IF_ERROR(mapped);
+      TF_RETURN_IF_ERROR(env->NewReadOnlyMemoryRegionFromFile(path, &file->region_));
       file->data_ = static_cast<const char*>(file->region_->data());
       file->size_ = file->region_->length();
     }
