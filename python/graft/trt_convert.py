@@ -231,6 +231,16 @@ def _log_report(text):
             engine["nodes"],
             engine["name"],
         )
+        int8 = engine.get("int8")
+        if int8:
+            _log.info(
+                "%s: %d of %d convolutions and products on integers",
+                engine["name"],
+                int8["on_integers"],
+                int8["products"],
+            )
+            for layer in int8["in_floats"]:
+                _log.info("  in floats: %s: %s", layer["node"], layer["reason"])
     for op, count in report["removed_checks"].items():
         _log.info("%d %s removed (GRAFT_KEEP_ASSERTS=1 keeps Assert and CheckNumerics)", count, op)
     for warning in report["warnings"]:

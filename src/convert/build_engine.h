@@ -31,6 +31,8 @@ struct Int8Options {
   std::vector<std::string>* missing = nullptr;
   // Nodes that are computed in floats all the same, by name, with the reason for reports.
   std::map<std::string, std::string> floats;
+  // All others that can be are computed on integers, whatever they cost (build_by_time.h).
+  bool strict = false;
 };
 
 struct BuildOptions {

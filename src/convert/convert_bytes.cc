@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "convert/build_by_time.h"
 #include "convert/convert_model.h"
 #include "convert/environment.h"
 #include "convert/external_weights.h"
@@ -390,7 +391,7 @@ Result<std::string> BuildSegment(const FileBytes& function_def,
     request.convert.build.int8.table = InTheCall(std::move(tables->begin()->second));
   StageTimes times;
   GRAFT_ASSIGN_OR_RETURN(BuiltEngine built,
-                         BuildEngine(segment->source, request.convert.build, &times));
+                         BuildByTime(segment->source, request.convert.build, &times));
   built.plan.provenance.model_hash = ToHex(HashBytes(function_def.view()));
   if (const Status status = cache->Flush(); !status.ok())
     built.warnings.push_back(status.message());

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "convert/bodies.h"
+#include "convert/build_by_time.h"
 #include "convert/count_ops.h"
 #include "convert/engine_names.h"
 #include "convert/external_weights.h"
@@ -302,7 +303,7 @@ class Converter {
     NameInputs(ports, build.int8);
     std::vector<std::string> missing;
     build.int8.missing = &missing;
-    GRAFT_ASSIGN_OR_RETURN(BuiltEngine built, BuildEngine(source, build, &report_->seconds));
+    GRAFT_ASSIGN_OR_RETURN(BuiltEngine built, BuildByTime(source, build, &report_->seconds));
     for (std::string& line : missing) line = InTheGraph(line, ports);
     ranges_.push_back({ports.nodes[0], built.int8.from_nodes, std::move(missing)});
     report_->warnings.insert(report_->warnings.end(), built.warnings.begin(), built.warnings.end());

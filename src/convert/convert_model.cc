@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "convert/build_by_time.h"
 #include "convert/input_defaults.h"
 #include "plan/plan_file.h"
 #include "runtime/backend_table.h"
@@ -181,7 +182,7 @@ class ModelConverter {
       return UnsupportedError("a plan needs the whole model, but these nodes are denied: {}",
                               fmt::join(denied, ", "));
     }
-    Result<BuiltEngine> built = BuildEngine(source_, convert_.build, &plan_seconds_);
+    Result<BuiltEngine> built = BuildByTime(source_, convert_.build, &plan_seconds_);
     if (!built.ok()) {
       return built.status().code() == StatusCode::kUnsupported
                  ? built.status().WithContext(

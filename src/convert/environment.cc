@@ -61,7 +61,8 @@ Status ApplyEnvironment(ConvertOptions* options) {
   for (const auto& [name, option] :
        {std::pair("GRAFT_EMBED_WEIGHTS", &options->embed_weights),
         std::pair("GRAFT_WEIGHTS_IN_GRAPH", &options->weights_in_graph),
-        std::pair("GRAFT_KEEP_ASSERTS", &options->tidy.keep_asserts)}) {
+        std::pair("GRAFT_KEEP_ASSERTS", &options->tidy.keep_asserts),
+        std::pair("GRAFT_STRICT_INT8", &options->build.int8.strict)}) {
     const std::string_view text = Variable(name);
     if (text.empty()) continue;
     const std::optional<bool> flag = Flag(name);

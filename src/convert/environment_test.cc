@@ -84,6 +84,12 @@ TEST_F(EnvironmentTest, EmbeddedWeights) {
   EXPECT_THAT(ApplyEnvironment(&options).message(), HasSubstr("GRAFT_EMBED_WEIGHTS 'yes'"));
 }
 
+TEST_F(EnvironmentTest, StrictInt8) {
+  EXPECT_FALSE(Options().build.int8.strict);
+  Set("GRAFT_STRICT_INT8", "1");
+  EXPECT_TRUE(Options().build.int8.strict);
+}
+
 TEST_F(EnvironmentTest, ExperimentalFeatures) {
   Set("TF_TRT_EXPERIMENTAL_FEATURES", "reject_all_fp_cast_ops,disable_graph_freezing");
   EXPECT_TRUE(Options().candidates.deny_float_casts);

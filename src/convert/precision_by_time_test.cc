@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "convert/build_by_time.h"
 #include "tf/opdefs.h"
 #include "tf/test_util.h"
 
@@ -67,13 +68,23 @@ class PrecisionByTimeTest : public testing::Test {
   }
   ~PrecisionByTimeTest() override { std::filesystem::remove_all(folder_); }
 
-  PrecisionByTime Measure() {
-    EngineSource source = {.graph = &graph_,
-                           .inputs = {{"x", DType::kFloat32, {.dims = {8, 64}}}},
-                           .outputs = {"c/relu:0"},
-                           .input_names = {"x"},
-                           .output_names = {"y"}};
-    return Get(PrecisionByTime::Measure(source, options_, kProducts));
+  EngineSource Source() const {
+    return {.graph = &graph_,
+            .inputs = {{"x", DType::kFloat32, {.dims = {8, 64}}}},
+            .outputs = {"c/relu:0"},
+            .input_names = {"x"},
+            .output_names = {"y"}};
+  }
+  PrecisionByTime Measure() { return Get(PrecisionByTime::Measure(Source(), options_, kProducts)); }
+  // Nodes in floats, of an engine built with a table.
+  std::vector<std::string> FloatsOfTheEngine() {
+    StageTimes times;
+    const BuiltEngine built = Get(BuildByTime(Source(), options_, &times));
+    std::vector<std::string> floats;
+    for (const Int8Layer& layer : built.int8.layers) {
+      if (!layer.integers) floats.push_back(layer.node + ": " + layer.reason);
+    }
+    return floats;
   }
 
   // As if the products had taken so long on integers, 100 us in floats, and each cast 10 us.
@@ -105,6 +116,16 @@ TEST_F(PrecisionByTimeTest, KnowsBothTimesOfEveryProduct) {
   ASSERT_EQ(times.times().size(), 3);
   EXPECT_EQ(times.times().at("b").integers, 105);
   EXPECT_EQ(times.times().at("b").floats, 100);
+}
+
+TEST_F(PrecisionByTimeTest, AnEngineWithATableIsBuiltSoUnlessStrict) {
+  WithTimes({50, 60, 200});
+  EXPECT_THAT(FloatsOfTheEngine(), ElementsAre("c: integers take 200 us, floats 100, and casts"));
+  options_.int8.strict = true;
+  EXPECT_THAT(FloatsOfTheEngine(), IsEmpty());
+  options_.int8.strict = false;
+  options_.opt_level = 0;
+  EXPECT_THAT(FloatsOfTheEngine(), IsEmpty());
 }
 
 TEST_F(PrecisionByTimeTest, ALittleIsNotWorthTwoCasts) {

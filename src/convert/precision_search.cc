@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/dtype_visit.h"
+#include "convert/build_by_time.h"
 #include "convert/precision_by_time.h"
 #include "runtime/backend_table.h"
 #include "runtime/context.h"
@@ -87,8 +88,7 @@ constexpr char kAsked[] = "for comparison";
 
 std::string ReasonOf(const LayerPrecision& layer) {
   return layer.in_floats == FloatReason::kTime
-             ? fmt::format("integers take {:.0f} us, floats {:.0f}, and casts", layer.microseconds,
-                           layer.float_microseconds)
+             ? SlowReason(layer.microseconds, layer.float_microseconds)
              : fmt::format("integers are too coarse for it: {:.1f} dB", layer.sqnr);
 }
 
@@ -302,6 +302,7 @@ Result<PrecisionReport> ChoosePrecisions(const EngineSource& source, const Build
 }
 
 void Apply(const PrecisionReport& report, BuildOptions* options) {
+  options->int8.strict = true;  // what is to be left to floats is known
   if (!report.integers) {
     options->precision = Precision::kFp32;
     return;

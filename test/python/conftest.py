@@ -51,6 +51,12 @@ def plan(frozen_graph, tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.fixture
+def strict_int8(monkeypatch):
+    """All products that can be are on integers: small ones are as fast in floats, and would be left there."""
+    monkeypatch.setenv("GRAFT_STRICT_INT8", "1")
+
+
+@pytest.fixture
 def graph_mode():
     """TensorFlow as before 2.0, for the length of a test."""
     import tensorflow as tf

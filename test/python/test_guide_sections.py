@@ -54,6 +54,7 @@ def test_2_2_a_frozen_graph(trt_graph):
 # ---- 2.8: INT8
 
 
+@pytest.mark.usefixtures("strict_int8")
 def test_2_8_1_calibration(graph_mode, graph):
     images = small_models.images(4)
 

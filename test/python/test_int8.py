@@ -249,6 +249,7 @@ def v1_converter(graph, **arguments):
     )
 
 
+@pytest.mark.usefixtures("strict_int8")
 @pytest.mark.parametrize("by", ["feed_dict_fn", "input_map_fn"])
 def test_v1_calibrates(by, graph_mode, graph, images, logits):
     batches = iter(np.split(images, 4))
@@ -336,6 +337,7 @@ def test_v1_without_calibration_needs_all_ranges(graph_mode, graph):
         assert line in str(raised.value)
 
 
+@pytest.mark.usefixtures("strict_int8")
 def test_v2_calibrates_and_saves(v2_saved_model, images, tmp_path):
     arguments = {"input_saved_model_dir": str(v2_saved_model), "precision_mode": "INT8"}
     native = tf.saved_model.load(str(v2_saved_model)).signatures["serving_default"]
@@ -370,6 +372,7 @@ class Loop(tf.Module):
         return {"y": tf.matmul(y, self.w[2])}
 
 
+@pytest.mark.usefixtures("strict_int8")
 def test_v2_calibrates_engines_in_functions_and_behind_native_nodes(tmp_path):
     module = Loop()
     tf.saved_model.save(module, str(tmp_path / "model"), module.serve)
@@ -402,6 +405,7 @@ def test_v2_names_the_inputs_that_there_are(inputs, v2_saved_model):
         converter.convert(calibration_input_fn=lambda: [inputs])
 
 
+@pytest.mark.usefixtures("strict_int8")
 def test_a_damaged_int8_engine_is_built_again_as_int8(graph_mode, graph, images, logits):
     converter = v1_converter(graph, is_dynamic_op=True)
     converter.convert()

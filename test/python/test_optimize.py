@@ -332,6 +332,7 @@ def test_a_model_of_a_dict_is_calibrated_by_dicts():
     assert relative_error(values, model(batch)) < 0.1
 
 
+@pytest.mark.usefixtures("strict_int8")
 def test_int8_is_calibrated_by_data(keras_model):
     fast = graft.optimize(
         keras_model, precision="INT8", calibration_data=[images(4, seed) for seed in (2, 3)]
@@ -342,6 +343,33 @@ def test_int8_is_calibrated_by_data(keras_model):
     reference = keras_model(images(4))
     error = relative_error(values["classes"], reference["classes"])
     assert 1e-6 < error < 0.1  # 8 bits were used, and were enough
+
+
+def test_int8_permits_integers_and_the_report_says_where_they_are(monkeypatch):
+    import keras
+
+    # On integers only the large product can be worth the casts; a first layer of three numbers is not.
+    image = keras.Input((96, 96, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(image)
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(x)
+    model = keras.Model(image, keras.layers.Conv2D(4, 1)(x))
+    batch = np.random.default_rng(0).random((1, 96, 96, 3), np.float32)
+
+    def int8_of(**arguments):
+        fast = graft.optimize(model, precision="INT8", calibration_data=[batch], **arguments)
+        assert relative_error(fast(batch), model(batch)) < 0.1
+        (engine,) = fast.report["engine_list"]
+        return engine["int8"]
+
+    timed = int8_of()
+    assert timed["products"] == 3 == timed["on_integers"] + len(timed["in_floats"])
+    for layer in timed["in_floats"]:
+        assert "integers take" in layer["reason"], layer
+    monkeypatch.setenv("GRAFT_STRICT_INT8", "1")
+    assert int8_of()["on_integers"] == 3
+    monkeypatch.delenv("GRAFT_STRICT_INT8")
+    # Nothing may be timed.
+    assert int8_of(opt_level=0)["on_integers"] == 3
 
 
 # ---- what cannot be converted

@@ -797,6 +797,7 @@ def test_a_model_whose_native_segment_is_an_empty_name(static, tmp_path):
     assert_loads_and_runs(folder, (1, 0))
 
 
+@pytest.mark.usefixtures("strict_int8")
 def test_a_table_of_int8_is_used_and_a_foreign_one_refused(fresh, frozen_graph):
     """calibration_data of a dynamic engine: the first call builds it with these ranges."""
     with tf.Graph().as_default():

@@ -28,7 +28,6 @@ struct ConvertArguments {
   std::string precision = "fp32";
   std::string calibration_table;
   CalibrationDataSpec calibration;
-  bool strict_int8 = false;
   double least_sqnr = 28;
   std::string labels;
   double max_drop = 0;
@@ -168,7 +167,7 @@ Status FindTable(ConvertArguments& o, convert::ModelOptions& model) {
     for (const std::string& warning : calibrated.warnings)
       std::fprintf(stderr, "graft: warning: %s\n", warning.c_str());
     int8.table = std::move(calibrated.report.table);
-    if (o.strict_int8) return OkStatus();
+    if (int8.strict) return OkStatus();
     GRAFT_ASSIGN_OR_RETURN(
         o.chosen,
         convert::ChoosePrecisions(calibrated.source, model.convert.build, calibrated.kept, goal));
@@ -284,7 +283,7 @@ Command AddConvert(CLI::App& program) {
                   "Points of top-1, by --labels, that integers may cost (0)")
       ->check(Finite())
       ->needs(labels);
-  app->add_flag("--strict-int8", o->strict_int8,
+  app->add_flag("--strict-int8", build.int8.strict,
                 "All products that can be are computed on integers, whatever they cost");
   app->add_flag("--embed-weights", o->model.convert.embed_weights,
                 "Engines hold all weights themselves");
