@@ -216,7 +216,8 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
   {
     StageTimer timer(&times->passes);
     passes::PassContext context = MakePassContext(*backend);
-    context.store_halves = options.precision == Precision::kFp16;
+    const bool is_int8 = options.precision == Precision::kInt8;
+    context.store_halves = options.precision == Precision::kFp16 || (is_int8 && options.halves);
     passes::PipelineOptions pipeline;
     pipeline.disabled = options.disabled_passes;
     pipeline.stop_after = options.stop_after;
@@ -237,7 +238,6 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
                         hooks, *options.cache, &built.tune);
     };
     ModuleHook read_nodes, find_ranges;
-    const bool is_int8 = options.precision == Precision::kInt8;
     if (is_int8) {
       read_nodes = [&](ir::Module& folded) -> Status {
         GRAFT_ASSIGN_OR_RETURN(built.warnings, quant::ReadQuantizationNodes(folded));
@@ -273,7 +273,7 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
     GRAFT_RETURN_IF_ERROR(passes::ResolveChoices(module, first_body).status());
     GRAFT_RETURN_IF_ERROR(module.Compact());
     MarkIntegers(built.integer_products, options.int8.floats, &built.int8);
-    if (options.precision == Precision::kFp16) built.half_weights = CountHalfWeights(module);
+    if (context.store_halves) built.half_weights = CountHalfWeights(module);
   }
   StageTimer timer(&times->tune);
   GRAFT_ASSIGN_OR_RETURN(std::vector<TuningPoint> points, FindPoints(module, source.points));

@@ -51,6 +51,7 @@ struct BuildOptions {
   std::function<Status(ir::Module&)> on_constants_folded;
   std::function<Status(ir::Module&)> on_fused;
   Int8Options int8;       // where that is the precision; these come first
+  bool halves = false;    // what INT8 leaves in floats may be stored as halves, as with FP16
   bool time_all = false;  // every step, for BuiltEngine::tune (TuneOptions::time_all)
   Progress progress;
 };
@@ -62,7 +63,7 @@ struct BuiltEngine {
   std::vector<std::string> warnings;
   std::vector<std::string> integer_products;  // nodes that are computed on integers, for INT8
   Int8Report int8;
-  int half_weights = 0;  // constants of products that are stored as halves, for FP16
+  int half_weights = 0;  // constants of products that are stored as halves
 };
 
 // A graph that converts whole. Its inputs and outputs become the engine's, under `input_names` and

@@ -332,6 +332,8 @@ nlohmann::ordered_json Precisions(const PrecisionReport& report) {
                                  {"microseconds", report.microseconds},
                                  {"float_microseconds", report.float_microseconds},
                                  {"integers", report.integers},
+                                 {"halves", report.halves},
+                                 {"half_microseconds", report.half_microseconds},
                                  {"layers", nlohmann::ordered_json::array()}};
   if (report.top_1) {
     json["top_1"] = {{"floats", report.top_1->floats},

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "base/dtype_visit.h"
 #include "convert/build_by_time.h"
@@ -96,7 +97,11 @@ class Search {
  public:
   Search(const EngineSource& source, BuildOptions options,
          const std::vector<std::vector<Tensor>>& batches, const AccuracyGoal& goal)
-      : source_(source), options_(std::move(options)), batches_(batches), goal_(goal) {}
+      : source_(source),
+        options_(std::move(options)),
+        permits_halves_(std::exchange(options_.halves, false)),
+        batches_(batches),
+        goal_(goal) {}
 
   Result<PrecisionReport> Run() {
     PrecisionReport report;
@@ -194,12 +199,15 @@ class Search {
   Result<Outputs> OutputsOf(std::optional<Int8Options> int8,
                             std::vector<std::string>* products = nullptr) const {
     BuildOptions options = options_;
-    options.opt_level = 0;
     if (int8) {
       options.int8 = *std::move(int8);
     } else {
       options.precision = Precision::kFp32;
     }
+    return OutputsOf(std::move(options), products);
+  }
+  Result<Outputs> OutputsOf(BuildOptions options, std::vector<std::string>* products) const {
+    options.opt_level = 0;
     options.progress = nullptr;
     options.dump_directory.clear();
     GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<Context> context, MakeContext(options, products));
@@ -245,6 +253,11 @@ class Search {
     return best;
   }
 
+  bool PermitsHalves() const {
+    const Result<Backend*> backend = FindBackend(options_.backend, options_.device);
+    return permits_halves_ && backend.ok() && CheckPrecision(Precision::kFp16, **backend).ok();
+  }
+
   // Whole engines have the last word: of what was chosen, of the same without what time alone has
   // put into floats, where that is accurate enough, and of floats.
   Status Time(PrecisionReport& report) const {
@@ -269,8 +282,25 @@ class Search {
       options.int8 = std::move(int8);
       if (compares) GRAFT_RETURN_IF_ERROR(add());
     }
+    const size_t floats = contexts.size();
+    BuildOptions half = options;
     options.precision = Precision::kFp32;
     GRAFT_RETURN_IF_ERROR(add());
+    // What of it is on integers, and how good it is.
+    std::vector<std::pair<bool, PrecisionReport>> halves;
+    for (const bool integers : {true, false}) {
+      if (!PermitsHalves()) break;
+      half.halves = integers;
+      half.precision = integers ? Precision::kInt8 : Precision::kFp16;
+      half.int8 = Floats(report.layers);
+      PrecisionReport judged = report;
+      GRAFT_ASSIGN_OR_RETURN(const Outputs outputs, OutputsOf(half, nullptr));
+      GRAFT_ASSIGN_OR_RETURN(const bool is_met, Judge(outputs, &judged));
+      if (!is_met) continue;
+      options = half;
+      GRAFT_RETURN_IF_ERROR(add());
+      halves.emplace_back(integers, std::move(judged));
+    }
     GRAFT_ASSIGN_OR_RETURN(const std::vector<double> times, TimeInTurns(contexts));
     if (compares && times[1] * (1 + kTuningTie) < times[0]) {
       report = std::move(without);
@@ -279,13 +309,30 @@ class Search {
     } else {
       report.microseconds = times[0];
     }
-    report.float_microseconds = times.back();
+    report.float_microseconds = times[floats];
     report.integers = report.microseconds <= report.float_microseconds * (1 + kTuningTie);
+    double least = std::min(report.microseconds, report.float_microseconds);
+    for (size_t i = 0; i < halves.size(); ++i) {
+      auto& [integers, judged] = halves[i];
+      const double time = times[floats + 1 + i];
+      if (report.half_microseconds == 0 || time < report.half_microseconds)
+        report.half_microseconds = time;
+      // Of what is as fast, that with more bits.
+      if (time * (1 + kTuningTie) >= least) continue;
+      least = time;
+      judged.float_microseconds = report.float_microseconds;
+      judged.half_microseconds = report.half_microseconds;
+      judged.microseconds = time;
+      judged.integers = integers;
+      judged.halves = true;
+      report = std::move(judged);
+    }
     return OkStatus();
   }
 
   const EngineSource& source_;
-  const BuildOptions options_;
+  BuildOptions options_;  // without halves
+  const bool permits_halves_;
   const std::vector<std::vector<Tensor>>& batches_;
   const AccuracyGoal& goal_;
   Outputs expected_;
@@ -303,8 +350,9 @@ Result<PrecisionReport> ChoosePrecisions(const EngineSource& source, const Build
 
 void Apply(const PrecisionReport& report, BuildOptions* options) {
   options->int8.strict = true;  // what is to be left to floats is known
+  options->halves = report.integers && report.halves;
   if (!report.integers) {
-    options->precision = Precision::kFp32;
+    options->precision = report.halves ? Precision::kFp16 : Precision::kFp32;
     return;
   }
   for (const LayerPrecision& layer : report.layers) {

@@ -56,6 +56,11 @@ struct PrecisionReport {
   double float_microseconds = 0;
   // Integers are not slower as a whole. Else the model is computed in floats.
   bool integers = true;
+  // Where halves are permitted: the least time of an engine that is as accurate as was asked for
+  // and stores so what is not on integers, 0 where there is none; and whether it is the fastest of
+  // all, and was chosen.
+  double half_microseconds = 0;
+  bool halves = false;
   // Products that can be on integers: in the order of the model where those were good enough as
   // they are, else by sensitivity, the worst first.
   std::vector<LayerPrecision> layers;
@@ -66,9 +71,10 @@ struct PrecisionReport {
 // of signal to noise of the output that has the least, over all batches. Products that cost time on
 // integers, casts included, are in floats (precision_by_time.h). Others go back to floats, the most
 // sensitive first, until the goal is met; then engines with what time alone asks for, without it,
-// and in floats are tuned and timed, and the fastest is taken. `options` are those of the engine on
-// integers, with its calibration table. InvalidArgument for labels that are not those of the
-// outputs.
+// and in floats are tuned and timed, and the fastest is taken. With BuildOptions::halves it has
+// those for rivals that are chosen likewise, or without integers, and store halves. `options` are
+// those of the engine on integers, with its calibration table. InvalidArgument for labels that are
+// not those of the outputs.
 Result<PrecisionReport> ChoosePrecisions(const EngineSource& source, const BuildOptions& options,
                                          const std::vector<std::vector<Tensor>>& batches,
                                          const AccuracyGoal& goal);

@@ -121,6 +121,30 @@ def test_what_products_cost_in_time_is_reported(frozen_graph, data, tmp_path):
         assert layer.get("reason") == (None if layer["integers"] else "time")
 
 
+def test_auto_takes_the_fastest_of_those_that_are_good_enough(frozen_graph, data, tmp_path):
+    plan = ("--plan", tmp_path / "p", "--threads", 1, *LOGITS)
+    auto = (*plan, "--precision", "auto", "--calibration-data", data)
+    for least, permitted in ((1, "any"), (55, "halves"), (1000, "floats")):
+        report = convert(frozen_graph, *auto, "--least-sqnr", least)
+        chosen = report["precision"]
+        # Rounded to 11 bits, weights cost 65 dB or so; integers of 8 bits are worse.
+        assert (chosen["half_microseconds"] > 0) == (permitted != "floats")
+        times = [chosen["float_microseconds"]]
+        times += [chosen["half_microseconds"]] if permitted != "floats" else []
+        # Within what counts as equal.
+        assert chosen["microseconds"] <= min(times) * 1.1 or not chosen["integers"]
+        module = graft("inspect", tmp_path / "p", "--ir")
+        on_integers = chosen["integers"] and any(layer["integers"] for layer in chosen["layers"])
+        assert ("accumulator=i32" in module) == bool(on_integers)
+        assert ("half_weights" in report["plan"]) <= chosen["halves"]
+        assert chosen["halves"] <= (permitted != "floats")
+        assert on_integers <= (permitted == "any")
+    said = graft("convert", frozen_graph, *plan, "--precision", "auto", expect=USAGE)
+    assert "--calibration-data" in said
+    said = graft("convert", frozen_graph, *auto, "--strict-int8", expect=USAGE)
+    assert "--strict-int8" in said
+
+
 MNIST = pathlib.Path(os.environ.get("GRAFT_MODELS", "nowhere")) / "tftrt_mnist"
 
 

@@ -35,6 +35,9 @@ struct ConvertArguments {
   std::string cache = TimingCache::DefaultPath();
 };
 
+// Of --precision: any, by what is measured.
+constexpr char kAuto[] = "auto";
+
 void PrintReport(const convert::ModelReport& report, const ConvertArguments& o) {
   const convert::ConvertReport& r = report.convert;
   const convert::StageTimes& s = r.seconds;
@@ -101,7 +104,12 @@ void PrintPrecision(const convert::PrecisionReport& p) {
               : "";
   std::printf("int8: %td of %zu products on integers, %s; %.3f ms, in floats %.3f ms%s\n", integers,
               p.layers.size(), (sqnr + top_1).c_str(), p.microseconds / 1000,
-              p.float_microseconds / 1000, p.integers ? "" : ": floats are faster and were taken");
+              p.float_microseconds / 1000,
+              p.integers || p.halves ? "" : ": floats are faster and were taken");
+  if (p.half_microseconds > 0) {
+    std::printf("  with halves %.3f ms%s\n", p.half_microseconds / 1000,
+                p.halves ? ": they are faster and were taken" : "");
+  }
   for (const convert::LayerPrecision& layer : p.layers) {
     if (layer.integers()) continue;
     const std::string why =
@@ -198,7 +206,16 @@ Status Run(ConvertArguments& o) {
     build.backend = std::move(name.backend);
     build.device = name.device;
   }
-  GRAFT_ASSIGN_OR_RETURN(build.precision, convert::ParsePrecision(o.precision));
+  if (o.precision == kAuto) {
+    if (o.calibration.path.empty())
+      return InvalidArgumentError("--precision auto compares engines on --calibration-data");
+    if (build.int8.strict)
+      return InvalidArgumentError("--precision auto chooses, which --strict-int8 forbids");
+    build.precision = convert::Precision::kInt8;
+    build.halves = true;
+  } else {
+    GRAFT_ASSIGN_OR_RETURN(build.precision, convert::ParsePrecision(o.precision));
+  }
   model.convert.attributes.precision_mode = convert::Name(build.precision);
   std::unique_ptr<TimingCache> cache = TimingCache::Open(o.cache);
   if (cache->bad_lines() > 0) {
@@ -256,10 +273,12 @@ Command AddConvert(CLI::App& program) {
          "--max-workspace-size-bytes", build.max_workspace_bytes,
          "Memory that a step may work in on a device; a tactic that needs more is not taken")
       ->check(CLI::NonNegativeNumber);
-  app->add_option("--precision", o->precision,
-                  "fp32; fp16: values and weights may be stored as halves; int8: products whose "
-                  "operands have ranges on 8-bit integers")
-      ->check(CLI::IsMember({"fp32", "fp16", "int8"}, CLI::ignore_case));
+  app->add_option(
+         "--precision", o->precision,
+         "fp32; fp16: values and weights may be stored as halves; int8: products whose "
+         "operands have ranges on 8-bit integers; auto: the fastest of all these, each product "
+         "on its own, that is accurate enough on --calibration-data")
+      ->transform(CLI::IsMember({"fp32", "fp16", "int8", kAuto}, CLI::ignore_case));
   auto* table = app->add_option("--calibration-table", o->calibration_table,
                                 "Ranges for int8: a file of graft calibrate, or TensorRT's");
   app->add_option("--calibration-data", o->calibration.path,
