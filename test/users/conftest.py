@@ -21,6 +21,6 @@ def pytest_configure(config):
 def pytest_terminal_summary(terminalreporter, config):
     if not config.user_table:
         return
-    terminalreporter.write_sep("-", "situations: ops, converted, engines, largest error, time to native's")
+    terminalreporter.write_sep("-", "situations: largest error; ops/converted/engines and time to native's of program, V1, V2")
     for line in sorted(config.user_table):
         terminalreporter.write_line(line)
