@@ -13,6 +13,7 @@
 #include "base/aligned_buffer.h"
 #include "base/log.h"
 #include "runtime/placement.h"
+#include "runtime/plan_tactic.h"
 
 namespace graft {
 namespace {
@@ -138,8 +139,8 @@ Status Engine::ResolveTactics() {
     bool any_shape = false;
     for (size_t t = 0; t < choice.tactics.size(); ++t) {
       const TacticChoice& wanted = choice.tactics[t];
-      const Tactic* tactic = backend_.FindTactic(wanted.name);
-      if (!tactic || tactic->version() != wanted.version || tactic->Accepts(module, node)) {
+      const Tactic* const tactic = FindTactic(backend_, module, node, wanted);
+      if (tactic == nullptr) {
         missing.push_back(fmt::format("{} version {}", wanted.name, wanted.version));
         continue;
       }

@@ -635,6 +635,18 @@ Plan SegmentPlan(const std::map<std::string, Tensor>& weights, Backend& backend)
   return testing::PlanFor(std::move(b.module), backend);
 }
 
+TEST(HostilePlans, ATacticOfAnotherOp) {
+  std::minstd_rand random(1);
+  const std::map<std::string, Tensor> weights = {{"w", testing::RandomTensor({4, 5}, random)},
+                                                 {"v", testing::RandomTensor({5, 3}, random)}};
+  for (const char* name : {"reference", "cpu"}) {
+    Plan plan = SegmentPlan(weights, **FindBackend(name));
+    ASSERT_GE(plan.choices.steps.size(), 2u);
+    std::swap(plan.choices.steps[0], plan.choices.steps[1]);
+    EXPECT_EQ(Engine::Create(plan, **FindBackend(name)).status().code(), StatusCode::kUnsupported);
+  }
+}
+
 TEST(PackPlan, KeepsWhatAnEngineWouldPack) {
   std::minstd_rand random(1);
   const std::map<std::string, Tensor> weights = {{"w", testing::RandomTensor({4, 5}, random)},

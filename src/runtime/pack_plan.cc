@@ -3,6 +3,7 @@
 #include <set>
 
 #include "backend_api/adopts_packed.h"
+#include "runtime/plan_tactic.h"
 
 namespace graft {
 namespace {
@@ -40,12 +41,8 @@ Result<PackReport> PackPlan(Plan& plan, Backend& backend, Executor& executor) {
     std::set<std::string_view> packings;
     const size_t before = packed.size();
     for (const int t : wanted) {
-      const TacticChoice& choice = step.tactics[t];
-      const Tactic* const tactic = backend.FindTactic(choice.name);
-      if (tactic == nullptr || tactic->version() != choice.version ||
-          tactic->Accepts(module, module.node(id))) {
-        continue;
-      }
+      const Tactic* const tactic = FindTactic(backend, module, module.node(id), step.tactics[t]);
+      if (tactic == nullptr) continue;
       const AdoptsPacked* const adopts = AsAdoptsPacked(*tactic);
       if (adopts == nullptr || !packings.insert(tactic->packing()).second) continue;
       Result<PackedConstants> constants = Pack(module, id, *tactic, *adopts, executor);
