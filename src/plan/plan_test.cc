@@ -112,21 +112,37 @@ TEST(PlanFile, RoundTrips) {
   }
 }
 
-// The file of this version of the format stays readable, and the writer makes the same bytes. It is
-// a seed of the fuzz target too. GRAFT_UPDATE=1 writes it anew, after a deliberate change.
+// SmallPlan with constants that two tactics pack alike.
+Plan PackedPlan() {
+  Plan plan = SmallPlan();
+  const Tensor bytes = Tensor::Of<float>({3}, {7, 8, 9});
+  plan.packed = {{0, "matmul", 2, "AVX2", bytes.shared(), bytes.bytes(),
+                  HashBytes(bytes.raw(), bytes.bytes())}};
+  plan.packed.push_back(plan.packed[0]);
+  plan.packed[1].tactic = "matmul.generated";
+  return plan;
+}
+
+// The files of this version of the format stay readable, and the writer makes the same bytes. They
+// are seeds of the fuzz target too. GRAFT_UPDATE=1 writes them anew, after a deliberate change.
 TEST(PlanFile, KeepsItsFormat) {
-  const std::string path = "test/fuzz/seeds/plan/dense.plan";
-  const std::string file = *WritePlan(DensePlan());
-  if (std::getenv("GRAFT_UPDATE")) {
-    ASSERT_TRUE(WriteFileAtomically(path, file).ok());
-    // The fuzz target takes bare metadata too.
-    const std::vector<Section> sections = *ReadContainer(Bytes(file));
-    ASSERT_TRUE(WriteFileAtomically("test/fuzz/seeds/plan/dense.metadata", sections[0].bytes).ok());
+  for (const auto& [name, made] : {std::pair("dense", DensePlan()), {"packed", PackedPlan()}}) {
+    const std::string path = fmt::format("test/fuzz/seeds/plan/{}.plan", name);
+    const std::string file = *WritePlan(made);
+    if (std::getenv("GRAFT_UPDATE")) {
+      ASSERT_TRUE(WriteFileAtomically(path, file).ok());
+      // The fuzz target takes bare metadata too.
+      const FileBytes bytes = Bytes(file);
+      const std::vector<Section> sections = *ReadContainer(bytes);
+      ASSERT_TRUE(WriteFileAtomically(fmt::format("test/fuzz/seeds/plan/{}.metadata", name),
+                                      sections[0].bytes)
+                      .ok());
+    }
+    const Result<Plan> plan = LoadPlan(path);
+    ASSERT_TRUE(plan.ok()) << plan.status().ToString();
+    EXPECT_EQ(Describe(*plan), Describe(made));
+    EXPECT_EQ(ReadFile(path)->view(), file);
   }
-  const Result<Plan> plan = LoadPlan(path);
-  ASSERT_TRUE(plan.ok()) << plan.status().ToString();
-  EXPECT_EQ(Describe(*plan), Describe(DensePlan()));
-  EXPECT_EQ(ReadFile(path)->view(), file);
 }
 
 // A default that is no value of its input, or not the one that was written, is refused by name.
@@ -207,16 +223,6 @@ TEST(PlanFile, DamagedPreparedBytesAreLostAndNoMore) {
   const Result<Plan> again = ReadPlan(Bytes(*WritePlan(*read)));
   ASSERT_TRUE(again.ok()) << again.status().ToString();
   EXPECT_EQ(again->choices, read->choices);
-}
-
-Plan PackedPlan() {
-  Plan plan = SmallPlan();
-  const Tensor bytes = Tensor::Of<float>({3}, {7, 8, 9});
-  plan.packed = {{0, "matmul", 2, "AVX2", bytes.shared(), bytes.bytes(),
-                  HashBytes(bytes.raw(), bytes.bytes())}};
-  plan.packed.push_back(plan.packed[0]);
-  plan.packed[1].tactic = "matmul.generated";
-  return plan;
 }
 
 TEST(PlanFile, KeepsPackedConstants) {
