@@ -30,10 +30,24 @@ bool HasVnni(int64_t target) {
   return target == HWY_AVX3 ? vnni.avx3 : target == HWY_AVX2 && vnni.avx2;
 }
 
-// Of the targets that Highway may choose, the best; the lower the bit, the better.
+// Of the targets that Highway may choose, the best; the lower the bit, the better. Highway asks the
+// processor at each call, and a virtual machine traps every such instruction: one call takes up to
+// 18 us there, as much as a small layer. So it is asked once for each ScopedTarget.
+std::atomic<int64_t> best_target = 0;  // 0: not known
 int64_t BestTarget() {
-  const int64_t targets = hwy::SupportedTargets() & HWY_TARGETS;
-  return targets & -targets;
+  int64_t best = best_target.load(std::memory_order_relaxed);
+  if (best == 0) {
+    const int64_t targets = hwy::SupportedTargets() & HWY_TARGETS;
+    best = targets & -targets;
+    best_target.store(best, std::memory_order_relaxed);
+  }
+  return best;
+}
+
+void SetTargets(int64_t targets) {
+  hwy::SetSupportedTargetsForTest(targets);
+  hwy::GetChosenTarget().DeInit();
+  best_target = 0;
 }
 
 enum class VnniUse : uint8_t { kWherePresent, kForced, kForbidden };
@@ -58,8 +72,7 @@ ScopedTarget::ScopedTarget(const std::string& target) {
   for (int64_t t : hwy::SupportedAndGeneratedTargets()) {
     const bool vnni = target == hwy::TargetName(t) + std::string(kVnni);
     if (target != hwy::TargetName(t) && !(vnni && HasVnni(t))) continue;
-    hwy::SetSupportedTargetsForTest(t);
-    hwy::GetChosenTarget().DeInit();
+    SetTargets(t);
     vnni_use = vnni ? VnniUse::kForced : VnniUse::kForbidden;
     return;
   }
@@ -67,8 +80,7 @@ ScopedTarget::ScopedTarget(const std::string& target) {
 }
 
 ScopedTarget::~ScopedTarget() {
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().DeInit();
+  SetTargets(0);
   vnni_use = VnniUse::kWherePresent;
 }
 
