@@ -621,6 +621,34 @@ def test_a_plan_is_tuned_again(frozen_graph, out):
     assert (out / "same.plan").read_bytes() == (out / "quick.plan").read_bytes()
 
 
+def test_weights_are_packed_into_a_plan(plan, frozen_graph, out):
+    packed = out / "packed.plan"
+    said = graft("plan", "pack", plan, "--output", packed)
+    assert re.search(r"packed the weights of [1-9]\d* nodes for AVX", said)
+    assert packed.stat().st_size > plan.stat().st_size
+    assert "good" in graft("plan", "verify", packed)
+    # The same once more, and of a plan that has them.
+    graft("plan", "pack", packed, "--output", out / "again.plan")
+    assert (out / "again.plan").read_bytes() == packed.read_bytes()
+    for name in (plan, packed):
+        graft("run", name, "--random", 1, "--output", out / name.stem)
+    results = [{f.name: f.read_bytes() for f in (out / name.stem).iterdir()} for name in (plan, packed)]
+    assert results[0] and results[0] == results[1]
+    # The last byte is a packed one.
+    data = bytearray(packed.read_bytes())
+    data[-1] ^= 1
+    (out / "damaged.plan").write_bytes(data)
+    assert "packed constants" in graft("plan", "verify", out / "damaged.plan", expect=CHECK_FAILED)
+    graft("run", out / "damaged.plan", "--random", 1, "--output", out / "damaged")
+    assert results[0] == {f.name: f.read_bytes() for f in (out / "damaged").iterdir()}
+
+
+def test_only_backends_that_use_packed_weights_keep_them(frozen_graph, out):
+    graft("convert", frozen_graph, "--plan", out / "r.plan", "--device", "reference")
+    said = graft("plan", "pack", out / "r.plan", "--output", out / "p", expect=BAD_INPUT)
+    assert "backend reference packs no weights" in said and not (out / "p").exists()
+
+
 @pytest.mark.parametrize(
     "arguments, code, reason",
     [

@@ -5,6 +5,7 @@
 #include "convert/retune.h"
 #include "plan/plan_file.h"
 #include "runtime/backend_table.h"
+#include "runtime/pack_plan.h"
 
 namespace graft {
 namespace {
@@ -69,11 +70,25 @@ Status Tune(TuneCommand& o) {
   return OkStatus();
 }
 
+Status Pack(const std::string& path, const std::string& output) {
+  GRAFT_ASSIGN_OR_RETURN(Plan plan, LoadWhole(path));
+  GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(plan.backend));
+  const std::unique_ptr<Executor> executor = MakeTbbExecutor(0);
+  Result<PackReport> report = PackPlan(plan, *backend, *executor);
+  if (!report.ok()) return report.status().WithContext(path);
+  GRAFT_ASSIGN_OR_RETURN(const size_t size, WritePlanFile(plan, output));
+  std::printf("packed the weights of %d nodes for %s: %.1f MB, plan %s %.1f MB\n", report->nodes,
+              report->target.c_str(), static_cast<double>(report->bytes) / 1e6, output.c_str(),
+              static_cast<double>(size) / 1e6);
+  return OkStatus();
+}
+
 }  // namespace
 
 Command AddPlan(CLI::App& program) {
   auto o = std::make_shared<TuneCommand>();
-  CLI::App* app = program.add_subcommand("plan", "Check plan files, tune them again");
+  CLI::App* app =
+      program.add_subcommand("plan", "Check plan files, tune them again, pack their weights");
   app->require_subcommand(1);
   CLI::App* verify = app->add_subcommand("verify", "Check a plan's structure and all its weights");
   verify->add_option("PLAN", o->plan, "The plan")->required();
@@ -91,7 +106,17 @@ Command AddPlan(CLI::App& program) {
   tune->add_option("--timing-cache", o->cache,
                    "File of measured times ($GRAFT_CACHE/timings or ~/.cache/graft/timings)");
   tune->footer("Example:\n  graft plan tune model.plan --output here.plan --threads 2");
-  return {app, [o, verify] { return verify->parsed() ? Verify(o->plan) : Report(Tune(*o)); }};
+  CLI::App* pack = app->add_subcommand(
+      "pack", "Keep the weights in the plan as this machine's kernels read them");
+  pack->add_option("PLAN", o->plan, "The plan")->required();
+  pack->add_option("--output", o->output, "The plan to write")->required();
+  pack->footer(
+      "Such a plan loads faster, and processes that map it share its weights; it is larger.\n"
+      "Example:\n  graft plan pack model.plan --output here.plan");
+  return {app, [o, verify, pack] {
+            if (verify->parsed()) return Verify(o->plan);
+            return Report(pack->parsed() ? Pack(o->plan, o->output) : Tune(*o));
+          }};
 }
 
 }  // namespace graft
