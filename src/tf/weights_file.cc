@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::string_view kEngineOp = "TRTEngineOp", kWeightOp = "GraftWeight",
                            kMapOp = "GraftMapWeights";
-constexpr std::string_view kMagic = "GRAFTWTS";
+constexpr std::string_view kWeightsMagic = "GRAFTWTS";
 constexpr size_t kAlignment = 64;
 // Smaller ones cost less than a node that loads them.
 constexpr size_t kLeastBytes = 64 << 10;
@@ -99,7 +99,7 @@ class FileOf {
   size_t size() const { return size_; }
   std::string Name() const { return ToHex(HashBytes(hashes_)); }
   Status Write(const std::string& path) const {
-    std::vector<std::string_view> parts{kMagic, Padding(kMagic.size())};
+    std::vector<std::string_view> parts{kWeightsMagic, Padding(kWeightsMagic.size())};
     for (const Tensor& tensor : tensors_) {
       parts.push_back(BytesOf(tensor));
       parts.push_back(Padding(tensor.bytes()));
@@ -207,7 +207,7 @@ Status TakeWeightsFromFile(const std::string& directory, MetaGraph* meta) {
       GRAFT_RETURN_IF_ERROR(CheckAssetName(asset).WithContext(node.name));
       const std::filesystem::path path = std::filesystem::path(directory) / "assets" / asset;
       GRAFT_ASSIGN_OR_RETURN(files[name], ReadFile(path.string()));
-      if (!files[name].view().starts_with(kMagic))
+      if (!files[name].view().starts_with(kWeightsMagic))
         return DataLossError("{}: {} is no file of weights", node.name, path.string());
     }
     const FileBytes& file = files[name];
