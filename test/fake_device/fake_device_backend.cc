@@ -243,12 +243,13 @@ class FakeBackend final : public Backend {
   Device& device() override { return TheDevice(); }
   std::vector<const Tactic*> Tactics(const ir::Module& module,
                                      const ir::Node& node) const override {
-    const bool half =
-        prefer_half_steps && node.outputs[0] % 2 == 0 && IsProductOfFloats(module, node);
+    const bool halves = prefer_half_steps && IsProductOfFloats(module, node);
+    const bool first = node.outputs[0] % 2 == 0;
     std::vector<const Tactic*> tactics;
     for (const Tactic* reference : ReferenceBackend().Tactics(module, node)) {
-      if (half) tactics.push_back(Wrap(*reference, true));
+      if (halves && first) tactics.push_back(Wrap(*reference, true));
       tactics.push_back(Wrap(*reference, false));
+      if (halves && !first) tactics.push_back(Wrap(*reference, true));
     }
     return tactics;
   }

@@ -11,8 +11,9 @@ namespace graft {
 Backend& FakeDeviceBackend();
 // As a row of the backend table has it: there is device 0.
 Result<Backend*> FindFakeDeviceBackend(int device);
-// From now on convolutions and products of every second value are offered steps that round operands
-// and results to FP16, before those in FP32. Plans that name such steps run without this.
+// From now on convolutions and products have steps as well that round operands and results to FP16:
+// of every second value before those in FP32, of the others after them. Plans that name such steps
+// run with this alone.
 void PreferHalfSteps(bool prefer);
 // How many steps were bound by what their tactics had prepared, which convolutions and products of
 // f32 do.

@@ -112,6 +112,7 @@ Status Run(const std::string& plan, const std::string& folder,
 
 int main(int argc, char** argv) {
   graft::AddBackendForTests("fake_device", graft::FindFakeDeviceBackend);
+  graft::PreferHalfSteps(true);  // the plan may have them
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   if (arguments.size() < 2) {
     std::fprintf(stderr, "run_in_both_spaces PLAN FOLDER name=file.npy …\n");
