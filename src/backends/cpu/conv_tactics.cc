@@ -6,7 +6,6 @@
 #include "backends/cpu/packed_bytes.h"
 #include "backends/cpu/tactic_base.h"
 #include "backends/cpu/tactics.h"
-#include "kernels/cpu/targets.h"
 
 namespace graft::cpu {
 namespace {
@@ -57,7 +56,7 @@ std::optional<Dims> KnownFilter(const ir::ConvTransposeAttributes&, const ir::Sh
 
 // Attributes: ir::ConvAttributes or ir::ConvTransposeAttributes.
 template <class Attributes>
-class ConvTactic final : public Tactic, public AdoptsPacked {
+class ConvTactic final : public Tactic, public PacksBytes {
  public:
   // `computes_any`: the kernel gives right results for every filter, those that it refuses too.
   ConvTactic(const ConvKernel& kernel, Packing packing, bool computes_any)
@@ -113,15 +112,6 @@ class ConvTactic final : public Tactic, public AdoptsPacked {
     return std::unique_ptr<PackedWeights>(std::move(packed));
   }
 
-  std::string PackedTarget() const override { return SupportedTargets().front(); }
-  Result<std::unique_ptr<PackedWeights>> Adopt(const ir::Module& module, const ir::Node& node,
-                                               std::shared_ptr<const std::byte> bytes,
-                                               size_t size) const override {
-    const Dims dims = ir::ConstantDims(module.value(node.inputs[1]).shape).value();
-    return PackedBytes::Adopt(std::move(bytes), size,
-                              kernel_.packed_bytes(FilterOf(*node.get<Attributes>(), dims)));
-  }
-
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,
                                           std::string_view) const override {
     const auto& attributes = std::get<Attributes>(node.attributes);
@@ -144,6 +134,9 @@ class ConvTactic final : public Tactic, public AdoptsPacked {
   }
 
  private:
+  size_t PackedSize(const ir::Node& node, const Dims& weights) const override {
+    return kernel_.packed_bytes(FilterOf(*node.get<Attributes>(), weights));
+  }
   ConvFilter FilterOf(const Attributes& attributes, std::span<const int64_t> weights) const {
     ConvFilter filter = MakeConvFilter(attributes, weights);
     filter.types = kernel_.types;

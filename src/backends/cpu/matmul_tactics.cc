@@ -4,7 +4,6 @@
 #include "backends/cpu/packed_bytes.h"
 #include "backends/cpu/tactic_base.h"
 #include "backends/cpu/tactics.h"
-#include "kernels/cpu/targets.h"
 
 namespace graft::cpu {
 namespace {
@@ -38,7 +37,7 @@ class MatMulStep final : public DenseStep {
   const void* packed_;
 };
 
-class MatMulTactic final : public Tactic, public AdoptsPacked {
+class MatMulTactic final : public Tactic, public PacksBytes {
  public:
   explicit MatMulTactic(const MatMulKernel& kernel) : kernel_(kernel) {}
 
@@ -91,15 +90,6 @@ class MatMulTactic final : public Tactic, public AdoptsPacked {
     return std::unique_ptr<PackedWeights>(std::move(packed));
   }
 
-  std::string PackedTarget() const override { return SupportedTargets().front(); }
-  Result<std::unique_ptr<PackedWeights>> Adopt(const ir::Module& module, const ir::Node& node,
-                                               std::shared_ptr<const std::byte> bytes,
-                                               size_t size) const override {
-    const Dims dims = ir::ConstantDims(module.value(node.inputs[1]).shape).value();
-    return PackedBytes::Adopt(std::move(bytes), size,
-                              kernel_.packed_bytes(PackedProblem(node, dims)));
-  }
-
   Result<std::unique_ptr<BoundStep>> Bind(const BoundNode& node, const PackedWeights* packed,
                                           std::string_view) const override {
     const auto& attributes = std::get<ir::MatMulAttributes>(node.attributes);
@@ -118,6 +108,9 @@ class MatMulTactic final : public Tactic, public AdoptsPacked {
   }
 
  private:
+  size_t PackedSize(const ir::Node& node, const Dims& weights) const override {
+    return kernel_.packed_bytes(PackedProblem(node, weights));
+  }
   MatMulProblem PackedProblem(const ir::Node& node, const Dims& b) const {
     MatMulProblem problem = MakePackedMatMulProblem(*node.get<ir::MatMulAttributes>(), b);
     problem.types = kernel_.types;

@@ -6,6 +6,7 @@
 #include "base/aligned_buffer.h"
 #include "base/half.h"
 #include "kernels/cpu/element_types.h"
+#include "kernels/cpu/targets.h"
 
 namespace graft::cpu {
 
@@ -42,6 +43,22 @@ class PackedBytes final : public PackedWeights {
   std::shared_ptr<const std::byte> shared_;
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
+};
+
+// A tactic whose Pack gives PackedBytes of its second operand: plans keep them.
+class PacksBytes : public AdoptsPacked {
+ public:
+  std::string PackedTarget() const final { return CurrentTarget(); }
+  Result<std::unique_ptr<PackedWeights>> Adopt(const ir::Module& module, const ir::Node& node,
+                                               std::shared_ptr<const std::byte> bytes,
+                                               size_t size) const final {
+    const Dims dims = ir::ConstantDims(module.value(node.inputs[1]).shape).value();
+    return PackedBytes::Adopt(std::move(bytes), size, PackedSize(node, dims));
+  }
+
+ protected:
+  // Bytes of weights of such dimensions.
+  virtual size_t PackedSize(const ir::Node& node, const Dims& weights) const = 0;
 };
 
 // Whether a kernel of such types reads the value as it is.

@@ -66,6 +66,11 @@ std::vector<std::string> SupportedTargets() {
   return names;
 }
 
+std::string CurrentTarget() {
+  const std::string name = hwy::TargetName(BestTarget());
+  return UsesVnni() ? name + std::string(kVnni) : name;
+}
+
 bool UsesVnni() { return vnni_use != VnniUse::kForbidden && HasVnni(BestTarget()); }
 
 ScopedTarget::ScopedTarget(const std::string& target) {

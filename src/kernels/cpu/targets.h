@@ -11,6 +11,9 @@ namespace graft::cpu {
 // do not have as compilers name it: kernels of integers ask UsesVnni.
 std::vector<std::string> SupportedTargets();
 
+// The one of them that kernels use: the first, or that of a ScopedTarget.
+std::string CurrentTarget();
+
 // Whether kernels may use VNNI of the vectors that they are compiled for.
 bool UsesVnni();
 

@@ -12,9 +12,11 @@ TEST(Targets, EveryTargetCanBeForced) {
   for (const std::string& target : targets) {
     ScopedTarget scope(target);
     EXPECT_THAT(SupportedTargets(), testing::ElementsAre(target));
+    EXPECT_EQ(CurrentTarget(), target);
     EXPECT_EQ(UsesVnni(), target.ends_with("_VNNI"));
   }
   EXPECT_EQ(SupportedTargets(), targets);
+  EXPECT_EQ(CurrentTarget(), SupportedTargets().front());
   EXPECT_EQ(UsesVnni(), uses_vnni);
 }
 
