@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/aligned_buffer.h"
 #include "base/file.h"
 #include "base/hash.h"
 
@@ -16,22 +17,18 @@ namespace {
 constexpr std::string_view kEngineOp = "TRTEngineOp", kWeightOp = "GraftWeight",
                            kMapOp = "GraftMapWeights";
 constexpr std::string_view kWeightsMagic = "GRAFTWTS";
-constexpr size_t kAlignment = 64;
 // Smaller ones cost less than a node that loads them.
 constexpr size_t kLeastBytes = 64 << 10;
 // And less than that in all is no burden: small models stay one file.
 constexpr size_t kLeastFile = 1 << 20;
-constexpr std::string_view kZeros(
-    "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
-    "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-    kAlignment);
 
 std::string_view BytesOf(const Tensor& tensor) {
   return {reinterpret_cast<const char*>(tensor.raw()), tensor.bytes()};
 }
 
 std::string_view Padding(size_t bytes) {
-  return kZeros.substr(0, (kAlignment - bytes % kAlignment) % kAlignment);
+  static constexpr char kZeros[kBufferAlignment] = {};
+  return {kZeros, AlignUp(bytes) - bytes};
 }
 
 // Calls visit(node) for each node of the graph and of its functions until it fails.
@@ -91,7 +88,7 @@ class FileOf {
     const auto [known, is_new] = offsets_.try_emplace(hash, static_cast<int64_t>(size_));
     if (is_new) {
       hashes_ += ToHex(hash);
-      size_ += tensor.bytes() + Padding(tensor.bytes()).size();
+      size_ += AlignUp(tensor.bytes());
       tensors_.push_back(std::move(tensor));
     }
     return known->second;
@@ -111,7 +108,7 @@ class FileOf {
   std::map<Hash128, int64_t> offsets_;  // by contents
   std::vector<Tensor> tensors_;         // in their order in the file
   std::string hashes_;
-  size_t size_ = kAlignment;
+  size_t size_ = AlignUp(kWeightsMagic.size());
 };
 
 std::string FreeName(std::string name, const std::unordered_set<std::string>& taken) {
@@ -158,7 +155,12 @@ Status MoveWeightsToFile(MetaGraph* meta) {
     }
   }
   FileOf contents;
-  std::vector<std::pair<NodeDef*, int64_t>> constants, plans;  // and where they go
+  std::vector<std::pair<NodeDef*, int64_t>> constants;  // and where they go
+  struct MovedPlan {
+    NodeDef* node;
+    int64_t offset, size;
+  };
+  std::vector<MovedPlan> plans;
   for (FunctionDef& function : meta->graph.functions) {
     if (!holders.contains(function.signature.name)) continue;
     for (NodeDef& node : function.nodes) {
@@ -169,8 +171,10 @@ Status MoveWeightsToFile(MetaGraph* meta) {
     }
   }
   GRAFT_RETURN_IF_ERROR(ForEachNode(&meta->graph, [&](NodeDef& node) {
-    if (Tensor plan = LargePlan(node); plan.valid())
-      plans.emplace_back(&node, contents.Add(std::move(plan)));
+    if (Tensor plan = LargePlan(node); plan.valid()) {
+      const auto size = static_cast<int64_t>(plan.bytes());
+      plans.push_back({&node, contents.Add(std::move(plan)), size});
+    }
     return OkStatus();
   }));
   if (contents.size() < kLeastFile) return OkStatus();
@@ -183,11 +187,10 @@ Status MoveWeightsToFile(MetaGraph* meta) {
     node->attrs["file"] = file;
     node->attrs["offset"] = offset;
   }
-  for (const auto& [node, offset] : plans) {
+  for (const auto& [node, offset, size] : plans) {
     node->attrs["_plan_file"] = file;
     node->attrs["_plan_offset"] = offset;
-    node->attrs["_plan_size"] =
-        static_cast<int64_t>(node->Attr<std::string>("serialized_segment")->size());
+    node->attrs["_plan_size"] = size;
     node->attrs["serialized_segment"] = "";
   }
   AddLoading(file, meta);
@@ -212,7 +215,8 @@ Status TakeWeightsFromFile(const std::string& directory, MetaGraph* meta) {
     }
     const FileBytes& file = files[name];
     const auto end = static_cast<int64_t>(file.size);
-    if (offset < 0 || offset % kAlignment != 0 || offset > end || size < 0 || size > end - offset)
+    if (offset < 0 || offset % kBufferAlignment != 0 || offset > end || size < 0 ||
+        size > end - offset)
       return DataLossError("{}: its numbers are not in the file of weights", node.name);
     return std::shared_ptr<const std::byte>(file.data, file.data.get() + offset);
   };
