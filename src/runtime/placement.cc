@@ -248,7 +248,10 @@ MemoryUse Placement::UseOf(ir::ValueId id, bool writes) const {
 void Placement::PlaceInOrder(std::span<const Buffer> buffers) {
   std::vector<BufferRequest> requests;
   for (const Buffer& buffer : buffers) requests.push_back(buffer.request);
-  const MemoryPlan plan = PlanMemory(requests);
+  SetPlaces(buffers, PlanMemory(requests));
+}
+
+void Placement::SetPlaces(std::span<const Buffer> buffers, const MemoryPlan& plan) {
   arena_bytes_ = plan.bytes;
   for (size_t i = 0; i < buffers.size(); ++i)
     *buffers[i].location = {Location::Base::kArena, 0, plan.offsets[i]};
@@ -306,9 +309,7 @@ void Placement::PlaceSideBySide(std::span<const Buffer> buffers) {
     });
   });
   if (plan.bytes > kMostBytes) return;
-  arena_bytes_ = plan.bytes;
-  for (size_t i = 0; i < buffers.size(); ++i)
-    *buffers[i].location = {Location::Base::kArena, 0, plan.offsets[i]};
+  SetPlaces(buffers, plan);
   for (int step = 0; step < static_cast<int>(uses.size()); ++step)
     waits_.push_back(order.after(step));
 }

@@ -92,6 +92,7 @@ class Placement {
   void ShareInPlace(ir::NodeId node);
   bool Runs(ir::NodeId id) const { return stages_->node[id] == stage_ && !skips_[id]; }
   MemoryUse UseOf(ir::ValueId id, bool writes) const;
+  void SetPlaces(std::span<const Buffer> buffers, const MemoryPlan& plan);
   void PlaceInOrder(std::span<const Buffer> buffers);
   void PlaceSideBySide(std::span<const Buffer> buffers);
   ShapePlan::OutputCopy MakeOutputCopy(int32_t index, ir::ValueId id) const;
