@@ -76,7 +76,7 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
         LOG(WARNING) << name() << ": INT8 with use_calibration and without calibration_data: its "
                      << "native segment runs until it is calibrated";
       }
-      native_->Run(context, std::move(done));
+      native_->Run(context, done);
       return;
     }
     absl::Status status = CheckInputShapes(context);
@@ -108,7 +108,7 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
                    << " failed. Running native segment for " << name() << ": " << reason;
     }
     GRAFT_TF_VLOG(1) << "Executing native segment: " << name() << ": " << reason;
-    native_->Run(context, std::move(done));
+    native_->Run(context, done);
   }
 
  private:

@@ -75,7 +75,8 @@ absl::Status Instantiate(const tensorflow::NameAttrList& function, FunctionLibra
 
 }  // namespace
 
-void NativeSegment::Run(OpKernelContext* context, tensorflow::AsyncOpKernel::DoneCallback done) {
+void NativeSegment::Run(OpKernelContext* context,
+                        const tensorflow::AsyncOpKernel::DoneCallback& done) {
   FunctionLibraryRuntime* library = context->function_library();
   OP_REQUIRES_ASYNC(
       context, library != nullptr,

@@ -22,7 +22,8 @@ class NativeSegment {
   std::shared_ptr<const tensorflow::FunctionDef> Whole(tensorflow::OpKernelContext* context) const;
   // Runs it on the op's inputs and sets the op's outputs, then calls `done`; a failure goes to the
   // context.
-  void Run(tensorflow::OpKernelContext* context, tensorflow::AsyncOpKernel::DoneCallback done);
+  void Run(tensorflow::OpKernelContext* context,
+           const tensorflow::AsyncOpKernel::DoneCallback& done);
 
  private:
   const tensorflow::NameAttrList function_;

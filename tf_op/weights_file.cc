@@ -84,8 +84,9 @@ class WeightsFiles {
     std::shared_ptr<const WeightsFile>& file = files_[name];
     if (file != nullptr) return absl::OkStatus();
     absl::StatusOr<std::shared_ptr<const WeightsFile>> opened = WeightsFile::Open(path);
-    if (opened.ok()) file = *std::move(opened);
-    return opened.status();
+    if (!opened.ok()) return opened.status();
+    file = *std::move(opened);
+    return absl::OkStatus();
   }
   std::shared_ptr<const WeightsFile> Find(const std::string& name) {
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -74,10 +74,10 @@ class NodeContext {
                              std::string_view part = "");
   // Adds an IR node of which the data decides a dimension, at most `bound`, and gives its results.
   template <class Attributes>
-  Accepted<std::vector<ir::ValueId>> EmitWithResultDim(Attributes attributes, ir::Dim bound,
+  Accepted<std::vector<ir::ValueId>> EmitWithResultDim(Attributes attributes, const ir::Dim& bound,
                                                        const std::vector<ir::ValueId>& operands,
                                                        std::string_view part = "") {
-    attributes.result_dim = AddResultDim(std::move(bound));
+    attributes.result_dim = AddResultDim(bound);
     GRAFT_ASSIGN_OR_RETURN(const ir::ValueId first, Emit(std::move(attributes), operands, part));
     return module_->node(ValueOf(first).producer).outputs;
   }

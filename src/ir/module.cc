@@ -65,7 +65,8 @@ Result<NodeId> Module::AddNode(Attributes attributes, std::vector<ValueId> opera
                                std::string name) {
   const auto shorten = [&](const Dim& d) -> Result<Dim> { return Shorten(d, name); };
   Node node;
-  GRAFT_ASSIGN_OR_RETURN(node.attributes, SubstituteDims(attributes, shorten));
+  node.attributes = std::move(attributes);
+  GRAFT_ASSIGN_OR_RETURN(node.attributes, SubstituteDims(node.attributes, shorten));
   node.inputs = std::move(operands);
   node.name = name;
   Result<std::vector<Value>> results = InferResults(*this, node);

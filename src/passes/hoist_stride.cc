@@ -72,7 +72,7 @@ class Hoister {
       if (!strides) continue;
       GRAFT_ASSIGN_OR_RETURN(const ir::ValueId sampled, Subsampled(id, *strides));
       if (sampled < 0) continue;
-      const std::vector<ir::NodeId> readers = uses.of(v);
+      const std::vector<ir::NodeId>& readers = uses.of(v);
       for (ir::NodeId reader : readers) GRAFT_RETURN_IF_ERROR(ReadSampled(reader, sampled));
       return true;
     }

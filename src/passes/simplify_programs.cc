@@ -239,7 +239,7 @@ class Simplifier {
     if (const std::optional<double> c = Constant(r)) return {*c, {}};
     constexpr size_t kMaxFactors = 8;
     const PointwiseInstruction* in = Definition(r);
-    const Product whole = {1, {r}};
+    Product whole = {1, {r}};
     if (in == nullptr || !IsFloating(in->dtype)) return whole;
     Product product = whole;
     switch (in->op) {

@@ -64,7 +64,7 @@ std::string Calibration::Gathered(std::string_view key) const {
 }
 
 Status Calibration::Restore(std::string_view state, std::string_view key) {
-  const Status damaged = DataLossError("the state of the calibration is damaged");
+  Status damaged = DataLossError("the state of the calibration is damaged");
   const size_t last = state.size() < 10 ? std::string_view::npos : state.size() - 9;
   if (last == std::string_view::npos ||
       state.substr(last) != fmt::format("{:08x}\n", Crc32c(0, state.data(), last)))

@@ -555,7 +555,7 @@ Status RunSmall(const Engine& engine, Context& context, SmallArena& arena, int64
     outputs.push_back(memory);
     return OutputMemory{memory};
   };
-  const Status status = context.Run(views, give);
+  Status status = context.Run(views, give);
   for (void* memory : outputs) arena.Free(memory, nullptr);
   return status;
 }

@@ -129,22 +129,22 @@ Result<AttrList> ParseList(const FileBytes& file, std::string_view wire, int dep
       Field(6, &types), Field(7, parse_shape), Field(8, parse_tensor), Field(9, parse_func)));
   AttrList list;
   int kinds = 0;
-  auto take = [&](auto&& values) {
+  auto take = [&]<class T>(std::vector<T> values) {
     if (values.empty()) return;
     ++kinds;
     list = std::move(values);
   };
-  take(strings);
-  take(integers);
-  take(floats);
+  take(std::move(strings));
+  take(std::move(integers));
+  take(std::move(floats));
   take(std::vector<bool>(bools.begin(), bools.end()));
   std::vector<DType> dtypes;
   dtypes.reserve(types.size());
   for (int64_t number : types) GRAFT_RETURN_IF_ERROR(Store(ParseDTypeNumber(number), &dtypes));
-  take(dtypes);
-  take(shapes);
-  take(tensors);
-  take(funcs);
+  take(std::move(dtypes));
+  take(std::move(shapes));
+  take(std::move(tensors));
+  take(std::move(funcs));
   if (kinds > 1) return DataLossError("a list of elements of several types");
   return list;
 }

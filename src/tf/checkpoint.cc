@@ -241,8 +241,9 @@ Result<Tensor> Checkpoint::Assemble(std::string_view key, const BundleEntry& ent
   }
   GRAFT_ASSIGN_OR_RETURN(Tensor whole, Tensor::Allocate(entry.dtype, entry.dims));
   std::memset(whole.mutable_raw(), 0, whole.bytes());
-  for (const auto& [slice, data] : parts) {
-    ForEachRun(entry.dims, slice, element, [&](size_t to, size_t from, size_t bytes) {
+  for (const auto& part : parts) {
+    const Tensor& data = part.second;
+    ForEachRun(entry.dims, part.first, element, [&](size_t to, size_t from, size_t bytes) {
       std::memcpy(whole.mutable_raw() + to, data.raw() + from, bytes);
     });
   }

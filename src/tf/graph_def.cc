@@ -217,11 +217,11 @@ void AppendFunction(const FunctionDef& function, std::string* out) {
   AppendStringMap(function.ret, 4, out);
   AppendAttrs(function.attrs, 5, out);
   AppendStringMap(function.control_ret, 6, out);
-  for (const auto& [index, attrs] : function.arg_attrs) {
+  for (const auto& argument : function.arg_attrs) {
     AddMessage(out, 7, [&](std::string* entry) {
       protozero::pbf_writer w(*entry);
-      w.add_uint32(1, index);
-      AddMessage(entry, 2, [&](std::string* message) { AppendAttrs(attrs, 1, message); });
+      w.add_uint32(1, argument.first);
+      AddMessage(entry, 2, [&](std::string* message) { AppendAttrs(argument.second, 1, message); });
     });
   }
   WriteEncoded(out, function.other);

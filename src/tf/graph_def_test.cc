@@ -187,7 +187,7 @@ TEST(TensorValue, FillRules) {
 }
 
 TEST(TensorValue, ContentIsCheckedAndDecoded) {
-  auto content = [](std::string bytes) {
+  auto content = [](const std::string& bytes) {
     return [bytes](protozero::pbf_writer* w) { w->add_string(4, bytes); };
   };
   const Tensor tensor = *Proto(DType::kUint8, {3}, content("abc"))->Decode();

@@ -29,7 +29,7 @@ std::string Built(const TableEntries& entries, leveldb::CompressionType compress
   EXPECT_TRUE(builder.Finish().ok());
   EXPECT_TRUE(file->Close().ok());
   delete file;
-  const std::string bytes(ReadFile(path)->view());
+  std::string bytes(ReadFile(path)->view());
   std::filesystem::remove(path);
   return bytes;
 }

@@ -9,7 +9,6 @@ namespace graft::tf {
 namespace {
 
 using testing::ElementsAre;
-using testing::IsEmpty;
 
 // A TF1 loop over x, of which `exit` is the result; `body` is in it.
 std::vector<NodeDef> Loop(const std::string& body_op) {

@@ -36,7 +36,8 @@ class RegionsTest : public ::testing::Test {
     path_ = ::testing::TempDir() + "graft_regions/timings";
     cache_ = TimingCache::Open(path_);
     hooks_.optimize = [](ir::Module&) { return OkStatus(); };
-    hooks_.time = [this](std::vector<TunedBody> bodies, double) -> Result<std::vector<double>> {
+    hooks_.time = [this](const std::vector<TunedBody>& bodies,
+                         double) -> Result<std::vector<double>> {
       ++timed_;
       sizes_.clear();
       std::vector<double> times;

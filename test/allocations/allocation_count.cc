@@ -18,6 +18,7 @@
 
 #include "graft/command.h"
 
+// NOLINTBEGIN(bugprone-reserved-identifier): the C library's own names.
 extern "C" {
 void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);
@@ -25,6 +26,7 @@ void* __libc_realloc(void* memory, size_t size);
 void* __libc_memalign(size_t alignment, size_t size);
 void __libc_free(void* memory);
 }
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace {
 

@@ -73,7 +73,7 @@ PointwiseProgram Parse(std::string_view text) { return ParsePointwise(text).valu
 
 Cases PointwiseCases() {
   Cases cases;
-  auto add = [&](PointwiseProgram program, DType dtype, Dims dims, Fill fill) {
+  auto add = [&](const PointwiseProgram& program, DType dtype, const Dims& dims, Fill fill) {
     Case c{ir::PointwiseAttributes{program}, {}};
     for (int i = 0; i < program.inputs; ++i) c.operands.push_back({dims, dtype, fill});
     if (program.instructions[0].op == PointwiseOp::kSelect) c.operands[0].dtype = DType::kBool;
@@ -200,7 +200,8 @@ void AddMixed(Cases& cases, const Attributes& attributes, const Dims& x, const D
     const int64_t channels = ResultDims(c.attributes, operands).back();
     if (!epilogue.empty()) a.epilogue = Parse(epilogue);
     // Scales under which most sums keep to eight bits, and some do not.
-    const double depth = static_cast<double>(CountElements(w) / std::max<int64_t>(channels, 1));
+    const int64_t products = CountElements(w) / std::max<int64_t>(channels, 1);
+    const auto depth = static_cast<double>(products);
     for (Operand& o : further) {
       o.dims = {channels};
       for (int64_t i = 0; o.fill == Fill::kUnit && i < channels; ++i) {
@@ -250,7 +251,8 @@ void AddIntegers(Cases& cases, Attributes attributes, const Dims& x, const Dims&
   cases.push_back({attributes, factors});
   const Dims result = ResultDims(attributes, factors);
   const int64_t channels = result.back();
-  const auto depth = static_cast<double>(CountElements(w) / channels);
+  const int64_t products = CountElements(w) / channels;
+  const auto depth = static_cast<double>(products);
   Operand scale = {{channels}, DType::kFloat32, Fill::kUnit, true};
   for (int64_t i = 0; i < channels; ++i)
     scale.values.push_back(static_cast<double>(1 + i % 5) / (100 * std::sqrt(depth + 1)));

@@ -141,7 +141,7 @@ class FakeStep final : public BoundStep {
       GRAFT_ASSIGN_OR_RETURN(out[i], memory.Translate(out[i], output_bytes_[i]));
     }
     InlineExecutor executor;
-    const Status status =
+    Status status =
         step_->Enqueue({in, out, scratch + packed_->bytes() + rounded_bytes_}, {&executor});
     if (half_ && status.ok()) RoundRows(outputs_[0], static_cast<float*>(out[0]));
     // The next step finds nothing of this one's there.

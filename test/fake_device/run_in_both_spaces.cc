@@ -5,6 +5,7 @@
 //
 //   run_in_both_spaces PLAN FOLDER name=file.npy …
 #include <cstdio>
+#include <filesystem>
 
 #include "fake_device/device_tensor.h"
 #include "graft/command.h"
@@ -101,8 +102,8 @@ Status Run(const std::string& plan, const std::string& folder,
   if (TheFakeDevice().recordings().launches == 0) return InternalError("nothing was replayed");
   std::printf("%lld steps bound by what was prepared\n", static_cast<long long>(PreparedSteps()));
   for (size_t i = 0; i < outputs; ++i) {
-    const std::string name = FileNameOf(engine->outputs()[i].name);
-    GRAFT_RETURN_IF_ERROR(WriteNpy(folder + "/" + name + ".npy", results[i]));
+    const std::string file = FileNameOf(engine->outputs()[i].name) + ".npy";
+    GRAFT_RETURN_IF_ERROR(WriteNpy(std::filesystem::path(folder) / file, results[i]));
   }
   return OkStatus();
 }

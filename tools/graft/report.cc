@@ -193,7 +193,8 @@ Status ReportModel(const ReportArguments& o, Report* report) {
   GRAFT_ASSIGN_OR_RETURN(convert::ConvertedGraph made,
                          convert::ConvertGraph(model.graph, inputs, outputs, options));
   static_cast<void>(cache->Flush());  // another time they are measured again
-  tf::GraphDef graph = converted ? model.graph : std::move(made.graph);
+  tf::GraphDef graph = std::move(made.graph);
+  if (converted) graph = model.graph;
   partition::UnshareConstants(&graph);
   report->picture = PictureOf(graph);
   report->notes = made.report.warnings;

@@ -60,9 +60,12 @@ void ReduceNumbers(const ReduceProblem& p, const ConstArray& x, const Array& y) 
       const auto sums =
           Fold<T, A>(p, x, outputs, 0, [](A a, T v) { return a + static_cast<A>(v); });
       return Store<T>(sums, y, [&](A sum) {
-        if constexpr (kIsFloat<T>) return static_cast<T>(sum / A(count));
-        // TensorFlow's integer mean truncates; that of nothing is undefined there.
-        return count == 0 ? T(0) : static_cast<T>(static_cast<int64_t>(sum) / count);
+        if constexpr (kIsFloat<T>) {
+          return static_cast<T>(sum / A(count));
+        } else {
+          // TensorFlow's integer mean truncates; that of nothing is undefined there.
+          return count == 0 ? T(0) : static_cast<T>(static_cast<int64_t>(sum) / count);
+        }
       });
     }
     case ReduceKind::kMax:

@@ -13,7 +13,7 @@ ConstArray In(const Tensor& t) {
 
 // Runs a kernel into a new tensor of the given type.
 template <class T, class Problem>
-Tensor Compute(const Problem& problem, std::vector<Tensor> inputs, Dims dims) {
+Tensor Compute(const Problem& problem, const std::vector<Tensor>& inputs, const Dims& dims) {
   std::vector<ConstArray> in;
   for (const Tensor& t : inputs) in.push_back(In(t));
   Tensor y = *Tensor::Allocate(DTypeOf<T>(), dims);
@@ -27,7 +27,7 @@ Tensor Compute(const Problem& problem, std::vector<Tensor> inputs, Dims dims) {
 }
 
 template <class T>
-void Expect(const Tensor& y, std::vector<T> values) {
+void Expect(const Tensor& y, const std::vector<T>& values) {
   ASSERT_EQ(y.elements(), static_cast<int64_t>(values.size()));
   for (size_t i = 0; i < values.size(); ++i) {
     const T got = y.data<T>()[i];

@@ -20,8 +20,10 @@ struct Spatial {
 // Missing leading dimensions become `fill`.
 inline Spatial ToSpatial(std::span<const int64_t> values, int64_t fill) {
   Spatial s{fill, fill, fill};
-  int64_t* const last[] = {&s.w, &s.h, &s.d};
-  for (size_t i = 0; i < values.size(); ++i) *last[i] = values[values.size() - 1 - i];
+  const size_t n = values.size();
+  if (n >= 1) s.w = values[n - 1];
+  if (n >= 2) s.h = values[n - 2];
+  if (n >= 3) s.d = values[n - 3];
   return s;
 }
 

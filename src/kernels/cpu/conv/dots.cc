@@ -294,11 +294,11 @@ double DotsCost(const ConvProblem& p) {
   const ConvFilter& f = p.filter;
   const bool joined = f.dilation[2] == 1 && p.input_stride == f.input_channels;
   const int64_t run = joined ? f.kernel[2] * f.input_channels : f.input_channels;
-  const auto runs = static_cast<double>(f.depth() / run);
+  const int64_t runs = f.depth() / run;
   const auto outputs = static_cast<double>(f.output_channels);
   // A load and its multiply-adds a vector, some cycles to begin a run and to sum an output up.
-  const double pixel =
-      runs * (static_cast<double>(CeilDiv(run, 16)) * std::max(1.0, outputs / 2) + 1) + 6 * outputs;
+  const double one_run = static_cast<double>(CeilDiv(run, 16)) * std::max(1.0, outputs / 2) + 1;
+  const double pixel = static_cast<double>(runs) * one_run + 6 * outputs;
   return static_cast<double>(p.rows()) * pixel;
 }
 

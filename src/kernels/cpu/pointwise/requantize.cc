@@ -103,10 +103,9 @@ class Matcher {
   std::optional<RequantizingProgram> Match() {
     RequantizingProgram found;
     int r = program_.result();
-    const PointwiseInstruction* clamp = nullptr;
     if (!Operand(PointwiseOp::kCast, DType::kInt8, &r)) return std::nullopt;
-    if ((clamp = Instruction(PointwiseOp::kClamp, DType::kFloat32, r)) == nullptr)
-      return std::nullopt;
+    const auto* clamp = Instruction(PointwiseOp::kClamp, DType::kFloat32, r);
+    if (clamp == nullptr) return std::nullopt;
     found.low = static_cast<float>(clamp->p);
     found.high = static_cast<float>(clamp->q);
     const bool integral = IsByte(clamp->p) && IsByte(clamp->q) && clamp->p <= clamp->q;

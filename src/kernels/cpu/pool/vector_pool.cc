@@ -76,15 +76,12 @@ void PoolChannels(const PoolWindow& window, int64_t channels) {
                         HWY_ATTR { return hn::LoadU(d, cell + v * lanes); };
   const auto store = [&](VF a, int v)
                          HWY_ATTR { hn::StoreU(a, d, reinterpret_cast<float*>(w.y) + v * lanes); };
-  auto skip = [&](int64_t count) {
-    w.x += count * sizeof(float), w.y += count * sizeof(float);
-    channels -= count;
-  };
-  while (channels >= 4 * lanes) {
+  auto skip = [&](int64_t count) { w.x += count * sizeof(float), w.y += count * sizeof(float); };
+  for (; channels >= 4 * lanes; channels -= 4 * lanes) {
     PoolVectors<kPooling, 4>(w, load, store);
     skip(4 * lanes);
   }
-  while (channels >= lanes) {
+  for (; channels >= lanes; channels -= lanes) {
     PoolVectors<kPooling, 1>(w, load, store);
     skip(lanes);
   }
