@@ -24,6 +24,7 @@ _IN_TENSORFLOW = {
     "online_conversion": "graft.trt_convert",
     "optimize": "graft._optimize",
 }
+_MODULES_IN_TENSORFLOW = ("tensorrt", "trt_convert")
 __all__ = [
     "Binding",
     "DeviceArray",
@@ -37,6 +38,8 @@ __all__ = [
 
 
 def __getattr__(name):
+    if name in _MODULES_IN_TENSORFLOW:
+        return importlib.import_module(f"graft.{name}")
     if name not in _IN_TENSORFLOW:
         raise AttributeError(f"module 'graft' has no attribute '{name}'")
     return getattr(importlib.import_module(_IN_TENSORFLOW[name]), name)

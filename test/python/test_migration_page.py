@@ -23,3 +23,12 @@ def test_an_old_script_becomes_a_served_model(v2_saved_model, tmp_path, monkeypa
     served = support.run_python("-c", script("serve.py"))
     assert "(1, 5)" in served and "(8, 5)" in served
     assert "'engine_calls': 2, 'fallbacks': 0" in served
+
+
+def test_the_modules_are_there_after_import_graft():
+    printed = support.run_python(
+        "-c",
+        "import sys, graft; assert 'tensorflow' not in sys.modules\n"
+        "print(graft.tensorrt.Converter.__name__, graft.trt_convert.TrtPrecisionMode.INT8)",
+    )
+    assert printed.split()[-2:] == ["TrtGraphConverterV2", "INT8"]
