@@ -235,22 +235,40 @@ class Search {
     return OkStatus();
   }
 
-  // The microseconds of one run of the first batch, by engine.
-  Result<std::vector<double>> TimeInTurns(
-      const std::vector<std::unique_ptr<Context>>& contexts) const {
-    std::vector<double> best(contexts.size(), std::numeric_limits<double>::infinity());
+  // A whole engine that is good enough, and what is reported where it is taken.
+  struct Candidate {
+    std::unique_ptr<Context> context;
+    PrecisionReport report;
+    double microseconds = std::numeric_limits<double>::infinity();  // of one run of the first batch
+  };
+
+  // Judges an engine of these options by its outputs and adds it where it is good enough.
+  Status AddIfMet(const BuildOptions& options, PrecisionReport report,
+                  std::vector<Candidate>& candidates) const {
+    GRAFT_ASSIGN_OR_RETURN(const Outputs outputs, OutputsOf(options, nullptr));
+    GRAFT_ASSIGN_OR_RETURN(const bool is_met, Judge(outputs, &report));
+    return is_met ? Add(options, std::move(report), candidates) : OkStatus();
+  }
+  Status Add(const BuildOptions& options, PrecisionReport report,
+             std::vector<Candidate>& candidates) const {
+    GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<Context> context, MakeContext(options, nullptr));
+    candidates.push_back({std::move(context), std::move(report)});
+    return OkStatus();
+  }
+
+  Status TimeInTurns(std::vector<Candidate>& candidates) const {
     // So that a disturbance hits all.
     constexpr int kRounds = 12;
     for (int round = 0; round < kRounds; ++round) {
-      for (size_t i = 0; i < contexts.size(); ++i) {
+      for (Candidate& candidate : candidates) {
         using Clock = std::chrono::steady_clock;
         const Clock::time_point start = Clock::now();
-        GRAFT_RETURN_IF_ERROR(contexts[i]->Run(batches_[0]).status());
+        GRAFT_RETURN_IF_ERROR(candidate.context->Run(batches_[0]).status());
         const double time = std::chrono::duration<double, std::micro>(Clock::now() - start).count();
-        best[i] = std::min(best[i], time);
+        candidate.microseconds = std::min(candidate.microseconds, time);
       }
     }
-    return best;
+    return OkStatus();
   }
 
   bool PermitsHalves() const {
@@ -259,74 +277,58 @@ class Search {
   }
 
   // Whole engines have the last word: of what was chosen, of the same without what time alone has
-  // put into floats, where that is accurate enough, and of floats.
+  // put into floats, of floats, and of both with halves.
   Status Time(PrecisionReport& report) const {
-    std::vector<LayerPrecision> accurate = report.layers;
-    for (LayerPrecision& layer : accurate) {
-      if (layer.in_floats == FloatReason::kTime) layer.in_floats = FloatReason::kNone;
-    }
     BuildOptions options = options_;
     options.dump_directory.clear();
-    std::vector<std::unique_ptr<Context>> contexts;
-    const auto add = [&]() -> Status {
-      GRAFT_ASSIGN_OR_RETURN(contexts.emplace_back(), MakeContext(options, nullptr));
-      return OkStatus();
-    };
+    std::vector<Candidate> candidates;
     options.int8 = Floats(report.layers);
-    GRAFT_RETURN_IF_ERROR(add());
-    PrecisionReport without = report;
-    bool compares = false;
-    if (Int8Options int8 = Floats(accurate); int8.floats != options.int8.floats) {
-      GRAFT_ASSIGN_OR_RETURN(const Outputs outputs, OutputsOf(int8));
-      GRAFT_ASSIGN_OR_RETURN(compares, Judge(outputs, &without));
-      options.int8 = std::move(int8);
-      if (compares) GRAFT_RETURN_IF_ERROR(add());
+    GRAFT_RETURN_IF_ERROR(Add(options, report, candidates));
+
+    PrecisionReport accurate = report;
+    for (LayerPrecision& layer : accurate.layers) {
+      if (layer.in_floats == FloatReason::kTime) layer.in_floats = FloatReason::kNone;
     }
-    const size_t floats = contexts.size();
-    BuildOptions half = options;
-    options.precision = Precision::kFp32;
-    GRAFT_RETURN_IF_ERROR(add());
-    // What of it is on integers, and how good it is.
-    std::vector<std::pair<bool, PrecisionReport>> halves;
+    BuildOptions without = options;
+    without.int8 = Floats(accurate.layers);
+    if (without.int8.floats != options.int8.floats)
+      GRAFT_RETURN_IF_ERROR(AddIfMet(without, std::move(accurate), candidates));
+
+    const size_t floats = candidates.size();
+    BuildOptions in_floats = options;
+    in_floats.precision = Precision::kFp32;
+    GRAFT_RETURN_IF_ERROR(Add(in_floats, report, candidates));
+
     for (const bool integers : {true, false}) {
       if (!PermitsHalves()) break;
+      BuildOptions half = options;
       half.halves = integers;
       half.precision = integers ? Precision::kInt8 : Precision::kFp16;
-      half.int8 = Floats(report.layers);
-      PrecisionReport judged = report;
-      GRAFT_ASSIGN_OR_RETURN(const Outputs outputs, OutputsOf(half, nullptr));
-      GRAFT_ASSIGN_OR_RETURN(const bool is_met, Judge(outputs, &judged));
-      if (!is_met) continue;
-      options = half;
-      GRAFT_RETURN_IF_ERROR(add());
-      halves.emplace_back(integers, std::move(judged));
+      PrecisionReport with_halves = report;
+      with_halves.integers = integers;
+      with_halves.halves = true;
+      GRAFT_RETURN_IF_ERROR(AddIfMet(half, std::move(with_halves), candidates));
     }
-    GRAFT_ASSIGN_OR_RETURN(const std::vector<double> times, TimeInTurns(contexts));
-    if (compares && times[1] * (1 + kTuningTie) < times[0]) {
-      report = std::move(without);
-      report.layers = std::move(accurate);
-      report.microseconds = times[1];
-    } else {
-      report.microseconds = times[0];
-    }
-    report.float_microseconds = times[floats];
-    report.integers = report.microseconds <= report.float_microseconds * (1 + kTuningTie);
-    double least = std::min(report.microseconds, report.float_microseconds);
-    for (size_t i = 0; i < halves.size(); ++i) {
-      auto& [integers, judged] = halves[i];
-      const double time = times[floats + 1 + i];
-      if (report.half_microseconds == 0 || time < report.half_microseconds)
-        report.half_microseconds = time;
-      // Of what is as fast, that with more bits.
-      if (time * (1 + kTuningTie) >= least) continue;
+
+    GRAFT_RETURN_IF_ERROR(TimeInTurns(candidates));
+    double least = std::numeric_limits<double>::infinity();
+    double half_microseconds = 0;
+    for (size_t i = 0; i < candidates.size(); ++i) {
+      const double time = candidates[i].microseconds;
+      if (candidates[i].report.halves && (half_microseconds == 0 || time < half_microseconds))
+        half_microseconds = time;
+      // Of what is as fast, the first.
+      if (i > 0 && time * (1 + kTuningTie) >= least) continue;
       least = time;
-      judged.float_microseconds = report.float_microseconds;
-      judged.half_microseconds = report.half_microseconds;
-      judged.microseconds = time;
-      judged.integers = integers;
-      judged.halves = true;
-      report = std::move(judged);
+      if (i == floats) {
+        report.integers = false;  // all else says what integers would have cost
+      } else {
+        report = std::move(candidates[i].report);
+        report.microseconds = time;
+      }
     }
+    report.float_microseconds = candidates[floats].microseconds;
+    report.half_microseconds = half_microseconds;
     return OkStatus();
   }
 

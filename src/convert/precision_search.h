@@ -70,11 +70,11 @@ struct PrecisionReport {
 // Compares engines for the graph on `batches` of its inputs with one in floats. SQNR is the ratio
 // of signal to noise of the output that has the least, over all batches. Products that cost time on
 // integers, casts included, are in floats (precision_by_time.h). Others go back to floats, the most
-// sensitive first, until the goal is met; then engines with what time alone asks for, without it,
-// and in floats are tuned and timed, and the fastest is taken. With BuildOptions::halves it has
-// those for rivals that are chosen likewise, or without integers, and store halves. `options` are
-// those of the engine on integers, with its calibration table. InvalidArgument for labels that are
-// not those of the outputs.
+// sensitive first, until the goal is met. Then whole engines are tuned and timed: with this,
+// without what time alone has put into floats, and in floats; and with BuildOptions::halves also
+// with halves, the first and the last, where they are good enough. The fastest is taken, and of
+// those as fast the first. `options` are those of the engine on integers, with its calibration
+// table. InvalidArgument for labels that are not those of the outputs.
 Result<PrecisionReport> ChoosePrecisions(const EngineSource& source, const BuildOptions& options,
                                          const std::vector<std::vector<Tensor>>& batches,
                                          const AccuracyGoal& goal);
