@@ -75,7 +75,33 @@ class TrtConversionParams(
         defaults=[DEFAULT_TRT_MAX_WORKSPACE_SIZE_BYTES, TrtPrecisionMode.FP32, 3, 1, True, True],
     )
 ):
-    """Parameters of a conversion, for TrtGraphConverterV2's conversion_params."""
+    """Parameters of a conversion, for TrtGraphConverterV2's conversion_params.
+
+    Those that it had before TensorFlow 2.4 are taken by keyword, here and by _replace, and have no effect but a warning:
+    engines are built for any shape.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, *args, **parameters):
+        return super().__new__(cls, *args, **_without_older(parameters))
+
+    def _replace(self, /, **parameters):
+        return super()._replace(**_without_older(parameters))
+
+
+_OLDER_PARAMETERS = ("rewriter_config_template", "is_dynamic_op", "max_batch_size")
+
+
+def _without_older(parameters):
+    older = [name for name in _OLDER_PARAMETERS if name in parameters]
+    if parameters.get("is_dynamic_op") not in (None, True):
+        raise ValueError("is_dynamic_op is either None or True for TF2")
+    if older:
+        _log.warning(
+            "TrtConversionParams: %s: without effect, engines take any shape", ", ".join(older)
+        )
+    return {name: value for name, value in parameters.items() if name not in older}
 
 
 DEFAULT_TRT_CONVERSION_PARAMS = TrtConversionParams()

@@ -513,6 +513,19 @@ def test_conversion_params_override_single_arguments(v2_saved_model):
     assert engine_nodes(function.graph.as_graph_def()) == []
 
 
+def test_parameters_of_older_releases_are_taken_and_warned_of(caplog):
+    params = trt.DEFAULT_TRT_CONVERSION_PARAMS._replace(
+        precision_mode="FP16", is_dynamic_op=True, max_batch_size=8
+    )
+    assert isinstance(params, trt.TrtConversionParams)
+    assert params == trt.TrtConversionParams(precision_mode="FP16", rewriter_config_template=None)
+    assert "TrtConversionParams: is_dynamic_op, max_batch_size: without effect" in caplog.text
+    with pytest.raises(ValueError, match="is_dynamic_op is either None or True for TF2"):
+        trt.TrtConversionParams(is_dynamic_op=False)
+    with pytest.raises(TypeError):
+        trt.TrtConversionParams(batch_size=8)
+
+
 def test_a_wrong_profile_strategy(v2_saved_model):
     with pytest.raises(ValueError) as raised:
         trt.TrtGraphConverterV2(
