@@ -1,6 +1,7 @@
 #include "convert/build_by_time.h"
 
 #include "convert/precision_by_time.h"
+#include "convert/precision_choice.h"
 #include "runtime/backend_table.h"
 
 namespace graft::convert {
@@ -12,10 +13,15 @@ std::string SlowReason(double integers, double floats) {
 Result<BuiltEngine> BuildByTime(const EngineSource& source, const BuildOptions& options,
                                 StageTimes* times) {
   const Int8Options& int8 = options.int8;
-  const bool chooses = options.precision == Precision::kInt8 && int8.table && !int8.strict &&
-                       options.opt_level > 0 && !IsTarget(options.backend);
-  if (!chooses) return BuildEngine(source, options, times);
+  if (options.precision != Precision::kInt8 || !int8.table || int8.strict)
+    return BuildEngine(source, options, times);
   BuildOptions build = options;
+  if (auto floats = ChosenFloats(*int8.table)) {
+    build.int8.floats.merge(*floats);
+    return BuildEngine(source, build, times);
+  }
+  if (options.opt_level == 0 || IsTarget(options.backend))
+    return BuildEngine(source, options, times);
   {
     StageTimer timer(&times->tune);
     StageTimes of_trials;

@@ -6,10 +6,12 @@
 
 namespace graft::convert {
 
-// BuildEngine, but where there is a table and INT8 is not strict, products that are slower on
-// integers than in floats, casts between them counted (precision_by_time.h), are in floats; their
-// reasons in BuiltEngine::int8 say so. The ranges of quantisation nodes alone are an order: these
-// engines are built as they are, and so is everything at level 0, where nothing may be timed.
+// BuildEngine, but where there is a table and INT8 is not strict, products that the table's choice
+// leaves to floats (precision_choice.h) are in floats, or, where it has none, those that are slower
+// on integers, casts between them counted (precision_by_time.h); their reasons in
+// BuiltEngine::int8 say so. The ranges of quantisation nodes alone are an order: these
+// engines are built as they are, and so is what has no choice at level 0, where nothing may be
+// timed.
 Result<BuiltEngine> BuildByTime(const EngineSource& source, const BuildOptions& options,
                                 StageTimes* times);
 

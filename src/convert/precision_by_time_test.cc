@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "convert/build_by_time.h"
+#include "convert/precision_choice.h"
 #include "tf/opdefs.h"
 #include "tf/test_util.h"
 
@@ -125,6 +126,20 @@ TEST_F(PrecisionByTimeTest, AnEngineWithATableIsBuiltSoUnlessStrict) {
   EXPECT_THAT(FloatsOfTheEngine(), IsEmpty());
   options_.int8.strict = false;
   options_.opt_level = 0;
+  EXPECT_THAT(FloatsOfTheEngine(), IsEmpty());
+}
+
+TEST_F(PrecisionByTimeTest, AChoiceInTheTableComesBeforeTimes) {
+  WithTimes({50, 60, 200});
+  AddChoice({.layers = {{.node = "a", .in_floats = FloatReason::kAccuracy},
+                        {.node = "b"},
+                        {.node = "c"}}},
+            &*options_.int8.table);
+  for (const int level : {0, 1}) {
+    options_.opt_level = level;
+    EXPECT_THAT(FloatsOfTheEngine(), ElementsAre("a: integers are too coarse for it"));
+  }
+  options_.int8.strict = true;
   EXPECT_THAT(FloatsOfTheEngine(), IsEmpty());
 }
 
