@@ -297,6 +297,15 @@ GRAFT_EXPORT graft_status* graft_calibrator_add(graft_calibrator* calibrator,
 /* The calibration table's text. `name`: "entropy" (also ""), "percentile", "minmax" or "mse". */
 GRAFT_EXPORT graft_status* graft_calibrator_finish(const graft_calibrator* calibrator,
                                                    const char* name, graft_bytes** table);
+/* The same with a choice of precisions in it: the engine that is built with this table computes on
+ * integers what it may without missing a goal, and where that is faster. Compares engines on
+ * batches that the calibrator has kept, by its option "keep-batches": how many at most; -1: all.
+ * The options are those that the engine will be built with, and "least-sqnr" (decibels of the
+ * outputs; 28), or "labels" (classes of the samples of all batches), "max-drop" (points of top-1)
+ * and "scores" (the output's number). report: JSON, "precision" in docs/report.md. */
+GRAFT_EXPORT graft_status* graft_calibrator_choose(const graft_calibrator* calibrator,
+                                                   const char* name, const char* options_json,
+                                                   graft_bytes** table, graft_bytes** report);
 
 #ifdef __cplusplus
 }

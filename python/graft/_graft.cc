@@ -447,6 +447,21 @@ class Calibrator {
     return ToBytes(table);
   }
 
+  // The table with a choice of precisions, and the report of that.
+  nb::tuple Choose(const std::string& name, const std::string& options_json) const {
+    if (calibrator_ == nullptr) throw nb::value_error("no batch was added");
+    graft_bytes *table = nullptr, *report = nullptr;
+    graft_status* status;
+    {
+      nb::gil_scoped_release release;
+      status = graft_calibrator_choose(calibrator_.get(), name.c_str(), options_json.c_str(),
+                                       &table, &report);
+    }
+    Check(status);
+    const Owned<graft_bytes> owned_table(table), owned_report(report);
+    return nb::make_tuple(ToBytes(table), ToBytes(report));
+  }
+
  private:
   const std::string function_def_;
   const std::string options_json_;
@@ -490,7 +505,8 @@ NB_MODULE(_graft, m) {
       .def(nb::init<const nb::bytes&, std::string>(), nb::arg("function_def"),
            nb::arg("options_json"))
       .def("add", &Calibrator::Add, nb::arg("arguments"))
-      .def("finish", &Calibrator::Finish, nb::arg("calibrator"));
+      .def("finish", &Calibrator::Finish, nb::arg("calibrator"))
+      .def("choose", &Calibrator::Choose, nb::arg("calibrator"), nb::arg("options_json"));
   m.def("convert_graph_def", &ConvertGraphDef, nb::arg("graph_def"), nb::arg("options_json"));
   m.def("convert_model", &ConvertModel, nb::arg("path"), nb::arg("output"),
         nb::arg("options_json"));

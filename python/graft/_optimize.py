@@ -28,6 +28,9 @@ def optimize(
     tags=None,
     minimum_segment_size=3,
     opt_level=None,
+    min_sqnr_db=None,
+    max_drop=None,
+    labels=None,
 ):
     """Gives a callable that computes what `model_or_function` does, by engines.
 
@@ -39,6 +42,10 @@ def optimize(
     inputs: the same, once, as tensors, arrays or tf.TensorSpecs, to convert for where the model does not say what it takes.
       Without it such a model is converted when it is first called, or for the first calibration batch.
     minimum_segment_size, opt_level: as of `graft convert`.
+    min_sqnr_db, or labels and max_drop: what integers may cost, measured on calibration_data: the least signal-to-noise ratio of
+      the outputs of every engine in decibels; or the classes of all samples of the data, and the points of top-1 of the first
+      output that has scores, f32[samples, classes], that may be lost (0). Products that cost more are computed in floats.
+      Without any of them only time decides.
 
     The callable takes and gives the same structures, runs eagerly, in tf.function and in tf.data's functions, and is saved by
     tf.saved_model.save. Weights are constants of it: later changes of the model's variables do not reach it. Variables that the
@@ -53,6 +60,7 @@ def optimize(
         inputs=known if inputs is None else _call_of(inputs, known),
         options={"minimum-segment-size": minimum_segment_size}
         | ({} if opt_level is None else {"opt-level": opt_level}),
+        goal=trt_convert._accuracy_goal(min_sqnr_db, max_drop, labels),
     )
 
 
@@ -135,8 +143,8 @@ def _spec(leaf, named=False):
 class _Conversion:
     """Of the function for one set of specs."""
 
-    def __init__(self, concrete, options, precision, calibration):
-        """`calibration`: lists of the function's flat inputs, or None."""
+    def __init__(self, concrete, options, precision, calibration, goal):
+        """`calibration`: lists of the function's flat inputs, or None. `goal`: of trt_convert._accuracy_goal."""
         self._structure = concrete.structured_outputs
         calibrates = precision == trt_convert.TrtPrecisionMode.INT8 and calibration is not None
         options = {**options, "precision-mode": precision, "use-calibration": calibrates}
@@ -146,8 +154,12 @@ class _Conversion:
             self._inputs = self._export.inputs
             converted = self._convert(folder, options)
             if calibrates:
-                options["calibration-tables"] = self._calibrate(converted, calibration)
+                calibrators = trt_convert._EngineCalibrators(
+                    converted, goal, options, self._outputs
+                )
+                options["calibration-tables"] = self._calibrate(calibrators, calibration)
                 converted = self._convert(folder, options)
+                trt_convert._add_choices(self.report, calibrators.reports)
         self.engines = [node.name for node in trt_convert._engine_nodes(converted)]
         self._function = self._wrap(converted)
 
@@ -169,8 +181,7 @@ class _Conversion:
             graph_def, self._inputs, self._outputs, self._captures
         )
 
-    def _calibrate(self, graph_def, batches):
-        calibrators = trt_convert._EngineCalibrators(graph_def)
+    def _calibrate(self, calibrators, batches):
         function = self._wrap(calibrators.graph_def)
         engine_inputs = calibrators.inputs_in(function.graph)
         names = sorted(engine_inputs)
@@ -199,7 +210,7 @@ class Optimized(tf.Module):
     fallbacks: how many calls the original function answered, by reason. In a graph a call is counted when it is traced.
     """
 
-    def __init__(self, original, source, precision, calibration_data, inputs, options):
+    def __init__(self, original, source, precision, calibration_data, inputs, options, goal):
         super().__init__(name="optimized")
         _op_library.load()
         # Without NoDependency TensorFlow would save them too, and put wrappers in their place.
@@ -209,6 +220,7 @@ class Optimized(tf.Module):
         self._source = NoDependency(source)  # kept alive
         self._precision = precision
         self._options = NoDependency(options)
+        self._goal = NoDependency(goal)
         self._batches = None
         self._lock = threading.RLock()
         self._conversions = NoDependency({})  # by what they take
@@ -216,6 +228,8 @@ class Optimized(tf.Module):
         self._traced = NoDependency(set())
         # Of this name, loaded objects are callable by it.
         self.__call__ = tf.function(self._trace)
+        if goal is not None and calibration_data is None:
+            raise ValueError("min_sqnr_db, max_drop and labels need calibration_data")
         if calibration_data is not None:
             if precision != trt_convert.TrtPrecisionMode.INT8:
                 raise ValueError("calibration_data is for INT8")
@@ -226,6 +240,9 @@ class Optimized(tf.Module):
             if inputs is None:
                 inputs = batches[0]
         if inputs is not None:
+            if goal is not None:
+                # Not by AutoGraph, which puts errors of its own in the place of those that say what cannot be judged.
+                self._convert(*self._for_any_batch(*inputs))
             concrete = self._trace_for_any_batch(*inputs)
             if _is_flat(concrete.structured_outputs):
                 # TensorFlow's name for what becomes serving_default.
@@ -271,15 +288,19 @@ class Optimized(tf.Module):
     def _tensors_of(call):
         return [x for x in _flatten(call) if _is_tensor(x)]
 
-    def _trace_for_any_batch(self, args, kwargs):
-        """So that calls with other batches find a trace. (reduce_retracing would do it, but in TensorFlow 2.21 it raises IndexError
-        for calls with more arguments than those before.)"""
-        self._traced.add(self._key(args, kwargs))
-        args, kwargs = tf.nest.map_structure(
+    @staticmethod
+    def _for_any_batch(args, kwargs):
+        return tf.nest.map_structure(
             lambda x: _spec(x, named=True) if _is_tensor(x) else x,
             (args, kwargs),
             expand_composites=True,
         )
+
+    def _trace_for_any_batch(self, args, kwargs):
+        """So that calls with other batches find a trace. (reduce_retracing would do it, but in TensorFlow 2.21 it raises IndexError
+        for calls with more arguments than those before.)"""
+        self._traced.add(self._key(args, kwargs))
+        args, kwargs = self._for_any_batch(args, kwargs)
         return self._traced_function().get_concrete_function(*args, **kwargs)
 
     def _convert(self, args, kwargs):
@@ -306,7 +327,11 @@ class Optimized(tf.Module):
         except Exception as error:  # whatever it raises for dimensions that are not known
             return self._refuse(key, "it cannot be traced for any batch", error)
         try:
-            conversion = _Conversion(concrete, self._options, self._precision, self._batches)
+            conversion = _Conversion(
+                concrete, self._options, self._precision, self._batches, self._goal
+            )
+        except trt_convert._BadGoal:
+            raise
         except (NotImplementedError, ValueError, RuntimeError) as error:
             return self._refuse(key, "it cannot be converted", error)
         self._conversions[key] = conversion

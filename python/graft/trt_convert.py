@@ -274,6 +274,24 @@ def _log_report(text):
     return report
 
 
+def _log_choice(engine, precision):
+    """What a choice by accuracy and time has found."""
+    integers = sum(layer["integers"] for layer in precision["layers"]) * precision["integers"]
+    text = f"{engine}: {integers} of {len(precision['layers'])} products chosen to be on integers"
+    if precision["sqnr"] is not None:
+        text += f", SQNR {precision['sqnr']:.1f} dB"
+    if "top_1" in precision:
+        text += f", top-1 {precision['top_1']['chosen']:.2f} %, in floats {precision['top_1']['floats']:.2f} %"
+    times = precision["microseconds"] / 1000, precision["float_microseconds"] / 1000
+    _log.info("%s; %.3f ms, in floats %.3f ms", text, *times)
+
+
+def _add_choices(report, choices):
+    for engine in report.get("engine_list", []):
+        if engine["name"] in choices:
+            engine["precision"] = choices[engine["name"]]
+
+
 def _convert_graph_def(graph_def, denied, options):
     """Runs the converter on a frozen graph. Gives the converted one and the report."""
     request = {**options, "deny": list(denied)}
@@ -300,10 +318,76 @@ def _whole(segment, functions):
     return whole
 
 
-class _EngineCalibrators:
-    """Finds the ranges of what the engines of a converted graph compute, from what they read while it runs."""
+class _BadGoal(ValueError):
+    """What was asked for cannot be judged: a caller's mistake, whatever could answer instead."""
 
-    def __init__(self, graph_def):
+
+def _accuracy_goal(min_sqnr_db, max_drop, labels):
+    """What integers may cost, as options of the calibrators' choice; None: nobody has said."""
+    for name, value in (("min_sqnr_db", min_sqnr_db), ("max_drop", max_drop)):
+        if value is not None and not np.isfinite(value):
+            raise _BadGoal(f"{name} is {value}")
+    if labels is None:
+        if max_drop is not None:
+            raise _BadGoal("max_drop is of top-1, for which labels are needed")
+        return None if min_sqnr_db is None else {"least-sqnr": float(min_sqnr_db)}
+    if min_sqnr_db is not None:
+        raise _BadGoal("min_sqnr_db is for data without labels")
+    classes = np.asarray(labels)
+    if classes.ndim != 1 or classes.dtype.kind not in "iu" or not classes.size:
+        raise _BadGoal(f"labels is no list of classes but {classes.dtype}{list(classes.shape)}")
+    return {"labels": classes.tolist(), "max-drop": float(max_drop or 0)}
+
+
+# Ops that leave the largest of a row where it is.
+_KEEP_ORDER = ("Identity", "IdentityN", "Softmax", "LogSoftmax")
+
+
+def _scores(graph_def, outputs):
+    """The first of the outputs, tensors of the graph, that an engine gives as f32[samples, classes]: its number there."""
+    nodes = {node.name: node for node in graph_def.node}
+    for tensor in outputs:
+        name, _, index = tensor.partition(":")
+        node = nodes.get(name)
+        while node is not None and node.op in _KEEP_ORDER:
+            name, _, index = node.input[int(index or 0)].partition(":")
+            node = nodes.get(name)
+        if node is None or node.op != _ENGINE_OP:
+            continue
+        index = int(index or 0)
+        shapes = node.attr["output_shapes"].list.shape
+        rank = 2 if index >= len(shapes) else tf.TensorShape(shapes[index]).rank
+        if node.attr["OutT"].list.type[index] == tf.float32 and rank in (2, None):
+            return index
+    raise _BadGoal(
+        f"labels need an output f32[samples, classes] of an engine, which none of {', '.join(outputs)} is"
+    )
+
+
+# How many batches engines are compared on where there are no labels; half as many, at least.
+_COMPARED_BATCHES = 16
+
+
+class _EngineCalibrators:
+    """Finds the ranges of what the engines of a converted graph compute, from what they read while it runs.
+
+    goal: of _accuracy_goal; with one, which products are on integers is chosen too, for engines that are built with `options`.
+    outputs: the graph's tensors, of which labels say the classes.
+    """
+
+    def __init__(self, graph_def, goal=None, options=None, outputs=()):
+        self._choice = None if goal is None else {**options, **goal}
+        self.reports = {}  # of the choices, by engine
+        keep = 0 if goal is None else _COMPARED_BATCHES
+        if goal is not None and "labels" in goal:
+            engines = [node.name for node in _engine_nodes(graph_def)]
+            if len(engines) != 1:
+                raise _BadGoal(
+                    f"labels are for a model that is one engine, and this has {len(engines)}; min_sqnr_db holds for each"
+                )
+            self._choice["scores"] = _scores(graph_def, outputs)
+            keep = -1
+        self._calibrator_options = json.dumps({"opt-level": 0, "keep-batches": keep})
         self._calibrators = {}
         self._ran = set()
         self._watching = []  # functions: TensorFlow knows them weakly
@@ -324,7 +408,7 @@ class _EngineCalibrators:
     def _add_calibrator(self, node, functions):
         segment = _whole(functions[node.attr["segment_func"].func.name], functions)
         self._calibrators[node.name] = _graft.Calibrator(
-            segment.SerializeToString(deterministic=True), json.dumps({"opt-level": 0})
+            segment.SerializeToString(deterministic=True), self._calibrator_options
         )
 
     def _watch(self, engine, function):
@@ -362,7 +446,16 @@ class _EngineCalibrators:
             if engine not in self._ran:
                 _log.warning("%s did not run: it is not calibrated", engine)
                 continue
-            tables[engine] = calibrator.finish("").decode()
+            if self._choice is None:
+                tables[engine] = calibrator.finish("").decode()
+                continue
+            try:
+                table, report = calibrator.choose("", json.dumps(self._choice))
+            except ValueError as error:
+                raise _BadGoal(str(error)) from error
+            tables[engine] = table.decode()
+            self.reports[engine] = json.loads(report)
+            _log_choice(engine, self.reports[engine])
         return tables
 
 
@@ -723,6 +816,7 @@ class TrtGraphConverter:
         self._converted_graph_def = None
         self._model = None
         self._report = None
+        self._choices = {}  # reports, by engine
         _op_library.load()
 
     @staticmethod
@@ -740,6 +834,7 @@ class TrtGraphConverter:
 
     def _convert(self, options):
         self._convert_model(options)
+        _add_choices(self._report, self._choices)
         if options["static-engine"]:
             _warn_of_unknown_dimensions(self._converted_graph_def)
 
@@ -760,12 +855,26 @@ class TrtGraphConverter:
             self._report = self._model.report
             self._converted_graph_def = self._model.graph_def
 
-    def calibrate(self, fetch_names, num_runs, feed_dict_fn=None, input_map_fn=None):
+    def calibrate(
+        self,
+        fetch_names,
+        num_runs,
+        feed_dict_fn=None,
+        input_map_fn=None,
+        *,
+        min_sqnr_db=None,
+        max_drop=None,
+        labels=None,
+    ):
         """Runs the converted graph `num_runs` times, finds the ranges that INT8 needs, and gives the graph with engines that use
         them; what was found is their attribute calibration_data. The results of these runs are TensorFlow's own.
 
         feed_dict_fn gives a feed_dict for each run; input_map_fn, called once, tensors by the names of those that they replace.
+
+        Graft's own: with min_sqnr_db, decibels of every engine's outputs, or labels, the classes of all samples of these runs, and
+        max_drop, points of top-1 of the first of fetch_names that has scores (0), products that cost more go back to floats.
         """
+        goal = _accuracy_goal(min_sqnr_db, max_drop, labels)
         if bool(feed_dict_fn) == bool(input_map_fn):
             raise ValueError("Should specify one and only one of feed_dict_fn and input_map_fn.")
         if not self._converted:
@@ -780,7 +889,9 @@ class TrtGraphConverter:
                 raise ValueError("Keys of input_map_fn must be of type str")
             if not all(isinstance(tensor, tf.Tensor) for tensor in replaced.values()):
                 raise ValueError("Values of input_map_fn must be of type tf.Tensor")
-            calibrators = _EngineCalibrators(self._converted_graph_def)
+            calibrators = _EngineCalibrators(
+                self._converted_graph_def, goal, self._options, fetch_names
+            )
             fetches = tf.import_graph_def(
                 calibrators.graph_def, input_map=replaced, return_elements=fetch_names, name=""
             )
@@ -790,7 +901,9 @@ class TrtGraphConverter:
                     feed = feed_dict_fn() if feed_dict_fn else None
                     _, read = session.run([fetches, engine_inputs], feed)
                     calibrators.add(read)
-        self._convert({**self._options, "calibration-tables": calibrators.tables()})
+        tables = calibrators.tables()
+        self._choices = calibrators.reports
+        self._convert({**self._options, "calibration-tables": tables})
         self._calibrated = True
         return self._converted_graph_def
 
@@ -867,14 +980,19 @@ class TrtGraphConverterV2:
         self._converted_func = None
         self._built = False
         self._report = None
+        self._choices = {}  # reports, by engine
         _op_library.load()
 
-    def convert(self, calibration_input_fn=None):
+    def convert(self, calibration_input_fn=None, *, min_sqnr_db=None, max_drop=None, labels=None):
         """Converts the signature and gives it as a ConcreteFunction.
 
         INT8 with use_calibration finds ranges with the inputs of calibration_input_fn, a generator: each is an array, a list or
         tuple of arrays in the order of the inputs' names, or a dict by name.
+
+        Graft's own: with min_sqnr_db, decibels of every engine's outputs, or labels, the classes of all samples of these inputs, and
+        max_drop, points of top-1 of the signature's first output that has scores (0), products that cost more go back to floats.
         """
+        goal = _accuracy_goal(min_sqnr_db, max_drop, labels)
         needs_calibration = self._options["use-calibration"]
         if needs_calibration and calibration_input_fn is None:
             raise ValueError(
@@ -884,16 +1002,21 @@ class TrtGraphConverterV2:
             raise ValueError(
                 "Should not specify calibration_input_fn because INT8 calibration is not needed"
             )
+        if goal is not None and not needs_calibration:
+            raise _BadGoal("min_sqnr_db, max_drop and labels are for INT8 with calibration")
         if self._converted_func is not None:
             raise AssertionError("convert() was called already")
         if needs_calibration:
             # Calibrators take native segments with their weights.
             whole = self._convert({**self._options, "weights-in-graph": True})
-            self._options["calibration-tables"] = self._calibrate(whole, calibration_input_fn)
+            self._options["calibration-tables"] = self._calibrate(
+                whole, calibration_input_fn, goal
+            )
         return self._use(self._convert(self._options))
 
     def _use(self, converted):
         self._report = converted.report
+        _add_choices(self._report, self._choices)
         self._converted_graph_def = converted.graph_def
         self._converted_model = converted
         model = tf.saved_model.load(str(converted.folder), self._tags)
@@ -911,9 +1034,10 @@ class TrtGraphConverterV2:
             **{"only-signature": True},
         )
 
-    def _calibrate(self, converted, input_fn):
+    def _calibrate(self, converted, input_fn, goal):
         """The calibration tables of the model's engines."""
-        calibrators = _EngineCalibrators(converted.graph_def)
+        outputs = [info.name for _, info in sorted(converted.signature.outputs.items())]
+        calibrators = _EngineCalibrators(converted.graph_def, goal, self._options, outputs)
         graph = tf.Graph()
         with converted.with_graph(calibrators.graph_def) as folder:
             session = tf.compat.v1.Session(graph=graph)
@@ -929,7 +1053,9 @@ class TrtGraphConverterV2:
                 feed = {signature.inputs[name].name: np.asarray(x) for name, x in by_name.items()}
                 calibrators.add(session.run(fetches, feed)[1])
             session.close()
-        return calibrators.tables()
+        tables = calibrators.tables()
+        self._choices = calibrators.reports
+        return tables
 
     def build(self, input_fn):
         """Tunes the engines for the shapes of input_fn's inputs, and runs the converted function on each, so that every shape has

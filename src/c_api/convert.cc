@@ -122,3 +122,18 @@ graft_status* graft_calibrator_finish(const graft_calibrator* calibrator, const 
     return graft::OkStatus();
   });
 }
+
+graft_status* graft_calibrator_choose(const graft_calibrator* calibrator, const char* name,
+                                      const char* options_json, graft_bytes** table,
+                                      graft_bytes** report) {
+  *table = nullptr;
+  *report = nullptr;
+  return graft::Guarded([&]() -> graft::Status {
+    GRAFT_ASSIGN_OR_RETURN(
+        graft::convert::SegmentCalibrator::Chosen chosen,
+        calibrator->calibrator->Choose(name ? name : "", options_json ? options_json : ""));
+    *table = new graft_bytes{std::move(chosen.table)};
+    *report = new graft_bytes{std::move(chosen.report)};
+    return graft::OkStatus();
+  });
+}

@@ -10,6 +10,7 @@
 #include "convert/convert_model.h"
 #include "convert/environment.h"
 #include "convert/external_weights.h"
+#include "convert/precision_choice.h"
 #include "convert/segment_graph.h"
 #include "plan/plan_file.h"
 #include "runtime/backend_table.h"
@@ -42,6 +43,13 @@ class Options {
   void Read(const char* key, bool* value) { ReadIf(key, &Json::is_boolean, value); }
   void Read(const char* key, int* value) { ReadIf(key, &Json::is_number_integer, value); }
   void Read(const char* key, int64_t* value) { ReadIf(key, &Json::is_number_integer, value); }
+  void Read(const char* key, double* value) { ReadIf(key, &Json::is_number, value); }
+  void Read(const char* key, std::vector<int64_t>* values) {
+    const Json* list = Take(key);
+    if (list == nullptr) return;
+    if (!list->is_array() || !std::ranges::all_of(*list, &Json::is_number_integer)) return Bad(key);
+    *values = list->get<std::vector<int64_t>>();
+  }
   void Read(const char* key, std::string* value) { ReadIf(key, &Json::is_string, value); }
   void Read(const char* key, std::vector<std::string>* values) {
     const Json* list = Take(key);
@@ -169,7 +177,14 @@ struct Request {
   std::string cache_path = TimingCache::DefaultPath();
 };
 
-Result<Request> ReadRequest(const std::string& options_json) {
+// Further ones, of a calibration.
+struct CalibrationRequest {
+  int keep_batches = 0;
+  AccuracyGoal goal;
+};
+
+Result<Request> ReadRequest(const std::string& options_json,
+                            CalibrationRequest* calibration = nullptr) {
   GRAFT_ASSIGN_OR_RETURN(Options options, Options::Parse(options_json));
   Request r;
   ConvertOptions& c = r.convert;
@@ -210,6 +225,14 @@ Result<Request> ReadRequest(const std::string& options_json) {
   const bool is_calibrated = options.Has("calibration-tables");
   std::map<std::string, std::string> tables;
   options.Read("calibration-tables", &tables);
+  if (calibration != nullptr) {
+    AccuracyGoal& goal = calibration->goal;
+    options.Read("keep-batches", &calibration->keep_batches);
+    options.Read("least-sqnr", &goal.least_sqnr);
+    options.Read("labels", &goal.labels);
+    options.Read("max-drop", &goal.most_drop);
+    options.Read("scores", &goal.scores);
+  }
   GRAFT_RETURN_IF_ERROR(options.Done());
   GRAFT_ASSIGN_OR_RETURN(c.build.precision, ParsePrecision(a.precision_mode));
   a.precision_mode = Name(c.build.precision);
@@ -368,8 +391,12 @@ Result<std::unique_ptr<SegmentSource>> MakeSegmentSource(
   return made;
 }
 
-// Names as they are where the segment's function is called, of those in the graph that it was cut
-// out of.
+// Names as they are in the graph that the segment was cut out of, of those where its function is
+// called, and the other way round.
+quant::CalibrationTable OutsideOfTheCall(quant::CalibrationTable table) {
+  for (auto& [name, scale] : table.scales) name = convert::OutsideOfTheCall(std::move(name));
+  return table;
+}
 quant::CalibrationTable InTheCall(quant::CalibrationTable table) {
   for (auto& [name, scale] : table.scales) {
     if (!name.starts_with("TensorRT")) name = fmt::format("{}/{}", kSegmentCall, name);
@@ -412,28 +439,91 @@ Result<std::string> BuildSegment(const FileBytes& function_def,
   return WritePlan(built.plan, write);
 }
 
+// What Choose builds engines of, and some of the batches.
+struct SegmentCalibrator::Kept {
+  // Every `stride`-th; as many again and every other one goes.
+  void Add(std::span<const Tensor> arguments) {
+    if (seen++ % stride != 0) return;
+    batches.emplace_back(arguments.begin(), arguments.end());
+    if (most < 0 || static_cast<int>(batches.size()) <= most) return;
+    stride *= 2;
+    for (size_t i = 1; 2 * i < batches.size(); ++i) batches[i] = std::move(batches[2 * i]);
+    batches.resize((batches.size() + 1) / 2);
+  }
+
+  std::unique_ptr<SegmentSource> segment;
+  int most = 0;  // negative: any number
+  int64_t seen = 0;
+  int64_t stride = 1;
+  std::vector<std::vector<Tensor>> batches;
+};
+
+SegmentCalibrator::~SegmentCalibrator() = default;
+
 Result<std::unique_ptr<SegmentCalibrator>> SegmentCalibrator::Create(
     const FileBytes& function_def, const std::vector<importer::GraphInput>& arguments,
     const std::string& options_json) {
-  GRAFT_ASSIGN_OR_RETURN(Request request, ReadRequest(options_json));
-  GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<SegmentSource> segment,
+  CalibrationRequest calibration;
+  GRAFT_ASSIGN_OR_RETURN(Request request, ReadRequest(options_json, &calibration));
+  GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<SegmentSource> segment,
                          MakeSegmentSource(function_def, arguments));
   std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
   request.convert.build.cache = cache.get();
   auto made = std::make_unique<SegmentCalibrator>();
   GRAFT_ASSIGN_OR_RETURN(made->calibrator_,
                          GraphCalibrator::Create(segment->source, request.convert.build));
+  if (calibration.keep_batches != 0) {
+    made->kept_ = std::make_unique<Kept>();
+    made->kept_->segment = std::move(segment);
+    made->kept_->most = calibration.keep_batches;
+  }
   return made;
 }
 
-Result<std::string> SegmentCalibrator::Finish(std::string_view calibrator) const {
+Status SegmentCalibrator::Add(std::span<const Tensor> arguments) {
+  GRAFT_RETURN_IF_ERROR(calibrator_->Add(arguments));
+  if (kept_ != nullptr) kept_->Add(arguments);
+  return OkStatus();
+}
+
+Result<quant::CalibrationTable> SegmentCalibrator::Table(std::string_view calibrator) const {
   const std::optional<quant::Calibrator> wanted =
       calibrator.empty() ? quant::Calibrator::kEntropy : quant::ParseCalibrator(calibrator);
   if (!wanted) return InvalidArgumentError("no calibrator '{}'", calibrator);
   GRAFT_ASSIGN_OR_RETURN(CalibrateReport report, calibrator_->Finish(*wanted));
-  // Names as they are in the graph that the segment was cut out of.
-  for (auto& [name, scale] : report.table.scales) name = OutsideOfTheCall(std::move(name));
-  return quant::ToText(report.table);
+  return std::move(report.table);
+}
+
+Result<std::string> SegmentCalibrator::Finish(std::string_view calibrator) const {
+  GRAFT_ASSIGN_OR_RETURN(quant::CalibrationTable table, Table(calibrator));
+  return quant::ToText(OutsideOfTheCall(std::move(table)));
+}
+
+Result<SegmentCalibrator::Chosen> SegmentCalibrator::Choose(std::string_view calibrator,
+                                                            const std::string& options_json) const {
+  if (kept_ == nullptr)
+    return InvalidArgumentError("a choice of precisions needs the option keep-batches");
+  CalibrationRequest calibration;
+  GRAFT_ASSIGN_OR_RETURN(Request request, ReadRequest(options_json, &calibration));
+  GRAFT_ASSIGN_OR_RETURN(quant::CalibrationTable table, Table(calibrator));
+  BuildOptions& build = request.convert.build;
+  if (build.int8.strict)
+    return InvalidArgumentError("GRAFT_STRICT_INT8 forbids what a choice of precisions is for");
+  std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
+  build.cache = cache.get();
+  build.int8.table = table;
+  GRAFT_ASSIGN_OR_RETURN(
+      PrecisionReport report,
+      ChoosePrecisions(kept_->segment->source, build, kept_->batches, calibration.goal));
+  // Times that cannot be kept are measured again.
+  if (const Status status = cache->Flush(); !status.ok())
+    Log(LogLevel::kWarning, "calibrate", "{}", status.message());
+  AddChoice(report, &table);
+  for (LayerPrecision& layer : report.layers) layer.node = OutsideOfTheCall(std::move(layer.node));
+  Chosen chosen;
+  GRAFT_ASSIGN_OR_RETURN(chosen.table, quant::ToText(OutsideOfTheCall(std::move(table))));
+  chosen.report = ToJson(report);
+  return chosen;
 }
 
 }  // namespace graft::convert

@@ -66,16 +66,33 @@ Result<std::string> BuildSegment(const FileBytes& function_def,
 // Finds the ranges that INT8 needs in a native segment, from batches of its arguments.
 class SegmentCalibrator {
  public:
-  // As BuildSegment; the options are those of the engine in floats that runs the batches.
+  ~SegmentCalibrator();
+  // As BuildSegment; the options are those of the engine in floats that runs the batches, and
+  // - keep-batches: how many of them Choose compares engines on; -1: all. Those that are kept are
+  //   from all over, half of that number or more. 0, the default: none
   static Result<std::unique_ptr<SegmentCalibrator>> Create(
       const FileBytes& function_def, const std::vector<importer::GraphInput>& arguments,
       const std::string& options_json);
-  Status Add(std::span<const Tensor> arguments) { return calibrator_->Add(arguments); }
+  Status Add(std::span<const Tensor> arguments);
   // The table's text. `calibrator`: "entropy", …, or "": the default.
   Result<std::string> Finish(std::string_view calibrator) const;
+  struct Chosen {
+    std::string table;   // with the choice in it (precision_choice.h)
+    std::string report;  // JSON: "precision" of the schema of docs/report.md
+  };
+  // The table, and which products are on integers, so that the goal is met (precision_search.h).
+  // The options are those that the engine will be built with, of the mode "INT8", and the goal's:
+  // - least-sqnr: decibels of the segment's outputs
+  // - labels, max-drop, scores: classes of the samples of all batches, which are to be kept; how
+  //   many points of top-1 integers may cost; the number of the output that they are classes of
+  Result<Chosen> Choose(std::string_view calibrator, const std::string& options_json) const;
 
  private:
+  Result<quant::CalibrationTable> Table(std::string_view calibrator) const;
+
+  struct Kept;  // for Choose
   std::unique_ptr<GraphCalibrator> calibrator_;
+  std::unique_ptr<Kept> kept_;
 };
 
 }  // namespace graft::convert

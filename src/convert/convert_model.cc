@@ -357,6 +357,8 @@ nlohmann::ordered_json Precisions(const PrecisionReport& report) {
 
 }  // namespace
 
+std::string ToJson(const PrecisionReport& report) { return Precisions(report).dump(2) + "\n"; }
+
 std::string ToJson(const ModelReport& report) {
   const ConvertReport& r = report.convert;
   const StageTimes& s = r.seconds;

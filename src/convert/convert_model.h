@@ -38,5 +38,7 @@ Result<ModelReport> ConvertModel(const ModelOptions& options);
 
 // The report as JSON: the schema of docs/report.md.
 std::string ToJson(const ModelReport& report);
+// Its part "precision".
+std::string ToJson(const PrecisionReport& report);
 
 }  // namespace graft::convert

@@ -62,16 +62,18 @@ double LeastSqnr(const Outputs& expected, const Outputs& got) {
   return least;
 }
 
-// Of the first output, in percent.
-Result<double> Top1Of(const Outputs& outputs, const std::vector<int64_t>& labels) {
+// In percent.
+Result<double> Top1Of(const Outputs& outputs, const AccuracyGoal& goal) {
+  const std::vector<int64_t>& labels = goal.labels;
   int64_t samples = 0;
   int64_t right = 0;
   for (const std::vector<Tensor>& batch : outputs) {
-    const Tensor& scores = batch[0];
+    if (goal.scores < 0 || goal.scores >= static_cast<int>(batch.size()))
+      return InvalidArgumentError("labels are for output {} of {}", goal.scores, batch.size());
+    const Tensor& scores = batch[static_cast<size_t>(goal.scores)];
     if (scores.dtype() != DType::kFloat32 || scores.rank() != 2 || scores.dims()[1] == 0)
-      return InvalidArgumentError(
-          "labels are for an output f32[samples,classes]; the first one is {}",
-          Describe(scores.dtype(), scores.dims()));
+      return InvalidArgumentError("labels are for an output f32[samples,classes]; output {} is {}",
+                                  goal.scores, Describe(scores.dtype(), scores.dims()));
     const int64_t classes = scores.dims()[1];
     const float* row = scores.data<float>().data();
     for (int64_t i = 0; i < scores.dims()[0]; ++i, ++samples, row += classes) {
@@ -112,7 +114,7 @@ class Search {
     } else {
       Top1& top_1 = report.top_1.emplace();
       top_1.most_drop = goal_.most_drop;
-      GRAFT_ASSIGN_OR_RETURN(top_1.floats, Top1Of(expected_, goal_.labels));
+      GRAFT_ASSIGN_OR_RETURN(top_1.floats, Top1Of(expected_, goal_));
     }
     std::vector<std::string> products;
     GRAFT_ASSIGN_OR_RETURN(const Outputs all, OutputsOf(int8, &products));
@@ -152,7 +154,7 @@ class Search {
   Result<bool> Judge(const Outputs& outputs, PrecisionReport* report) const {
     report->sqnr = LeastSqnr(expected_, outputs);
     if (!report->top_1) return report->sqnr >= goal_.least_sqnr;
-    GRAFT_ASSIGN_OR_RETURN(report->top_1->chosen, Top1Of(outputs, goal_.labels));
+    GRAFT_ASSIGN_OR_RETURN(report->top_1->chosen, Top1Of(outputs, goal_));
     return report->top_1->floats - report->top_1->chosen <= goal_.most_drop;
   }
 

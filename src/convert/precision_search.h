@@ -34,8 +34,9 @@ struct LayerPrecision {
 struct AccuracyGoal {
   double least_sqnr = 28;  // decibels
   // The classes of the samples, over all batches: with these it is `most_drop` that counts, points
-  // of top-1 of the first output [samples, classes].
+  // of top-1 of the output [samples, classes] of this number.
   std::vector<int64_t> labels;
+  int scores = 0;
   double most_drop = 0;
 };
 

@@ -460,6 +460,113 @@ def test_v2_calibrates_files_of_keras(tmp_path):
     assert tables and all(len(table.splitlines()) > 1 for table in tables)
 
 
+# ---- accuracy goals of the converters
+
+
+def chosen_by_v2(model, images, **goal):
+    converter = trt.TrtGraphConverterV2(input_saved_model_dir=str(model), precision_mode="INT8")
+    function = converter.convert(lambda: ([batch] for batch in np.split(images, 4)), **goal)
+    (engine,) = converter._report["engine_list"]
+    return converter, function, engine
+
+
+def chosen_for_floats(table):
+    """Nodes, by a table's text."""
+    entries = re.findall(r"^(.*)\[precision\]: (\w{8})$", table, re.MULTILINE)
+    assert entries
+    return {node for node, choice in entries if choice != "00000000"}
+
+
+@pytest.mark.parametrize("least", [1, 1000])
+def test_v2_builds_what_it_has_chosen(v2_saved_model, images, least):
+    converter, _, engine = chosen_by_v2(v2_saved_model, images, min_sqnr_db=least)
+    precision = engine["precision"]
+    assert precision["wanted_sqnr"] == least and len(precision["layers"]) == 3
+    floats = {layer["node"] for layer in precision["layers"] if not (layer["integers"] and precision["integers"])}
+    assert least == 1 or len(floats) == 3
+    # It is what was built, and what any other engine of the node will be.
+    assert {layer["node"] for layer in engine["int8"]["in_floats"]} == floats
+    (node,) = engine_nodes(converter._converted_graph_def)
+    assert chosen_for_floats(node.attr["calibration_data"].s.decode()) == floats
+    converter.build(lambda: iter([{"image": images[:2]}]))
+    (again,) = converter._report["engine_list"]
+    assert again["int8"] == engine["int8"] and again["precision"] == precision
+
+
+def test_v2_labels_are_of_the_output_that_has_scores(v2_saved_model, images):
+    native = tf.saved_model.load(str(v2_saved_model)).signatures["serving_default"]
+    classes = native(image=tf.constant(images))["logits"].numpy().argmax(1)
+    _, _, engine = chosen_by_v2(v2_saved_model, images, labels=classes, max_drop=100)
+    top_1 = engine["precision"]["top_1"]
+    assert top_1["floats"] == 100 and top_1["most_drop"] == 100
+    for bad, text in (
+        ({"labels": classes[:-1]}, "15 labels for 16 samples"),
+        ({"labels": [0.5]}, "labels is no list of classes but float64"),
+        ({"max_drop": 1}, "max_drop is of top-1, for which labels are needed"),
+        ({"labels": classes, "min_sqnr_db": 1}, "min_sqnr_db is for data without labels"),
+        ({"min_sqnr_db": np.nan}, "min_sqnr_db is nan"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(text)):
+            chosen_by_v2(v2_saved_model, images, **bad)
+    converter = trt.TrtGraphConverterV2(input_saved_model_dir=str(v2_saved_model))
+    with pytest.raises(ValueError, match="are for INT8 with calibration"):
+        converter.convert(min_sqnr_db=1)
+
+
+def test_labels_do_not_judge_several_engines(tmp_path):
+    module = Loop()
+    tf.saved_model.save(module, str(tmp_path / "model"), module.serve)
+    x = np.ones([8, 16], np.float32)
+    for goal in ({"labels": np.zeros(8, int)}, {"min_sqnr_db": 20}):
+        converter = trt.TrtGraphConverterV2(
+            input_saved_model_dir=str(tmp_path / "model"), precision_mode="INT8", minimum_segment_size=1
+        )
+        if "labels" in goal:
+            with pytest.raises(ValueError, match="labels are for a model that is one engine, and this has"):
+                converter.convert(lambda: [{"x": x}], **goal)
+            continue
+        converter.convert(lambda: [{"x": x}], **goal)
+        assert sum("precision" in engine for engine in converter._report["engine_list"]) >= 2
+
+
+@pytest.mark.parametrize("is_dynamic_op", [False, True])
+def test_v1_keeps_its_choice_in_every_engine(graph_mode, graph, images, logits, is_dynamic_op):
+    converter = v1_converter(graph, is_dynamic_op=is_dynamic_op)
+    converter.convert()
+    feed = {"image:0": images}
+    converted = converter.calibrate(OUTPUTS, 2, feed_dict_fn=lambda: feed, min_sqnr_db=1000)
+    for damage in (b"", b"damaged"):
+        for node in engine_nodes(converted):
+            assert chosen_for_floats(node.attr["calibration_data"].s.decode()) == {"conv1", "conv2"}
+            if node.attr["serialized_segment"].s:
+                node.attr["serialized_segment"].s = damage + node.attr["serialized_segment"].s
+        with EngineCalls() as engines:
+            (got,) = run_natively(converted, ["logits"], feed)
+        engines.assert_engine_ran()
+        assert sqnr(got, logits) > 100, "integers"
+
+
+def test_v1_labels_are_of_what_is_fetched(graph_mode, graph, v1_saved_model, images, logits):
+    labels = np.tile(logits.argmax(1), 2)
+    feed = {"feed_dict_fn": lambda: {"image:0": images}, "labels": labels}
+    converter = trt.TrtGraphConverter(input_saved_model_dir=str(v1_saved_model), precision_mode="INT8")
+    converter.convert()
+    converter.calibrate(["classes:0"], 2, **feed)
+    (engine,) = converter._report["engine_list"]
+    assert engine["precision"]["top_1"]["floats"] == engine["precision"]["top_1"]["chosen"] == 100
+    # Those that are denied are TensorFlow's.
+    converter = v1_converter(graph)
+    converter.convert()
+    with pytest.raises(ValueError, match="which none of logits, classes is"):
+        converter.calibrate(OUTPUTS, 2, **feed)
+
+
+def test_a_goal_is_no_choice_where_all_are_on_integers(v2_saved_model, images, monkeypatch):
+    monkeypatch.setenv("GRAFT_STRICT_INT8", "1")
+    with pytest.raises(ValueError, match="GRAFT_STRICT_INT8"):
+        chosen_by_v2(v2_saved_model, images, min_sqnr_db=1)
+
+
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 def test_data_that_are_no_numbers_are_refused(frozen_graph, images, tmp_path, number):
     bad = np.array(images)

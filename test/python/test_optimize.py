@@ -349,6 +349,7 @@ def test_int8_permits_integers_and_the_report_says_where_they_are(monkeypatch):
     import keras
 
     # On integers only the large product can be worth the casts; a first layer of three numbers is not.
+    keras.utils.set_random_seed(5)
     image = keras.Input((96, 96, 3))
     x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(image)
     x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(x)
@@ -370,6 +371,41 @@ def test_int8_permits_integers_and_the_report_says_where_they_are(monkeypatch):
     monkeypatch.delenv("GRAFT_STRICT_INT8")
     # Nothing may be timed.
     assert int8_of(opt_level=0)["on_integers"] == 3
+
+
+def test_int8_can_be_held_to_an_accuracy(keras_model):
+    batches = [images(4, seed) for seed in (2, 3, 4)]
+
+    def optimized(**goal):
+        fast = graft.optimize(keras_model, precision="INT8", calibration_data=batches, opt_level=0, **goal)
+        (engine,) = fast.report["engine_list"]
+        return fast, engine
+
+    def noise(fast):
+        pairs = [(fast(batch)[name], keras_model(batch)[name]) for batch in batches for name in ("logits", "classes")]
+        return max(relative_error(value, reference) for value, reference in pairs)
+
+    _, anything = optimized(min_sqnr_db=1)
+    wanted = anything["precision"]["integers_sqnr"] + 1
+    fast, engine = optimized(min_sqnr_db=wanted)
+    reasons = [layer.get("reason") for layer in engine["precision"]["layers"]]
+    assert "accuracy" in reasons
+    assert len(engine["int8"]["in_floats"]) >= reasons.count("accuracy")
+    assert noise(fast) < 0.1
+    fast, engine = optimized(min_sqnr_db=1000)
+    assert engine["int8"]["on_integers"] == 0 and noise(fast) <= support.TOLERANCE
+
+    classes = np.concatenate([keras_model(batch)["classes"].numpy().argmax(1) for batch in batches])
+    _, engine = optimized(labels=classes, max_drop=100)
+    assert engine["precision"]["top_1"]["floats"] == 100
+    for goal, text in (
+        ({"labels": classes[1:]}, "11 labels for 12 samples"),
+        ({"max_drop": 1}, "labels are needed"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            optimized(**goal)
+    with pytest.raises(ValueError, match="need calibration_data"):
+        graft.optimize(keras_model, precision="INT8", min_sqnr_db=30)
 
 
 # ---- what cannot be converted
