@@ -223,6 +223,21 @@ class Converter {
     }
   }
 
+  // Of a table of the whole graph, what an engine needs to be built again.
+  quant::CalibrationTable PartOf(const quant::CalibrationTable& table,
+                                 const SegmentPorts& ports) const {
+    std::set<std::string_view> nodes;
+    for (const int v : ports.nodes) nodes.insert(graph_.nodes[static_cast<size_t>(v)].name);
+    quant::CalibrationTable part = table;
+    std::erase_if(part.scales, [&](const auto& entry) {
+      const std::string_view name = entry.first;
+      // Neither is in names of nodes: outputs, and entries with an index.
+      return !name.starts_with("TensorRT") &&
+             !nodes.contains(name.substr(0, name.find_first_of(":[")));
+    });
+    return part;
+  }
+
   // That INT8 has the ranges it was promised. Without a table they are all to come from the model's
   // quantisation nodes; where some signatures have these, one that has none is no quantised
   // network: it stays in floats.
@@ -301,6 +316,11 @@ class Converter {
     if (!build.dump_directory.empty()) build.dump_directory += "/" + ports.engine;
     if (table) build.int8.table = std::move(table);
     NameInputs(ports, build.int8);
+    const bool is_int8 = build.precision == Precision::kInt8;
+    if (is_int8 && build.int8.table && !options_.calibration) {
+      GRAFT_ASSIGN_OR_RETURN(engine.attributes.calibration_data,
+                             quant::ToText(PartOf(*build.int8.table, ports)));
+    }
     std::vector<std::string> missing;
     build.int8.missing = &missing;
     GRAFT_ASSIGN_OR_RETURN(BuiltEngine built, BuildByTime(source, build, &report_->seconds));
@@ -320,7 +340,8 @@ class Converter {
     report_->engines.push_back(
         {ports.engine, static_cast<int>(ports.nodes.size()), static_cast<int>(ports.inputs.size()),
          static_cast<int>(ports.outputs.size()), engine.attributes.serialized_segment.size(),
-         std::move(built.tune), std::move(built.int8), built.half_weights});
+         std::move(built.tune), std::move(built.int8), built.half_weights,
+         engine.attributes.precision_mode});
     return OkStatus();
   }
 

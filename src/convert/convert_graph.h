@@ -58,6 +58,7 @@ struct EngineSummary {
   TuneReport tune;
   Int8Report int8;
   int half_weights = 0;
+  std::string precision_mode;  // the node's, with which it is built again
 };
 
 struct ConvertReport {

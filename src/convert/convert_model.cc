@@ -401,6 +401,7 @@ std::string ToJson(const ModelReport& report) {
                                    {"nodes", e.nodes},
                                    {"inputs", e.inputs},
                                    {"outputs", e.outputs},
+                                   {"precision_mode", e.precision_mode},
                                    {"plan_bytes", e.plan_bytes}});
     json["engine_list"].back().update(Tactics(e.tune));
     if (!e.int8.layers.empty()) json["engine_list"].back()["int8"] = Int8(e.int8);

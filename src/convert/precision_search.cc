@@ -9,6 +9,7 @@
 #include "base/dtype_visit.h"
 #include "convert/build_by_time.h"
 #include "convert/precision_by_time.h"
+#include "convert/precision_choice.h"
 #include "runtime/backend_table.h"
 #include "runtime/context.h"
 
@@ -362,6 +363,7 @@ void Apply(const PrecisionReport& report, BuildOptions* options) {
   for (const LayerPrecision& layer : report.layers) {
     if (!layer.integers()) options->int8.floats[layer.node] = ReasonOf(layer);
   }
+  if (options->int8.table) AddChoice(report, &*options->int8.table);
 }
 
 }  // namespace graft::convert

@@ -80,7 +80,8 @@ Result<PrecisionReport> ChoosePrecisions(const EngineSource& source, const Build
                                          const std::vector<std::vector<Tensor>>& batches,
                                          const AccuracyGoal& goal);
 
-// What `options` have to be for the engine that was chosen.
+// What `options` have to be for the engine that was chosen. Their table gets the choice
+// (precision_choice.h).
 void Apply(const PrecisionReport& report, BuildOptions* options);
 
 }  // namespace graft::convert

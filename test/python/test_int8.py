@@ -14,7 +14,7 @@ from support import BAD_INPUT, USAGE, EngineCalls, convert, graft
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
-from graft import Engine
+from graft import Engine, load_op_library
 from graft import trt_convert as trt
 
 v1 = tf.compat.v1
@@ -143,6 +143,56 @@ def test_auto_takes_the_fastest_of_those_that_are_good_enough(frozen_graph, data
     assert "--calibration-data" in said
     said = graft("convert", frozen_graph, *auto, "--strict-int8", expect=USAGE)
     assert "--strict-int8" in said
+
+
+def rebuilt(graph_def, feed):
+    """The logits of engines that are built anew from their nodes."""
+    copy = v1.GraphDef.FromString(graph_def.SerializeToString())
+    for node in engine_nodes(copy):
+        node.attr["serialized_segment"].s = b"damaged"
+    with EngineCalls() as engines:
+        (got,) = run_natively(copy, ["logits"], feed)
+    engines.assert_engine_ran()
+    return got
+
+
+# At 1 dB either integers or floats as a whole are faster; at 1000 dB there is nothing on integers.
+@pytest.mark.parametrize("least", [1, 1000])
+@pytest.mark.parametrize("precision", ["int8", "auto"])
+def test_a_node_says_what_its_engine_is_built_with(frozen_graph, data, images, least, precision, tmp_path):
+    arguments = ("--precision", precision, "--calibration-data", data, "--least-sqnr", least, *LOGITS)
+    report = convert(frozen_graph, "--output", tmp_path / "out.pb", *arguments)
+    load_op_library()
+    converted = v1.GraphDef.FromString((tmp_path / "out.pb").read_bytes())
+    (node,) = engine_nodes(converted)
+    (engine,) = report["engine_list"]
+    chosen = report["precision"]
+    mode = "INT8" if chosen["integers"] else "FP16" if chosen["halves"] else "FP32"
+    assert node.attr["precision_mode"].s.decode() == engine["precision_mode"] == mode
+    assert bool(node.attr["calibration_data"].s) == (mode == "INT8")
+    feed = {"image:0": images}
+    (got,) = run_natively(converted, ["logits"], feed)
+    again = rebuilt(converted, feed)
+    # What is on integers is there again: two engines in floats, or one on integers, differ by other numbers.
+    assert sqnr(again, got) > 50 or chosen["halves"]
+
+
+@pytest.mark.usefixtures("strict_int8")
+def test_a_node_has_its_part_of_the_table(frozen_graph, data, images, tmp_path):
+    graft("calibrate", frozen_graph, "--data", data, "-o", tmp_path / "table", *LOGITS)
+    with open(tmp_path / "table", "a") as file:
+        file.write("another/Relu: 3c010a14\n")
+    arguments = (*INT8, "--calibration-table", tmp_path / "table", *LOGITS)
+    convert(frozen_graph, "--output", tmp_path / "out.pb", *arguments)
+    load_op_library()
+    converted = v1.GraphDef.FromString((tmp_path / "out.pb").read_bytes())
+    (node,) = engine_nodes(converted)
+    lines = node.attr["calibration_data"].s.decode().splitlines()
+    names = {line.rpartition(": ")[0].partition("[")[0] for line in lines[1:]}
+    assert names >= {"TensorRTInputPH_0", "relu1"} and "another/Relu" not in names
+    feed = {"image:0": images}
+    (got,) = run_natively(converted, ["logits"], feed)
+    assert np.array_equal(rebuilt(converted, feed), got), "the same integers"
 
 
 MNIST = pathlib.Path(os.environ.get("GRAFT_MODELS", "nowhere")) / "tftrt_mnist"

@@ -216,7 +216,6 @@ Status Run(ConvertArguments& o) {
   } else {
     GRAFT_ASSIGN_OR_RETURN(build.precision, convert::ParsePrecision(o.precision));
   }
-  model.convert.attributes.precision_mode = convert::Name(build.precision);
   std::unique_ptr<TimingCache> cache = TimingCache::Open(o.cache);
   if (cache->bad_lines() > 0) {
     std::fprintf(stderr, "graft: warning: %s: %d damaged lines ignored\n", o.cache.c_str(),
@@ -225,6 +224,8 @@ Status Run(ConvertArguments& o) {
   build.cache = cache.get();
   build.progress = TerminalProgress();
   GRAFT_RETURN_IF_ERROR(FindTable(o, model));
+  // Which the choice may have changed.
+  model.convert.attributes.precision_mode = convert::Name(build.precision);
   model.convert.options_text = fmt::format("minimum-segment-size={} opt-level={} disable-pass=[{}]",
                                            model.convert.cluster.minimum_segment_size,
                                            build.opt_level, fmt::join(build.disabled_passes, ","));
