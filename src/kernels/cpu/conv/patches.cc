@@ -15,8 +15,10 @@ HWY_BEFORE_NAMESPACE();
 namespace graft::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Those of floats write whole vectors: up to a vector less one element past the end.
-HWY_INLINE void Copy(const float* HWY_RESTRICT from, int64_t count, float* HWY_RESTRICT to) {
+// All of these write whole vectors: up to 15 elements past the end. `limit` is the end of what may
+// be read.
+HWY_INLINE void Copy(const float* HWY_RESTRICT from, int64_t count, const float* /*limit*/,
+                     float* HWY_RESTRICT to) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   int64_t i = 0;
@@ -26,38 +28,49 @@ HWY_INLINE void Copy(const float* HWY_RESTRICT from, int64_t count, float* HWY_R
                to + i);
   }
 }
-HWY_INLINE void Clear(int64_t count, float* to) {
-  const hn::ScalableTag<float> d;
+// Vectors of bytes have no masks, and runs are short in a first layer: where there is something to
+// read behind the run, its rest is one vector too.
+template <class From, class To>
+HWY_INLINE void Copy(const From* HWY_RESTRICT from, int64_t count, const From* limit,
+                     To* HWY_RESTRICT to) {
+  const hn::CappedTag<To, 16> d;
+  const hn::Rebind<From, decltype(d)> read;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto copy = [&](int64_t i) {
+    if constexpr (sizeof(From) == sizeof(To)) {
+      hn::StoreU(hn::LoadU(d, from + i), d, to + i);
+    } else {
+      hn::StoreU(hn::PromoteTo(d, hn::LoadU(read, from + i)), d, to + i);
+    }
+  };
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) copy(i);
+  if (i == count) return;
+  if (limit - from >= i + lanes) return copy(i);
+  for (; i < count; ++i) to[i] = from[i];
+}
+template <class To>
+HWY_INLINE void Clear(int64_t count, To* to) {
+  const hn::CappedTag<To, 16> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t i = 0; i < count; i += lanes) hn::StoreU(hn::Zero(d), d, to + i);
 }
-template <class Byte>
-HWY_INLINE void Copy(const Byte* HWY_RESTRICT from, int64_t count, int16_t* HWY_RESTRICT to) {
-  const hn::ScalableTag<int16_t> d;
-  const hn::Rebind<Byte, decltype(d)> bytes;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    hn::StoreU(hn::PromoteTo(d, hn::LoadU(bytes, from + i)), d, to + i);
-  }
-  for (; i < count; ++i) to[i] = from[i];
-}
-HWY_INLINE void Clear(int64_t count, int16_t* to) { std::fill_n(to, count, int16_t{0}); }
-HWY_INLINE void Copy(const uint8_t* from, int64_t count, uint8_t* to) {
-  std::memcpy(to, from, static_cast<size_t>(count));
-}
-HWY_INLINE void Clear(int64_t count, uint8_t* to) {
-  std::memset(to, 0, static_cast<size_t>(count));
+
+// The end of the last pixel.
+template <class From>
+const From* EndOf(const ConvProblem& p, const From* input) {
+  return input + (p.batch * p.input_pixels() - 1) * p.input_stride + p.filter.input_channels;
 }
 
 // The patches of a filter of one tap: the pixels themselves, one after the other.
 template <class From, class To>
 void CopyPixels(const ConvProblem& p, const void* input, const TileRange& range, void* to_tile) {
+  const From* const limit = EndOf(p, As<From>(input));
   const From* pixel = As<From>(input) + range.group * p.filter.group_inputs() +
                       range.row * p.input_stride + range.k;
   To* tile = As<To>(to_tile);
   for (int r = 0; r < range.rows; ++r, pixel += p.input_stride, tile += kRowStride) {
-    Copy(pixel, range.k_end - range.k, tile);
+    Copy(pixel, range.k_end - range.k, limit, tile);
   }
 }
 
@@ -66,6 +79,7 @@ template <class From, class To>
 void CopyPatches(const ConvProblem& p, const void* from_input, const TileRange& range,
                  void* to_tile) {
   const From* input = As<From>(from_input);
+  const From* const limit = EndOf(p, input);
   To* tile = As<To>(to_tile);
   const ConvFilter& f = p.filter;
   const int64_t channels = f.group_inputs();
@@ -75,6 +89,10 @@ void CopyPatches(const ConvProblem& p, const void* from_input, const TileRange& 
   const int64_t row_runs = f.kernel[2] / run_pixels;
   const int64_t run = run_pixels * channels;
   const int64_t first_run = range.k / run;
+  const int64_t first_begin = range.k - first_run * run;
+  const int64_t first_kx = first_run % row_runs;
+  const int64_t first_ky = first_run / row_runs % f.kernel[1];
+  const int64_t first_kz = first_run / row_runs / f.kernel[1];
 
   int64_t position = range.row;
   int64_t x = position % p.output[2];
@@ -89,10 +107,10 @@ void CopyPatches(const ConvProblem& p, const void* from_input, const TileRange& 
     const int64_t z0 = z * f.stride[0] - p.pad[0];
     const int64_t y0 = y * f.stride[1] - p.pad[1];
     const int64_t x0 = x * f.stride[2] - p.pad[2];
-    int64_t kx = first_run % row_runs;
-    int64_t ky = first_run / row_runs % f.kernel[1];
-    int64_t kz = first_run / row_runs / f.kernel[1];
-    int64_t begin = range.k - first_run * run;
+    int64_t kx = first_kx;
+    int64_t ky = first_ky;
+    int64_t kz = first_kz;
+    int64_t begin = first_begin;
     To* to = tile;
     for (int64_t left = range.k_end - range.k; left > 0;) {
       const int64_t end = std::min(run, begin + left);
@@ -105,11 +123,11 @@ void CopyPatches(const ConvProblem& p, const void* from_input, const TileRange& 
         from = std::clamp(-in_x * channels, begin, end);
         until = std::clamp((p.input[2] - in_x) * channels, from, end);
       }
-      Clear(from - begin, to);
+      if (begin < from) Clear(from - begin, to);
       const From* source =
           image + ((in_z * p.input[1] + in_y) * p.input[2] + in_x) * p.input_stride;
-      if (from < until) Copy(source + from, until - from, to + (from - begin));
-      Clear(end - until, to + (until - begin));
+      if (from < until) Copy(source + from, until - from, limit, to + (from - begin));
+      if (until < end) Clear(end - until, to + (until - begin));
       to += end - begin;
       left -= end - begin;
       begin = 0;

@@ -24,7 +24,7 @@ struct GemmS8Arguments {
 };
 
 // Writes A[row, row + rows) × [k, k_end) of a group to `tile`, rows kRowStride elements apart, as
-// i16 for pairs and u8 for quads.
+// i16 for pairs and u8 for quads. It may write 15 elements more than a row holds.
 using CopyWideTileFunction = FunctionRef<void(const TileRange& range, void* tile)>;
 
 size_t GemmS8WorkspaceBytes(int width);
