@@ -282,9 +282,10 @@ void Placement::PlaceSideBySide(std::span<const Buffer> buffers) {
   const StepOrder order(uses);
   if (order.IsChain()) return;
 
-  // By buffer, of the steps that use it those that wait for no other of them, and those for which
-  // none of them waits.
-  std::vector<std::vector<int>> begins, ends;
+  // By buffer, of the steps that use it those for which none of them waits, and as bits the steps
+  // for which all wait that wait for no other of them.
+  std::vector<std::vector<int>> ends;
+  std::vector<std::vector<uint64_t>> before;
   std::vector<size_t> bytes;
   for (const Buffer& buffer : buffers) {
     bytes.push_back(buffer.request.bytes);
@@ -297,16 +298,19 @@ void Placement::PlaceSideBySide(std::span<const Buffer> buffers) {
       });
       return left;
     };
-    begins.push_back(without([&](int step, int other) { return order.Waits(step, other); }));
+    const std::vector<int> begins =
+        without([&](int step, int other) { return order.Waits(step, other); });
+    std::vector<uint64_t>& all = before.emplace_back(order.WaitsOf(0).size(), ~uint64_t{0});
+    for (const int step : begins) {
+      for (size_t w = 0; w < all.size(); ++w) all[w] &= order.WaitsOf(step)[w];
+    }
     ends.push_back(without([&](int step, int other) { return order.Waits(other, step); }));
   }
   const MemoryPlan plan = PlanMemory(bytes, [&](int a, int b) {
     if (buffers[a].request.first > buffers[b].request.first) std::swap(a, b);
     if (buffers[a].request.last >= buffers[b].request.first) return true;
-    return std::ranges::any_of(begins[b], [&](int later) {
-      return std::ranges::any_of(ends[a],
-                                 [&](int earlier) { return !order.Waits(later, earlier); });
-    });
+    return std::ranges::any_of(ends[a],
+                               [&](int end) { return (before[b][end / 64] >> end % 64 & 1) == 0; });
   });
   if (plan.bytes > kMostBytes) return;
   SetPlaces(buffers, plan);

@@ -1,6 +1,7 @@
 #include "runtime/step_order.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace graft {
 namespace {
@@ -14,23 +15,33 @@ bool Overlap(const MemoryUse& a, const MemoryUse& b) {
   return ahead < a.width || ahead + b.width > a.stride;
 }
 
-bool Conflict(std::span<const MemoryUse> earlier, std::span<const MemoryUse> later) {
-  return std::ranges::any_of(earlier, [&](const MemoryUse& a) {
-    return std::ranges::any_of(
-        later, [&](const MemoryUse& b) { return (a.writes || b.writes) && Overlap(a, b); });
-  });
-}
-
 }  // namespace
 
 StepOrder::StepOrder(std::span<const std::vector<MemoryUse>> uses)
     : words_((uses.size() + 63) / 64), after_(uses.size()), waits_(uses.size() * words_) {
+  struct EarlierUse {
+    int step;
+    const MemoryUse* use;
+  };
+  std::vector<std::vector<EarlierUse>> earlier_uses;  // by memory
+  std::vector<int> conflicts;
   const int steps = static_cast<int>(uses.size());
   for (int step = 0; step < steps; ++step) {
-    uint64_t* const own = &waits_[step * words_];
+    conflicts.clear();
+    for (const MemoryUse& use : uses[step]) {
+      if (static_cast<size_t>(use.memory) >= earlier_uses.size())
+        earlier_uses.resize(use.memory + 1);
+      for (const EarlierUse& earlier : earlier_uses[use.memory]) {
+        if ((use.writes || earlier.use->writes) && Overlap(*earlier.use, use))
+          conflicts.push_back(earlier.step);
+      }
+    }
+    for (const MemoryUse& use : uses[step]) earlier_uses[use.memory].push_back({step, &use});
     // The latest first: what it waits for need not be looked at.
-    for (int earlier = step - 1; earlier >= 0; --earlier) {
-      if (Waits(step, earlier) || !Conflict(uses[earlier], uses[step])) continue;
+    std::ranges::sort(conflicts, std::greater());
+    uint64_t* const own = &waits_[step * words_];
+    for (const int earlier : conflicts) {
+      if (Waits(step, earlier)) continue;
       after_[step].push_back(earlier);
       const uint64_t* const its = &waits_[earlier * words_];
       for (size_t w = 0; w < words_; ++w) own[w] |= its[w];

@@ -29,6 +29,10 @@ class StepOrder {
   bool Waits(int later, int earlier) const {
     return waits_[later * words_ + earlier / 64] >> earlier % 64 & 1;
   }
+  // All steps that the step waits for, as bits: step i is bit i % 64 of word i / 64.
+  std::span<const uint64_t> WaitsOf(int step) const {
+    return std::span(waits_).subspan(step * words_, words_);
+  }
   // Whether each step waits for the one before it.
   bool IsChain() const;
 
