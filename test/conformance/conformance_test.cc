@@ -127,12 +127,15 @@ void CheckTactic(const Prepared& p, const Tactic& tactic, Backend& backend,
   std::vector<Layout> layouts = {{}};
   if (traits.strided_inputs || traits.strided_output) layouts.push_back({.strided = true});
   if (traits.in_place) layouts.push_back({.in_place = true});
+  if (!backend.device().host_accessible()) layouts.push_back({.shifted = true});
   for (int width : {1, 2}) {
     const std::unique_ptr<Executor> executor = MakeTbbExecutor(width);
     for (const Layout& layout : layouts) {
       SCOPED_TRACE(fmt::format("{} on {}, {} wide{}{}", tactic.name(), target, width,
                                layout.strided ? ", rows apart" : "",
-                               layout.in_place ? ", in place" : ""));
+                               layout.in_place  ? ", in place"
+                               : layout.shifted ? ", shifted"
+                                                : ""));
       Result<std::vector<Tensor>> results =
           RunTactic(tactic, backend, p.module, p.node(), p.symbols, p.inputs, layout, *executor);
       if (!results.ok() && results.status().code() == StatusCode::kUnsupported && !traits.any_shape)

@@ -109,13 +109,14 @@ Result<std::vector<Tensor>> RunTactic(const Tactic& tactic, Backend& backend,
   GRAFT_ASSIGN_OR_RETURN(const Stream stream, Stream::Of(device));
   std::vector<Memory> memory;
   auto upload = [&](const Image& image) -> Result<void*> {
-    GRAFT_ASSIGN_OR_RETURN(Memory m, Memory::Of(device, image.bytes.size()));
+    const size_t shift = layout.shifted ? SizeOf(image.value.dtype) : 0;
+    GRAFT_ASSIGN_OR_RETURN(Memory m, Memory::Of(device, image.bytes.size() + shift));
     memory.push_back(std::move(m));
-    GRAFT_RETURN_IF_ERROR(CopyBytes(device, memory.back().address(), MemorySpace::kDevice,
-                                    image.bytes.data(), MemorySpace::kHost, image.bytes.size(),
-                                    stream.get()));
+    void* const address = static_cast<std::byte*>(memory.back().address()) + shift;
+    GRAFT_RETURN_IF_ERROR(CopyBytes(device, address, MemorySpace::kDevice, image.bytes.data(),
+                                    MemorySpace::kHost, image.bytes.size(), stream.get()));
     GRAFT_RETURN_IF_ERROR(device.Synchronize(stream.get()));
-    return memory.back().address();
+    return address;
   };
   std::vector<const void*> input_pointers;
   for (size_t i = 0; i < bound.inputs.size(); ++i) {
@@ -147,7 +148,7 @@ Result<std::vector<Tensor>> RunTactic(const Tactic& tactic, Backend& backend,
     GRAFT_ASSIGN_OR_RETURN(packed, tactic.Pack(module, node, executor));
   }
   std::string prepared;
-  if (traits.prepares) {
+  if (traits.prepares && !layout.shifted) {
     GRAFT_ASSIGN_OR_RETURN(prepared, tactic.Prepare(bound, packed.get()));
   }
   GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<BoundStep> step,

@@ -13,6 +13,9 @@ namespace graft::conformance {
 struct Layout {
   bool strided = false;   // rows of input 0 and output 0 lie apart, where the tactic takes that
   bool in_place = false;  // output 0 is input 0's buffer
+  // Buffers begin one element behind where a device gives memory, and nothing is prepared, as for a
+  // new shape and a caller's addresses.
+  bool shifted = false;
 };
 
 // The node's results, dense, or why the tactic could not run. kUnsupported: it does not take this

@@ -98,7 +98,7 @@ void AddLoop(Loop loop, const PointwiseProgram& program, std::span<const DType> 
     launch.kernel.text += fmt::format(
         "typedef {} Y;\n#define CALL(load) ((void)undefined, load(0, {}))\n", type, type);
   } else {
-    launch.kernel.text += ProgramText(program, inputs, /*first=*/false);
+    launch.kernel.text += IncludedProgram(program, inputs, /*first=*/false);
   }
   const auto bytes = [&](const Operand& x) {
     return x.offset * static_cast<int64_t>(moved ? element_bytes : SizeOf(x.dtype));

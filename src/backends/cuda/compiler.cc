@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -33,6 +34,30 @@ std::string SourceOf(const KernelClass& kernel) {
   return source;
 }
 
+constexpr std::string_view kIncludePart = "#include \"part-";
+
+struct Parts {
+  std::mutex mutex;
+  std::map<std::string, std::string, std::less<>> texts;  // by name
+};
+Parts& AllParts() {
+  static auto* const parts = new Parts;
+  return *parts;
+}
+
+// Those that the text includes, each with its name.
+std::map<std::string, std::string> PartsOf(std::string_view text) {
+  std::map<std::string, std::string> found;
+  Parts& parts = AllParts();
+  std::lock_guard lock(parts.mutex);
+  for (size_t at = 0; (at = text.find(kIncludePart, at)) != text.npos;) {
+    at = text.find('"', at) + 1;
+    const std::string_view name = text.substr(at, text.find('"', at) - at);
+    if (const auto part = parts.texts.find(name); part != parts.texts.end()) found.insert(*part);
+  }
+  return found;
+}
+
 Status CompileError(const Nvrtc& nvrtc, nvrtcResult result, const KernelClass& kernel,
                     const std::string& log) {
   return InternalError("{}: {}: {}", kernel.file, nvrtc.GetErrorString(result), log);
@@ -55,6 +80,10 @@ Result<Compiled> CompileNow(const Nvrtc& nvrtc, const KernelClass& kernel, int s
   for (const std::string_view name : KernelFiles()) {
     names.emplace_back(name);
     texts.emplace_back(KernelSource(name));
+  }
+  for (auto& [name, text] : PartsOf(kernel.text)) {
+    names.push_back(name);
+    texts.push_back(std::move(text));
   }
   for (size_t i = 0; i < texts.size(); ++i) {
     headers.push_back(texts[i].c_str());
@@ -87,6 +116,14 @@ Result<Compiled> CompileNow(const Nvrtc& nvrtc, const KernelClass& kernel, int s
 }
 
 }  // namespace
+
+std::string KeepPart(std::string text) {
+  const std::string name = "part-" + ToHex(HashBytes(text));
+  Parts& parts = AllParts();
+  std::lock_guard lock(parts.mutex);
+  parts.texts.emplace(name, std::move(text));
+  return "#include \"" + name + "\"\n";
+}
 
 std::string NameOfSm(int sm) { return fmt::format("sm_{}{}", sm, sm >= 90 ? "a" : ""); }
 

@@ -15,6 +15,10 @@ struct KernelClass {
   bool operator==(const KernelClass&) const = default;
 };
 
+// Keeps a text that classes share as long as the process lives, and gives the line that stands for
+// it in theirs, named by what is in it.
+std::string KeepPart(std::string text);
+
 struct Compiled {
   std::string cubin;
   std::string log;  // of the assembler: registers, shared memory, spills

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <optional>
 
 #include "backend_api/table_backend.h"
 #include "backends/cuda/cuda_device.h"
@@ -77,31 +78,30 @@ class PackedFactor final : public PackedWeights {
 class CudaStep final : public BoundStep {
  public:
   // packed: in place of the right factor, or null.
-  CudaStep(CudaDevice& device, StepProgram program, std::string name, const PackedFactor* packed)
-      : device_(device),
-        program_(std::move(program)),
-        name_(std::move(name)),
-        packed_(packed ? packed->memory() : nullptr) {
-    if (!device_.has_clusters()) return;
-    const auto without = [](const Launch& l) { return l.without_clusters; };
-    std::erase_if(program_.unaligned, without);
-    if (std::erase_if(program_.launches, without) > 0)
-      program_.workspace_bytes = 0;  // it was for those
+  static Result<std::unique_ptr<BoundStep>> Create(CudaDevice& device, const BoundNode& node,
+                                                   StepProgram program, const PackedFactor* packed,
+                                                   std::string_view prepared) {
+    auto step = std::unique_ptr<CudaStep>(new CudaStep(device, node.name, packed));
+    PlanFunction* const unaligned = program.unaligned;
+    GRAFT_ASSIGN_OR_RETURN(step->kernels_, step->Load(std::move(program), prepared));
+    if (unaligned == nullptr) return std::unique_ptr<BoundStep>(std::move(step));
+    step->unaligned_ = std::make_unique<Unaligned>();
+    step->unaligned_->plan = unaligned;
+    step->unaligned_->node = node;
+    // What was prepared lies elsewhere; of other shapes few meet such addresses.
+    if (!prepared.empty()) GRAFT_RETURN_IF_ERROR(step->FindUnaligned(prepared).status());
+    return std::unique_ptr<BoundStep>(std::move(step));
   }
 
-  Status Load(std::string_view prepared) {
-    GRAFT_RETURN_IF_ERROR(Find(program_.launches, prepared, &functions_));
-    return Find(program_.unaligned, prepared, &unaligned_functions_);
-  }
-
-  size_t workspace_bytes(int) const override { return program_.workspace_bytes; }
+  size_t workspace_bytes(int) const override { return kernels_.workspace_bytes; }
 
   Status Enqueue(const StepPointers& pointers, const Queue& queue) const override {
-    const bool any = program_.unaligned.empty() || IsAligned(pointers);
-    const std::vector<Launch>& launches = any ? program_.launches : program_.unaligned;
-    const std::vector<CUfunction>& functions = any ? functions_ : unaligned_functions_;
-    for (size_t i = 0; i < launches.size(); ++i) {
-      const Launch& launch = launches[i];
+    const Kernels* kernels = &kernels_;
+    if (unaligned_ != nullptr && !IsAligned(pointers)) {
+      GRAFT_ASSIGN_OR_RETURN(kernels, FindUnaligned(""));
+    }
+    for (size_t i = 0; i < kernels->launches.size(); ++i) {
+      const Launch& launch = kernels->launches[i];
       std::array<int64_t, kMostWords> words;
       const std::span<const int64_t> known = launch.parameter.words();
       std::copy(known.begin(), known.end(), words.begin());
@@ -134,13 +134,30 @@ class CudaStep final : public BoundStep {
         std::memcpy(&words[word], &encoded, sizeof(encoded));
       }
       if (launch.parameter.step_word() >= 0) words[launch.parameter.step_word()] = name_.number();
-      GRAFT_RETURN_IF_ERROR(device_.LaunchKernel(functions[i], launch, words.data(), queue.stream));
+      GRAFT_RETURN_IF_ERROR(
+          device_.LaunchKernel(kernels->functions[i], launch, words.data(), queue.stream));
     }
     return OkStatus();
   }
 
  private:
   static constexpr size_t kMostWords = 512;  // 4 kB, the driver's limit
+
+  struct Kernels {
+    std::vector<Launch> launches;
+    std::vector<CUfunction> functions;
+    size_t workspace_bytes = 0;
+  };
+  // For operands and results at any address, planned when some are not at multiples of 16 bytes.
+  struct Unaligned {
+    PlanFunction* plan = nullptr;
+    BoundNode node;
+    std::mutex mutex;
+    std::optional<Kernels> kernels;
+  };
+
+  CudaStep(CudaDevice& device, const std::string& name, const PackedFactor* packed)
+      : device_(device), name_(name), packed_(packed ? packed->memory() : nullptr) {}
 
   const void* Input(const StepPointers& pointers, int index) const {
     return index == 1 && packed_ != nullptr ? packed_ : pointers.inputs[index];
@@ -152,22 +169,38 @@ class CudaStep final : public BoundStep {
            std::all_of(pointers.outputs.begin(), pointers.outputs.end(), aligned);
   }
 
-  Status Find(const std::vector<Launch>& launches, std::string_view prepared,
-              std::vector<CUfunction>* functions) {
-    for (const Launch& launch : launches) {
+  Result<const Kernels*> FindUnaligned(std::string_view prepared) const {
+    std::lock_guard lock(unaligned_->mutex);
+    std::optional<Kernels>& kernels = unaligned_->kernels;
+    if (!kernels) {
+      GRAFT_ASSIGN_OR_RETURN(StepProgram program, unaligned_->plan(unaligned_->node));
+      GRAFT_ASSIGN_OR_RETURN(Kernels loaded, Load(std::move(program), prepared));
+      if (loaded.workspace_bytes > kernels_.workspace_bytes)
+        return InternalError("{} bytes of workspace", loaded.workspace_bytes);
+      kernels = std::move(loaded);
+    }
+    return &*kernels;
+  }
+
+  Result<Kernels> Load(StepProgram program, std::string_view prepared) const {
+    Kernels kernels = {std::move(program.launches), {}, program.workspace_bytes};
+    const auto without = [](const Launch& l) { return l.without_clusters; };
+    if (device_.has_clusters() && std::erase_if(kernels.launches, without) > 0)
+      kernels.workspace_bytes = 0;  // it was for those
+    for (const Launch& launch : kernels.launches) {
       if (launch.parameter.words().size() > kMostWords)
         return UnsupportedError("a parameter of {} words", launch.parameter.words().size());
       const std::string hash = HashOf(launch.kernel, device_.sm());
       GRAFT_ASSIGN_OR_RETURN(const CUfunction function,
                              device_.FindKernel(launch, hash, CubinIn(prepared, hash)));
-      functions->push_back(function);
+      kernels.functions.push_back(function);
     }
-    return OkStatus();
+    return kernels;
   }
 
   CudaDevice& device_;
-  StepProgram program_;
-  std::vector<CUfunction> functions_, unaligned_functions_;
+  Kernels kernels_;
+  std::unique_ptr<Unaligned> unaligned_;  // null: the kernels take any address
   StepName name_;
   const void* const packed_;
 };
@@ -223,9 +256,13 @@ class CudaTactic final : public Tactic {
 
   Result<std::string> Prepare(const BoundNode& node, const PackedWeights*) const override {
     GRAFT_RETURN_IF_ERROR(VerifyBound(node));
-    GRAFT_ASSIGN_OR_RETURN(const StepProgram program, row_.plan(node));
+    GRAFT_ASSIGN_OR_RETURN(StepProgram program, row_.plan(node));
+    StepProgram unaligned;
+    if (program.unaligned != nullptr) {
+      GRAFT_ASSIGN_OR_RETURN(unaligned, program.unaligned(node));
+    }
     std::map<std::string, std::string> cubins;
-    for (const std::vector<Launch>* launches : {&program.launches, &program.unaligned}) {
+    for (const std::vector<Launch>* launches : {&program.launches, &unaligned.launches}) {
       for (const Launch& launch : *launches) {
         GRAFT_ASSIGN_OR_RETURN(Compiled compiled, Compile(launch.kernel, sm_));
         cubins[HashOf(launch.kernel, sm_)] = std::move(compiled.cubin);
@@ -242,10 +279,8 @@ class CudaTactic final : public Tactic {
         return UnsupportedError("{}: operand {} is not dense", node.name, i);
     }
     GRAFT_ASSIGN_OR_RETURN(StepProgram program, row_.plan(node));
-    auto step = std::make_unique<CudaStep>(*card_, std::move(program), node.name,
-                                           static_cast<const PackedFactor*>(packed));
-    GRAFT_RETURN_IF_ERROR(step->Load(prepared));
-    return std::unique_ptr<BoundStep>(std::move(step));
+    return CudaStep::Create(*card_, node, std::move(program),
+                            static_cast<const PackedFactor*>(packed), prepared);
   }
 
   // Without timings the first candidate stands.

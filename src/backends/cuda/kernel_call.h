@@ -44,6 +44,8 @@ class Parameter {
     int64_t offset;  // bytes
   };
 
+  Parameter() { words_.reserve(kUsualWords); }
+
   Parameter& Int(int64_t value);
   // Exactly `count` words: the values, then `fill`.
   Parameter& Ints(std::span<const int64_t> values, size_t count, int64_t fill = 0);
@@ -65,6 +67,8 @@ class Parameter {
   int step_word() const { return step_word_; }
 
  private:
+  static constexpr size_t kUsualWords = 160;  // of a product with two operands in its epilogue
+
   Parameter& Add(Source source, int index, int64_t offset);
 
   std::vector<int64_t> words_;
@@ -84,11 +88,15 @@ struct Launch {
   Parameter parameter;
 };
 
+struct StepProgram;
+using PlanFunction = Result<StepProgram>(const BoundNode& node);
+
 // Nothing to launch: an empty result.
 struct StepProgram {
   std::vector<Launch> launches;
-  // Instead, where an operand or a result is not at a multiple of 16 bytes; none: they take any.
-  std::vector<Launch> unaligned;
+  // Plans what is launched instead where an operand or a result is not at a multiple of 16 bytes,
+  // in no more workspace; null: these take any.
+  PlanFunction* unaligned = nullptr;
   size_t workspace_bytes = 0;
 
   // Room in the workspace; gives its offset.

@@ -2,10 +2,13 @@
 
 #include <bit>
 #include <cmath>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <vector>
 
 #include "backends/cuda/kernel_call.h"
+#include "base/hash.h"
 
 namespace graft::cuda {
 namespace {
@@ -157,6 +160,35 @@ std::string ProgramText(const PointwiseProgram& program, std::span<const DType> 
   for (size_t i = first ? 1 : 0; i < inputs.size(); ++i)
     text += fmt::format(", load({}, {})", first ? i - 1 : i, TypeOf(inputs[i]));
   return text + ")\n";
+}
+
+namespace {
+
+// Of everything that the text is made of.
+Hash128 KeyOf(const PointwiseProgram& program, std::span<const DType> inputs, bool first) {
+  std::string bytes;
+  bytes.reserve(64 + program.instructions.size() * sizeof(PointwiseInstruction));
+  const auto add = [&](const auto&... values) {
+    (bytes.append(reinterpret_cast<const char*>(&values), sizeof(values)), ...);
+  };
+  add(first, program.inputs, inputs.size());
+  for (const DType dtype : inputs) add(dtype);
+  for (const PointwiseInstruction& in : program.instructions)
+    add(in.op, in.dtype, in.operands, in.p, in.q);
+  return HashBytes(bytes);
+}
+
+}  // namespace
+
+std::string IncludedProgram(const PointwiseProgram& program, std::span<const DType> inputs,
+                            bool first) {
+  static std::mutex mutex;
+  static auto* const lines = new std::map<Hash128, std::string>;
+  const Hash128 key = KeyOf(program, inputs, first);
+  std::lock_guard lock(mutex);
+  std::string& line = (*lines)[key];
+  if (line.empty()) line = KeepPart(ProgramText(program, inputs, first));
+  return line;
 }
 
 }  // namespace graft::cuda

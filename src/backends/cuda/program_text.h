@@ -15,6 +15,11 @@ namespace graft::cuda {
 // inputs: the dtypes of the registers that are operands. Also defines Y, the result's type.
 std::string ProgramText(const PointwiseProgram& program, std::span<const DType> inputs, bool first);
 
+// The line that includes that text in a class's (KeepPart of compiler.h). A program's text is made
+// once, while the line is asked for by every step of every new shape.
+std::string IncludedProgram(const PointwiseProgram& program, std::span<const DType> inputs,
+                            bool first);
+
 // The dtype of its result.
 DType ResultOf(const PointwiseProgram& program, std::span<const DType> inputs);
 

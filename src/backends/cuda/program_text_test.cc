@@ -2,13 +2,19 @@
 
 #include <gmock/gmock.h>
 
+#include "backends/cuda/compiler.h"
 #include "backends/cuda/prepared.h"
 
 namespace graft::cuda {
 namespace {
 
+using testing::AllOf;
+using testing::EndsWith;
 using testing::HasSubstr;
+using testing::Lt;
 using testing::Not;
+using testing::SizeIs;
+using testing::StartsWith;
 
 TEST(ProgramText, ComputesEachRegisterInItsType) {
   const PointwiseProgram program =
@@ -20,6 +26,23 @@ TEST(ProgramText, ComputesEachRegisterInItsType) {
   EXPECT_THAT(text, HasSubstr("const bool r3 = Arithmetic<f16>(r2) < Arithmetic<f16>(r0);"));
   EXPECT_THAT(text, HasSubstr("const f16 r4 = r3 ? r2 : r1;"));
   EXPECT_THAT(text, HasSubstr("#define CALL(load) Program(undefined, load(0, f16), load(1, f16))"));
+}
+
+// What a class includes is compiled with it and part of its hash.
+TEST(ProgramText, IsIncludedByALineThatNamesWhatItSays) {
+  const DType inputs[] = {DType::kFloat32};
+  const auto line_of = [&](std::string_view program, bool first = false) {
+    return IncludedProgram(ParsePointwise(program).value(), inputs, first);
+  };
+  const std::string line = line_of("1:r1=relu.f32(r0)");
+  EXPECT_THAT(line, AllOf(StartsWith("#include \"part-"), EndsWith("\"\n"), SizeIs(Lt(64))));
+  EXPECT_EQ(line_of("1:r1=relu.f32(r0)"), line);
+  for (const std::string& other :
+       {line_of("1:r1=relu.f32(r0)", /*first=*/true), line_of("1:r1=abs.f32(r0)"),
+        line_of("1:r1=clamp.f32(r0|0,6)"), line_of("1:r1=clamp.f32(r0|-0,6)")})
+    EXPECT_NE(other, line);
+  EXPECT_NE(line_of("1:r1=clamp.f32(r0|0,6)"), line_of("1:r1=clamp.f32(r0|-0,6)"));
+  EXPECT_NE(HashOf({"affine.cu", line}, 90), HashOf({"affine.cu", ""}, 90));
 }
 
 TEST(ProgramText, AnEpiloguesFirstRegisterIsHandedOver) {

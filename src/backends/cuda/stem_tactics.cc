@@ -93,9 +93,7 @@ Result<StepProgram> PlanStem(const BoundNode& node) {
   const Product p = ProductOfConv(node);
   if (p.rows == 0 || p.columns == 0) return step;
   if (!FitsIn32Bits(p, node) || !LiesInEights(node, 2)) return PlanConvMma128x32(node);
-  GRAFT_ASSIGN_OR_RETURN(StepProgram unaligned, PlanConvMma128x32(node));
-  step.unaligned = std::move(unaligned.launches);
-  step.workspace_bytes = unaligned.workspace_bytes;
+  step.unaligned = PlanConvMma128x32;
   const Tiles tiles = TilesOf(p, node, 4);
   // Four channels of two bytes a pixel.
   const int64_t shared = p.kernel[1] * tiles.line * 4 * tiles.columns * 2 + tiles.patch * 8;

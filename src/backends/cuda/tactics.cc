@@ -94,7 +94,7 @@ std::string EpilogueText(const BoundNode& node, size_t first, DType result,
   for (size_t i = first; i < node.inputs.size(); ++i) inputs.push_back(node.inputs[i].dtype);
   return fmt::format("#define EPILOGUE_OPERANDS {}\n",
                      std::max<size_t>(node.inputs.size() - first, 1)) +
-         ProgramText(epilogue, inputs, /*first=*/true);
+         IncludedProgram(epilogue, inputs, /*first=*/true);
 }
 
 bool LiesInEights(const BoundNode& node, size_t first) {

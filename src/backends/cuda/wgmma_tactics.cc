@@ -127,8 +127,8 @@ constexpr int64_t kMultiprocessors = 132;
 
 // otherwise: what computes products that the copy engine or the epilogue do not take.
 Result<StepProgram> Multiply(const Product& p, const BoundNode& node, Tile tile,
-                             Result<StepProgram> (*otherwise)(const Product&, const BoundNode&)) {
-  if (!FitsIn32Bits(p, node)) return otherwise(p, node);
+                             PlanFunction* otherwise) {
+  if (!FitsIn32Bits(p, node)) return otherwise(node);
   StepProgram step;
   if (p.rows == 0 || p.columns == 0) return step;
   // A kernel of one pixel that meets each pixel of the image once reads a matrix.
@@ -152,10 +152,8 @@ Result<StepProgram> Multiply(const Product& p, const BoundNode& node, Tile tile,
   const bool split = parts.splits > 1;  // blocks send nothing where there is no cluster
   const std::optional<TensorMap> a = MapOfA(p, node, windows, tile.m, slice_bytes);
   const std::optional<TensorMap> b = MapOfB(p, node, windows, depth_first, tile.n, slice_bytes);
-  if (!a || !b || !LiesInEights(node, 2)) return otherwise(p, node);
-  GRAFT_ASSIGN_OR_RETURN(StepProgram unaligned, otherwise(p, node));
-  step.unaligned = std::move(unaligned.launches);
-  step.workspace_bytes = unaligned.workspace_bytes;
+  if (!a || !b || !LiesInEights(node, 2)) return otherwise(node);
+  step.unaligned = otherwise;
   Launch launch;
   launch.kernel.file = "wgmma.cu";
   launch.kernel.text = fmt::format(
@@ -181,7 +179,7 @@ Result<StepProgram> Multiply(const Product& p, const BoundNode& node, Tile tile,
 
 // Convolutions of stride 1 whose result is of the input's size: patch.cu. Others as `otherwise`.
 Result<StepProgram> MultiplyPatches(const BoundNode& node, const Tile& tile,
-                                    Result<StepProgram> (*otherwise)(const BoundNode&)) {
+                                    PlanFunction* otherwise) {
   const Product p = ProductOfConv(node);
   if (!FitsIn32Bits(p, node) || p.rows == 0 || p.columns == 0) return otherwise(node);
   // Positions along a line and lines of an image, with the zeros behind them.
@@ -218,10 +216,7 @@ Result<StepProgram> MultiplyPatches(const BoundNode& node, const Tile& tile,
   a.strides = {row, row * width, row * width * height};
   a.box = {kSliceBytes / kSize, static_cast<uint32_t>(line), 1, 1};
   StepProgram step;
-  GRAFT_ASSIGN_OR_RETURN(StepProgram unaligned, otherwise(node));
-  step.unaligned =
-      std::move(unaligned.unaligned.empty() ? unaligned.launches : unaligned.unaligned);
-  step.workspace_bytes = unaligned.workspace_bytes;
+  step.unaligned = PlanConvMma128x64;
   Launch launch;
   launch.kernel.file = "patch.cu";
   launch.kernel.text = fmt::format(
@@ -239,14 +234,13 @@ Result<StepProgram> MultiplyPatches(const BoundNode& node, const Tile& tile,
   return step;
 }
 
-Result<StepProgram> ConvOtherwise(const Product&, const BoundNode& node) {
-  return PlanConvMma128x64(node);
+Product PackedConv(const BoundNode& node) { return WithPackedColumns(ProductOfConv(node)); }
+Product PackedMatMul(const BoundNode& node) { return WithPackedColumns(ProductOfMatMul(node)); }
+Result<StepProgram> PlanPackedConv(const BoundNode& node) {
+  return MultiplySimply(PackedConv(node), node, false);
 }
-Result<StepProgram> MatMulOtherwise(const Product&, const BoundNode& node) {
-  return PlanMatMulMma128x64(node);
-}
-Result<StepProgram> IntegersOtherwise(const Product& p, const BoundNode& node) {
-  return MultiplySimply(p, node, false);
+Result<StepProgram> PlanPackedMatMul(const BoundNode& node) {
+  return MultiplySimply(PackedMatMul(node), node, false);
 }
 
 // unit: of what the channels are to be a multiple.
@@ -308,20 +302,20 @@ std::optional<Refusal> RefuseMatMulWgmmaIntegers(const ir::Module& module, const
   return RefuseIntegers(module, node);
 }
 
-#define GRAFT_WGMMA(tile)                                                   \
-  Result<StepProgram> PlanConvWgmma##tile(const BoundNode& node) {          \
-    return Multiply(ProductOfConv(node), node, k##tile, ConvOtherwise);     \
-  }                                                                         \
-  Result<StepProgram> PlanMatMulWgmma##tile(const BoundNode& node) {        \
-    return Multiply(ProductOfMatMul(node), node, k##tile, MatMulOtherwise); \
+#define GRAFT_WGMMA(tile)                                                       \
+  Result<StepProgram> PlanConvWgmma##tile(const BoundNode& node) {              \
+    return Multiply(ProductOfConv(node), node, k##tile, PlanConvMma128x64);     \
+  }                                                                             \
+  Result<StepProgram> PlanMatMulWgmma##tile(const BoundNode& node) {            \
+    return Multiply(ProductOfMatMul(node), node, k##tile, PlanMatMulMma128x64); \
   }
-#define GRAFT_WGMMA_BOTH(tile)                                                                   \
-  GRAFT_WGMMA(tile)                                                                              \
-  Result<StepProgram> PlanConvWgmmaIntegers##tile(const BoundNode& node) {                       \
-    return Multiply(WithPackedColumns(ProductOfConv(node)), node, k##tile, IntegersOtherwise);   \
-  }                                                                                              \
-  Result<StepProgram> PlanMatMulWgmmaIntegers##tile(const BoundNode& node) {                     \
-    return Multiply(WithPackedColumns(ProductOfMatMul(node)), node, k##tile, IntegersOtherwise); \
+#define GRAFT_WGMMA_BOTH(tile)                                               \
+  GRAFT_WGMMA(tile)                                                          \
+  Result<StepProgram> PlanConvWgmmaIntegers##tile(const BoundNode& node) {   \
+    return Multiply(PackedConv(node), node, k##tile, PlanPackedConv);        \
+  }                                                                          \
+  Result<StepProgram> PlanMatMulWgmmaIntegers##tile(const BoundNode& node) { \
+    return Multiply(PackedMatMul(node), node, k##tile, PlanPackedMatMul);    \
   }
 GRAFT_WGMMA_BOTH(128x256)
 GRAFT_WGMMA_BOTH(256x128)
