@@ -42,6 +42,12 @@ Result<std::optional<Refusal>> RefusesHalves(const Backend& backend, DType dtype
 
 }  // namespace
 
+Result<bool> MultipliesHalves(const Backend& backend) {
+  GRAFT_ASSIGN_OR_RETURN(const std::optional<Refusal> refusal,
+                         RefusesHalves(backend, DType::kFloat16));
+  return !refusal;
+}
+
 Status CheckPrecision(Precision precision, const Backend& backend) {
   // Integers stay floats where a backend has no products of them.
   if (precision != Precision::kFp16) return OkStatus();

@@ -17,6 +17,9 @@ enum class Precision : uint8_t {
 Result<Precision> ParsePrecision(std::string_view mode);
 std::string_view Name(Precision precision);  // "FP16"
 
+// Whether products of halves are computed there, and values between nodes are halves with FP16.
+Result<bool> MultipliesHalves(const Backend& backend);
+
 // kUnsupported, with its reason, where the backend has no tactics for it.
 Status CheckPrecision(Precision precision, const Backend& backend);
 

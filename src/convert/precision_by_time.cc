@@ -92,14 +92,17 @@ class Casts {
     GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(options.backend, options.device));
     Casts casts;
     ir::Module module;
+    const DType floats = options.halves ? DType::kFloat16 : DType::kFloat32;
     for (const Dims& dims : all) {
-      const ir::ValueId x = module.AddInput("x", DType::kFloat32, ir::MakeShape(dims));
+      const ir::ValueId x = module.AddInput("x", floats, ir::MakeShape(dims));
+      const bool halves = floats == DType::kFloat16;
       PointwiseProgram quantize{1, {}};
-      quantize.Add({PointwiseOp::kConstant, DType::kFloat32, {-1, -1, -1}, 21});
-      quantize.Add({PointwiseOp::kMul, DType::kFloat32, {0, 1, -1}});
-      quantize.Add({PointwiseOp::kRound, DType::kFloat32, {2, -1, -1}});
-      quantize.Add({PointwiseOp::kClamp, DType::kFloat32, {3, -1, -1}, -127, 127});
-      quantize.Add({PointwiseOp::kCast, DType::kInt8, {4, -1, -1}});
+      int q = halves ? quantize.Add(PointwiseOp::kCast, DType::kFloat32, 0) : 0;
+      q = quantize.Add(PointwiseOp::kMul, DType::kFloat32, q,
+                       quantize.Add({PointwiseOp::kConstant, DType::kFloat32, {-1, -1, -1}, 21}));
+      q = quantize.Add(PointwiseOp::kRound, DType::kFloat32, q);
+      q = quantize.Add({PointwiseOp::kClamp, DType::kFloat32, {q, -1, -1}, -127, 127});
+      quantize.Add(PointwiseOp::kCast, DType::kInt8, q);
       GRAFT_ASSIGN_OR_RETURN(
           const ir::NodeId to,
           module.AddNode(ir::PointwiseAttributes{std::move(quantize)}, {x}, "quantize"));
@@ -107,6 +110,7 @@ class Casts {
       dequantize.Add({PointwiseOp::kCast, DType::kFloat32, {0, -1, -1}});
       dequantize.Add({PointwiseOp::kConstant, DType::kFloat32, {-1, -1, -1}, 0.05});
       dequantize.Add({PointwiseOp::kMul, DType::kFloat32, {1, 2, -1}});
+      if (halves) dequantize.Add({PointwiseOp::kCast, floats, {3, -1, -1}});
       GRAFT_ASSIGN_OR_RETURN(const ir::NodeId back,
                              module.AddNode(ir::PointwiseAttributes{std::move(dequantize)},
                                             {module.node(to).outputs[0]}, "dequantize"));

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <utility>
 
 #include "base/dtype_visit.h"
 #include "convert/build_by_time.h"
+#include "convert/engine_timer.h"
 #include "convert/precision_by_time.h"
 #include "convert/precision_choice.h"
 #include "runtime/backend_table.h"
@@ -109,7 +111,7 @@ class Search {
   Result<PrecisionReport> Run() {
     PrecisionReport report;
     const Int8Options& int8 = options_.int8;
-    GRAFT_ASSIGN_OR_RETURN(expected_, OutputsOf(std::nullopt));
+    GRAFT_ASSIGN_OR_RETURN(expected_, OutputsIn(Precision::kFp32));
     if (goal_.labels.empty()) {
       report.wanted_sqnr = goal_.least_sqnr;
     } else {
@@ -117,6 +119,7 @@ class Search {
       top_1.most_drop = goal_.most_drop;
       GRAFT_ASSIGN_OR_RETURN(top_1.floats, Top1Of(expected_, goal_));
     }
+    GRAFT_ASSIGN_OR_RETURN(options_.halves, HalvesWillDo(&report));
     std::vector<std::string> products;
     GRAFT_ASSIGN_OR_RETURN(const Outputs all, OutputsOf(int8, &products));
     GRAFT_ASSIGN_OR_RETURN(bool is_met, Judge(all, &report));
@@ -159,6 +162,16 @@ class Search {
     return report->top_1->floats - report->top_1->chosen <= goal_.most_drop;
   }
 
+  // Whether the device multiplies halves, and all floats may be halves: integers can make that no
+  // better.
+  Result<bool> HalvesWillDo(PrecisionReport* report) const {
+    GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(options_.backend, options_.device));
+    GRAFT_ASSIGN_OR_RETURN(const bool multiplies, MultipliesHalves(*backend));
+    if (!multiplies) return false;
+    GRAFT_ASSIGN_OR_RETURN(const Outputs outputs, OutputsIn(Precision::kFp16));
+    return Judge(outputs, report);
+  }
+
   // With those that were chosen to be in floats.
   Int8Options Floats(const std::vector<LayerPrecision>& layers) const {
     Int8Options int8 = options_.int8;
@@ -185,35 +198,40 @@ class Search {
     return any;
   }
 
-  Result<std::unique_ptr<Context>> MakeContext(const BuildOptions& options,
-                                               std::vector<std::string>* products) const {
+  struct Made {
+    std::shared_ptr<const Engine> engine;
+    std::shared_ptr<Executor> executor;
+  };
+  Result<Made> Make(const BuildOptions& options, std::vector<std::string>* products) const {
     StageTimes times;
     GRAFT_ASSIGN_OR_RETURN(BuiltEngine built, BuildEngine(source_, options, &times));
     if (products != nullptr) *products = built.integer_products;
     GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(options.backend, options.device));
-    const std::shared_ptr<Executor> executor = MakeTbbExecutor(options.threads);
-    GRAFT_ASSIGN_OR_RETURN(
-        std::shared_ptr<const Engine> engine,
-        Engine::Create(std::move(built.plan), *backend, {.executor = executor.get()}));
-    return Context::Create(std::move(engine), {.executor = executor});
+    Made made;
+    made.executor = MakeTbbExecutor(options.threads);
+    GRAFT_ASSIGN_OR_RETURN(made.engine, Engine::Create(std::move(built.plan), *backend,
+                                                       {.executor = made.executor.get()}));
+    return made;
   }
 
   // Of an engine that nothing was timed for: its numbers are those of any other.
-  Result<Outputs> OutputsOf(std::optional<Int8Options> int8,
-                            std::vector<std::string>* products = nullptr) const {
+  Result<Outputs> OutputsIn(Precision precision) const {
     BuildOptions options = options_;
-    if (int8) {
-      options.int8 = *std::move(int8);
-    } else {
-      options.precision = Precision::kFp32;
-    }
+    options.precision = precision;
+    return OutputsOf(std::move(options), nullptr);
+  }
+  Result<Outputs> OutputsOf(Int8Options int8, std::vector<std::string>* products = nullptr) const {
+    BuildOptions options = options_;
+    options.int8 = std::move(int8);
     return OutputsOf(std::move(options), products);
   }
   Result<Outputs> OutputsOf(BuildOptions options, std::vector<std::string>* products) const {
     options.opt_level = 0;
     options.progress = nullptr;
     options.dump_directory.clear();
-    GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<Context> context, MakeContext(options, products));
+    GRAFT_ASSIGN_OR_RETURN(Made made, Make(options, products));
+    GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<Context> context,
+                           Context::Create(std::move(made.engine), {.executor = made.executor}));
     Outputs outputs;
     for (const std::vector<Tensor>& batch : batches_) {
       GRAFT_ASSIGN_OR_RETURN(std::vector<Tensor> results, context->Run(batch));
@@ -240,9 +258,9 @@ class Search {
 
   // A whole engine that is good enough, and what is reported where it is taken.
   struct Candidate {
-    std::unique_ptr<Context> context;
+    std::vector<EngineTimer> timers;
     PrecisionReport report;
-    double microseconds = std::numeric_limits<double>::infinity();  // of one run of the first batch
+    double microseconds = 0;  // of one run at each tuning point, in all
   };
 
   // Judges an engine of these options by its outputs and adds it where it is good enough.
@@ -254,29 +272,62 @@ class Search {
   }
   Status Add(const BuildOptions& options, PrecisionReport report,
              std::vector<Candidate>& candidates) const {
-    GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<Context> context, MakeContext(options, nullptr));
-    candidates.push_back({std::move(context), std::move(report)});
+    GRAFT_ASSIGN_OR_RETURN(std::vector<EngineTimer> timers, Timers(options));
+    candidates.push_back({std::move(timers), std::move(report)});
     return OkStatus();
   }
 
-  Status TimeInTurns(std::vector<Candidate>& candidates) const {
-    // So that a disturbance hits all.
-    constexpr int kRounds = 12;
-    for (int round = 0; round < kRounds; ++round) {
-      for (Candidate& candidate : candidates) {
-        using Clock = std::chrono::steady_clock;
-        const Clock::time_point start = Clock::now();
-        GRAFT_RETURN_IF_ERROR(candidate.context->Run(batches_[0]).status());
-        const double time = std::chrono::duration<double, std::micro>(Clock::now() - start).count();
-        candidate.microseconds = std::min(candidate.microseconds, time);
+  // An engine at each of its tuning points, on the numbers of the first batch.
+  Result<std::vector<EngineTimer>> Timers(const BuildOptions& options) const {
+    GRAFT_ASSIGN_OR_RETURN(const Made made, Make(options, nullptr));
+    const ir::Module& module = made.engine->module();
+    std::vector<EngineTimer> timers;
+    for (const TuningPoint& point : made.engine->choices().points) {
+      GRAFT_ASSIGN_OR_RETURN(const std::vector<BoundValue> bound,
+                             BindValues(module, point.symbols, [&](ir::ValueId v) {
+                               return std::ranges::find(module.inputs, v) != module.inputs.end();
+                             }));
+      std::vector<Tensor> inputs;
+      for (size_t i = 0; i < module.inputs.size(); ++i) {
+        const Tensor& sample = batches_[0][i];
+        GRAFT_ASSIGN_OR_RETURN(Tensor input,
+                               Tensor::Allocate(sample.dtype(), bound[module.inputs[i]].dims));
+        auto* const to = static_cast<std::byte*>(input.mutable_raw());
+        for (size_t at = 0; at < input.bytes() && sample.bytes() > 0; at += sample.bytes())
+          std::memcpy(to + at, sample.raw(), std::min(sample.bytes(), input.bytes() - at));
+        inputs.push_back(std::move(input));
       }
+      GRAFT_ASSIGN_OR_RETURN(EngineTimer timer,
+                             EngineTimer::Create(made.engine, made.executor, std::move(inputs)));
+      GRAFT_RETURN_IF_ERROR(timer.WarmUp());
+      timers.push_back(std::move(timer));
+    }
+    return timers;
+  }
+
+  static Status TimeInTurns(std::vector<Candidate>& candidates) {
+    // Short turns, so that a disturbance hits all; fewer where even one run takes long.
+    constexpr int kRounds = 12, kLeastRounds = 3;
+    constexpr double kTurn = 1000;  // microseconds
+    constexpr std::chrono::seconds kEnough(5);
+    const auto start = std::chrono::steady_clock::now();
+    for (int round = 0; round < kRounds; ++round) {
+      if (round >= kLeastRounds && std::chrono::steady_clock::now() - start > kEnough) break;
+      for (Candidate& candidate : candidates) {
+        for (EngineTimer& timer : candidate.timers) GRAFT_RETURN_IF_ERROR(timer.Run(kTurn));
+      }
+    }
+    for (Candidate& candidate : candidates) {
+      for (const EngineTimer& timer : candidate.timers) candidate.microseconds += timer.best();
     }
     return OkStatus();
   }
 
-  bool PermitsHalves() const {
+  // Halves are to be rivals of floats.
+  bool ComparesHalves() const {
     const Result<Backend*> backend = FindBackend(options_.backend, options_.device);
-    return permits_halves_ && backend.ok() && CheckPrecision(Precision::kFp16, **backend).ok();
+    return permits_halves_ && !options_.halves && backend.ok() &&
+           CheckPrecision(Precision::kFp16, **backend).ok();
   }
 
   // Whole engines have the last word: of what was chosen, of the same without what time alone has
@@ -284,6 +335,7 @@ class Search {
   Status Time(PrecisionReport& report) const {
     BuildOptions options = options_;
     options.dump_directory.clear();
+    report.halves = options.halves;
     std::vector<Candidate> candidates;
     options.int8 = Floats(report.layers);
     GRAFT_RETURN_IF_ERROR(Add(options, report, candidates));
@@ -299,11 +351,11 @@ class Search {
 
     const size_t floats = candidates.size();
     BuildOptions in_floats = options;
-    in_floats.precision = Precision::kFp32;
+    in_floats.precision = options_.halves ? Precision::kFp16 : Precision::kFp32;
     GRAFT_RETURN_IF_ERROR(Add(in_floats, report, candidates));
 
     for (const bool integers : {true, false}) {
-      if (!PermitsHalves()) break;
+      if (!ComparesHalves()) break;
       BuildOptions half = options;
       half.halves = integers;
       half.precision = integers ? Precision::kInt8 : Precision::kFp16;
@@ -318,10 +370,12 @@ class Search {
     double half_microseconds = 0;
     for (size_t i = 0; i < candidates.size(); ++i) {
       const double time = candidates[i].microseconds;
-      if (candidates[i].report.halves && (half_microseconds == 0 || time < half_microseconds))
+      if (i > floats && (half_microseconds == 0 || time < half_microseconds))
         half_microseconds = time;
-      // Of what is as fast, the first.
-      if (i > 0 && time * (1 + kTuningTie) >= least) continue;
+      // Of what is as fast, the first. Halves are few bits already, and what is compared with them
+      // is to be no slower.
+      const double tie = i == floats && options_.halves ? 0 : kTuningTie;
+      if (i > 0 && time * (1 + tie) >= least) continue;
       least = time;
       if (i == floats) {
         report.integers = false;  // all else says what integers would have cost
@@ -336,7 +390,7 @@ class Search {
   }
 
   const EngineSource& source_;
-  BuildOptions options_;  // without halves
+  BuildOptions options_;  // with halves where floats are always so
   const bool permits_halves_;
   const std::vector<std::vector<Tensor>>& batches_;
   const AccuracyGoal& goal_;

@@ -52,14 +52,15 @@ struct PrecisionReport {
   double wanted_sqnr = 0;    // where there are no labels
   double integers_sqnr = 0;  // with all products on integers that can be
   double sqnr = 0;           // as chosen
-  // Of one run of the first batch, as chosen and in floats.
+  // Of one run, over all tuning points, as chosen and without integers.
   double microseconds = 0;
   double float_microseconds = 0;
   // Integers are not slower as a whole. Else the model is computed in floats.
   bool integers = true;
-  // Where halves are permitted: the least time of an engine that is as accurate as was asked for
-  // and stores so what is not on integers, 0 where there is none; and whether it is the fastest of
-  // all, and was chosen.
+  // What is not on integers may be stored as halves: the device multiplies them and the model with
+  // all its floats so is accurate enough, so that nothing else is compared; or they were permitted,
+  // and the least time of an accurate engine that stores so what is not on integers,
+  // half_microseconds (else 0), is the least of all.
   double half_microseconds = 0;
   bool halves = false;
   // Products that can be on integers: in the order of the model where those were good enough as
@@ -74,8 +75,9 @@ struct PrecisionReport {
 // sensitive first, until the goal is met. Then whole engines are tuned and timed: with this,
 // without what time alone has put into floats, and in floats; and with BuildOptions::halves also
 // with halves, the first and the last, where they are good enough. The fastest is taken, and of
-// those as fast the first. `options` are those of the engine on integers, with its calibration
-// table. InvalidArgument for labels that are not those of the outputs.
+// those as fast the first. Where the device multiplies halves and these are accurate enough, they
+// stand for floats in all of that. `options` are those of the engine on integers, with its
+// calibration table. InvalidArgument for labels that are not those of the outputs.
 Result<PrecisionReport> ChoosePrecisions(const EngineSource& source, const BuildOptions& options,
                                          const std::vector<std::vector<Tensor>>& batches,
                                          const AccuracyGoal& goal);

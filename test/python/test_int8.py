@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import small_models
-from support import BAD_INPUT, USAGE, EngineCalls, convert, graft
+from support import BAD_INPUT, FAKE_DEVICE_PROGRAM, USAGE, EngineCalls, convert, graft
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -83,11 +83,11 @@ def test_the_same_bits_whatever_computes_them(frozen_graph, data, images, tmp_pa
     assert np.array_equal(results[0], results[2])
 
 
-def choose(frozen_graph, data, least, *arguments):
+def choose(frozen_graph, data, least, *arguments, **options):
     """What `graft convert` chooses by accuracy alone, by its report: no step is timed."""
     plan = ("--plan", data.with_suffix(".plan"), "--threads", 1, *LOGITS)
     int8 = ("--precision", "int8", "--calibration-data", data, "--least-sqnr", least)
-    return convert(frozen_graph, *plan, *int8, *arguments)["precision"]
+    return convert(frozen_graph, *plan, *int8, *arguments, **options)["precision"]
 
 
 def test_sensitive_products_go_back_to_floats(frozen_graph, data):
@@ -193,6 +193,23 @@ def test_a_node_has_its_part_of_the_table(frozen_graph, data, images, tmp_path):
     feed = {"image:0": images}
     (got,) = run_natively(converted, ["logits"], feed)
     assert np.array_equal(rebuilt(converted, feed), got), "the same integers"
+
+
+def test_floats_beside_integers_are_halves_where_these_are_multiplied(frozen_graph, data):
+    program = (FAKE_DEVICE_PROGRAM,)
+    device = ("--backend", "fake_device")
+    everything = choose(frozen_graph, data, 1)
+    assert not everything["halves"], "processors multiply none"
+    some = choose(frozen_graph, data, everything["sqnr"] + 1, *device, program=program)
+    assert some["halves"] and some["sqnr"] > everything["sqnr"] + 1
+    on_integers = [layer["integers"] for layer in some["layers"]]
+    assert any(on_integers) and not all(on_integers)
+    assert min(some["microseconds"], some["float_microseconds"]) > 0
+    module = graft("inspect", data.with_suffix(".plan"), "--ir", program=program)
+    assert "f16[" in module and ("accumulator=i32" in module) == some["integers"]
+    # Where halves are too coarse, floats stay what they are.
+    nothing = choose(frozen_graph, data, 1000, *device, program=program)
+    assert not nothing["halves"] and nothing["sqnr"] is None
 
 
 MNIST = pathlib.Path(os.environ.get("GRAFT_MODELS", "nowhere")) / "tftrt_mnist"

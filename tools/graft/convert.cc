@@ -102,10 +102,13 @@ void PrintPrecision(const convert::PrecisionReport& p) {
       p.top_1 ? fmt::format(", top-1 {:.2f} % ({:.2f} with all, {:.2f} in floats)", p.top_1->chosen,
                             p.top_1->integers, p.top_1->floats)
               : "";
-  std::printf("int8: %td of %zu products on integers, %s; %.3f ms, in floats %.3f ms%s\n", integers,
-              p.layers.size(), (sqnr + top_1).c_str(), p.microseconds / 1000,
+  // Halves that were no rivals of floats stand for these.
+  const std::string floats = p.halves && p.half_microseconds == 0 ? "halves" : "floats";
+  const bool taken = !p.integers && (!p.halves || floats == "halves");
+  std::printf("int8: %td of %zu products on integers, %s; %.3f ms, in %s %.3f ms%s\n", integers,
+              p.layers.size(), (sqnr + top_1).c_str(), p.microseconds / 1000, floats.c_str(),
               p.float_microseconds / 1000,
-              p.integers || p.halves ? "" : ": floats are faster and were taken");
+              taken ? fmt::format(": {} are faster and were taken", floats).c_str() : "");
   if (p.half_microseconds > 0) {
     std::printf("  with halves %.3f ms%s\n", p.half_microseconds / 1000,
                 p.halves ? ": they are faster and were taken" : "");
@@ -117,7 +120,7 @@ void PrintPrecision(const convert::PrecisionReport& p) {
             ? fmt::format("{:.1f} dB alone", layer.sqnr)
             : fmt::format("{:.3f} ms, on integers {:.3f} ms, casts apart",
                           layer.float_microseconds / 1000, layer.microseconds / 1000);
-    std::printf("  in floats: %s (%s)\n", layer.node.c_str(), why.c_str());
+    std::printf("  in %s: %s (%s)\n", floats.c_str(), layer.node.c_str(), why.c_str());
   }
 }
 
