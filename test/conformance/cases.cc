@@ -469,6 +469,9 @@ Cases MatMulCases() {
       AddHalves(cases, attributes, transpose_a ? Dims{600, 33} : Dims{33, 600},
                 transpose_b ? Dims{72, 600} : Dims{600, 72});
       if (!deep) AddHalves(cases, attributes, {2, 200, 256}, {2, 256, 136});
+      // One row.
+      if (!deep) AddHalves(cases, attributes, {1, 5000}, {5000, 136});
+      if (!deep) AddHalves(cases, attributes, {1, 1, 72}, {72, 1000});
       if (!transpose_a)
         AddHalves(cases, attributes, {3, 70, 328}, transpose_b ? Dims{264, 328} : Dims{328, 264});
       if (!transpose_a) {

@@ -54,6 +54,25 @@ TEST(Product, RowsThatTheCopyEngineDoesNotTakeGoToAnotherKernel) {
   EXPECT_EQ(FileOf(row.plan(node)), "mma.cu");
 }
 
+TEST(Product, OneRowGoesToItsKernelWhereColumnsLieInEights) {
+  const TacticRow& row = Row("cuda.matmul.row");
+  const auto file_of = [&](const Dims& a, const Dims& b) {
+    return FileOf(row.plan(BindHalves(ir::MatMulAttributes(), a, b)));
+  };
+  EXPECT_EQ(file_of({1, 5000}, {5000, 136}), "row_product.cu");
+  EXPECT_EQ(file_of({1, 1, 5000}, {5000, 136}), "row_product.cu");
+  EXPECT_EQ(file_of({2, 5000}, {5000, 136}), "mma.cu");
+  EXPECT_EQ(file_of({1, 5000}, {5000, 131}), "mma.cu");
+  // The blocks of a cluster share the depth.
+  const StepProgram program =
+      row.plan(BindHalves(ir::MatMulAttributes(), {1, 5000}, {5000, 136})).value();
+  const Launch& launch = program.launches.front();
+  EXPECT_EQ(launch.grid[0], 3);
+  EXPECT_EQ(launch.grid[2], 8);
+  EXPECT_EQ(launch.cluster, 8);
+  ASSERT_NE(program.unaligned, nullptr);
+}
+
 TEST(Product, AnImageIsDescribedByItsWindows) {
   ir::ConvAttributes conv;
   conv.strides = {2, 2};

@@ -24,8 +24,8 @@ RefuseFunction RefuseArgReduce, RefuseConvMma, RefuseConvPatch, RefuseConvWgmma,
     RefuseConvWgmmaIntegers, RefuseCumulative, RefuseDepthwise, RefuseDepthwiseRows,
     RefuseDepthwiseVector, RefuseGathering, RefuseMatMulMma, RefuseMatMulWgmma,
     RefuseMatMulWgmmaIntegers, RefuseMove, RefusePad, RefusePointwise, RefusePool, RefusePoolParts,
-    RefusePoolVectors, RefuseReduce, RefuseResult, RefuseScatterNd, RefuseStem, RefuseStemIntegers,
-    RefuseWhere;
+    RefusePoolVectors, RefuseReduce, RefuseResult, RefuseRowProduct, RefuseScatterNd, RefuseStem,
+    RefuseStemIntegers, RefuseWhere;
 // By the dtype of operand 0 alone.
 template <bool (*takes)(DType)>
 std::optional<Refusal> RefuseFirst(const ir::Module& module, const ir::Node& node) {
