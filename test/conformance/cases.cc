@@ -271,15 +271,23 @@ void AddIntegers(Cases& cases, Attributes attributes, const Dims& x, const Dims&
   }
 }
 
-// The node over halves with sums in f32: as they are, and with a bias, a residual and a rounding.
+// The node over halves with sums in f32: as they are, with a bias and a rounding, and with a
+// residual as well.
 template <class Attributes>
 void AddHalves(Cases& cases, Attributes attributes, const Dims& x, const Dims& w) {
   attributes.accumulator = DType::kFloat32;
   for (const DType half : {DType::kFloat16, DType::kBFloat16}) {
     if (half == DType::kBFloat16 && cases.size() % 3 != 0) continue;
     Case c{attributes, {{x, half}, {w, half, Fill::kNormal, half == DType::kFloat16}}};
-    if (cases.size() % 2 == 0) cases.push_back(c);
+    cases.push_back(c);
     const Dims result = ResultDims(c.attributes, c.operands);
+    if (half == DType::kFloat16) {
+      Case biased = c;
+      std::get<Attributes>(biased.attributes).epilogue =
+          Parse("2:r2=add.f32(r0,r1);r3=clamp.f32(r2|0,6);r4=cast.f16(r3)");
+      biased.operands.push_back(Constant({result.back()}));
+      cases.push_back(std::move(biased));
+    }
     std::get<Attributes>(c.attributes).epilogue = Parse(fmt::format(
         "3:r3=cast.f32(r2);r4=add.f32(r0,r1);r5=add.f32(r4,r3);r6=relu.f32(r5);r7=cast.{}(r6)",
         Name(half)));

@@ -73,6 +73,20 @@ TEST(Product, OneRowGoesToItsKernelWhereColumnsLieInEights) {
   ASSERT_NE(program.unaligned, nullptr);
 }
 
+TEST(Product, ResultsOf16BitsGoThroughSharedMemoryWhereItHoldsThem) {
+  ir::MatMulAttributes attributes;
+  const BoundNode node = BindHalves(attributes, {300, 64}, {64, 256});
+  const auto text_of = [&](std::string_view tactic) {
+    return Row(tactic).plan(node).value().launches.front().kernel.text;
+  };
+  EXPECT_NE(text_of("cuda.matmul.wgmma_128x128").find("#define STAGED 64\n"), std::string::npos);
+  EXPECT_NE(text_of("cuda.matmul.wgmma_64x64_deep").find("#define STAGED 64\n"), std::string::npos);
+  // As many of these blocks as a multiprocessor is to hold leave no room.
+  EXPECT_NE(text_of("cuda.matmul.wgmma_256x32").find("#define STAGED 0\n"), std::string::npos);
+  EXPECT_NE(text_of("cuda.matmul.wgmma_64x128").find("#define STAGED 0\n"), std::string::npos);
+  EXPECT_NE(text_of("cuda.matmul.wgmma_64x64").find("#define STAGED 0\n"), std::string::npos);
+}
+
 TEST(Product, AnImageIsDescribedByItsWindows) {
   ir::ConvAttributes conv;
   conv.strides = {2, 2};

@@ -113,6 +113,23 @@ bool LiesInEights(const BoundNode& node, size_t first) {
   return true;
 }
 
+bool RowsAreAlike(const BoundNode& node, size_t first) {
+  for (size_t i = first; i < node.inputs.size(); ++i) {
+    const RowAddress address = AddressOf(node.inputs[i], node.outputs[0].dims);
+    if (address.general || address.row_stride != 0) return false;
+  }
+  return true;
+}
+
+bool TakesStaged(const BoundNode& node, size_t first) {
+  for (size_t i = first; i < node.inputs.size(); ++i) {
+    const RowAddress address = AddressOf(node.inputs[i], node.outputs[0].dims);
+    const bool neighbours = address.strides.back() == 1 && SizeOf(node.inputs[i].dtype) == 2;
+    if (address.general || (address.row_stride != 0 && !neighbours)) return false;
+  }
+  return true;
+}
+
 std::string EachOperandText(const BoundNode& node, size_t first, bool columns) {
   std::string text = "#define EACH_OPERAND(X)";
   for (size_t i = first; i < node.inputs.size(); ++i) {

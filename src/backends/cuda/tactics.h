@@ -65,6 +65,10 @@ std::string EachOperandText(const BoundNode& node, size_t first, bool columns = 
 // Whether result and operands lie in rows so that vector.cuh moves eight at once without asking:
 // at multiples of 16 bytes, those of 8 bits at multiples of 8.
 bool LiesInEights(const BoundNode& node, size_t first);
+// Whether each operand is the same in every row.
+bool RowsAreAlike(const BoundNode& node, size_t first);
+// Or eights of its 16-bit elements lie side by side there.
+bool TakesStaged(const BoundNode& node, size_t first);
 // The result's axes but for the last, as EPILOGUE_RANK words.
 inline constexpr size_t kEpilogueRank = 6;
 std::vector<int64_t> EpilogueDims(const BoundNode& node);

@@ -16,16 +16,19 @@ struct Tile {
 
   // One more warp copies; where registers are traded (wgmma.cu), it comes with three idle ones.
   int threads() const { return groups * 128 + (groups == 2 && blocks == 1 ? 128 : 32); }
-  // Of shared memory: the slices, the sums that are sent, and the barriers.
-  int shared_bytes(bool split, int64_t slice_bytes) const {
+  // Of shared memory: the slices, the sums that are sent, a warp's results that go through it, and
+  // the barriers. staged: columns of those results.
+  int shared_bytes(bool split, int staged, int64_t slice_bytes) const {
     const int slices = (m + n) * static_cast<int>(slice_bytes) * stages;
-    return slices + (split ? (m + 8) * (n + 8) * 4 : 0) + 16 * stages + 8;
+    const int results = groups * 4 * 16 * staged * 2;
+    return slices + (split ? (m + 8) * (n + 8) * 4 : 0) + results + 16 * stages + 8;
   }
 };
 constexpr Tile k128x256 = {128, 256, 2, 4, 1};
 constexpr Tile k256x128 = {256, 128, 2, 4, 1};
 constexpr Tile k128x128 = {128, 128, 2, 3, 2};
 constexpr Tile k128x64 = {128, 64, 2, 4, 2};
+constexpr Tile k256x32 = {256, 32, 2, 3, 2};
 constexpr Tile k64x128 = {64, 128, 1, 3, 3};
 constexpr Tile k64x64 = {64, 64, 1, 3, 4};
 constexpr Tile k128x128Deep = {128, 128, 2, 5, 1};
@@ -150,6 +153,16 @@ Result<StepProgram> Multiply(const Product& p, const BoundNode& node, Tile tile,
       tile.split ? SplitsFor(tiles, slices * slice_bytes / 4, kMostInCluster) : 1;
   const Parts parts = Split(slices, splits, 1);
   const bool split = parts.splits > 1;  // blocks send nothing where there is no cluster
+  // For operands that differ from row to row, and for several, some tiles have too few registers.
+  const bool scarce =
+      tile.n > 64 && tile.blocks > 1 && (!RowsAreAlike(node, 2) || node.inputs.size() > 3);
+  // Columns of results that go through shared memory at a time.
+  int staged = std::min(tile.n, 64);
+  // A multiprocessor's shared memory, of which each block takes some more for itself.
+  constexpr int kShared = 228 << 10, kOfBlock = 1 << 10;
+  if (split || scarce || SizeOf(node.outputs[0].dtype) != 2 || !TakesStaged(node, 2) ||
+      (tile.shared_bytes(split, staged, slice_bytes) + kOfBlock) * tile.blocks > kShared)
+    staged = 0;
   const std::optional<TensorMap> a = MapOfA(p, node, windows, tile.m, slice_bytes);
   const std::optional<TensorMap> b = MapOfB(p, node, windows, depth_first, tile.n, slice_bytes);
   if (!a || !b || !LiesInEights(node, 2)) return otherwise(node);
@@ -160,13 +173,14 @@ Result<StepProgram> Multiply(const Product& p, const BoundNode& node, Tile tile,
       "#define SPLIT {:d}\n#define BM {}\n#define BN {}\n#define GROUPS {}\n#define STAGES {}\n"
       "#define MIN_BLOCKS {}\n#define WINDOWS {:d}\n#define B_DEPTH_FIRST {:d}\n"
       "#define B_CONSTANT {:d}\n#define BFLOAT {:d}\n#define INTEGERS {:d}\n"
-      "#define ROW_BYTES {}\n{}{}",
+      "#define ROW_BYTES {}\n#define STAGED {}\n{}{}",
       split, tile.m, tile.n, tile.groups, tile.stages, tile.blocks, windows, depth_first,
       p.b_packed || node.inputs[1].constant != nullptr, node.inputs[0].dtype == DType::kBFloat16,
-      size == 1, slice_bytes, ProductText(node), EachOperandText(node, 2, /*columns=*/!split));
+      size == 1, slice_bytes, staged, ProductText(node),
+      EachOperandText(node, 2, /*columns=*/!split));
   launch.entry = "wgmma";
   launch.block = tile.threads();
-  launch.shared_bytes = tile.shared_bytes(split, slice_bytes);
+  launch.shared_bytes = tile.shared_bytes(split, staged, slice_bytes);
   // Blocks go from tile to tile, but for those that share one.
   launch.grid[0] = split ? tiles : std::min(tiles, kMultiprocessors * tile.blocks);
   launch.grid[2] = parts.splits;
@@ -203,8 +217,11 @@ Result<StepProgram> MultiplyPatches(const BoundNode& node, const Tile& tile,
     return otherwise(node);
   const auto up = [](int64_t bytes) { return (bytes + 1023) / 1024 * 1024; };
   const int64_t tiles = (positions + tile.m - 1) / tile.m * ((p.columns + tile.n - 1) / tile.n);
-  const int64_t shared =
-      up(tile.n * kSliceBytes * tile.stages + 16 * (tile.stages + 1)) + lines * line * kSliceBytes;
+  // Columns of a warp's 16 rows of results that go through shared memory at a time.
+  const int staged = SizeOf(node.outputs[0].dtype) == 2 && RowsAreAlike(node, 2) ? 32 : 0;
+  const int64_t results = int64_t{tile.groups} * 4 * 16 * staged * kSize;
+  const int64_t shared = up(tile.n * kSliceBytes * tile.stages + results + 16 * (tile.stages + 1)) +
+                         lines * line * kSliceBytes;
   const std::optional<TensorMap> b = MapOfB(p, node, /*windows=*/true, false, tile.n, kSliceBytes);
   if (shared > kMostShared || !b) return otherwise(node);
   const auto row = static_cast<uint64_t>(p.a_row * kSize);
@@ -221,9 +238,10 @@ Result<StepProgram> MultiplyPatches(const BoundNode& node, const Tile& tile,
   launch.kernel.file = "patch.cu";
   launch.kernel.text = fmt::format(
       "#define BM {}\n#define BN {}\n#define GROUPS {}\n#define STAGES {}\n#define MIN_BLOCKS {}\n"
-      "#define B_CONSTANT {:d}\n#define BFLOAT {:d}\n{}{}",
+      "#define B_CONSTANT {:d}\n#define BFLOAT {:d}\n#define STAGED {}\n{}{}",
       tile.m, tile.n, tile.groups, tile.stages, tile.blocks, node.inputs[1].constant != nullptr,
-      a.dtype == DType::kBFloat16, ProductText(node), EachOperandText(node, 2, /*columns=*/true));
+      a.dtype == DType::kBFloat16, staged, ProductText(node),
+      EachOperandText(node, 2, /*columns=*/true));
   launch.entry = "patch";
   launch.block = tile.threads();
   launch.shared_bytes = static_cast<int>(shared);
@@ -323,6 +341,7 @@ GRAFT_WGMMA_BOTH(128x128)
 GRAFT_WGMMA_BOTH(128x64)
 GRAFT_WGMMA_BOTH(64x128)
 GRAFT_WGMMA_BOTH(64x64)
+GRAFT_WGMMA(256x32)
 GRAFT_WGMMA(128x128Deep)
 GRAFT_WGMMA(64x64Deep)
 GRAFT_WGMMA_BOTH(64x128Split)

@@ -15,7 +15,8 @@
 // the operands are the same in every row.
 //
 // Class: BM, BN, GROUPS, STAGES, MIN_BLOCKS (to a multiprocessor), B_CONSTANT (1: no kernel of the
-// run writes b), BFLOAT (1: factors are bf16), EACH_OPERAND, and what product.cuh wants.
+// run writes b), BFLOAT (1: factors are bf16), STAGED (0, or as staged.cuh wants it),
+// EACH_OPERAND, and what product.cuh wants.
 #define SPLIT 0
 #define B_DEPTH_FIRST 0
 #define INTEGERS 0
@@ -23,8 +24,14 @@
 // Eights of an epilogue's operand that a thread has under way.
 #define AT_ONCE (MIN_BLOCKS > 1 ? 2 : 4)
 #include "wgmma.cuh"
+#if STAGED
+#include "staged.cuh"
+#else
+constexpr int kStagedBytes = 0;
+#endif
 
-constexpr int kBarriersAt = STAGES * B_BYTES;  // behind the weights
+constexpr int kStagedAt = STAGES * B_BYTES;  // behind the weights
+constexpr int kBarriersAt = kStagedAt + CONSUMERS / 32 * kStagedBytes;
 constexpr int kPatchAt = (kBarriersAt + 16 * (STAGES + 1) + 1023) / 1024 * 1024;
 
 __device__ inline void CopyLine(u32 to, const TensorMap& map, u32 barrier, i32 channel, i32 h,
@@ -69,12 +76,13 @@ struct Image {
   }
 };
 
-// A thread's two rows of the 16 that a warp computes.
-struct PositionPair {
+// The rows of positions from `first` on, every `step`th.
+struct PositionRows {
   const Params& p;
   const Image& image;
   i32 first;
-  __device__ i32 operator()(int r) const { return image.RowAt(p, first + r * 8); }
+  int step;
+  __device__ i32 operator()(int r) const { return image.RowAt(p, first + r * step); }
 };
 
 struct Shared {
@@ -217,13 +225,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     u32 tile = number;
     asm volatile("" : "+r"(tile));
     const Place place = PlaceOf(p, tile);
-    const i32 column0 = place.column0 + thread % 4 * 8;
 #pragma unroll
     for (int i = 0; i < kParts; ++i) {
-      const PositionPair rows = {p, image, place.first + first_row + i * 64};
+#if STAGED
+      const i32 first = place.first + first_row - thread % 32 / 4 + i * 64;
+      StagedOperands operands;
+      FinishStaged(p, sums[i], PositionRows{p, image, first, 1}, place.column0,
+                   shared_at + kStagedAt + thread / 32 * kStagedBytes, &operands, false, undefined);
+#else
+      const PositionRows rows = {p, image, place.first + first_row + i * 64, 8};
+      const i32 column0 = place.column0 + thread % 4 * 8;
       Operands operands;
       operands.Fetch(p, rows, column0, 0);
       FinishSums(p, sums[i], rows, column0, &operands, undefined);
+#endif
     }
   }
   if (undefined) Report(p.error, kUndefinedInteger, p.step, 0, 0);

@@ -7,11 +7,14 @@
 // Result and the epilogue's operands lie at multiples of 16 bytes, in rows that do.
 //
 // Class: CHANNELS, KH, KW, SH, SW (the kernel and its strides), TH, TW (their product is 128), BN
-// (32 or 64), B_CONSTANT (1: no kernel of the run writes b), BFLOAT (1: factors are bf16),
-// EACH_OPERAND, and what product.cuh wants.
+// (32 or 64), B_CONSTANT (1: no kernel of the run writes b), BFLOAT (1: factors are bf16), STAGED
+// (0, or as staged.cuh wants it), EACH_OPERAND, and what product.cuh wants.
 #define AT_ONCE 4
 #include "exchange.cuh"
 #include "fragments.cuh"
+#if STAGED
+#include "staged.cuh"
+#endif
 
 #define THREADS 128
 #define B_CHUNKS (BN / 8)
@@ -49,13 +52,13 @@ __device__ inline void LoadPatch(const Params& p, const Tile& tile, uint2* pixel
   }
 }
 
-// The pixels of a thread's two rows of sums.
-struct PixelPair {
+// The rows of the result of a tile's pixels from `first` on, of its 128, every `step`th.
+struct PixelRows {
   i32 out_h, out_w;
   Tile tile;
-  int first;  // of the tile's 128
+  int first, step;
   __device__ i32 operator()(int r) const {
-    const i32 h = tile.h + (first + r * 8) / TW, w = tile.w + (first + r * 8) % TW;
+    const i32 h = tile.h + (first + r * step) / TW, w = tile.w + (first + r * step) % TW;
     return h < out_h && w < out_w ? (tile.image * out_h + h) * out_w + w : -1;
   }
 };
@@ -64,6 +67,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) stem(const __grid_const
   extern __shared__ __align__(128) unsigned char shared[];
   u16* const filter = (u16*)shared;
   u16* const patch = filter + kDepth * BN;
+#if STAGED
+  const u32 staged_at = ((u32)__cvta_generic_to_shared(patch + kPatchH * kPatchW * 4) + 15) & ~15u;
+#endif
   const int thread = threadIdx.x, lane = thread % 32;
   const i32 column0 = (i32)blockIdx.y * BN;
   if (!B_CONSTANT) WaitForPrevious();
@@ -143,10 +149,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) stem(const __grid_const
     const Tile tile = FindTile(p, number);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const PixelPair rows = {(i32)p.out[1], (i32)p.out[2], tile, row0 + i * 16};
+#if STAGED
+      const PixelRows rows = {(i32)p.out[1], (i32)p.out[2], tile, row0 - lane / 4 + i * 16, 1};
+      StagedOperands operands;
+      FinishStaged(p, &sums[i][0][0], rows, column0, staged_at + thread / 32 * kStagedBytes,
+                   &operands, false, undefined);
+#else
+      const PixelRows rows = {(i32)p.out[1], (i32)p.out[2], tile, row0 + i * 16, 8};
       Operands operands;
       operands.Fetch(p, rows, column0 + lane % 4 * 8, 0);
       FinishSums(p, &sums[i][0][0], rows, column0 + lane % 4 * 8, &operands, undefined);
+#endif
     }
   }
   if (undefined) Report(p.error, kUndefinedInteger, p.step, 0, 0);

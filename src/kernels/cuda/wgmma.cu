@@ -8,7 +8,7 @@
 // barriers there say when a slice has come and when it may be overwritten. A slice lies within one
 // tap of a convolution's kernel; what is outside of the image, and past the last channel, comes as
 // zeros. For the epilogue neighbouring threads exchange their sums, so that each has eight
-// neighbours.
+// neighbours; with STAGED each finishes its own (staged.cuh).
 //
 // With SPLIT, the blocks of a cluster share a tile, each with a part of the slices. Each finishes
 // every so many'th row, of which the others send it their sums; they are added in the blocks' order:
@@ -20,17 +20,23 @@
 // a multiprocessor), WINDOWS (1: a convolution's windows, 0: rows of a matrix), B_DEPTH_FIRST (1: b's
 // elements along the depth lie side by side), B_CONSTANT (1: no kernel of the run writes b), BFLOAT
 // (1: factors are bf16), INTEGERS (1: factors are i8, and b's depth lies side by side), ROW_BYTES (a
-// slice's depth in bytes: 128, of integers also 64), EACH_OPERAND, and what product.cuh wants.
+// slice's depth in bytes: 128, of integers also 64), STAGED (0, or as staged.cuh wants it),
+// EACH_OPERAND, and what product.cuh wants.
 
 // Eights of an epilogue's operand that a thread has under way.
 #define AT_ONCE (GROUPS == 2 && MIN_BLOCKS > 1 && BN > 64 ? 2 : 4)
 #include "wgmma.cuh"
+#if STAGED
+#include "staged.cuh"
+#endif
 
 #define A_BYTES (BM * ROW_BYTES)
 #define STAGE_BYTES (A_BYTES + B_BYTES)
 constexpr int kSumsAt = STAGES * STAGE_BYTES;  // with SPLIT: those that blocks are sent
 #if SPLIT
 constexpr int kBarriersAt = kSumsAt + kSumsBytes;
+#elif STAGED
+constexpr int kBarriersAt = kSumsAt + CONSUMERS / 32 * kStagedBytes;  // and a warp's results
 #else
 constexpr int kBarriersAt = kSumsAt;
 #endif
@@ -94,6 +100,12 @@ struct RowPair {
   __device__ i32 operator()(int r) const {
     return first + r * 8 < rows ? first + r * 8 : -1;
   }
+};
+
+// A warp's 16 rows.
+struct WarpRows {
+  i32 rows, first;
+  __device__ i32 operator()(int i) const { return first + i < rows ? first + i : -1; }
 };
 
 // The warp that has the slices brought.
@@ -203,7 +215,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   u32 parity = 0;
 #pragma unroll 1
   for (u32 number = blockIdx.x; number < tiles; number += gridDim.x) {
-#if !SPLIT
+#if STAGED
+    constexpr bool kAhead = kParts * BN <= 64;  // the epilogue's operands
+    StagedOperands operands;
+    const int warp_row = first_row - thread % 32 / 4;
+    if (kAhead) {
+      const Place place = PlaceOf(p, number);
+      operands.Fetch(p, WarpRows{(i32)p.rows, place.first + warp_row}, place.column0);
+    }
+#elif !SPLIT
     Operands operands;
     if (kParts * BN <= 64) {
       const Place place = PlaceOf(p, number);
@@ -243,6 +263,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     };
     FinishShared(p, sums, first_row, Rows{0, 0, place.first, place.column0, blocks, rank},
                  slices_at + kSumsAt, (const Acc*)(shared + kSumsAt), sent, undefined);
+#elif STAGED
+#pragma unroll
+    for (int i = 0; i < kParts; ++i) {
+      FinishStaged(p, sums[i], WarpRows{(i32)p.rows, place.first + warp_row + i * 64},
+                   place.column0, slices_at + kSumsAt + thread / 32 * kStagedBytes, &operands,
+                   kAhead, undefined);
+    }
 #else
     const i32 column0 = place.column0 + thread % 4 * 8;
 #pragma unroll
