@@ -254,10 +254,14 @@ void LogReport(const std::string& id, const Json& report) {
   LOG(WARNING) << report.value("new_report", "");
   LOG(INFO) << report.value("old_report", "");
   LOG(INFO) << "Number of TensorRT candidate segments: " << report.value("candidate_segments", 0);
-  for (const Json& engine : report.value("engine_list", Json::array())) {
-    const std::string name = engine.value("name", "");
-    LOG(INFO) << "Replaced segment " << name.substr(name.rfind('_') + 1) << " consisting of "
-              << engine.value("nodes", 0) << " nodes by " << name << ".";
+  for (const char* list : {"engine_list", "late_engines"}) {
+    for (const Json& engine : report.value(list, Json::array())) {
+      const std::string name = engine.value("name", "");
+      LOG(INFO) << "Replaced segment " << name.substr(name.rfind('_') + 1) << " consisting of "
+                << engine.value("nodes", 0) << " nodes by " << name << ".";
+      if (const std::string reason = engine.value("reason", ""); !reason.empty())
+        LOG(INFO) << name << " is built when it first runs: " << reason;
+    }
   }
   for (const Json& warning : report.value("warnings", Json::array()))
     LOG(WARNING) << kName << ": " << id << ": " << warning.get<std::string>();

@@ -249,7 +249,8 @@ def _log_report(text):
     _log.warning("%s", report["new_report"])
     _log.info("%s", report["old_report"])
     _log.info("Number of TensorRT candidate segments: %d", report["candidate_segments"])
-    for engine in report.get("engine_list", []):
+    late = report.get("late_engines", [])
+    for engine in sorted(report.get("engine_list", []) + late, key=lambda engine: engine["name"]):
         segment = int(engine["name"].rpartition("_")[2])
         _log.info(
             "Replaced segment %d consisting of %d nodes by %s.",
@@ -257,6 +258,8 @@ def _log_report(text):
             engine["nodes"],
             engine["name"],
         )
+        if "reason" in engine:
+            _log.info("%s is built when it first runs: %s", engine["name"], engine["reason"])
         int8 = engine.get("int8")
         if int8:
             _log.info(
@@ -557,6 +560,8 @@ class _ConvertedModel:
                         key = hashlib.sha256(plan).hexdigest()[:16].encode()
                         writer.write(_engine_record(key, plan))
                         node.attr["_engine_key"].s = key
+                if with_bytes and not plan:
+                    self._write_built(node, file)
                 cached = node.attr["max_cached_engines_count"].i
                 resources.append(_TRTEngineResource(node.name, file, cached))
             for file in sorted((self.folder / "assets.extra").rglob("*")):
@@ -567,6 +572,19 @@ class _ConvertedModel:
                 model.trt_engine_resources = resources
                 signatures = {signature_key: model.signatures[signature_key]}
                 tf.saved_model.save(model, target, signatures, options)
+
+    @staticmethod
+    def _write_built(node, file):
+        """Writes the engine that the calls of build() have made, of a node that has none in the graph, if they have."""
+        try:
+            _op_library.operations().serialize_trt_resource(
+                node.name.rpartition("/")[2],
+                file,
+                delete_resource=False,
+                save_gpu_specific_engines=True,
+            )
+        except tf.errors.NotFoundError:
+            _log.warning("%s was not built: no call has reached it", node.name)
 
     def _plan_of(self, node):
         """An engine's, out of the node or of the model's file of weights."""

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "convert/assume_ranks.h"
 #include "convert/bodies.h"
 #include "convert/build_by_time.h"
 #include "convert/count_ops.h"
@@ -102,8 +103,11 @@ class Converter {
         if (options_.tidy.keep_asserts && node.op == "CheckNumerics")
           options_.candidates.native_nodes[node.name] = "it is a check, and checks are kept";
       }
+      GRAFT_ASSIGN_OR_RETURN(const std::vector<importer::ImportedGraph> assumed,
+                             FindAssumed(*backend));
       GRAFT_ASSIGN_OR_RETURN(candidates_, partition::FindCandidates(*wired_, imported_, *backend,
-                                                                    options_.candidates));
+                                                                    options_.candidates, assumed));
+      FindHeavy(assumed);
       clusters_ = partition::Cluster(candidates_.nodes, candidates_.order, options_.cluster);
       dropped_ =
           ExplainDropped(clusters_, options_.cluster, graph_.nodes.size(), &report_->warnings);
@@ -144,6 +148,24 @@ class Converter {
   }
 
  private:
+  // Imports that show what can become engines that are built when they run, on the host, from their
+  // native segments.
+  Result<std::vector<importer::ImportedGraph>> FindAssumed(const Backend& backend) const {
+    const partition::EngineAttributes& attributes = options_.attributes;
+    if (!backend.uses_executor() || !attributes.native_segment ||
+        !attributes.allow_build_at_runtime)
+      return std::vector<importer::ImportedGraph>();
+    return AssumeRanks(graph_, inputs_, outputs_, imported_);
+  }
+
+  void FindHeavy(std::span<const importer::ImportedGraph> assumed) {
+    heavy_ = partition::HeavyNodes(imported_);
+    for (const importer::ImportedGraph& other : assumed) {
+      const std::vector<bool> heavy = partition::HeavyNodes(other);
+      for (size_t v = 0; v < heavy.size(); ++v) heavy_[v] = heavy_[v] || heavy[v];
+    }
+  }
+
   Status FindGroups() {
     std::vector<partition::EntryPoint> entries = options_.entries;
     if (entries.empty()) {
@@ -185,14 +207,13 @@ class Converter {
     std::vector<bool> worth(ports.size(), true);
     if (options_.cluster.minimum_segment_size < partition::ClusterOptions().minimum_segment_size)
       return worth;
-    const std::vector<bool> heavy = partition::HeavyNodes(imported_);
     const auto largest =
         std::max_element(clusters_.segments.begin(), clusters_.segments.end(),
                          [](const Segment& a, const Segment& b) { return a.size < b.size; });
     for (size_t i = 0; i < ports.size(); ++i) {
       if (clusters_.segments[i].size == largest->size) continue;
       const std::optional<std::string> reason =
-          partition::WhyNotWorth(ports[i], candidates_.nodes, heavy);
+          partition::WhyNotWorth(ports[i], candidates_.nodes, heavy_);
       if (!reason) continue;
       worth[i] = false;
       for (int v : ports[i].nodes) candidates_.reasons[v] = *reason;
@@ -294,6 +315,11 @@ class Converter {
       GRAFT_ASSIGN_OR_RETURN(engine.attributes.calibration_data, quant::ToText(*table));
     }
     if (!options_.build_engines) return OkStatus();
+    if (const std::string reason = WhyLate(ports); !reason.empty()) {
+      engine.attributes.static_engine = false;
+      report_->late_engines.push_back({ports.engine, static_cast<int>(ports.nodes.size()), reason});
+      return OkStatus();
+    }
     GRAFT_ASSIGN_OR_RETURN(const tf::GraphDef segment, partition::SegmentGraph(*wired_, ports));
     if (VerboseLevel("convert_graph") >= 8) WarnOf(DumpSegment(ports.engine, segment));
     EngineSource source;
@@ -345,6 +371,20 @@ class Converter {
     return OkStatus();
   }
 
+  // Why the engine has to be built when it runs; empty: it can be built now.
+  std::string WhyLate(const SegmentPorts& ports) const {
+    const auto late = std::ranges::find_if(
+        ports.nodes, [&](int v) -> bool { return candidates_.at_run_time[v]; });
+    if (late == ports.nodes.end()) return "";
+    for (const partition::Port& port : ports.inputs) {
+      if (port.shape.unknown_rank) {
+        return fmt::format("the rank of its input {} is unknown",
+                           tf::TensorName(graph_.nodes[port.node].name, port.output));
+      }
+    }
+    return fmt::format("{}: {}", graph_.nodes[*late].name, imported_.nodes[*late].reason);
+  }
+
   // Files for people to look at are not worth failing for.
   void WarnOf(const Status& status) {
     if (!status.ok()) report_->warnings.push_back(status.message());
@@ -388,6 +428,7 @@ class Converter {
   importer::ImportedGraph imported_;
   std::optional<partition::WiredGraph> wired_;
   Candidates candidates_;
+  std::vector<bool> heavy_;  // by node
   partition::Clusters clusters_;
   DroppedNodes dropped_;
   std::optional<SegmentPoints> points_;  // made once: each point walks the whole graph

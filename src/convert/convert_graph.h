@@ -61,6 +61,13 @@ struct EngineSummary {
   std::string precision_mode;  // the node's, with which it is built again
 };
 
+// An engine that nothing but its first run can build.
+struct LateEngine {
+  std::string name;
+  int nodes = 0;
+  std::string reason;
+};
+
 struct ConvertReport {
   int nodes_before = 0;  // of the main graph
   int nodes_after = 0;
@@ -72,8 +79,9 @@ struct ConvertReport {
   int function_ops = 0;
   int converted_function_ops = 0;
   int candidate_segments = 0;
-  int engine_nodes = 0;                // made of those segments
-  std::vector<EngineSummary> engines;  // of those nodes, where they were built
+  int engine_nodes = 0;                  // made of those segments
+  std::vector<EngineSummary> engines;    // of those nodes, where they were built
+  std::vector<LateEngine> late_engines;  // of those nodes
   // What the entry points need of the converted main graph but engines and constants: the nodes
   // that a loop over it finds. TF-TRT's reports are made of these.
   std::vector<partition::LeftOut> left_out;

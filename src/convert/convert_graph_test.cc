@@ -108,6 +108,75 @@ class ConvertGraphTest : public testing::Test {
   ConvertOptions options_;
 };
 
+// Whatever the rank turns out to be, an engine can be built of the segment then. What is known
+// without it stays as it was.
+TEST_F(ConvertGraphTest, AnEngineOfUnknownRankIsBuiltWhenItRuns) {
+  const std::vector<NodeDef> nodes = {Input("x"), Const("w", {4, 3}), Node("r", "Relu", {"x"}),
+                                      Node("m", "MatMul", {"r", "w"}), Node("y", "Exp", {"m"})};
+  const ConvertedGraph converted = Convert(nodes, {"y"}, tf::Shape::Unknown());
+  const NodeDef* engine = FindNode(converted.graph, "TRTEngineOp_000_000");
+  ASSERT_THAT(engine, NotNull());
+  EXPECT_FALSE(Get(engine->Attr<bool>("static_engine")));
+  EXPECT_EQ(Get(engine->Attr<std::string>("serialized_segment")), "");
+  EXPECT_TRUE(Get(engine->AttrList<tf::Shape>("input_shapes"))[0].unknown_rank);
+  EXPECT_THAT(converted.report.engines, IsEmpty());
+  ASSERT_THAT(converted.report.late_engines, SizeIs(1));
+  EXPECT_EQ(converted.report.late_engines[0].name, "TRTEngineOp_000_000");
+  EXPECT_EQ(converted.report.late_engines[0].nodes, 3);
+  EXPECT_EQ(converted.report.late_engines[0].reason, "the rank of its input x is unknown");
+  EXPECT_EQ(converted.report.converted_ops, 3);
+
+  // Nothing could build it.
+  for (bool* needed :
+       {&options_.attributes.allow_build_at_runtime, &options_.attributes.native_segment}) {
+    *needed = false;
+    const ConvertedGraph native = Convert(nodes, {"y"}, tf::Shape::Unknown());
+    *needed = true;
+    EXPECT_THAT(native.report.late_engines, IsEmpty());
+    EXPECT_EQ(FindNode(native.graph, "r")->op, "Relu");
+    EXPECT_THAT(native.report.unconverted,
+                Contains(Field(&partition::LeftOut::reason,
+                               HasSubstr("Input tensor rank is unknown. (x)"))));
+  }
+}
+
+// What each rank alone would convert, and what none does.
+TEST_F(ConvertGraphTest, UnknownRanksMayDiffer) {
+  const ConvertedGraph converted =
+      Convert({Input("x"), Input("z"), Const("w", {4, 3}), Node("m", "MatMul", {"x", "w"}),
+               Node("rows", "Exp", {"m"}), Const("f", {1, 1, 2, 2}),
+               [] {
+                 NodeDef conv = Node("conv", "Conv2D", {"z", "f"});
+                 conv.attrs["strides"] = std::vector<int64_t>{1, 1, 1, 1};
+                 conv.attrs["padding"] = std::string("SAME");
+                 return conv;
+               }(),
+               Node("images", "Exp", {"conv"}), Node("native", "RandomShuffle", {"z"})},
+              {"rows", "images", "native"}, tf::Shape::Unknown());
+  EXPECT_EQ(converted.report.engine_nodes, 2);
+  EXPECT_THAT(converted.report.late_engines, SizeIs(2));
+  EXPECT_THAT(converted.report.unconverted,
+              Contains(Field(&partition::LeftOut::op, testing::Eq("RandomShuffle"))));
+}
+
+// A segment behind a node that gives some rank says why it waits; one behind a reshape is built.
+TEST_F(ConvertGraphTest, OnlyWhatNeedsAnUnknownRankWaits) {
+  NodeDef shape{.name = "shape", .op = "Const"};
+  Tensor dims = Tensor::Allocate(DType::kInt32, {2}).value();
+  dims.mutable_data<int32_t>()[0] = -1;
+  dims.mutable_data<int32_t>()[1] = 4;
+  shape.attrs = {{"dtype", DType::kInt32}, {"value", tf::TensorValue(std::move(dims))}};
+  NodeDef reshape = Node("flat", "Reshape", {"x", "shape"});
+  reshape.attrs["Tshape"] = DType::kInt32;
+  options_.candidates.denied_ops = {"Reshape"};
+  const ConvertedGraph converted =
+      Convert({Input("x"), shape, reshape, Const("w", {4, 3}), Node("m", "MatMul", {"flat", "w"}),
+               Node("y", "Relu", {"m"})},
+              {"y"}, tf::Shape::Unknown());
+  EXPECT_THAT(converted.report.engines, SizeIs(1));
+  EXPECT_THAT(converted.report.late_engines, IsEmpty());
+}
+
 TEST_F(ConvertGraphTest, AWholeGraphBecomesOneEngine) {
   const ConvertedGraph converted = Convert(
       {Input("x"), Const("w", {4, 3}), Node("m", "MatMul", {"x", "w"}), Node("y", "Relu", {"m"})},

@@ -407,6 +407,8 @@ std::string ToJson(const ModelReport& report) {
     if (!e.int8.layers.empty()) json["engine_list"].back()["int8"] = Int8(e.int8);
     if (e.half_weights > 0) json["engine_list"].back()["half_weights"] = e.half_weights;
   }
+  for (const LateEngine& e : r.late_engines)
+    json["late_engines"].push_back({{"name", e.name}, {"nodes", e.nodes}, {"reason", e.reason}});
   return json.dump(2) + "\n";
 }
 

@@ -43,6 +43,8 @@ class Importer {
                    std::vector<ir::ValueId> operands, std::vector<ir::ValueId>* outputs);
   Outcome CheckOperands(const ImportRow& row, const Signature& signature,
                         const std::vector<ir::ValueId>& operands) const;
+  // Numbers all, and of some the rank is not known.
+  bool LackRanks(const std::vector<ir::ValueId>& operands) const;
   Outcome CheckResults(int n, const Signature& signature,
                        const std::vector<ir::ValueId>& outputs) const;
   // `outputs` holds the results of an attempt to convert the node, where it came so far; their
@@ -112,9 +114,12 @@ Status Importer::AddInputs(const tf::NodeIndex& index, const std::vector<GraphIn
     if (node < 0 || ref.is_control())
       return InvalidArgumentError("the graph has no tensor '{}'", input.tensor);
     ir::Shape shape;
-    for (size_t axis = 0; axis < input.shape.dims.size(); ++axis) {
-      if (input.shape.dims[axis] >= 0) {
-        shape.push_back(input.shape.dims[axis]);
+    Dims dims = input.shape.dims;
+    const bool assumed = input.shape.unknown_rank && options_.assumed_rank;
+    if (assumed) dims.assign(static_cast<size_t>(*options_.assumed_rank), -1);
+    for (size_t axis = 0; axis < dims.size(); ++axis) {
+      if (dims[axis] >= 0) {
+        shape.push_back(dims[axis]);
         continue;
       }
       ir::Symbol symbol;
@@ -125,7 +130,7 @@ Status Importer::AddInputs(const tf::NodeIndex& index, const std::vector<GraphIn
       shape.push_back(ir::Dim::Symbol(module.AddSymbol(std::move(symbol))));
     }
     const ir::ValueId id = module.AddInput(input.tensor, input.dtype, std::move(shape));
-    module.value(id).has_shape = !input.shape.unknown_rank;
+    module.value(id).has_shape = assumed || !input.shape.unknown_rank;
     fed_[node].emplace_back(ref.index, id);
     result_.nodes[node].fed = true;
   }
@@ -200,6 +205,7 @@ Outcome Importer::Convert(int n, const Signature& signature, std::vector<ir::Val
   const bool computes = row->role == Role::kComputes;
   if (computes) result_.nodes[n].decision = Decision::kAccepted;
   Outcome refusal = computes ? CheckOperands(*row, signature, operands) : kAccepted;
+  result_.nodes[n].unknown_rank = refusal && LackRanks(operands);
   if (refusal) {
     InferShapes(*row, signature, std::move(operands), outputs);
     return refusal;
@@ -249,6 +255,16 @@ Outcome Importer::CheckOperands(const ImportRow& row, const Signature& signature
   return kAccepted;
 }
 
+bool Importer::LackRanks(const std::vector<ir::ValueId>& operands) const {
+  bool lacks = false;
+  for (const ir::ValueId id : operands) {
+    const ir::Value& value = result_.module.value(id);
+    if (!IsHeld(value.dtype)) return false;
+    lacks = lacks || !value.has_shape;
+  }
+  return lacks;
+}
+
 Outcome Importer::CheckResults(int n, const Signature& signature,
                                const std::vector<ir::ValueId>& outputs) const {
   for (int i = 0; i < static_cast<int>(outputs.size()); ++i) {
@@ -283,6 +299,10 @@ void Importer::AddOpaque(int n, const Signature& signature, std::vector<ir::Valu
     } else if (std::optional<ir::Shape> shape = OpaqueShape(opaque, static_cast<int>(i))) {
       results[i].has_shape = true;
       results[i].shape = *std::move(shape);
+    } else if (options_.assumed_rank && IsHeld(results[i].dtype)) {
+      results[i].has_shape = true;
+      for (int axis = 0; axis < *options_.assumed_rank; ++axis)
+        results[i].shape.push_back(opaque.Unknown(static_cast<int>(i), static_cast<size_t>(axis)));
     }
   }
   const ir::NodeId id =

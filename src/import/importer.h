@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,8 +27,9 @@ enum class Decision : uint8_t {
 
 struct NodeReport {
   Decision decision = Decision::kNotNeeded;
-  std::string reason;  // of a refusal, without the node's name
-  bool fed = false;    // a result of it is an input of the graph
+  std::string reason;         // of a refusal, without the node's name
+  bool fed = false;           // a result of it is an input of the graph
+  bool unknown_rank = false;  // that of an operand is why the node is refused
 };
 
 struct ImportedGraph {
@@ -48,6 +50,9 @@ struct ImportOptions {
   // Placeholders with a default that are not fed have it. Otherwise they stay what they are, since
   // whoever runs the graph may feed them.
   bool take_defaults = false;
+  // Inputs, and results of opaque nodes, of which no rank is known are taken to have this one: what
+  // would convert then? Empty: nodes that compute of them are refused.
+  std::optional<int> assumed_rank;
   // Computes small values that constants alone decide, so that an axis or a size may be one (as in
   // tf.linspace); null: they are not known.
   Evaluator evaluate;

@@ -57,10 +57,60 @@ bool HasNumericResults(const importer::ImportedGraph& imported, int node) {
   return !imported.tensors[node].empty();
 }
 
+// What an import of the graph says of its nodes.
+class Judge {
+ public:
+  Judge(const WiredGraph& wired, const importer::ImportedGraph& imported, const Backend& backend,
+        const CandidateOptions& options)
+      : wired_(&wired), imported_(&imported), options_(&options) {
+    backend_reasons_.resize(imported.nodes.size());
+    for (ir::NodeId id = 0; id < imported.module.node_count(); ++id) {
+      const ir::Node& node = imported.module.node(id);
+      // What an import function began and then refused was removed again.
+      if (imported.module.removed(id) || node.kind() == ir::OpKind::kOpaque) continue;
+      if (std::optional<Refusal> refusal = backend.Supports(imported.module, node)) {
+        for (int32_t v : node.origin) backend_reasons_[v] = refusal->reason;
+      }
+    }
+  }
+
+  // Why the node is no candidate; empty: it is one.
+  std::string WhyNot(size_t v) const {
+    const tf::NodeDef& node = wired_->graph().nodes[v];
+    const importer::NodeReport& report = imported_->nodes[v];
+    const bool numeric = HasNumericResults(*imported_, static_cast<int>(v));
+    const bool faked = options_->faked_ops.contains(node.op) && numeric;
+    const auto native = options_->native_nodes.find(node.name);
+    if (options_->denied_nodes.contains(node.name) || report.fed) return std::string(kExcluded);
+    if (native != options_->native_nodes.end()) return native->second;
+    if (report.decision == importer::Decision::kRefused && !faked) return report.reason;
+    if (options_->denied_ops.contains(node.op)) return std::string(kDeniedOp);
+    if (options_->deny_float_casts && IsFloatCast(node)) return std::string(kDeniedCast);
+    if (report.decision == importer::Decision::kNotNeeded && (!ReadsValues(v) || !numeric)) {
+      return node.op == "Placeholder" ? std::string(kExcluded)
+                                      : fmt::format("Op type {} has nothing to compute", node.op);
+    }
+    return faked ? std::string() : backend_reasons_[v];
+  }
+
+ private:
+  bool ReadsValues(size_t v) const {
+    return std::ranges::any_of(wired_->inputs(static_cast<int>(v)), [](const WiredGraph::Edge& e) {
+      return e.output != tf::TensorRef::kControl;
+    });
+  }
+
+  const WiredGraph* wired_;
+  const importer::ImportedGraph* imported_;
+  const CandidateOptions* options_;
+  std::vector<std::string> backend_reasons_;  // by node; empty: it supports what the node became
+};
+
 }  // namespace
 
 Result<Candidates> FindCandidates(const WiredGraph& wired, const importer::ImportedGraph& imported,
-                                  const Backend& backend, const CandidateOptions& options) {
+                                  const Backend& backend, const CandidateOptions& options,
+                                  std::span<const importer::ImportedGraph> assumed) {
   const tf::GraphDef& graph = wired.graph();
   GRAFT_ASSIGN_OR_RETURN(importer::GraphOrder order, importer::OrderGraph(wired));
   const size_t n = graph.nodes.size();
@@ -68,53 +118,34 @@ Result<Candidates> FindCandidates(const WiredGraph& wired, const importer::Impor
   found.order = std::move(order.nodes);
   found.nodes.resize(n);
   found.reasons.resize(n);
+  found.at_run_time.resize(n);
 
-  std::vector<std::string> backend_reasons(n);
-  for (ir::NodeId id = 0; id < imported.module.node_count(); ++id) {
-    const ir::Node& node = imported.module.node(id);
-    // What an import function began and then refused was removed again.
-    if (imported.module.removed(id) || node.kind() == ir::OpKind::kOpaque) continue;
-    if (std::optional<Refusal> refusal = backend.Supports(imported.module, node)) {
-      for (int32_t v : node.origin) backend_reasons[v] = refusal->reason;
-    }
-  }
+  const Judge judge(wired, imported, backend, options);
+  std::vector<Judge> assuming;
+  for (const importer::ImportedGraph& other : assumed)
+    assuming.emplace_back(wired, other, backend, options);
 
   for (size_t v = 0; v < n; ++v) {
     const tf::NodeDef& node = graph.nodes[v];
     ClusterNode& cluster = found.nodes[v];
     for (const WiredGraph::Edge& e : wired.inputs(static_cast<int>(v)))
       (e.output == tf::TensorRef::kControl ? cluster.controls : cluster.inputs).push_back(e.node);
-    const importer::NodeReport& report = imported.nodes[v];
-    std::string& reason = found.reasons[v];
     cluster.name = node.name;
     if (!options.groups.empty()) cluster.group = options.groups[v];
-    if (report.decision == importer::Decision::kNotNeeded && node.op == "Const") {
+    if (imported.nodes[v].decision == importer::Decision::kNotNeeded && node.op == "Const") {
       cluster.copied = true;
       continue;
     }
-    const bool faked =
-        options.faked_ops.contains(node.op) && HasNumericResults(imported, static_cast<int>(v));
-    const auto native = options.native_nodes.find(node.name);
-    if (options.denied_nodes.contains(node.name) || report.fed) {
-      reason = kExcluded;
-    } else if (native != options.native_nodes.end()) {
-      reason = native->second;
-    } else if (report.decision == importer::Decision::kRefused && !faked) {
-      reason = report.reason;
-    } else if (options.denied_ops.contains(node.op)) {
-      reason = kDeniedOp;
-    } else if (options.deny_float_casts && IsFloatCast(node)) {
-      reason = kDeniedCast;
-    } else if (report.decision == importer::Decision::kNotNeeded &&
-               (cluster.inputs.empty() || !HasNumericResults(imported, static_cast<int>(v)))) {
-      reason = node.op == "Placeholder" ? kExcluded
-                                        : fmt::format("Op type {} has nothing to compute", node.op);
-    } else if (!backend_reasons[v].empty() && !faked) {
-      reason = backend_reasons[v];
-    } else {
-      cluster.candidate = true;
-      cluster.weightless = std::ranges::find(kWeightless, node.op) != std::end(kWeightless);
+    std::string& reason = found.reasons[v];
+    reason = judge.WhyNot(v);
+    if (!reason.empty() &&
+        std::ranges::any_of(assuming, [&](const Judge& j) { return j.WhyNot(v).empty(); })) {
+      found.at_run_time[v] = true;
+      reason.clear();
     }
+    cluster.candidate = reason.empty();
+    cluster.weightless =
+        cluster.candidate && std::ranges::find(kWeightless, node.op) != std::end(kWeightless);
     if (cluster.candidate) {
       GRAFT_VLOG(2, "segment", "Accepted as a TF-TRT candidate, (Op type: {}), (Op name: {})",
                  node.op, node.name);

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,13 +36,18 @@ struct Candidates {
   std::vector<int> order;          // topological
   // Why a node is no candidate; empty for candidates and for what is copied (constants).
   std::vector<std::string> reasons;
+  // Which nodes are candidates in an assumed import alone: their engine can be built only once
+  // ranks are known, when it runs.
+  std::vector<bool> at_run_time;
 };
 
 // `imported` is the wired graph's import. What constants alone decide (a filter that is reshaped, a
 // table that is computed) counts as a constant where a segment reads it: passed from one segment to
-// another, it would be data to the second.
+// another, it would be data to the second. `assumed`: imports of the same graph with ranks that are
+// not known assumed to be this or that; what one of them accepts is a candidate too.
 Result<Candidates> FindCandidates(const WiredGraph& wired, const importer::ImportedGraph& imported,
-                                  const Backend& backend, const CandidateOptions& options);
+                                  const Backend& backend, const CandidateOptions& options,
+                                  std::span<const importer::ImportedGraph> assumed = {});
 
 // What the import knows of a tensor.
 TensorInfo InfoOf(const tf::GraphDef& graph, const importer::ImportedGraph& imported);

@@ -54,6 +54,10 @@ void PrintReport(const convert::ModelReport& report, const ConvertArguments& o) 
     std::printf("  %s: %d nodes, %d inputs, %d outputs, %.1f MB\n", e.name.c_str(), e.nodes,
                 e.inputs, e.outputs, static_cast<double>(e.plan_bytes) / 1e6);
   }
+  for (const convert::LateEngine& e : r.late_engines) {
+    std::printf("  %s: %d nodes, built when it first runs: %s\n", e.name.c_str(), e.nodes,
+                e.reason.c_str());
+  }
   if (!r.unconverted.empty()) {
     std::printf("not converted, by reason:\n%s", partition::ReasonReport(r.unconverted).c_str());
   }
