@@ -130,6 +130,24 @@ tensorflow::core::RefCountPtr<EngineResource> SavedEngines(OpKernelContext* cont
   return tensorflow::core::RefCountPtr<EngineResource>(status.ok() ? found : nullptr);
 }
 
+// Builds the engine once more, with its candidates timed. A model that goes takes its engines
+// along.
+void TuneWhenIdle(const std::weak_ptr<EngineState>& untuned, const EngineSpec& spec,
+                  const NativeFunction& native, const std::vector<Argument>& arguments, int threads,
+                  int level) {
+  RunWhenIdle([=] {
+    if (untuned.expired()) return;
+    absl::StatusOr<MadeEngine> tuned = BuildEngine(spec, *native, arguments, threads, level);
+    const std::shared_ptr<EngineState> state = untuned.lock();
+    if (state == nullptr) return;
+    if (tuned.ok()) {
+      state->Replace(*std::move(tuned));
+    } else {
+      LOG(WARNING) << spec.node << ": its engine stays untuned: " << tuned.status().message();
+    }
+  });
+}
+
 }  // namespace
 
 EngineHolder::EngineHolder(EngineSpec spec, const NativeSegment* native, NodeStatistics* statistics)
@@ -206,8 +224,13 @@ void EngineHolder::Make(OpKernelContext* context) {
 
 void EngineHolder::Build(OpKernelContext* context, const NativeFunction& native) {
   const int threads = context->device()->tensorflow_cpu_worker_threads()->num_threads;
-  auto build = [state = state_, spec = spec_, arguments = Arguments(context), threads, native] {
-    state->SetMade(BuildEngine(spec, *native, arguments, threads));
+  // The variables are read now: they may change while it waits.
+  auto build = [state = state_, spec = spec_, arguments = Arguments(context), threads, native,
+                level = BuildLevel(), tune_level = BackgroundTuneLevel()] {
+    absl::StatusOr<MadeEngine> made = BuildEngine(spec, *native, arguments, threads, level);
+    const bool built = made.ok();
+    state->SetMade(std::move(made));
+    if (built && tune_level) TuneWhenIdle(state, spec, native, arguments, threads, *tune_level);
   };
   if (BuildsInBackground()) {
     state_->SetInBackground();
@@ -234,14 +257,16 @@ absl::Status EngineHolder::BeReady(OpKernelContext* context) {
   }
 }
 
-absl::StatusOr<Owned<graft_context>> EngineHolder::TakeContext(OpKernelContext* context) {
+absl::StatusOr<EngineHolder::Context> EngineHolder::TakeContext(OpKernelContext* context) {
+  std::vector<Context> outdated;  // goes outside of the lock
   {
     const std::lock_guard<std::mutex> lock(idle_mutex_);
-    if (!idle_.empty()) {
-      Owned<graft_context> taken = std::move(idle_.back());
+    if (!idle_.empty() && idle_.back().generation == state_->generation()) {
+      Context taken = std::move(idle_.back());
       idle_.pop_back();
       return taken;
     }
+    outdated.swap(idle_);
   }
   const tensorflow::DeviceBase::CpuWorkerThreads* workers =
       context->device()->tensorflow_cpu_worker_threads();
@@ -256,20 +281,22 @@ absl::StatusOr<Owned<graft_context>> EngineHolder::TakeContext(OpKernelContext* 
   options.deallocate = [](void* allocator, void* memory, void*) {
     static_cast<tensorflow::Allocator*>(allocator)->DeallocateRaw(memory);
   };
+  const EngineState::Ready ready = state_->engine();
   graft_context* created = nullptr;
-  TF_RETURN_IF_ERROR(ToAbsl(graft_context_create(state_->engine(), &options, &created)));
-  return Owned<graft_context>(created);
+  TF_RETURN_IF_ERROR(ToAbsl(graft_context_create(ready.engine.get(), &options, &created)));
+  return Context{Owned<graft_context>(created), ready.generation};
 }
 
 // As many wait as the device has threads that could run them; what a burst of calls needed beyond
 // that goes.
-void EngineHolder::GiveBack(Owned<graft_context> context, size_t most_idle) {
+void EngineHolder::GiveBack(Context context, size_t most_idle) {
+  if (context.generation != state_->generation()) return;  // of an engine that was replaced
   const std::lock_guard<std::mutex> lock(idle_mutex_);
   if (idle_.size() < most_idle) idle_.push_back(std::move(context));
 }
 
 int64_t EngineHolder::Trim() {
-  std::vector<Owned<graft_context>> freed;  // outside of the lock
+  std::vector<Context> freed;  // outside of the lock
   const std::lock_guard<std::mutex> lock(idle_mutex_);
   freed.swap(idle_);
   return static_cast<int64_t>(freed.size());
@@ -285,14 +312,14 @@ int64_t EngineHolder::TrimAll() {
 
 absl::Status EngineHolder::Run(OpKernelContext* context) {
   TF_RETURN_IF_ERROR(BeReady(context));
-  absl::StatusOr<Owned<graft_context>> taken = TakeContext(context);
+  absl::StatusOr<Context> taken = TakeContext(context);
   TF_RETURN_IF_ERROR(taken.status());
   const InputTensors inputs(context);
   Outputs outputs{context, absl::OkStatus()};
   absl::Status status;
   {
-    const StepProfile profile(context, taken->get());
-    status = ToAbsl(graft_context_run(taken->get(), inputs.data(), inputs.size(),
+    const StepProfile profile(context, taken->run.get());
+    status = ToAbsl(graft_context_run(taken->run.get(), inputs.data(), inputs.size(),
                                       &Outputs::Allocate, &outputs));
   }
   const int threads = context->device()->tensorflow_cpu_worker_threads()->num_threads;

@@ -38,8 +38,13 @@ class EngineHolder {
   void DropBytes();
   void Build(tensorflow::OpKernelContext* context, const NativeFunction& native);
   absl::Status KeepForSaving(tensorflow::OpKernelContext* context);
-  absl::StatusOr<Owned<graft_context>> TakeContext(tensorflow::OpKernelContext* context);
-  void GiveBack(Owned<graft_context> context, size_t most_idle);
+  // Of one of the engines that the node has had.
+  struct Context {
+    Owned<graft_context> run;
+    int64_t generation = 0;  // EngineState's
+  };
+  absl::StatusOr<Context> TakeContext(tensorflow::OpKernelContext* context);
+  void GiveBack(Context context, size_t most_idle);
   int64_t Trim();
 
   EngineSpec spec_;  // its bytes are dropped when the engine is made
@@ -51,7 +56,7 @@ class EngineHolder {
   tensorflow::core::RefCountPtr<EngineResource> kept_in_;
   std::string segment_;
   std::mutex idle_mutex_;
-  std::vector<Owned<graft_context>> idle_;  // guarded by idle_mutex_; each keeps the engine alive
+  std::vector<Context> idle_;  // guarded by idle_mutex_; each keeps its engine alive
 };
 
 }  // namespace graft_tf

@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
-#include "environment.h"
 #include "log.h"
 #include "segment.h"
 #include "tensorrt_bytes.h"
@@ -67,7 +66,7 @@ absl::StatusOr<MadeEngine> LoadOwn(const EngineSpec& spec, const tensorflow::Fun
 
 absl::StatusOr<std::string> BuildPlan(const EngineSpec& spec, const tensorflow::FunctionDef& native,
                                       const std::vector<Argument>& arguments, int threads,
-                                      const std::string& precision_mode) {
+                                      int level, const std::string& precision_mode) {
   std::vector<graft_tensor> tensors;
   for (const Argument& argument : arguments) {
     graft_tensor tensor = GRAFT_TENSOR_INIT;
@@ -76,7 +75,7 @@ absl::StatusOr<std::string> BuildPlan(const EngineSpec& spec, const tensorflow::
     tensor.dims = argument.dims.data();
     tensors.push_back(tensor);
   }
-  nlohmann::json options = {{"opt-level", BuildLevel()},
+  nlohmann::json options = {{"opt-level", level},
                             {"threads", threads},
                             {"precision-mode", precision_mode},
                             {"max-workspace-size-bytes", spec.workspace_size_bytes},
@@ -130,16 +129,17 @@ absl::StatusOr<std::optional<MadeEngine>> LoadEngine(const EngineSpec& spec,
 
 absl::StatusOr<MadeEngine> BuildEngine(const EngineSpec& spec,
                                        const tensorflow::FunctionDef& native,
-                                       const std::vector<Argument>& arguments, int threads) {
+                                       const std::vector<Argument>& arguments, int threads,
+                                       int level) {
   const Stopwatch watch;
   absl::StatusOr<std::string> plan =
-      BuildPlan(spec, native, arguments, threads, spec.precision_mode);
+      BuildPlan(spec, native, arguments, threads, level, spec.precision_mode);
   // An INT8 engine of which neither nodes nor a table give the ranges is TF-TRT's FP16 one.
   if (absl::IsInvalidArgument(plan.status()) && spec.precision_mode == "INT8" &&
       spec.calibration_data.empty()) {
     LOG(WARNING) << spec.node << ": Set engine precision to FP16 due to missing QDQ OP ("
                  << plan.status().message() << ")";
-    plan = BuildPlan(spec, native, arguments, threads, "FP16");
+    plan = BuildPlan(spec, native, arguments, threads, level, "FP16");
   }
   if (!plan.ok()) return plan.status();
   const double build_seconds = watch.Seconds();

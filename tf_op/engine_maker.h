@@ -55,9 +55,10 @@ absl::StatusOr<std::optional<MadeEngine>> LoadEngine(const EngineSpec& spec,
                                                      const EngineResource* saved);
 
 // Out of the native segment. One engine serves all shapes: only the arguments' ranks are fixed.
-// `threads`: that it will run on.
+// `threads`: that it will run on; `level`: how much time may be taken to tune it (0 … 5).
 absl::StatusOr<MadeEngine> BuildEngine(const EngineSpec& spec,
                                        const tensorflow::FunctionDef& native,
-                                       const std::vector<Argument>& arguments, int threads);
+                                       const std::vector<Argument>& arguments, int threads,
+                                       int level);
 
 }  // namespace graft_tf

@@ -50,14 +50,15 @@ void EngineState::SetInBackground() {
 bool EngineState::SetMade(absl::StatusOr<MadeEngine> made) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (made.ok()) {
-    made_ = *std::move(made);
+    engine_ = std::move(made->engine);
+    plan_ = std::move(made->plan);
     phase_ = Phase::kReady;
     calls_until_next_try_ = 0;
-    if (made_.build_seconds > 0) statistics_->builds.fetch_add(1);
-    if (made_.build_seconds == 0) statistics_->loads.fetch_add(1);
-    statistics_->build_microseconds.fetch_add(static_cast<int64_t>(made_.build_seconds * 1e6));
-    statistics_->load_microseconds.fetch_add(static_cast<int64_t>(made_.load_seconds * 1e6));
-    has_plan_.store(!made_.plan.empty(), std::memory_order_release);
+    if (made->build_seconds > 0) statistics_->builds.fetch_add(1);
+    if (made->build_seconds == 0) statistics_->loads.fetch_add(1);
+    statistics_->build_microseconds.fetch_add(static_cast<int64_t>(made->build_seconds * 1e6));
+    statistics_->load_microseconds.fetch_add(static_cast<int64_t>(made->load_seconds * 1e6));
+    has_plan_.store(!plan_.empty(), std::memory_order_release);
     ready_.store(true, std::memory_order_release);
   } else {
     failure_ = made.status();
@@ -69,10 +70,25 @@ bool EngineState::SetMade(absl::StatusOr<MadeEngine> made) {
   return calls_until_next_try_ != 0;
 }
 
+void EngineState::Replace(MadeEngine tuned) {
+  std::shared_ptr<const graft_engine> old = std::move(tuned.engine);  // goes outside of the lock
+  const std::lock_guard<std::mutex> lock(mutex_);
+  old.swap(engine_);
+  plan_ = std::move(tuned.plan);
+  statistics_->tunings.fetch_add(1);
+  generation_.fetch_add(1, std::memory_order_release);
+  has_plan_.store(!plan_.empty(), std::memory_order_release);
+}
+
+EngineState::Ready EngineState::engine() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return {engine_, generation_.load(std::memory_order_relaxed)};
+}
+
 std::string EngineState::TakePlan() {
   const std::lock_guard<std::mutex> lock(mutex_);
   has_plan_.store(false, std::memory_order_release);
-  return std::exchange(made_.plan, std::string());
+  return std::exchange(plan_, std::string());
 }
 
 }  // namespace graft_tf

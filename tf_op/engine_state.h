@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
+#include <memory>
 #include <mutex>
 #include <string>
 
@@ -31,8 +33,15 @@ class EngineState {
   void SetInBackground();
   // Whether it will be tried again.
   bool SetMade(absl::StatusOr<MadeEngine> made);
+  // Of one that is ready: `tuned` takes its place. Calls that run the old one end with it.
+  void Replace(MadeEngine tuned);
 
-  const graft_engine* engine() const { return made_.engine.get(); }  // once it is ready
+  struct Ready {
+    std::shared_ptr<const graft_engine> engine;
+    int64_t generation = 0;  // grows with every Replace
+  };
+  Ready engine() const;  // once it is ready
+  int64_t generation() const { return generation_.load(std::memory_order_acquire); }
   // The plan of an engine that was built, once: to be kept until it is saved.
   bool has_plan() const { return has_plan_.load(std::memory_order_acquire); }
   std::string TakePlan();
@@ -43,14 +52,16 @@ class EngineState {
   NodeStatistics* const statistics_;
   std::atomic<bool> ready_{false};
   std::atomic<bool> has_plan_{false};
-  std::mutex mutex_;  // guards what follows; made_ is not changed once ready_ is set, but its plan
+  std::atomic<int64_t> generation_{0};
+  mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   Phase phase_ = Phase::kNone;
   bool in_background_ = false;
   absl::Status failure_;
   int failures_ = 0;
   int64_t calls_until_next_try_ = 0;  // 0: there is none
-  MadeEngine made_;
+  std::shared_ptr<const graft_engine> engine_;
+  std::string plan_;
 };
 
 }  // namespace graft_tf

@@ -22,6 +22,44 @@ MadeEngine Built() {
   return made;
 }
 
+// Calls ask and take meanwhile.
+TEST(EngineState, ATunedEngineTakesThePlace) {
+  NodeStatistics statistics;
+  EngineState state(&statistics);
+  absl::Status why;
+  ASSERT_EQ(state.Ask(&why), Turn::kMake);
+  state.SetMade(Built());
+  EXPECT_EQ(state.TakePlan(), "plan");
+  std::atomic<bool> done{false};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      absl::Status none;
+      int64_t last = 0;
+      while (!done.load()) {
+        EXPECT_EQ(state.Ask(&none), Turn::kRun);
+        const int64_t generation = state.engine().generation;
+        EXPECT_GE(generation, last);
+        EXPECT_LE(generation, state.generation());
+        last = generation;
+      }
+    });
+  }
+  for (int i = 0; i < 100; ++i) {
+    MadeEngine tuned = Built();
+    tuned.plan = "tuned";
+    state.Replace(std::move(tuned));
+  }
+  done.store(true);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(state.generation(), 100);
+  EXPECT_EQ(statistics.tunings, 100);
+  EXPECT_EQ(statistics.builds, 1);
+  EXPECT_TRUE(state.has_plan());
+  EXPECT_EQ(state.TakePlan(), "tuned");
+  EXPECT_FALSE(state.has_plan());
+}
+
 TEST(EngineState, OneCallOfManyMakesTheEngine) {
   NodeStatistics statistics;
   EngineState state(&statistics);

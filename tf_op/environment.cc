@@ -36,6 +36,18 @@ int BuildLevel() {
   return 0;
 }
 
+std::optional<int> BackgroundTuneLevel() {
+  constexpr int kLevel = 3;  // of engines that are tuned at conversion
+  const char* value = std::getenv("GRAFT_TF_TUNE");
+  if (value == nullptr || *value == '\0' || absl::EqualsIgnoreCase(value, "off"))
+    return std::nullopt;
+  if (!absl::EqualsIgnoreCase(value, "background")) {
+    LOG(WARNING) << "GRAFT_TF_TUNE '" << value << "': must be off or background; nothing is tuned";
+    return std::nullopt;
+  }
+  return BuildLevel() < kLevel ? std::optional(kLevel) : std::nullopt;
+}
+
 bool BuildsInBackground() {
   const char* value = std::getenv("GRAFT_TF_BUILD");
   if (value == nullptr || *value == '\0' || absl::EqualsIgnoreCase(value, "wait")) return false;

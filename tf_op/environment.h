@@ -2,6 +2,8 @@
 // runs.
 #pragma once
 
+#include <optional>
+
 namespace graft_tf {
 
 // TF_TRT_ALLOW_ENGINE_NATIVE_SEGMENT_EXECUTION, true by default: whether an engine that cannot run
@@ -14,6 +16,10 @@ bool EngineBuildAborted();
 // GRAFT_TF_OPT_LEVEL, 0 … 5, 0 by default: how much time may be taken to tune an engine that is
 // built at its first run. At 0 nothing is timed, but the timing cache is read.
 int BuildLevel();
+
+// GRAFT_TF_TUNE=background: an engine that was built at its first run with nothing timed is tuned
+// afterwards, and the tuned one takes its place. Nothing: it stays as it was built.
+std::optional<int> BackgroundTuneLevel();
 
 // GRAFT_TF_BUILD=background: calls do not wait for an engine that is being built, but run its
 // native segment.

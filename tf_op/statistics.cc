@@ -34,6 +34,7 @@ std::string Statistics::ToJson() {
                   {"reasons", node->reasons},
                   {"builds", node->builds.load()},
                   {"loads", node->loads.load()},
+                  {"tunings", node->tunings.load()},
                   {"build_seconds", 1e-6 * static_cast<double>(node->build_microseconds.load())},
                   {"load_seconds", 1e-6 * static_cast<double>(node->load_microseconds.load())},
                   {"native_while_building", node->native_while_building.load()},

@@ -20,6 +20,7 @@ struct NodeStatistics {
   std::atomic<int64_t> native_for_calibration{0};
   std::atomic<int64_t> builds{0};
   std::atomic<int64_t> loads{0};
+  std::atomic<int64_t> tunings{0};  // of built engines, in the background
   std::atomic<int64_t> build_microseconds{0};
   std::atomic<int64_t> load_microseconds{0};
   std::mutex mutex;
@@ -35,8 +36,8 @@ class Statistics {
   // The node's counters; they live as long as the process.
   NodeStatistics* Of(const std::string& node);
   // {"node": {"engine_calls": n, "fallbacks": n, "reasons": {"why": n}, "builds": n, "loads": n,
-  // "build_seconds": s, "load_seconds": s, "native_while_building": n, "native_for_calibration":
-  // n}}
+  // "tunings": n, "build_seconds": s, "load_seconds": s, "native_while_building": n,
+  // "native_for_calibration": n}}
   std::string ToJson();
 
  private:

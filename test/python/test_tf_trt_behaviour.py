@@ -4,6 +4,7 @@ docs/testing.md lists, by their numbers there."""
 import gc
 import os
 import pathlib
+import time
 import shutil
 import threading
 
@@ -381,6 +382,31 @@ def test_the_level_of_tuning_at_run_time(fresh, monkeypatch):
     with Session(other) as session:
         assert_close(session.run(small_models.images(6)), expected(6))
     assert measured() > before
+
+
+@pytest.mark.parametrize("build", ["wait", "background"])
+def test_an_engine_is_tuned_in_the_background(fresh, monkeypatch, build):
+    """Calls run what was built first until the tuned one is there."""
+    monkeypatch.setenv("GRAFT_TF_BUILD", build)
+    monkeypatch.setenv("GRAFT_TF_TUNE", "background")
+    with Session(fresh) as session:
+        deadline = time.monotonic() + 120
+        calls = 0
+        while not calls or (not of_node(fresh)["tunings"] and time.monotonic() < deadline):
+            assert_close(session.run(small_models.images(2)), expected(2))
+            calls += 1
+        assert_close(session.run(small_models.images(3)), expected(3))
+    node = of_node(fresh)
+    assert (node["builds"], node["tunings"], node["fallbacks"]) == (1, 1, 0)
+    assert node["engine_calls"] + node["native_while_building"] == calls + 1
+
+
+def test_a_model_may_go_while_its_engine_is_tuned(fresh, monkeypatch):
+    monkeypatch.setenv("GRAFT_TF_TUNE", "background")
+    with Session(fresh) as session:
+        assert_close(session.run(small_models.images(2)), expected(2))
+    gc.collect()
+    assert of_node(fresh)["engine_calls"] == 1
 
 
 def test_idle_contexts_are_freed_by_trim(fresh):
