@@ -182,7 +182,7 @@ absl::Status EngineHolder::KeepForSaving(OpKernelContext* context) {
         return absl::OkStatus();
       }));
   kept_in_.reset(resource);
-  segment_ = SegmentKey(*function);
+  segment_ = SegmentKey(*function, spec_.input_shapes);
   kept_in_->Add({segment_, std::move(plan)});
   return absl::OkStatus();
 }

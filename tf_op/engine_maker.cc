@@ -75,7 +75,15 @@ absl::StatusOr<std::string> BuildPlan(const EngineSpec& spec, const tensorflow::
     tensor.dims = argument.dims.data();
     tensors.push_back(tensor);
   }
+  nlohmann::json shapes = nlohmann::json::array();
+  for (const tensorflow::PartialTensorShape& known : spec.input_shapes) {
+    nlohmann::json& dims = shapes.emplace_back(nullptr);
+    if (known.unknown_rank()) continue;
+    dims = nlohmann::json::array();
+    for (const int64_t d : known.dim_sizes()) dims.push_back(d);
+  }
   nlohmann::json options = {{"opt-level", level},
+                            {"input-shapes", std::move(shapes)},
                             {"threads", threads},
                             {"precision-mode", precision_mode},
                             {"max-workspace-size-bytes", spec.workspace_size_bytes},
@@ -115,7 +123,7 @@ absl::StatusOr<std::optional<MadeEngine>> LoadEngine(const EngineSpec& spec,
   }
   if (saved == nullptr) return std::nullopt;
   std::string plan = saved->Find(spec.engine_key);
-  if (plan.empty() && native != nullptr) plan = saved->Find(SegmentKey(*native));
+  if (plan.empty() && native != nullptr) plan = saved->Find(SegmentKey(*native, spec.input_shapes));
   if (plan.empty()) return std::nullopt;
   absl::StatusOr<MadeEngine> made = Load(spec, plan, native, &graft_engine_from_bytes);
   if (!made.ok()) {

@@ -27,6 +27,8 @@ struct EngineSpec {
   int64_t workspace_size_bytes = 0;
   int64_t max_cached_engines = 1;
   bool allow_build = true;
+  // What conversion knew; empty in graphs of older converters.
+  std::vector<tensorflow::PartialTensorShape> input_shapes;
   int inputs = 0;
   int outputs = 0;
 
@@ -54,7 +56,8 @@ absl::StatusOr<std::optional<MadeEngine>> LoadEngine(const EngineSpec& spec,
                                                      const tensorflow::FunctionDef* native,
                                                      const EngineResource* saved);
 
-// Out of the native segment. One engine serves all shapes: only the arguments' ranks are fixed.
+// Out of the native segment. One engine serves all shapes: only the arguments' ranks are fixed, and
+// the sizes that conversion knew.
 // `threads`: that it will run on; `level`: how much time may be taken to tune it (0 … 5).
 absl::StatusOr<MadeEngine> BuildEngine(const EngineSpec& spec,
                                        const tensorflow::FunctionDef& native,

@@ -37,7 +37,8 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
       OP_REQUIRES_OK(construction, construction->GetAttr("segment_funcdef_name", &old_name));
       function.set_name(old_name);
     }
-    OP_REQUIRES_OK(construction, construction->GetAttr("input_shapes", &input_shapes_));
+    OP_REQUIRES_OK(construction, construction->GetAttr("input_shapes", &spec.input_shapes));
+    input_shapes_ = spec.input_shapes;
     // Private attributes of later releases; without them building is allowed.
     if (!construction->GetAttr("_allow_build_at_runtime", &spec.allow_build).ok())
       spec.allow_build = true;

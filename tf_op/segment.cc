@@ -67,7 +67,8 @@ int32_t SegmentConstants::At(void* self, int32_t index, graft_weight* weight) {
   return 0;
 }
 
-std::string SegmentKey(const tensorflow::FunctionDef& function) {
+std::string SegmentKey(const tensorflow::FunctionDef& function,
+                       const std::vector<tensorflow::PartialTensorShape>& input_shapes) {
   std::vector<std::string> nodes;
   for (const tensorflow::NodeDef& original : function.node_def()) {
     tensorflow::NodeDef node = original;
@@ -83,6 +84,8 @@ std::string SegmentKey(const tensorflow::FunctionDef& function) {
   }
   for (const auto& [name, edge] : function.ret()) nodes.push_back(absl::StrCat(name, "=", edge));
   std::sort(nodes.begin(), nodes.end());
+  for (const tensorflow::PartialTensorShape& shape : input_shapes)
+    nodes.push_back(shape.DebugString());
   return absl::StrCat(absl::Hex(tensorflow::Hash64(absl::StrJoin(nodes, ";")), absl::kZeroPad16));
 }
 

@@ -9,6 +9,7 @@
 #include "graft/c_api.h"
 #include "tensorflow/core/framework/function.pb.h"
 #include "tensorflow/core/framework/tensor.h"
+#include "tensorflow/core/framework/tensor_shape.h"
 
 namespace graft_tf {
 
@@ -32,8 +33,9 @@ class SegmentConstants {
   std::map<std::string, int32_t> by_name_;
 };
 
-// Says what a native segment computes, whatever it is called: TensorFlow's loaders rename
-// functions, strip default attributes and add private ones.
-std::string SegmentKey(const tensorflow::FunctionDef& function);
+// Says what a native segment computes of inputs of these shapes, whatever it is called:
+// TensorFlow's loaders rename functions, strip default attributes and add private ones.
+std::string SegmentKey(const tensorflow::FunctionDef& function,
+                       const std::vector<tensorflow::PartialTensorShape>& input_shapes);
 
 }  // namespace graft_tf

@@ -274,8 +274,9 @@ GRAFT_EXPORT graft_status* graft_convert_model(const char* path, const char* out
                                                const char* options_json, graft_bytes** report);
 
 /* Builds the plan of a native segment, a serialised FunctionDef. `arguments` give dtype and dims of
- * each of its arguments (no data): the engine takes any dimensions and is tuned for these. Options
- * as in graft_convert_graph_def. The plan refers to larger constants of the function by name
+ * each of its arguments (no data): the engine is tuned for these and takes any dimensions, but
+ * those that the option `input-shapes` says ([[-1, 4], null]). Options as in
+ * graft_convert_graph_def. The plan refers to larger constants of the function by name
  * (graft_engine_options::find_weight), unless `embed-weights` is true. */
 GRAFT_EXPORT graft_status* graft_build_segment(const void* function_def, size_t size,
                                                const graft_tensor* arguments,

@@ -390,7 +390,7 @@ class _EngineCalibrators:
                 )
             self._choice["scores"] = _scores(graph_def, outputs)
             keep = -1
-        self._calibrator_options = json.dumps({"opt-level": 0, "keep-batches": keep})
+        self._calibrator_options = {"opt-level": 0, "keep-batches": keep}
         self._calibrators = {}
         self._ran = set()
         self._watching = []  # functions: TensorFlow knows them weakly
@@ -410,8 +410,13 @@ class _EngineCalibrators:
 
     def _add_calibrator(self, node, functions):
         segment = _whole(functions[node.attr["segment_func"].func.name], functions)
+        shapes = [
+            None if shape.unknown_rank else [d.size for d in shape.dim]
+            for shape in node.attr["input_shapes"].list.shape
+        ]
         self._calibrators[node.name] = _graft.Calibrator(
-            segment.SerializeToString(deterministic=True), self._calibrator_options
+            segment.SerializeToString(deterministic=True),
+            json.dumps({**self._calibrator_options, "input-shapes": shapes}),
         )
 
     def _watch(self, engine, function):

@@ -101,6 +101,18 @@ class Options {
       }
     }
   }
+  // null where nothing is known, -1 for a dimension that is not.
+  void Read(const char* key, std::vector<tf::Shape>* shapes) {
+    const Json* list = Take(key);
+    if (list == nullptr) return;
+    if (!list->is_array()) return Bad(key);
+    for (const Json& dims : *list) {
+      tf::Shape& shape = shapes->emplace_back(tf::Shape::Unknown());
+      if (dims.is_null()) continue;
+      if (!dims.is_array() || !std::ranges::all_of(dims, &Json::is_number_integer)) return Bad(key);
+      shape = {.dims = dims.get<Dims>()};
+    }
+  }
   void Read(const char* key, std::map<std::string, std::string>* values) {
     const Json* map = Take(key);
     if (map == nullptr) return;
@@ -172,7 +184,8 @@ struct Request {
   std::vector<importer::GraphInput> inputs;
   std::vector<std::string> outputs;
   std::vector<std::map<std::string, Dims>> shapes;
-  tf::ModelSpec model;  // of ConvertModelFile
+  tf::ModelSpec model;                  // of ConvertModelFile
+  std::vector<tf::Shape> input_shapes;  // of a segment's arguments
   ConvertOptions convert;
   std::string cache_path = TimingCache::DefaultPath();
 };
@@ -194,6 +207,7 @@ Result<Request> ReadRequest(const std::string& options_json,
   options.ReadInputs("inputs", &r.inputs);
   options.Read("outputs", &r.outputs);
   options.Read("shapes", &r.shapes);
+  options.Read("input-shapes", &r.input_shapes);
   if (options.Has("tags")) r.model.tags.clear();
   options.Read("tags", &r.model.tags);
   options.Read("signature", &r.model.signature);
@@ -371,15 +385,41 @@ struct SegmentSource {
   EngineSource source;  // of it
 };
 
+// Gives the arguments of the first call the sizes that all calls have.
+Status KeepKnownSizes(const std::vector<tf::Shape>& known,
+                      std::vector<importer::GraphInput>* arguments) {
+  if (!known.empty() && known.size() != arguments->size())
+    return InvalidArgumentError("{} input-shapes for {} arguments", known.size(),
+                                arguments->size());
+  for (size_t i = 0; i < arguments->size(); ++i) {
+    Dims& dims = (*arguments)[i].shape.dims;
+    if (known.empty() || known[i].unknown_rank) {
+      dims.assign(dims.size(), -1);
+      continue;
+    }
+    const bool fits = std::ranges::equal(
+        known[i].dims, dims, [](int64_t all, int64_t first) { return all < 0 || all == first; });
+    if (!fits) {
+      return InvalidArgumentError("argument {} is {}, but input-shapes say {}", i,
+                                  ToString((*arguments)[i].shape), ToString(known[i]));
+    }
+    dims = known[i].dims;
+  }
+  return OkStatus();
+}
+
 Result<std::unique_ptr<SegmentSource>> MakeSegmentSource(
-    const FileBytes& function_def, const std::vector<importer::GraphInput>& arguments) {
+    const FileBytes& function_def, std::vector<importer::GraphInput> arguments,
+    const std::vector<tf::Shape>& input_shapes) {
   GRAFT_ASSIGN_OR_RETURN(tf::FunctionDef function, tf::ParseFunctionDef(function_def));
   auto made = std::make_unique<SegmentSource>();
   made->name = function.signature.name;
   EngineSource& source = made->source;
   std::vector<Dims>& point = source.points.emplace_back();
   for (const importer::GraphInput& argument : arguments) point.push_back(argument.shape.dims);
-  GRAFT_ASSIGN_OR_RETURN(SegmentGraph segment, SegmentGraphOf(std::move(function), arguments));
+  GRAFT_RETURN_IF_ERROR(KeepKnownSizes(input_shapes, &arguments));
+  GRAFT_ASSIGN_OR_RETURN(SegmentGraph segment,
+                         SegmentGraphOf(std::move(function), std::move(arguments)));
   made->graph = std::move(segment.graph);
   source.graph = &made->graph;
   source.inputs = std::move(segment.inputs);
@@ -411,7 +451,7 @@ Result<std::string> BuildSegment(const FileBytes& function_def,
                                  const std::string& options_json) {
   GRAFT_ASSIGN_OR_RETURN(Request request, ReadRequest(options_json));
   GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<SegmentSource> segment,
-                         MakeSegmentSource(function_def, arguments));
+                         MakeSegmentSource(function_def, arguments, request.input_shapes));
   std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
   request.convert.build.cache = cache.get();
   if (auto& tables = request.convert.calibration; tables && !tables->empty())
@@ -466,7 +506,7 @@ Result<std::unique_ptr<SegmentCalibrator>> SegmentCalibrator::Create(
   CalibrationRequest calibration;
   GRAFT_ASSIGN_OR_RETURN(Request request, ReadRequest(options_json, &calibration));
   GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<SegmentSource> segment,
-                         MakeSegmentSource(function_def, arguments));
+                         MakeSegmentSource(function_def, arguments, request.input_shapes));
   std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
   request.convert.build.cache = cache.get();
   auto made = std::make_unique<SegmentCalibrator>();

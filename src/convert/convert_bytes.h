@@ -56,8 +56,9 @@ Result<std::string> ConvertModelFile(const std::string& path, const std::string&
                                      const std::string& options_json);
 
 // Builds the plan of a native segment, a FunctionDef's bytes. The engine takes any dimensions of
-// the arguments' ranks; `arguments` say those of the first call, to tune for. calibration-tables
-// may hold the engine's, under any name. The plan refers to the function's constants by name,
+// the arguments' ranks, but those that the option input-shapes ([[-1, 4], null]) says; `arguments`
+// say those of the first call, to tune for. calibration-tables may hold the engine's, under any
+// name. The plan refers to the function's constants by name,
 // unless embed-weights is true.
 Result<std::string> BuildSegment(const FileBytes& function_def,
                                  const std::vector<importer::GraphInput>& arguments,

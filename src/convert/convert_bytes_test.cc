@@ -69,6 +69,40 @@ std::string With(const std::string& options) {
   return std::string(kFast, 1) + options + "," + std::string(kFast).substr(1);
 }
 
+// A fill of an input's two integers, which say a shape only as long as there are known to be two.
+TEST(ConvertBytes, ANativeSegmentKeepsTheSizesThatNeverChange) {
+  GraphDef graph;
+  graph.versions.producer = tf::kGraphDefVersion;
+  graph.nodes = {
+      {.name = "dims",
+       .op = "Placeholder",
+       .attrs = {{"dtype", DType::kInt32}, {"shape", tf::Shape{.dims = {2}}}}},
+      {.name = "x",
+       .op = "Placeholder",
+       .attrs = {{"dtype", kF32}, {"shape", tf::Shape{.dims = {}}}}},
+      {.name = "y",
+       .op = "Fill",
+       .inputs = {"dims", "x"},
+       .attrs = {{"T", kF32}, {"index_type", DType::kInt32}}},
+  };
+  const FileBytes graph_def = tf::CopyBytes(Get(tf::SerializeGraphDef(graph)));
+  const ConvertedBytes converted = Get(ConvertGraphDefBytes(graph_def, kFast));
+  const FileBytes function = tf::CopyBytes(tf::SerializeFunctionDef(
+      Get(tf::ParseGraphDef(tf::CopyBytes(converted.graph_def))).functions.at(0)));
+  const std::vector<importer::GraphInput> arguments = {{"", DType::kInt32, {.dims = {2}}},
+                                                       {"", kF32, {.dims = {}}}};
+  const auto error = [&](const std::string& options) {
+    const Result<std::string> built = BuildSegment(function, arguments, options);
+    return built.ok() ? "" : built.status().message();
+  };
+  EXPECT_THAT(error(kFast), HasSubstr("must be a constant or have at most 16 integers"));
+  EXPECT_EQ(error(With(R"("input-shapes": [[2], null])")), "");
+  EXPECT_THAT(error(With(R"("input-shapes": [[3], []])")),
+              HasSubstr("argument 0 is [2], but input-shapes say [3]"));
+  EXPECT_THAT(error(With(R"("input-shapes": [[2]])")), HasSubstr("1 input-shapes for 2"));
+  EXPECT_THAT(error(With(R"("input-shapes": [2, 3])")), HasSubstr("wrong type"));
+}
+
 // Of the engine's only symbol, the batch.
 std::vector<int64_t> TunedBatches(const std::string& options) {
   const ConvertedBytes converted = Get(ConvertGraphDefBytes(SmallGraph(), With(options)));

@@ -18,7 +18,6 @@ Result<SegmentGraph> SegmentGraphOf(tf::FunctionDef function,
   tf::NodeDef call{.name = std::string(kSegmentCall), .op = function.signature.name};
   for (importer::GraphInput& input : arguments) {
     input.tensor = InputBindingName(static_cast<int>(made.inputs.size()));
-    input.shape.dims.assign(input.shape.dims.size(), -1);
     graph.nodes.push_back({.name = input.tensor,
                            .op = "Placeholder",
                            .attrs = {{"dtype", input.dtype}, {"shape", input.shape}}});

@@ -16,12 +16,12 @@ inline constexpr std::string_view kSegmentCall = "segment";
 
 struct SegmentGraph {
   tf::GraphDef graph;
-  std::vector<importer::GraphInput> inputs;  // named as an engine's, their dimensions unknown
+  std::vector<importer::GraphInput> inputs;  // named as an engine's
   std::vector<std::string> outputs;          // tensors
 };
 
-// `arguments` say dtypes and ranks. kInvalidArgument where the function has more or fewer,
-// kUnsupported where it calls what cannot be inlined.
+// `arguments` say dtypes, ranks and the sizes that never change. kInvalidArgument where the
+// function has more or fewer, kUnsupported where it calls what cannot be inlined.
 Result<SegmentGraph> SegmentGraphOf(tf::FunctionDef function,
                                     std::vector<importer::GraphInput> arguments);
 

@@ -144,8 +144,10 @@ Result<std::optional<double>> RelativeError(const Tensor& value, const Tensor& r
 Result<NativeGraph> NativeGraphOf(const tf::FunctionDef& segment,
                                   const std::vector<Binding>& inputs) {
   std::vector<importer::GraphInput> arguments;
-  for (const Binding& input : inputs)
-    arguments.push_back({"", input.dtype, {.dims = Dims(input.shape.size(), -1)}});
+  for (const Binding& input : inputs) {
+    importer::GraphInput& argument = arguments.emplace_back("", input.dtype);
+    for (const ir::Dim& d : input.shape) argument.shape.dims.push_back(d.constant().value_or(-1));
+  }
   GRAFT_ASSIGN_OR_RETURN(convert::SegmentGraph made,
                          convert::SegmentGraphOf(segment, std::move(arguments)));
   return NativeGraph{std::move(made.graph), std::move(made.inputs), std::move(made.outputs),
