@@ -330,6 +330,19 @@ TEST_F(ConvertGraphTest, IdentitiesAloneMakeNoEngine) {
   EXPECT_EQ(converted.report.total_ops, 0);
 }
 
+// As an inlined call of two results, which the outputs are named by, leaves it.
+TEST_F(ConvertGraphTest, WhatHandsSeveralResultsOnCountsNoMoreThanAnIdentity) {
+  options_.cluster.minimum_segment_size = 3;
+  NodeDef call = Node("call", "IdentityN", {"a", "b"});
+  call.attrs["T"] = std::vector<DType>{DType::kFloat32, DType::kFloat32};
+  const ConvertedGraph converted =
+      Convert({Input("x"), Node("a", "Relu", {"x"}), Node("b", "Relu6", {"a"}), call},
+              {"call:0", "call:1"});
+  EXPECT_EQ(CountOp(converted.graph, "TRTEngineOp"), 0);
+  EXPECT_EQ(converted.report.total_ops, 2);
+  EXPECT_THAT(converted.report.unconverted, SizeIs(2));
+}
+
 TEST_F(ConvertGraphTest, ASegmentThatCannotBeBuiltIsNoEngine) {
   const ConvertedGraph converted =
       Convert({Input("x"), Const("c", {4}), Node("y", "Neg", {"c"})}, {"y"});

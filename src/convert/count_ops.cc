@@ -65,9 +65,11 @@ void CountOps(const ConvertedOps& in, ConvertReport* report) {
     // What no entry point needs saves and restores variables. Who named none wants all.
     const bool needed = in.needed.empty() || in.needed[v] != 0;
     if (node.op == "Const" || in.bodies.scaffold.contains(node.name) || !needed) continue;
+    // A fetched call of several results has become an IdentityN.
+    const bool hands_on = node.op == "Identity" || node.op == "IdentityN";
     const bool counts = !in.dropped.idle[v] && node.op != "Placeholder" &&
                         node.op != "PlaceholderWithDefault" && node.op != "NoOp" &&
-                        !(node.op == "Identity" && in.fetched.contains(node.name));
+                        !(hands_on && in.fetched.contains(node.name));
     const bool in_function = in.bodies.Contain(node.name);
     report->total_ops += counts;
     report->function_ops += counts && in_function;

@@ -19,8 +19,9 @@ bool IsFloatCast(const tf::NodeDef& node) {
   return from.ok() && to.ok() && IsFloating(*from) && IsFloating(*to);
 }
 
-// What upstream leaves out of a segment's size.
-constexpr std::string_view kWeightless[] = {"Identity", "Snapshot", "StopGradient"};
+// What upstream leaves out of a segment's size, and IdentityN, which an inlined call of several
+// results has become. An Identity after each result would not count either.
+constexpr std::string_view kWeightless[] = {"Identity", "IdentityN", "Snapshot", "StopGradient"};
 
 // Marks as copied what constants alone decide, where a candidate that is none of these reads it.
 // The rest of it stays as it is: a graph of constants alone is a segment without inputs.
