@@ -21,6 +21,8 @@ def pytest_configure(config):
 def pytest_terminal_summary(terminalreporter, config):
     if not config.user_table:
         return
-    terminalreporter.write_sep("-", "situations: largest error; ops/converted/engines and time to native's of program, V1, V2")
+    terminalreporter.write_sep("-", "situations: largest error; ops/converted/engines and time to native's of each way")
+    ways = ("program", "v1", "v2", "online", "optimize")
+    terminalreporter.write_line(" " * 44 + "".join(f"  {way:>12}     " for way in ways))
     for line in sorted(config.user_table):
         terminalreporter.write_line(line)
