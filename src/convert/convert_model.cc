@@ -204,9 +204,17 @@ class ModelConverter {
     built->plan.provenance.options = convert_.options_text;
     {
       StageTimer timer(&plan_seconds_.write);
+      if (options_.packed) GRAFT_RETURN_IF_ERROR(Pack(built->plan));
       GRAFT_ASSIGN_OR_RETURN(report_.plan_bytes, WritePlanFile(built->plan, options_.plan));
     }
     report_.plan_tune = std::move(built->tune);
+    return OkStatus();
+  }
+
+  Status Pack(Plan& plan) {
+    GRAFT_ASSIGN_OR_RETURN(Backend* const backend, FindBackend(plan.backend));
+    const std::unique_ptr<Executor> executor = MakeTbbExecutor(convert_.build.threads);
+    GRAFT_ASSIGN_OR_RETURN(report_.packed, PackPlan(plan, *backend, *executor));
     return OkStatus();
   }
 
@@ -388,6 +396,7 @@ std::string ToJson(const ModelReport& report) {
   if (report.plan_bytes > 0) {
     json["plan"] = Tactics(report.plan_tune);
     if (!report.plan_int8.layers.empty()) json["plan"]["int8"] = Int8(report.plan_int8);
+    if (report.packed) json["plan"]["packed_bytes"] = report.packed->bytes;
     if (report.plan_half_weights > 0) json["plan"]["half_weights"] = report.plan_half_weights;
   }
   if (report.precision) json["precision"] = Precisions(*report.precision);

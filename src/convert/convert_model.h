@@ -7,6 +7,7 @@
 
 #include "convert/convert_graph.h"
 #include "convert/precision_search.h"
+#include "runtime/pack_plan.h"
 #include "tf/load_model.h"
 
 namespace graft::convert {
@@ -17,13 +18,15 @@ struct ModelOptions {
   // Dimensions of inputs by key or tensor name to tune at, one map a tuning point; "" names the
   // only input.
   std::vector<std::map<std::string, Dims>> shapes;
-  std::string plan;    // file to write; empty: none
-  std::string output;  // a .pb file or a SavedModel directory to write; empty: none
+  std::string plan;     // file to write; empty: none
+  bool packed = false;  // the plan keeps its weights packed too, as PackPlan() does
+  std::string output;   // a .pb file or a SavedModel directory to write; empty: none
 };
 
 struct ModelReport {
   ConvertReport convert;
   size_t plan_bytes = 0;
+  std::optional<PackReport> packed;  // of ModelOptions::packed
   TuneReport plan_tune;
   Int8Report plan_int8;
   int plan_half_weights = 0;

@@ -634,6 +634,13 @@ def test_weights_are_packed_into_a_plan(plan, frozen_graph, out):
         graft("run", name, "--random", 1, "--output", out / name.stem)
     results = [{f.name: f.read_bytes() for f in (out / name.stem).iterdir()} for name in (plan, packed)]
     assert results[0] and results[0] == results[1]
+    figures = []
+    for name in (plan, packed):
+        graft("bench", name, "--duration", 0.1, "--threads", 1, "--json", out / "bench.json")
+        figures.append(json.loads((out / "bench.json").read_text()))
+        assert figures[-1]["load_ms"] > 0 and figures[-1]["first_inference_ms"] > 0
+    assert figures[0]["packed_bytes"] > 0 and figures[0]["packed_bytes_of_plan"] == 0
+    assert figures[1]["packed_bytes_of_plan"] == figures[1]["packed_bytes"] > 0
     # The last byte is a packed one.
     data = bytearray(packed.read_bytes())
     data[-1] ^= 1
@@ -643,9 +650,28 @@ def test_weights_are_packed_into_a_plan(plan, frozen_graph, out):
     assert results[0] == {f.name: f.read_bytes() for f in (out / "damaged").iterdir()}
 
 
+def test_a_model_is_converted_into_a_packed_plan(frozen_graph, out):
+    # Without timing, so that both choose the same.
+    quick = ("--opt-level", 0, "--threads", 1, "--timing-cache", out / "timings")
+    graft("convert", frozen_graph, "--plan", out / "bare.plan", *quick)
+    graft("plan", "pack", out / "bare.plan", "--output", out / "later.plan")
+    said = graft(
+        "convert", frozen_graph, "--plan", out / "packed.plan", "--packed", "--json", out / "r.json", *quick
+    )
+    assert re.search(r"packed the weights of [1-9]\d* nodes for AVX", said)
+    assert (out / "packed.plan").read_bytes() == (out / "later.plan").read_bytes()
+    report = json.loads((out / "r.json").read_text())
+    assert 0 < report["plan"]["packed_bytes"] < report["plan_bytes"]
+    assert "--packed requires --plan" in graft("convert", frozen_graph, "--packed", expect=USAGE)
+
+
 def test_only_backends_that_use_packed_weights_keep_them(frozen_graph, out):
     graft("convert", frozen_graph, "--plan", out / "r.plan", "--device", "reference")
     said = graft("plan", "pack", out / "r.plan", "--output", out / "p", expect=BAD_INPUT)
+    assert "backend reference packs no weights" in said and not (out / "p").exists()
+    said = graft(
+        "convert", frozen_graph, "--plan", out / "p", "--packed", "--device", "reference", expect=BAD_INPUT
+    )
     assert "backend reference packs no weights" in said and not (out / "p").exists()
 
 

@@ -220,10 +220,13 @@ Status Run(const BenchArguments& o) {
   const double qps = static_cast<double>(times.size()) / wall_s;
   const double batch = dims.empty() || dims[0].empty() ? 1 : static_cast<double>(dims[0][0]);
 
-  std::printf("=== Plan ===\n%s on %s, %d steps, packed weights %.1f MB, arena %.1f MB\n",
-              o.plan.c_str(), std::string(engine.backend().name()).c_str(), loaded.context->steps(),
-              static_cast<double>(engine.packed_bytes()) / 1e6,
-              static_cast<double>(loaded.context->arena_bytes()) / 1e6);
+  std::printf(
+      "=== Plan ===\n%s on %s, %d steps, packed weights %.1f MB (%.1f of them the plan's), arena "
+      "%.1f MB\n",
+      o.plan.c_str(), std::string(engine.backend().name()).c_str(), loaded.context->steps(),
+      static_cast<double>(engine.packed_bytes()) / 1e6,
+      static_cast<double>(engine.packed_bytes_of_plan()) / 1e6,
+      static_cast<double>(loaded.context->arena_bytes()) / 1e6);
   std::printf("%s\n", engine.backend().Fingerprint().c_str());
   for (size_t i = 0; i < dims.size(); ++i) {
     std::printf("input %s %s\n", engine.inputs()[i].name.c_str(),
@@ -260,6 +263,8 @@ Status Run(const BenchArguments& o) {
                                  {"items_per_second", qps * batch},
                                  {"load_ms", load_ms},
                                  {"first_inference_ms", first_ms},
+                                 {"packed_bytes", engine.packed_bytes()},
+                                 {"packed_bytes_of_plan", engine.packed_bytes_of_plan()},
                                  {"latency_ms", ToJson(s)}};
   if (queued) json["queued_ms"] = *queued;
   for (size_t i = 0; i < dims.size(); ++i) {

@@ -112,6 +112,11 @@ Status CheckReplacesNone(const std::string& written, const std::vector<std::stri
   return OkStatus();
 }
 
+void PrintPacked(const PackReport& report) {
+  std::printf("packed the weights of %d nodes for %s: %.1f MB\n", report.nodes,
+              report.target.c_str(), static_cast<double>(report.bytes) / 1e6);
+}
+
 void AddDevice(CLI::App* app, std::string* device) {
   app->add_option("--device", *device,
                   "cpu, cuda (the first card), cuda:N; a kind of card to convert for: cuda:sm_90");

@@ -13,6 +13,7 @@
 #include "base/tensor.h"
 #include "runtime/context.h"
 #include "runtime/load.h"
+#include "runtime/pack_plan.h"
 
 namespace graft {
 
@@ -57,6 +58,9 @@ CLI::Validator Finite();
 // InvalidArgument where writing `written` would replace one of the files that are `read`, or an
 // array in a folder among them. Empty paths are none.
 Status CheckReplacesNone(const std::string& written, const std::vector<std::string>& read);
+
+// What a plan has packed now, to the standard output.
+void PrintPacked(const PackReport& report);
 
 // The option --device.
 void AddDevice(CLI::App* app, std::string* device);

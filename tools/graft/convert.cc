@@ -67,6 +67,7 @@ void PrintReport(const convert::ModelReport& report, const ConvertArguments& o) 
                 o.model.plan.c_str(), static_cast<double>(report.plan_bytes) / 1e6, t.measured,
                 t.remembered, t.estimated);
   }
+  if (report.packed) PrintPacked(*report.packed);
   std::printf(
       "seconds: read %.2f, import %.2f, passes %.2f, partition %.2f, tune %.2f, write %.2f; peak "
       "memory %.0f MB\n",
@@ -264,7 +265,10 @@ Command AddConvert(CLI::App& program) {
   app->add_option("--signature", o->model.model.signature,
                   "Signature of the SavedModel (serving_default)");
   app->add_option("--checkpoint", o->model.model.checkpoint, "Prefix of the checkpoint of a .meta");
-  app->add_option("--plan", o->model.plan, "Write the whole model as a plan");
+  auto* plan = app->add_option("--plan", o->model.plan, "Write the whole model as a plan");
+  app->add_flag("--packed", o->model.packed,
+                "The plan keeps its weights as this machine's kernels read them too")
+      ->needs(plan);
   app->add_option("--output", o->model.output,
                   "Write the converted model: a folder (SavedModel) or a .pb");
   app->add_option("--minimum-segment-size", o->model.convert.cluster.minimum_segment_size,

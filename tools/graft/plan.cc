@@ -77,9 +77,8 @@ Status Pack(const std::string& path, const std::string& output) {
   Result<PackReport> report = PackPlan(plan, *backend, *executor);
   if (!report.ok()) return report.status().WithContext(path);
   GRAFT_ASSIGN_OR_RETURN(const size_t size, WritePlanFile(plan, output));
-  std::printf("packed the weights of %d nodes for %s: %.1f MB, plan %s %.1f MB\n", report->nodes,
-              report->target.c_str(), static_cast<double>(report->bytes) / 1e6, output.c_str(),
-              static_cast<double>(size) / 1e6);
+  PrintPacked(*report);
+  std::printf("plan %s: %.1f MB\n", output.c_str(), static_cast<double>(size) / 1e6);
   return OkStatus();
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -128,8 +129,13 @@ void Check(const ConvKernel& kernel, const Case& c, Finish finish, int threads) 
   std::vector<float> output(p.rows() * p.output_stride, kUntouched);
 
   const std::unique_ptr<Executor> executor = MakeTbbExecutor(threads);
-  AlignedBuffer packed(kernel.packed_bytes(f));
+  AlignedBuffer packed(kernel.packed_bytes(f)), again(kernel.packed_bytes(f));
+  // Every byte is written: plans keep them.
+  std::fill_n(packed.data(), packed.size(), std::byte{0x55});
+  std::fill_n(again.data(), again.size(), std::byte{0xaa});
   kernel.pack(f, weights.data(), packed.data(), *executor);
+  kernel.pack(f, weights.data(), again.data(), *executor);
+  ASSERT_TRUE(std::equal(packed.data(), packed.data() + packed.size(), again.data()));
   AlignedBuffer workspace(kernel.workspace_bytes(p, executor->width()));
 
   ConvArguments a;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstddef>
 
 #include "base/aligned_buffer.h"
 #include "kernels/cpu/test_util.h"
@@ -58,12 +59,17 @@ void Check(const MatMulKernel& kernel, const Case& c, int threads) {
 
   const std::unique_ptr<Executor> executor = MakeTbbExecutor(threads);
   p.types = kernel.types;
-  AlignedBuffer packed(kernel.packed_bytes(p));
+  AlignedBuffer packed(kernel.packed_bytes(p)), again(kernel.packed_bytes(p));
   MatMulArguments arguments;
   arguments.a = a.data();
   arguments.b = b.data();
   if (!kernel.packing.empty()) {
+    // Every byte is written: plans keep them.
+    std::fill_n(packed.data(), packed.size(), std::byte{0x55});
+    std::fill_n(again.data(), again.size(), std::byte{0xaa});
     kernel.pack(p, b.data(), packed.data(), *executor);
+    kernel.pack(p, b.data(), again.data(), *executor);
+    ASSERT_TRUE(std::equal(packed.data(), packed.data() + packed.size(), again.data()));
     arguments.b = packed.data();
   }
   AlignedBuffer workspace(kernel.workspace_bytes(p, executor->width()));
