@@ -8,9 +8,9 @@
 #include <thread>
 #include <utility>
 
-#include "absl/container/inlined_vector.h"
 #include "build_queue.h"
 #include "environment.h"
+#include "input_tensors.h"
 #include "log.h"
 #include "segment.h"
 #include "step_profile.h"
@@ -39,31 +39,6 @@ void Schedule(void* pool, void (*closure)(void*), void* argument) {
 std::string ResourceName(const std::string& node) {
   return std::string(tensorflow::io::Basename(node));
 }
-
-// The op's inputs as the C API takes them. No allocation for the usual numbers and ranks.
-class InputTensors {
- public:
-  explicit InputTensors(OpKernelContext* context)
-      : dims_(context->num_inputs()), tensors_(context->num_inputs()) {
-    for (int i = 0; i < context->num_inputs(); ++i) {
-      const Tensor& input = context->input(i);
-      for (const auto& d : input.shape()) dims_[i].push_back(d.size);
-      tensors_[i] = GRAFT_TENSOR_INIT;
-      tensors_[i].dtype = input.dtype();
-      tensors_[i].rank = static_cast<int32_t>(dims_[i].size());
-      tensors_[i].dims = dims_[i].data();
-      tensors_[i].data = input.tensor_data().data();
-    }
-  }
-  InputTensors(const InputTensors&) = delete;
-  InputTensors& operator=(const InputTensors&) = delete;
-  const graft_tensor* data() const { return tensors_.data(); }
-  int32_t size() const { return static_cast<int32_t>(tensors_.size()); }
-
- private:
-  absl::InlinedVector<absl::InlinedVector<int64_t, 8>, 8> dims_;
-  absl::InlinedVector<graft_tensor, 8> tensors_;
-};
 
 struct Outputs {
   OpKernelContext* context;

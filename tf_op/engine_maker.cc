@@ -75,15 +75,8 @@ absl::StatusOr<std::string> BuildPlan(const EngineSpec& spec, const tensorflow::
     tensor.dims = argument.dims.data();
     tensors.push_back(tensor);
   }
-  nlohmann::json shapes = nlohmann::json::array();
-  for (const tensorflow::PartialTensorShape& known : spec.input_shapes) {
-    nlohmann::json& dims = shapes.emplace_back(nullptr);
-    if (known.unknown_rank()) continue;
-    dims = nlohmann::json::array();
-    for (const int64_t d : known.dim_sizes()) dims.push_back(d);
-  }
   nlohmann::json options = {{"opt-level", level},
-                            {"input-shapes", std::move(shapes)},
+                            {"input-shapes", InputShapesOption(spec.input_shapes)},
                             {"threads", threads},
                             {"precision-mode", precision_mode},
                             {"max-workspace-size-bytes", spec.workspace_size_bytes},

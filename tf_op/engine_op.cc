@@ -2,6 +2,7 @@
 // counted and with the reason in the log.
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "calibration.h"
 #include "engine_holder.h"
 #include "environment.h"
 #include "log.h"
@@ -65,6 +66,8 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
     }
     waits_for_calibration_ = spec.precision_mode == "INT8" && use_calibration &&
                              spec.calibration_data.empty() && !spec.has_plan();
+    if (waits_for_calibration_)
+      gatherer_ = std::make_unique<CalibrationGatherer>(name(), input_shapes_);
     native_ = std::make_unique<NativeSegment>(std::move(function));
     statistics_ = Statistics::Global().Of(name());
     engine_ = std::make_unique<EngineHolder>(std::move(spec), native_.get(), statistics_);
@@ -76,6 +79,12 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
       if (statistics_->native_for_calibration.fetch_add(1, std::memory_order_relaxed) == 0) {
         LOG(WARNING) << name() << ": INT8 with use_calibration and without calibration_data: its "
                      << "native segment runs until it is calibrated";
+      }
+      if (GathersCalibrationData()) {
+        const absl::Status status = gatherer_->Add(context, *native_);
+        if (!status.ok()) {
+          LOG(WARNING) << name() << ": these inputs do not calibrate it: " << status.message();
+        }
       }
       native_->Run(context, done);
       return;
@@ -132,6 +141,7 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
 
   std::vector<tensorflow::PartialTensorShape> input_shapes_;
   bool waits_for_calibration_ = false;
+  std::unique_ptr<CalibrationGatherer> gatherer_;  // where it does
   std::unique_ptr<NativeSegment> native_;
   std::unique_ptr<EngineHolder> engine_;
   NodeStatistics* statistics_ = nullptr;

@@ -14,6 +14,7 @@ struct FreeObject {
   void operator()(graft_engine* p) const { graft_engine_free(p); }
   void operator()(graft_context* p) const { graft_context_free(p); }
   void operator()(graft_bytes* p) const { graft_bytes_free(p); }
+  void operator()(graft_calibrator* p) const { graft_calibrator_free(p); }
 };
 template <class T>
 using Owned = std::unique_ptr<T, FreeObject>;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "build_queue.h"
+#include "calibration.h"
 #include "engine_holder.h"
 #include "statistics.h"
 
@@ -28,4 +29,9 @@ extern "C" __attribute__((visibility("default"))) int64_t graft_tf_trim() {
 // For Python, by ctypes, when it ends.
 extern "C" __attribute__((visibility("default"))) void graft_tf_stop_work() {
   graft_tf::StopWork();
+}
+
+// For Python, by ctypes: graft.enable_tensorflow_tensorrt.
+extern "C" __attribute__((visibility("default"))) void graft_tf_gather_calibration_data() {
+  graft_tf::GatherCalibrationData();
 }

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <string>
 
+#include "calibration.h"
 #include "engine_resource.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/resource_mgr.h"
@@ -116,16 +117,17 @@ class SerializeTRTResource : public OpKernel {
   bool save_engines_ = true;
 };
 
-// INT8 calibration collects its data elsewhere; there is no FP32 engine that has any.
 class GetCalibrationDataOp : public OpKernel {
  public:
   using OpKernel::OpKernel;
   void Compute(OpKernelContext* context) override {
     std::string name;
     OP_REQUIRES_OK(context, ScalarString(context, "resource_name", &name));
-    context->CtxFailure(absl::NotFoundError(
-        absl::StrCat("engine ", name,
-                     " has no calibration data: only engines of precision INT8 are calibrated")));
+    absl::StatusOr<std::string> table = TakeCalibrationTable(context, name);
+    OP_REQUIRES_OK(context, table.status());
+    Tensor* output = nullptr;
+    OP_REQUIRES_OK(context, context->allocate_output(0, tensorflow::TensorShape({}), &output));
+    output->scalar<tensorflow::tstring>()() = *std::move(table);
   }
 };
 

@@ -89,4 +89,15 @@ std::string SegmentKey(const tensorflow::FunctionDef& function,
   return absl::StrCat(absl::Hex(tensorflow::Hash64(absl::StrJoin(nodes, ";")), absl::kZeroPad16));
 }
 
+nlohmann::json InputShapesOption(const std::vector<tensorflow::PartialTensorShape>& input_shapes) {
+  nlohmann::json shapes = nlohmann::json::array();
+  for (const tensorflow::PartialTensorShape& known : input_shapes) {
+    nlohmann::json& dims = shapes.emplace_back(nullptr);
+    if (known.unknown_rank()) continue;
+    dims = nlohmann::json::array();
+    for (const int64_t d : known.dim_sizes()) dims.push_back(d);
+  }
+  return shapes;
+}
+
 }  // namespace graft_tf

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -37,5 +38,8 @@ class SegmentConstants {
 // TensorFlow's loaders rename functions, strip default attributes and add private ones.
 std::string SegmentKey(const tensorflow::FunctionDef& function,
                        const std::vector<tensorflow::PartialTensorShape>& input_shapes);
+
+// The option "input-shapes" of graft_build_segment and graft_calibrator_create.
+nlohmann::json InputShapesOption(const std::vector<tensorflow::PartialTensorShape>& input_shapes);
 
 }  // namespace graft_tf

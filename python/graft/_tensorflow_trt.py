@@ -83,6 +83,7 @@ def _patch():
     ):
         setattr(ops, name, getattr(_op_library.operations(), name))
         patched[f"{_OPS}.{name}"] = "the op of Graft's library"
+    _op_library.load().graft_tf_gather_calibration_data()
 
     imported_before = _INTERFACE in sys.modules
     interface = importlib.import_module(_INTERFACE)

@@ -59,6 +59,51 @@ engines.assert_engine_ran()
 support.assert_close(values, reference)
 """
 
+CALIBRATED_V2 = """
+converter = trt.TrtGraphConverterV2(input_saved_model_dir={model!r}, precision_mode="INT8")
+batches = [(np.concatenate([image, -image]),), (image,)]
+converter.convert(calibration_input_fn=lambda: iter(batches))
+converter.build(lambda: iter([[image]]))
+converter.save({folder!r})
+tables = [n.attr["calibration_data"].s for n in converter._converted_graph_def.node if n.op == "TRTEngineOp"]
+assert len(tables) == 1 and tables[0].startswith(b"TRT-"), tables
+loaded = tf.saved_model.load({folder!r})
+with support.EngineCalls() as engines:
+    values = loaded.signatures["serving_default"](image=tf.constant(image))
+engines.assert_engine_ran()
+for key, value in reference.items():
+    assert np.abs(values[key].numpy() - value).max() < 0.1 * np.abs(value).max(), key
+assert any(np.any(values[key].numpy() != value) for key, value in reference.items())
+"""
+
+CALIBRATED_V1 = """
+v1 = tf.compat.v1
+with tf.Graph().as_default():
+    converter = trt.TrtGraphConverter(
+        input_saved_model_dir={model!r}, precision_mode="INT8", is_dynamic_op=True
+    )
+    converter.convert()
+    feed = {{converter._grappler_meta_graph_def.signature_def["serving_default"].inputs["image"].name: image}}
+    fetches = [info.name for info in converter._grappler_meta_graph_def.signature_def["serving_default"].outputs.values()]
+    graph_def = converter.calibrate(fetches, num_runs=2, feed_dict_fn=lambda: feed)
+    converter.save({folder!r})
+(node,) = [n for n in graph_def.node if n.op == "TRTEngineOp"]
+assert node.attr["calibration_data"].s.startswith(b"TRT-")
+with tf.Graph().as_default(), v1.Session() as session, support.EngineCalls() as engines:
+    meta = v1.saved_model.load(session, ["serve"], {folder!r})
+    session.run(fetches, {{name: image for name in feed}})
+engines.assert_engine_ran()
+"""
+
+ASKED_TOO_EARLY = """
+try:
+    graft._op_library.operations().get_calibration_data_op("TRTEngineOp_000_000")
+except tf.errors.NotFoundError as error:
+    assert "engine TRTEngineOp_000_000 has no calibration data" in str(error)
+else:
+    raise AssertionError("nothing was gathered")
+"""
+
 DENIED = """
 v1 = tf.compat.v1
 with tf.Graph().as_default():
@@ -91,6 +136,18 @@ def test_the_tensorflow_2_converter(before, v2_saved_model, tmp_path):
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_the_tensorflow_1_converter(dynamic, v1_saved_model, tmp_path):
     run(ENABLE, V1, model=v1_saved_model, folder=tmp_path / "converted", dynamic=dynamic)
+
+
+def test_the_tensorflow_2_converter_calibrates(v2_saved_model, tmp_path):
+    run(ENABLE, CALIBRATED_V2, model=v2_saved_model, folder=tmp_path / "converted")
+
+
+def test_the_tensorflow_1_converter_calibrates(v1_saved_model, tmp_path):
+    run(ENABLE, CALIBRATED_V1, model=v1_saved_model, folder=tmp_path / "converted")
+
+
+def test_there_is_no_calibration_data_before_calls():
+    run(ENABLE, ASKED_TOO_EARLY)
 
 
 def test_denied_nodes_stay(frozen_graph):
