@@ -74,7 +74,7 @@ format: ## Format all C++ in place
 .PHONY: asan tsan
 asan: setup-tests ## Unit and conformance tests under the address and undefined-behaviour sanitizers
 	@$(call build,asan)
-	@LSAN_OPTIONS=suppressions=$(CURDIR)/tools/lsan.supp $(PYTHON) tools/run_tests.py --build build/asan ctest
+	@ASAN_OPTIONS=allocator_may_return_null=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tools/lsan.supp $(PYTHON) tools/run_tests.py --build build/asan ctest
 
 tsan: setup-tests ## Unit tests of the runtime under the thread sanitizer
 	@$(call build,tsan)
