@@ -395,7 +395,9 @@ class Arrays {
     for (size_t i = 0; i < dims_.size(); ++i) {
       arrays_.push_back(numpy.attr("ascontiguousarray")(values[i]));
       const nb::object& array = arrays_.back();
-      for (nb::handle n : array.attr("shape")) dims_[i].push_back(nb::cast<int64_t>(n));
+      // ascontiguousarray makes a scalar a vector; the shape comes from the caller's array.
+      for (nb::handle n : nb::tuple(numpy.attr("shape")(values[i])))
+        dims_[i].push_back(nb::cast<int64_t>(n));
       const std::string dtype = TextOf(array.attr("dtype"));
       graft_tensor tensor = GRAFT_TENSOR_INIT;
       tensor.dtype = NumberOf(dtype);
