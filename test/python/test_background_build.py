@@ -16,7 +16,7 @@ def test_calls_do_not_wait_for_the_thread_that_builds(tmp_path):
     ratios = []
     for attempt in range(ATTEMPTS):
         seconds = json.loads(support.run_python(SCRIPT, tmp_path / str(attempt)))
-        assert len(seconds["building"]) >= 100, "the build was over too soon to tell"
+        assert len(seconds["building"]) >= 100, "the builds were over too soon to tell"
         p50, p99 = (
             {phase: np.percentile(times, p) * 1e3 for phase, times in seconds.items()}
             for p in (50, 99)
