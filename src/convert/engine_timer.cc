@@ -3,43 +3,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "runtime/symbol_binding.h"
+
 namespace graft::convert {
-
-class EngineTimer::Buffer {
- public:
-  static Result<BufferPointer> Of(Device& device, MemorySpace space, size_t bytes) {
-    BufferPointer buffer(new Buffer(device, space, bytes));
-    if (space == MemorySpace::kHost) {
-      buffer->host_.resize(bytes);
-      buffer->memory_ = buffer->host_.data();
-    } else {
-      GRAFT_ASSIGN_OR_RETURN(buffer->memory_, device.Allocate(bytes));
-    }
-    return buffer;
-  }
-  ~Buffer() {
-    if (space_ == MemorySpace::kDevice && memory_ != nullptr) device_.Free(memory_);
-  }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-
-  OutputMemory memory() const { return {memory_, space_}; }
-  bool Fits(const OutputRequest& request) const {
-    return space_ == request.space && bytes_ >= request.bytes;
-  }
-
- private:
-  Buffer(Device& device, MemorySpace space, size_t bytes)
-      : device_(device), space_(space), bytes_(bytes) {}
-
-  Device& device_;
-  const MemorySpace space_;
-  const size_t bytes_;
-  std::vector<std::byte> host_;
-  void* memory_ = nullptr;
-};
-
-void EngineTimer::Free::operator()(Buffer* buffer) const { delete buffer; }
 
 Result<EngineTimer> EngineTimer::Create(std::shared_ptr<const Engine> engine,
                                         std::shared_ptr<Executor> executor,
@@ -48,23 +14,17 @@ Result<EngineTimer> EngineTimer::Create(std::shared_ptr<const Engine> engine,
   timer.engine_ = std::move(engine);
   timer.inputs_ = std::move(inputs);
   Device& device = timer.engine_->backend().device();
-  const auto is_shape = [&](int32_t input) {
-    return std::ranges::any_of(timer.engine_->module().symbols, [&](const ir::Symbol& symbol) {
-      return symbol.kind == ir::Symbol::Kind::kHostValue && symbol.input == input;
-    });
-  };
-  for (const Tensor& input : timer.inputs_) {
+  const std::vector<bool> say_shapes = InputsThatSayShapes(timer.engine_->module());
+  for (size_t i = 0; i < timer.inputs_.size(); ++i) {
+    const Tensor& input = timer.inputs_[i];
     TensorView& view = timer.views_.emplace_back(ViewOf(input));
-    if (device.host_accessible() || is_shape(static_cast<int32_t>(timer.views_.size()) - 1))
-      continue;
-    GRAFT_ASSIGN_OR_RETURN(BufferPointer buffer,
-                           Buffer::Of(device, MemorySpace::kDevice, input.bytes()));
-    view.data = buffer->memory().data;
+    if (device.host_accessible() || say_shapes[i]) continue;
+    GRAFT_ASSIGN_OR_RETURN(DeviceBuffer buffer, DeviceBuffer::Of(device, input.bytes()));
+    GRAFT_RETURN_IF_ERROR(CopyBytes(device, buffer.get(), MemorySpace::kDevice, input.raw(),
+                                    MemorySpace::kHost, input.bytes(), nullptr));
+    view.data = buffer.get();
     view.space = MemorySpace::kDevice;
     timer.input_buffers_.push_back(std::move(buffer));
-    GRAFT_RETURN_IF_ERROR(CopyBytes(device, timer.input_buffers_.back()->memory().data,
-                                    MemorySpace::kDevice, input.raw(), MemorySpace::kHost,
-                                    input.bytes(), nullptr));
   }
   if (!device.host_accessible()) GRAFT_RETURN_IF_ERROR(device.Synchronize(nullptr));
   timer.output_buffers_.resize(timer.engine_->outputs().size());
@@ -75,12 +35,16 @@ Result<EngineTimer> EngineTimer::Create(std::shared_ptr<const Engine> engine,
 }
 
 Result<OutputMemory> EngineTimer::Place(const OutputRequest& request) {
-  BufferPointer& buffer = output_buffers_[request.output];
-  if (buffer == nullptr || !buffer->Fits(request)) {
-    GRAFT_ASSIGN_OR_RETURN(buffer,
-                           Buffer::Of(engine_->backend().device(), request.space, request.bytes));
+  OutputBuffer& buffer = output_buffers_[request.output];
+  if (request.space == MemorySpace::kHost) {
+    if (buffer.host.size() < request.bytes) buffer.host.resize(request.bytes);
+    return OutputMemory{buffer.host.data(), MemorySpace::kHost};
   }
-  return buffer->memory();
+  if (buffer.device.bytes() < request.bytes) {
+    GRAFT_ASSIGN_OR_RETURN(buffer.device,
+                           DeviceBuffer::Of(engine_->backend().device(), request.bytes));
+  }
+  return OutputMemory{buffer.device.get(), MemorySpace::kDevice};
 }
 
 Status EngineTimer::RunOnce() {

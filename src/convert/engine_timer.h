@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "backend_api/device_buffer.h"
 #include "runtime/context.h"
 
 namespace graft::convert {
@@ -24,20 +25,19 @@ class EngineTimer {
   double best() const { return best_; }
 
  private:
-  // Memory of the device, or of the host where that is the same or the engine asks for it.
-  class Buffer;
-  struct Free {
-    void operator()(Buffer* buffer) const;
+  // The engine asks for either: the host's where both are the same.
+  struct OutputBuffer {
+    std::vector<std::byte> host;
+    DeviceBuffer device;
   };
-  using BufferPointer = std::unique_ptr<Buffer, Free>;
 
   Result<OutputMemory> Place(const OutputRequest& request);
   Status RunOnce();
 
   std::shared_ptr<const Engine> engine_;
   std::vector<Tensor> inputs_;
-  std::vector<BufferPointer> input_buffers_;   // on devices with memory of their own
-  std::vector<BufferPointer> output_buffers_;  // by output
+  std::vector<DeviceBuffer> input_buffers_;   // on devices with memory of their own
+  std::vector<OutputBuffer> output_buffers_;  // by output
   std::vector<TensorView> views_;
   std::unique_ptr<Context> context_;
   double best_ = std::numeric_limits<double>::infinity();

@@ -32,6 +32,14 @@ Status CheckForm(const ir::Module& module, std::span<const TensorView> inputs) {
 
 }  // namespace
 
+std::vector<bool> InputsThatSayShapes(const ir::Module& module) {
+  std::vector<bool> result(module.inputs.size());
+  for (const ir::Symbol& symbol : module.symbols) {
+    if (symbol.kind == ir::Symbol::Kind::kHostValue) result[symbol.input] = true;
+  }
+  return result;
+}
+
 int64_t ReadHostValue(const TensorView& input, int32_t index) {
   const auto* bytes = static_cast<const std::byte*>(input.data);
   if (input.dtype == DType::kInt32) {

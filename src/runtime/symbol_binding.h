@@ -16,6 +16,9 @@ namespace graft {
 Status BindSymbols(const ir::Module& module, std::span<const TensorView> inputs,
                    bool device_readable, std::vector<int64_t>* symbols);
 
+// By input, whether elements of it are dimensions: its memory must then be the host's.
+std::vector<bool> InputsThatSayShapes(const ir::Module& module);
+
 // Element `index` of a small int32 or int64 input.
 int64_t ReadHostValue(const TensorView& input, int32_t index);
 

@@ -7,6 +7,7 @@
 #include <limits>
 #include <random>
 
+#include "backend_api/device_buffer.h"
 #include "backend_api/thread_mode.h"
 #include "backend_api/tolerance.h"
 #include "base/dtype_visit.h"
@@ -41,33 +42,6 @@ Compared ComparedOf(const BoundValue& result, const Device& device) {
   part.value.dims = {2 * compared, result.dims.back()};
   return part;
 }
-
-// Device memory that frees itself.
-class DeviceBuffer {
- public:
-  DeviceBuffer() = default;
-  DeviceBuffer(DeviceBuffer&& other) noexcept
-      : device_(other.device_), memory_(std::exchange(other.memory_, nullptr)) {}
-  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
-    std::swap(device_, other.device_);
-    std::swap(memory_, other.memory_);
-    return *this;
-  }
-  ~DeviceBuffer() {
-    if (memory_) device_->Free(memory_);
-  }
-  static Result<DeviceBuffer> Of(Device& device, size_t bytes) {
-    DeviceBuffer buffer;
-    buffer.device_ = &device;
-    GRAFT_ASSIGN_OR_RETURN(buffer.memory_, device.Allocate(bytes));
-    return buffer;
-  }
-  void* get() const { return memory_; }
-
- private:
-  Device* device_ = nullptr;
-  void* memory_ = nullptr;
-};
 
 // Below what the integers of an operand must be for the node to run; 0: any will do. Operands that
 // say how many or how large get zeros.

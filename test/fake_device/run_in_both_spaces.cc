@@ -11,6 +11,7 @@
 #include "graft/command.h"
 #include "graft/npy.h"
 #include "runtime/backend_table.h"
+#include "runtime/symbol_binding.h"
 
 namespace graft {
 namespace {
@@ -18,15 +19,6 @@ namespace {
 using fake_device::DeviceTensor;
 using fake_device::FakeDevice;
 using fake_device::Outputs;
-
-// Inputs whose elements say shapes stay on the host.
-std::vector<bool> InputsThatSayShapes(const Engine& engine) {
-  std::vector<bool> result(engine.inputs().size());
-  for (const ir::Symbol& symbol : engine.module().symbols) {
-    if (symbol.kind == ir::Symbol::Kind::kHostValue) result[symbol.input] = true;
-  }
-  return result;
-}
 
 Status ExpectCopies(const FakeDevice::Copies& before, int64_t to_device, int64_t to_host) {
   const FakeDevice::Copies after = TheFakeDevice().copies();
@@ -57,7 +49,7 @@ Status Run(const std::string& plan, const std::string& folder,
     GRAFT_ASSIGN_OR_RETURN(const int i, FindInput(engine->module(), argument.substr(0, equals)));
     GRAFT_ASSIGN_OR_RETURN(tensors[i], ReadInput(engine->inputs()[i], argument.substr(equals + 1)));
   }
-  const std::vector<bool> say_shapes = InputsThatSayShapes(*engine);
+  const std::vector<bool> say_shapes = InputsThatSayShapes(engine->module());
   std::vector<TensorView> on_host, on_device;
   std::vector<DeviceTensor> copies;
   copies.reserve(tensors.size());
