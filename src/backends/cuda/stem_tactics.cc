@@ -95,8 +95,7 @@ Result<StepProgram> PlanStem(const BoundNode& node) {
   if (!FitsIn32Bits(p, node) || !LiesInEights(node, 2)) return PlanConvMma128x32(node);
   step.unaligned = PlanConvMma128x32;
   const Tiles tiles = TilesOf(p, node, 4);
-  // Columns of a warp's 16 rows of results that go through shared memory at a time.
-  const int staged = SizeOf(node.outputs[0].dtype) == 2 && RowsAreAlike(node, 2) ? 32 : 0;
+  const int staged = StagedColumns(node, 2);
   // Four channels of two bytes a pixel; results lie at a multiple of 16 bytes.
   const int64_t shared = p.kernel[1] * tiles.line * 4 * tiles.columns * 2 + tiles.patch * 8 + 16 +
                          kTileRows * staged * 2;

@@ -121,6 +121,10 @@ bool RowsAreAlike(const BoundNode& node, size_t first) {
   return true;
 }
 
+int StagedColumns(const BoundNode& node, size_t first) {
+  return SizeOf(node.outputs[0].dtype) == 2 && RowsAreAlike(node, first) ? 32 : 0;
+}
+
 bool TakesStaged(const BoundNode& node, size_t first) {
   for (size_t i = first; i < node.inputs.size(); ++i) {
     const RowAddress address = AddressOf(node.inputs[i], node.outputs[0].dims);

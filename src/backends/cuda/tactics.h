@@ -67,6 +67,9 @@ std::string EachOperandText(const BoundNode& node, size_t first, bool columns = 
 bool LiesInEights(const BoundNode& node, size_t first);
 // Whether each operand is the same in every row.
 bool RowsAreAlike(const BoundNode& node, size_t first);
+// Columns of a warp's 16 rows of results that go through shared memory at a time, where they are
+// 16-bit elements and the operands' rows are alike; else 0.
+int StagedColumns(const BoundNode& node, size_t first);
 // Or eights of its 16-bit elements lie side by side there.
 bool TakesStaged(const BoundNode& node, size_t first);
 // The result's axes but for the last, as EPILOGUE_RANK words.

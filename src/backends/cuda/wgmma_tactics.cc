@@ -217,8 +217,7 @@ Result<StepProgram> MultiplyPatches(const BoundNode& node, const Tile& tile,
     return otherwise(node);
   const auto up = [](int64_t bytes) { return (bytes + 1023) / 1024 * 1024; };
   const int64_t tiles = (positions + tile.m - 1) / tile.m * ((p.columns + tile.n - 1) / tile.n);
-  // Columns of a warp's 16 rows of results that go through shared memory at a time.
-  const int staged = SizeOf(node.outputs[0].dtype) == 2 && RowsAreAlike(node, 2) ? 32 : 0;
+  const int staged = StagedColumns(node, 2);
   const int64_t results = int64_t{tile.groups} * 4 * 16 * staged * kSize;
   const int64_t shared = up(tile.n * kSliceBytes * tile.stages + results + 16 * (tile.stages + 1)) +
                          lines * line * kSliceBytes;
