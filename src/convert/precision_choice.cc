@@ -16,7 +16,7 @@ struct Choice {
 };
 constexpr std::array kChoices = {
     Choice{FloatReason::kNone, 0, ""},
-    Choice{FloatReason::kAccuracy, 1, "integers are too coarse for it"},
+    Choice{FloatReason::kAccuracy, 1, kTooCoarse},
     Choice{FloatReason::kTime, 2, "the engine is faster so"},
 };
 

@@ -95,7 +95,7 @@ constexpr char kAsked[] = "for comparison";
 std::string ReasonOf(const LayerPrecision& layer) {
   return layer.in_floats == FloatReason::kTime
              ? SlowReason(layer.microseconds, layer.float_microseconds)
-             : fmt::format("integers are too coarse for it: {:.1f} dB", layer.sqnr);
+             : fmt::format("{}: {:.1f} dB", kTooCoarse, layer.sqnr);
 }
 
 class Search {

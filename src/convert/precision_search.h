@@ -18,6 +18,8 @@ enum class FloatReason : uint8_t {
   kTime,      // the model is faster so
 };
 
+inline constexpr char kTooCoarse[] = "integers are too coarse for it";
+
 struct LayerPrecision {
   std::string node;
   FloatReason in_floats = FloatReason::kNone;
