@@ -8,24 +8,14 @@
 #include "engine_resource.h"
 #include "input_tensors.h"
 #include "segment.h"
-#include "tensorflow/core/framework/resource_mgr.h"
-#include "tensorflow/core/lib/io/path.h"
 #include "weights_file.h"
 
 namespace graft_tf {
 namespace {
 
 using tensorflow::OpKernelContext;
-using tensorflow::core::RefCountPtr;
 
 std::atomic<bool> gathers{false};
-
-RefCountPtr<CalibrationData> Find(OpKernelContext* context, const std::string& name) {
-  CalibrationData* found = nullptr;
-  const absl::Status status =
-      context->resource_manager()->Lookup(std::string(kEngineContainer), name, &found);
-  return RefCountPtr<CalibrationData>(status.ok() ? found : nullptr);
-}
 
 absl::StatusOr<Owned<graft_calibrator>> MakeCalibrator(
     const tensorflow::FunctionDef& function,
@@ -67,8 +57,8 @@ absl::Status CalibrationGatherer::Start(OpKernelContext* context, const NativeSe
   const std::shared_ptr<const tensorflow::FunctionDef> function = native.Whole(context);
   if (function == nullptr) return absl::NotFoundError("its native segment is not there");
   std::string key = SegmentKey(*function, input_shapes_);
-  const std::string name(tensorflow::io::Basename(node_));
-  data_ = Find(context, name);
+  const std::string name = ResourceName(node_);
+  data_ = FindResource<CalibrationData>(context, name);
   if (data_ != nullptr && data_->key() == key) return absl::OkStatus();
   absl::StatusOr<Owned<graft_calibrator>> calibrator =
       MakeCalibrator(*function, input_shapes_, InputTensors(context));
@@ -94,7 +84,7 @@ absl::Status CalibrationGatherer::Add(OpKernelContext* context, const NativeSegm
 
 absl::StatusOr<std::string> TakeCalibrationTable(OpKernelContext* context,
                                                  const std::string& resource_name) {
-  const RefCountPtr<CalibrationData> data = Find(context, resource_name);
+  const auto data = FindResource<CalibrationData>(context, resource_name);
   if (data == nullptr) {
     return absl::NotFoundError(absl::StrCat("engine ", resource_name,
                                             " has no calibration data: it is not of precision INT8 "

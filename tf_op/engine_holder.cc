@@ -18,10 +18,8 @@
 #include "tensorflow/core/framework/allocator.h"
 #include "tensorflow/core/framework/device_base.h"
 #include "tensorflow/core/framework/function.h"
-#include "tensorflow/core/framework/resource_mgr.h"
 #include "tensorflow/core/framework/tensor.h"
 #include "tensorflow/core/lib/core/threadpool.h"
-#include "tensorflow/core/lib/io/path.h"
 
 namespace graft_tf {
 namespace {
@@ -33,11 +31,6 @@ using tensorflow::Tensor;
 void Schedule(void* pool, void (*closure)(void*), void* argument) {
   static_cast<tensorflow::thread::ThreadPool*>(pool)->Schedule(
       [closure, argument] { closure(argument); });
-}
-
-// What the node's engines are saved under: the last part of its name.
-std::string ResourceName(const std::string& node) {
-  return std::string(tensorflow::io::Basename(node));
 }
 
 struct Outputs {
@@ -95,14 +88,6 @@ std::vector<Argument> Arguments(OpKernelContext* context) {
     for (const auto& d : context->input(i).shape()) argument.dims.push_back(d.size);
   }
   return arguments;
-}
-
-tensorflow::core::RefCountPtr<EngineResource> SavedEngines(OpKernelContext* context,
-                                                           const std::string& node) {
-  EngineResource* found = nullptr;
-  const absl::Status status = context->resource_manager()->Lookup(std::string(kEngineContainer),
-                                                                  ResourceName(node), &found);
-  return tensorflow::core::RefCountPtr<EngineResource>(status.ok() ? found : nullptr);
 }
 
 // Builds the engine once more, with its candidates timed. A model that goes takes its engines
@@ -175,7 +160,7 @@ void EngineHolder::Make(OpKernelContext* context) {
     return;
   }
   const NativeFunction native = native_->Whole(context);
-  const tensorflow::core::RefCountPtr<EngineResource> saved = SavedEngines(context, spec_.node);
+  const auto saved = FindResource<EngineResource>(context, ResourceName(spec_.node));
   absl::StatusOr<std::optional<MadeEngine>> loaded = LoadEngine(spec_, native.get(), saved.get());
   // A node that has its engine needs no other copy.
   if (saved != nullptr && spec_.has_plan()) saved->Remove(spec_.engine_key);

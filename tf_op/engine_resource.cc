@@ -6,6 +6,7 @@
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "google/protobuf/wire_format_lite.h"
+#include "tensorflow/core/lib/io/path.h"
 #include "tensorrt_bytes.h"
 
 namespace graft_tf {
@@ -17,6 +18,10 @@ constexpr int kSerializedEngineField = 2;
 constexpr int kKeyField = 15;
 
 }  // namespace
+
+std::string ResourceName(absl::string_view node) {
+  return std::string(tensorflow::io::Basename(node));
+}
 
 absl::Status EngineResource::AddRecord(absl::string_view record) {
   google::protobuf::io::CodedInputStream input(reinterpret_cast<const uint8_t*>(record.data()),

@@ -6,11 +6,26 @@
 #include <string>
 #include <vector>
 
+#include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/resource_base.h"
+#include "tensorflow/core/framework/resource_mgr.h"
 
 namespace graft_tf {
 
 inline constexpr absl::string_view kEngineContainer = "TF-TRT";
+
+// What a node's resources are found by in that container: the last part of its name.
+std::string ResourceName(absl::string_view node);
+
+// The resource of this name, or null.
+template <typename T>
+tensorflow::core::RefCountPtr<T> FindResource(tensorflow::OpKernelContext* context,
+                                              const std::string& name) {
+  T* found = nullptr;
+  const absl::Status status =
+      context->resource_manager()->Lookup(std::string(kEngineContainer), name, &found);
+  return tensorflow::core::RefCountPtr<T>(status.ok() ? found : nullptr);
+}
 
 // An engine, and by what its node knows it: the node's attribute _engine_key, or what the node's
 // native segment computes (SegmentKey).
