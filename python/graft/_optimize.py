@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.python.eager import wrap_function
 from tensorflow.python.trackable.data_structures import NoDependency
 
-from graft import _export, _op_library, trt_convert
+from graft import _calibration, _export, _op_library, trt_convert
 
 _log = logging.getLogger("graft.optimize")
 
@@ -60,7 +60,7 @@ def optimize(
         inputs=known if inputs is None else _call_of(inputs, known),
         options={"minimum-segment-size": minimum_segment_size}
         | ({} if opt_level is None else {"opt-level": opt_level}),
-        goal=trt_convert._accuracy_goal(min_sqnr_db, max_drop, labels),
+        goal=_calibration.accuracy_goal(min_sqnr_db, max_drop, labels),
     )
 
 
@@ -144,7 +144,7 @@ class _Conversion:
     """Of the function for one set of specs."""
 
     def __init__(self, concrete, options, precision, calibration, goal):
-        """`calibration`: lists of the function's flat inputs, or None. `goal`: of trt_convert._accuracy_goal."""
+        """`calibration`: lists of the function's flat inputs, or None. `goal`: of _calibration.accuracy_goal."""
         self._structure = concrete.structured_outputs
         calibrates = precision == trt_convert.TrtPrecisionMode.INT8 and calibration is not None
         options = {**options, "precision-mode": precision, "use-calibration": calibrates}
@@ -154,13 +154,14 @@ class _Conversion:
             self._inputs = self._export.inputs
             converted = self._convert(folder, options)
             if calibrates:
-                calibrators = trt_convert._EngineCalibrators(
+                calibrators = _calibration.EngineCalibrators(
                     converted, goal, options, self._outputs
                 )
                 options["calibration-tables"] = self._calibrate(calibrators, calibration)
                 converted = self._convert(folder, options)
-                trt_convert._add_choices(self.report, calibrators.reports)
-        self.engines = [node.name for node in trt_convert._engine_nodes(converted)]
+                _calibration.add_choices(self.report, calibrators.reports)
+        trt_convert._log_report(self.report)
+        self.engines = [node.name for node in _calibration.engine_nodes(converted)]
         self._function = self._wrap(converted)
 
     def _convert(self, folder, options):
@@ -330,7 +331,7 @@ class Optimized(tf.Module):
             conversion = _Conversion(
                 concrete, self._options, self._precision, self._batches, self._goal
             )
-        except trt_convert._BadGoal:
+        except _calibration.BadGoal:
             raise
         except (NotImplementedError, ValueError, RuntimeError) as error:
             return self._refuse(key, "it cannot be converted", error)

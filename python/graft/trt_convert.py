@@ -21,18 +21,16 @@ import tempfile
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import function_pb2, graph_pb2
+from tensorflow.core.framework import graph_pb2
 from tensorflow.core.protobuf import rewriter_config_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.eager import context
-from tensorflow.python.ops import script_ops
 
-from graft import _graft, _op_library
+from graft import _calibration, _graft, _op_library
 
 _log = logging.getLogger("graft.trt_convert")
 
 DEFAULT_TRT_MAX_WORKSPACE_SIZE_BYTES = 1 << 30
-_ENGINE_OP = "TRTEngineOp"
 
 
 class TrtPrecisionMode:
@@ -243,9 +241,8 @@ def online_conversion(conversion_params=DEFAULT_TRT_CONVERSION_PARAMS):
         eager.function_call_options = before
 
 
-def _log_report(text):
-    """Logs a report as TF-TRT did; gives it."""
-    report = json.loads(text)
+def _log_report(report):
+    """Logs a report as TF-TRT did."""
     _log.warning("%s", report["new_report"])
     _log.info("%s", report["old_report"])
     _log.info("Number of TensorRT candidate segments: %d", report["candidate_segments"])
@@ -274,25 +271,6 @@ def _log_report(text):
         _log.info("%d %s removed (GRAFT_KEEP_ASSERTS=1 keeps Assert and CheckNumerics)", count, op)
     for warning in report["warnings"]:
         _log.warning("%s", warning)
-    return report
-
-
-def _log_choice(engine, precision):
-    """What a choice by accuracy and time has found."""
-    integers = sum(layer["integers"] for layer in precision["layers"]) * precision["integers"]
-    text = f"{engine}: {integers} of {len(precision['layers'])} products chosen to be on integers"
-    if precision["sqnr"] is not None:
-        text += f", SQNR {precision['sqnr']:.1f} dB"
-    if "top_1" in precision:
-        text += f", top-1 {precision['top_1']['chosen']:.2f} %, in floats {precision['top_1']['floats']:.2f} %"
-    times = precision["microseconds"] / 1000, precision["float_microseconds"] / 1000
-    _log.info("%s; %.3f ms, in floats %.3f ms", text, *times)
-
-
-def _add_choices(report, choices):
-    for engine in report.get("engine_list", []):
-        if engine["name"] in choices:
-            engine["precision"] = choices[engine["name"]]
 
 
 def _convert_graph_def(graph_def, denied, options):
@@ -303,168 +281,7 @@ def _convert_graph_def(graph_def, denied, options):
     converted, report = _graft.convert_graph_def(model, json.dumps(request))
     result = graph_pb2.GraphDef()
     result.ParseFromString(converted)
-    return result, _log_report(report)
-
-
-def _whole(segment, functions):
-    """A native segment with the constants that it shares with others (functions that it calls) in their places."""
-    whole = function_pb2.FunctionDef()
-    whole.CopyFrom(segment)
-    for node in whole.node_def:
-        called = functions.get(node.attr["f"].func.name) if node.op == "PartitionedCall" else None
-        if called is None or [n.op for n in called.node_def] != ["Const"]:
-            continue
-        name, inputs = node.name, list(node.input)
-        node.CopyFrom(called.node_def[0])
-        node.name = name
-        node.input[:] = inputs
-    return whole
-
-
-class _BadGoal(ValueError):
-    """What was asked for cannot be judged: a caller's mistake, whatever could answer instead."""
-
-
-def _accuracy_goal(min_sqnr_db, max_drop, labels):
-    """What integers may cost, as options of the calibrators' choice; None: nobody has said."""
-    for name, value in (("min_sqnr_db", min_sqnr_db), ("max_drop", max_drop)):
-        if value is not None and not np.isfinite(value):
-            raise _BadGoal(f"{name} is {value}")
-    if labels is None:
-        if max_drop is not None:
-            raise _BadGoal("max_drop is of top-1, for which labels are needed")
-        return None if min_sqnr_db is None else {"least-sqnr": float(min_sqnr_db)}
-    if min_sqnr_db is not None:
-        raise _BadGoal("min_sqnr_db is for data without labels")
-    classes = np.asarray(labels)
-    if classes.ndim != 1 or classes.dtype.kind not in "iu" or not classes.size:
-        raise _BadGoal(f"labels is no list of classes but {classes.dtype}{list(classes.shape)}")
-    return {"labels": classes.tolist(), "max-drop": float(max_drop or 0)}
-
-
-# Ops that leave the largest of a row where it is.
-_KEEP_ORDER = ("Identity", "IdentityN", "Softmax", "LogSoftmax")
-
-
-def _scores(graph_def, outputs):
-    """The first of the outputs, tensors of the graph, that an engine gives as f32[samples, classes]: its number there."""
-    nodes = {node.name: node for node in graph_def.node}
-    for tensor in outputs:
-        name, _, index = tensor.partition(":")
-        node = nodes.get(name)
-        while node is not None and node.op in _KEEP_ORDER:
-            name, _, index = node.input[int(index or 0)].partition(":")
-            node = nodes.get(name)
-        if node is None or node.op != _ENGINE_OP:
-            continue
-        index = int(index or 0)
-        shapes = node.attr["output_shapes"].list.shape
-        rank = 2 if index >= len(shapes) else tf.TensorShape(shapes[index]).rank
-        if node.attr["OutT"].list.type[index] == tf.float32 and rank in (2, None):
-            return index
-    raise _BadGoal(
-        f"labels need an output f32[samples, classes] of an engine, which none of {', '.join(outputs)} is"
-    )
-
-
-# How many batches engines are compared on where there are no labels; half as many, at least.
-_COMPARED_BATCHES = 16
-
-
-class _EngineCalibrators:
-    """Finds the ranges of what the engines of a converted graph compute, from what they read while it runs.
-
-    goal: of _accuracy_goal; with one, which products are on integers is chosen too, for engines that are built with `options`.
-    outputs: the graph's tensors, of which labels say the classes.
-    """
-
-    def __init__(self, graph_def, goal=None, options=None, outputs=()):
-        self._choice = None if goal is None else {**options, **goal}
-        self.reports = {}  # of the choices, by engine
-        keep = 0 if goal is None else _COMPARED_BATCHES
-        if goal is not None and "labels" in goal:
-            engines = [node.name for node in _engine_nodes(graph_def)]
-            if len(engines) != 1:
-                raise _BadGoal(
-                    f"labels are for a model that is one engine, and this has {len(engines)}; min_sqnr_db holds for each"
-                )
-            self._choice["scores"] = _scores(graph_def, outputs)
-            keep = -1
-        self._calibrator_options = {"opt-level": 0, "keep-batches": keep}
-        self._calibrators = {}
-        self._ran = set()
-        self._watching = []  # functions: TensorFlow knows them weakly
-        self._main = []
-        # Run this one. What an engine in a function reads is fed to a node beside it.
-        self.graph_def = graph_pb2.GraphDef()
-        self.graph_def.CopyFrom(graph_def)
-        functions = {f.signature.name: f for f in graph_def.library.function}
-        for node in self.graph_def.node:
-            if node.op == _ENGINE_OP:
-                self._main.append(node.name)
-                self._add_calibrator(node, functions)
-        for function in self.graph_def.library.function:
-            for node in [n for n in function.node_def if n.op == _ENGINE_OP]:
-                self._add_calibrator(node, functions)
-                self._watch(node, function)
-
-    def _add_calibrator(self, node, functions):
-        segment = _whole(functions[node.attr["segment_func"].func.name], functions)
-        shapes = [
-            None if shape.unknown_rank else [d.size for d in shape.dim]
-            for shape in node.attr["input_shapes"].list.shape
-        ]
-        self._calibrators[node.name] = _graft.Calibrator(
-            segment.SerializeToString(deterministic=True),
-            json.dumps({**self._calibrator_options, "input-shapes": shapes}),
-        )
-
-    def _watch(self, engine, function):
-        def add(*arrays, name=engine.name):
-            self.add({name: arrays})
-
-        self._watching.append(add)
-        watcher = function.node_def.add(name=f"{engine.name}/calibration", op="PyFunc")
-        watcher.input.extend(i for i in engine.input if not i.startswith("^"))
-        watcher.attr["token"].s = script_ops._py_funcs.insert(add).encode()
-        watcher.attr["Tin"].list.CopyFrom(engine.attr["InT"].list)
-        watcher.attr["Tout"].list.SetInParent()
-        engine.input.append(f"^{watcher.name}")
-
-    def inputs_in(self, graph):
-        """Tensors to run, by engine, where the graph was imported. Their values go to `add`."""
-        return {name: list(graph.get_operation_by_name(name).inputs) for name in self._main}
-
-    def add(self, values):
-        """What the engine inputs were in one run."""
-        for engine, arrays in values.items():
-            if engine not in self._calibrators:
-                continue
-            try:
-                self._calibrators[engine].add([np.asarray(array) for array in arrays])
-                self._ran.add(engine)
-            except NotImplementedError as error:
-                _log.warning("Calibration failed: %s: %s", engine, error)
-                del self._calibrators[engine]
-
-    def tables(self):
-        """By engine; one that never ran has none, and is computed in floats."""
-        tables = {}
-        for engine, calibrator in self._calibrators.items():
-            if engine not in self._ran:
-                _log.warning("%s did not run: it is not calibrated", engine)
-                continue
-            if self._choice is None:
-                tables[engine] = calibrator.finish("").decode()
-                continue
-            try:
-                table, report = calibrator.choose("", json.dumps(self._choice))
-            except ValueError as error:
-                raise _BadGoal(str(error)) from error
-            tables[engine] = table.decode()
-            self.reports[engine] = json.loads(report)
-            _log_choice(engine, self.reports[engine])
-        return tables
+    return result, json.loads(report)
 
 
 def _new_folder(directory):
@@ -530,7 +347,7 @@ class _ConvertedModel:
         self.folder = pathlib.Path(self._scratch.name) / "model"
         source = _local(directory, self._scratch.name)
         request = {**options, **further_options, "tags": list(tags), "signature": signature_key}
-        self.report = _log_report(
+        self.report = json.loads(
             _graft.convert_model(source, str(self.folder), json.dumps(request))
         )
         saved_model = saved_model_pb2.SavedModel()
@@ -557,7 +374,7 @@ class _ConvertedModel:
         target = _new_folder(directory)
         with tempfile.TemporaryDirectory() as scratch:
             resources = []
-            for node in _engine_nodes(graph_def):
+            for node in _calibration.engine_nodes(graph_def):
                 plan = self._plan_of(node)
                 file = os.path.join(scratch, f"trt-serialized-engine.{node.name}")
                 with tf.io.TFRecordWriter(file) as writer:
@@ -716,15 +533,9 @@ def _positional_in_any_order_of(*orders):
     return decorate
 
 
-def _engine_nodes(graph_def):
-    """Those of the main graph, then those in functions."""
-    bodies = [graph_def.node, *(f.node_def for f in graph_def.library.function)]
-    return [node for body in bodies for node in body if node.op == _ENGINE_OP]
-
-
 def _warn_of_unknown_dimensions(graph_def):
     """Those of a batch are none: they are known when the engine runs, in TF-TRT too."""
-    for node in _engine_nodes(graph_def):
+    for node in _calibration.engine_nodes(graph_def):
         for shape in node.attr["input_shapes"].list.shape:
             if shape.unknown_rank or any(d.size < 0 for d in shape.dim[1:]):
                 _log.warning(
@@ -857,7 +668,8 @@ class TrtGraphConverter:
 
     def _convert(self, options):
         self._convert_model(options)
-        _add_choices(self._report, self._choices)
+        _calibration.add_choices(self._report, self._choices)
+        _log_report(self._report)
         if options["static-engine"]:
             _warn_of_unknown_dimensions(self._converted_graph_def)
 
@@ -897,7 +709,7 @@ class TrtGraphConverter:
         Graft's own: with min_sqnr_db, decibels of every engine's outputs, or labels, the classes of all samples of these runs, and
         max_drop, points of top-1 of the first of fetch_names that has scores (0), products that cost more go back to floats.
         """
-        goal = _accuracy_goal(min_sqnr_db, max_drop, labels)
+        goal = _calibration.accuracy_goal(min_sqnr_db, max_drop, labels)
         if bool(feed_dict_fn) == bool(input_map_fn):
             raise ValueError("Should specify one and only one of feed_dict_fn and input_map_fn.")
         if not self._converted:
@@ -912,7 +724,7 @@ class TrtGraphConverter:
                 raise ValueError("Keys of input_map_fn must be of type str")
             if not all(isinstance(tensor, tf.Tensor) for tensor in replaced.values()):
                 raise ValueError("Values of input_map_fn must be of type tf.Tensor")
-            calibrators = _EngineCalibrators(
+            calibrators = _calibration.EngineCalibrators(
                 self._converted_graph_def, goal, self._options, fetch_names
             )
             fetches = tf.import_graph_def(
@@ -1015,7 +827,7 @@ class TrtGraphConverterV2:
         Graft's own: with min_sqnr_db, decibels of every engine's outputs, or labels, the classes of all samples of these inputs, and
         max_drop, points of top-1 of the signature's first output that has scores (0), products that cost more go back to floats.
         """
-        goal = _accuracy_goal(min_sqnr_db, max_drop, labels)
+        goal = _calibration.accuracy_goal(min_sqnr_db, max_drop, labels)
         needs_calibration = self._options["use-calibration"]
         if needs_calibration and calibration_input_fn is None:
             raise ValueError(
@@ -1026,7 +838,7 @@ class TrtGraphConverterV2:
                 "Should not specify calibration_input_fn because INT8 calibration is not needed"
             )
         if goal is not None and not needs_calibration:
-            raise _BadGoal("min_sqnr_db, max_drop and labels are for INT8 with calibration")
+            raise _calibration.BadGoal("min_sqnr_db, max_drop and labels are for INT8 with calibration")
         if self._converted_func is not None:
             raise AssertionError("convert() was called already")
         if needs_calibration:
@@ -1035,11 +847,13 @@ class TrtGraphConverterV2:
             self._options["calibration-tables"] = self._calibrate(
                 whole, calibration_input_fn, goal
             )
-        return self._use(self._convert(self._options))
+        function = self._use(self._convert(self._options))
+        _log_report(self._report)
+        return function
 
     def _use(self, converted):
         self._report = converted.report
-        _add_choices(self._report, self._choices)
+        _calibration.add_choices(self._report, self._choices)
         self._converted_graph_def = converted.graph_def
         self._converted_model = converted
         model = tf.saved_model.load(str(converted.folder), self._tags)
@@ -1060,7 +874,7 @@ class TrtGraphConverterV2:
     def _calibrate(self, converted, input_fn, goal):
         """The calibration tables of the model's engines."""
         outputs = [info.name for _, info in sorted(converted.signature.outputs.items())]
-        calibrators = _EngineCalibrators(converted.graph_def, goal, self._options, outputs)
+        calibrators = _calibration.EngineCalibrators(converted.graph_def, goal, self._options, outputs)
         graph = tf.Graph()
         with converted.with_graph(calibrators.graph_def) as folder:
             session = tf.compat.v1.Session(graph=graph)
@@ -1133,7 +947,7 @@ class TrtGraphConverterV2:
             converted = self._convert({**self._options, "native-segments": False})
         graph_def = graph_pb2.GraphDef()
         graph_def.CopyFrom(converted.graph_def)
-        for node in _engine_nodes(graph_def):
+        for node in _calibration.engine_nodes(graph_def):
             node.attr["_allow_build_at_runtime"].b = self._allow_build_at_runtime
         if self._built:
             converted.save_with_engines(
@@ -1189,7 +1003,7 @@ def _print_summary(graph_def, report, line_length, detailed, print_fn):
     print_fn("=" * line_length)
     functions = {f.signature.name: f for f in graph_def.library.function}
     sizes = {engine["name"]: engine["nodes"] for engine in report.get("engine_list", [])}
-    engines = sorted((n for n in graph_def.node if n.op == _ENGINE_OP), key=lambda n: n.name)
+    engines = sorted((n for n in graph_def.node if n.op == _calibration.ENGINE_OP), key=lambda n: n.name)
     for i, node in enumerate(engines):
         if i:
             print_fn("-" * 40)
