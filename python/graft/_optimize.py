@@ -234,6 +234,8 @@ class Optimized(tf.Module):
         if calibration_data is not None:
             if precision != trt_convert.TrtPrecisionMode.INT8:
                 raise ValueError("calibration_data is for INT8")
+            if _is_tensor(calibration_data):
+                raise ValueError("calibration_data is one array, not batches: [array] is one batch of it")
             batches = [_call_of(batch, inputs) for batch in calibration_data]
             if not batches:
                 raise ValueError("calibration_data is empty")

@@ -287,19 +287,19 @@ def main(arguments=None):
         metavar="NAME=PATH",
         help="a plan or a SavedModel",
     )
-    add("--http_port", type=int, default=8080)
-    add("--grpc_port", type=int, default=8081)
+    add("--http_port", type=int, default=8080, help="%(default)s")
+    add("--grpc_port", type=int, default=8081, help="%(default)s")
     add(
         "--max_batch_size",
         type=int,
         default=0,
-        help="rows that are run together, at most; 0: no batching",
+        help="rows that are run together, at most; 0 (the default): no batching",
     )
-    add("--batch_delay_ms", type=float, default=0.0, help="how long a request waits for others")
-    add("--concurrency", type=int, default=1, help="runs at a time")
-    add("--threads", type=int, default=0, help="of each run; 0: all processors")
+    add("--batch_delay_ms", type=float, default=0.0, help="how long a request waits for others (%(default)s)")
+    add("--concurrency", type=int, default=1, help="runs at a time (%(default)s)")
+    add("--threads", type=int, default=0, help="of each run; 0 (the default): all processors")
     add("--device", help="of plans: cpu or cuda")
-    add("--signature", default="serving_default", help="of SavedModels")
+    add("--signature", default="serving_default", help="of SavedModels (%(default)s)")
     given = parser.parse_args(arguments)
     models = []
     for name, path in given.model:

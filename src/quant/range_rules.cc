@@ -236,8 +236,8 @@ std::vector<std::string> DescribeMissing(const ir::Module& module) {
 Status CheckNoneMissing(const std::vector<std::string>& missing) {
   if (missing.empty()) return OkStatus();
   return InvalidArgumentError(
-      "INT8 without calibration: no range for {} tensor{}; give them quantisation nodes or a "
-      "calibration table:\n  {}",
+      "INT8 without calibration: no range for {} tensor{}; give them quantisation nodes, or a "
+      "calibration table (`graft convert --calibration-data` makes one):\n  {}",
       missing.size(), missing.size() == 1 ? "" : "s", fmt::join(missing, "\n  "));
 }
 

@@ -176,8 +176,9 @@ output "g" %12
   EXPECT_EQ(Names(module, missing),
             (std::vector<std::string>{"x < conv_a", "a < conv_b", "b < conv_c", "d < product"}));
   EXPECT_EQ(CheckNoneMissing(DescribeMissing(module)).message(),
-            "INT8 without calibration: no range for 4 tensors; give them quantisation nodes or a "
-            "calibration table:\n  x (read by conv_a)\n  a (read by conv_b)\n  b (read by conv_c)"
+            "INT8 without calibration: no range for 4 tensors; give them quantisation nodes, or a "
+            "calibration table (`graft convert --calibration-data` makes one):\n  x (read by "
+            "conv_a)\n  a (read by conv_b)\n  b (read by conv_c)"
             "\n  d (read by product)");
   EXPECT_TRUE(CheckNoneMissing({}).ok());
   CalibrationTable table;

@@ -116,7 +116,7 @@ def test_quantisation_nodes_win(images, data, tmp_path):
         (["--data", "nowhere"], BAD_INPUT, "nowhere"),
         (["--data", "empty"], USAGE, "no data there"),
         (["--data", "compressed.npz"], BAD_INPUT, "image.npy is compressed"),
-        (["--data", "other.npz"], BAD_INPUT, "no array 'image' there"),
+        (["--data", "other.npz"], BAD_INPUT, "no array 'image' there, but a, b"),
         (["--data", "wrong.npz"], USAGE, "image is f64, not f32"),
         (["--data", "cut.npz"], BAD_INPUT, "not a .npz file"),
     ],

@@ -317,6 +317,8 @@ def test_precision_is_checked(keras_model):
         graft.optimize(keras_model, precision="FP8")
     with pytest.raises(ValueError, match="calibration_data is for INT8"):
         graft.optimize(keras_model, calibration_data=[images(1)])
+    with pytest.raises(ValueError, match="is one array, not batches"):
+        graft.optimize(keras_model, precision="INT8", calibration_data=images(4))
     with pytest.raises(ValueError, match="calibration_data is empty"):
         graft.optimize(keras_model, precision="INT8", calibration_data=[])
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <ranges>
 #include <set>
 #include <type_traits>
 
@@ -140,7 +141,10 @@ class Arrays final : public Batches {
         arrays_.emplace_back();
         continue;
       }
-      if (found == nullptr) return NotFoundError("{}: no array '{}' there", path_, input.key);
+      if (found == nullptr) {
+        return NotFoundError("{}: no array '{}' there, but {}", path_, input.key,
+                             fmt::join(std::views::keys(arrays), ", "));
+      }
       GRAFT_ASSIGN_OR_RETURN(Tensor tensor, Checked(*found, i, path_));
       if (tensor.rank() == 0) return InvalidArgumentError("{}: {} is a scalar", path_, input.key);
       if (count >= 0 && tensor.dims()[0] != count)

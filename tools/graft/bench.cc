@@ -373,7 +373,7 @@ Command AddBench(CLI::App& program) {
   app->add_option("--threads", o->threads, "Threads; 0: all processors");
   app->add_option("--streams", o->streams, "Contexts to run side by side, the threads split")
       ->check(CLI::PositiveNumber);
-  AddDevice(app, &o->device);
+  AddDeviceOfPlan(app, &o->device);
   app->add_option("--duration", o->duration, "Seconds to measure")
       ->check(CLI::PositiveNumber)
       ->check(Finite());

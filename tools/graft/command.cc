@@ -122,6 +122,11 @@ void AddDevice(CLI::App* app, std::string* device) {
                   "cpu, cuda (the first card), cuda:N; a kind of card to convert for: cuda:sm_90");
 }
 
+void AddDeviceOfPlan(CLI::App* app, std::string* device) {
+  app->add_option("--device", *device,
+                  "Which one of the plan's kind runs it: cuda:1; the first one else");
+}
+
 Result<LoadedPlan> LoadForRun(const std::string& path, int threads, const std::string& device) {
   GRAFT_ASSIGN_OR_RETURN(const DeviceName name, ParseDeviceName(device));
   std::shared_ptr<Executor> executor = MakeTbbExecutor(threads);

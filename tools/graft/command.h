@@ -62,8 +62,9 @@ Status CheckReplacesNone(const std::string& written, const std::vector<std::stri
 // What a plan has packed now, to the standard output.
 void PrintPacked(const PackReport& report);
 
-// The option --device.
+// The option --device: what to convert for, or where a plan runs.
 void AddDevice(CLI::App* app, std::string* device);
+void AddDeviceOfPlan(CLI::App* app, std::string* device);
 
 // Puts dimensions that are given by name in place of an input's; where there is one input, its name
 // may be left out. Fails for an input that there is none of, and for another number of dimensions.

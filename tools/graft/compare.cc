@@ -136,7 +136,7 @@ Command AddCompare(CLI::App& program) {
                   "Largest error, as a share of the output's largest value")
       ->check(Finite());
   app->add_option("--threads", o->threads, "Threads; 0: all processors");
-  AddDevice(app, &o->device);
+  AddDeviceOfPlan(app, &o->device);
   app->footer(
       "Example:\n  graft compare model.plan --reference model/\nExits with 1 when an output is "
       "off.");

@@ -339,7 +339,7 @@ Command AddReport(CLI::App& program) {
   app->add_option("--signature", o->model.signature, "Signature of the SavedModel");
   app->add_option("--shapes", o->shapes, "Input shapes of a plan: name:8x224x224x3,…");
   app->add_option("--threads", o->engine.threads, "Threads; 0: all processors");
-  AddDevice(app, &o->engine.device);
+  AddDeviceOfPlan(app, &o->engine.device);
   app->add_option("--duration", o->engine.seconds, "Seconds of each measurement (0.5)")
       ->check(CLI::PositiveNumber)
       ->check(Finite());

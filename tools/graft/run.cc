@@ -80,7 +80,7 @@ Command AddRun(CLI::App& program) {
   app->add_option("--output", o->output, "Folder that gets one .npy for each output");
   app->add_option("--trace", o->trace, "Write the run as a trace for chrome://tracing or Perfetto");
   app->add_option("--threads", o->threads, "Threads; 0: all processors");
-  AddDevice(app, &o->device);
+  AddDeviceOfPlan(app, &o->device);
   app->footer("Example:\n  graft run model.plan --input input_1=photo.npy --output out");
   return {app, [o] { return Report(Run(*o)); }};
 }
