@@ -3,10 +3,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "calibration.h"
-#include "engine_holder.h"
 #include "environment.h"
 #include "log.h"
 #include "native_segment.h"
+#include "ranked_engines.h"
 #include "statistics.h"
 #include "tensorflow/core/framework/op_kernel.h"
 
@@ -70,7 +70,7 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
       gatherer_ = std::make_unique<CalibrationGatherer>(name(), input_shapes_);
     native_ = std::make_unique<NativeSegment>(std::move(function));
     statistics_ = Statistics::Global().Of(name());
-    engine_ = std::make_unique<EngineHolder>(std::move(spec), native_.get(), statistics_);
+    engines_ = std::make_unique<RankedEngines>(std::move(spec), native_.get(), statistics_);
   }
 
   void ComputeAsync(OpKernelContext* context, DoneCallback done) override {
@@ -90,7 +90,7 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
       return;
     }
     absl::Status status = CheckInputShapes(context);
-    if (status.ok()) status = engine_->Run(context);
+    if (status.ok()) status = engines_->Run(context);
     if (status.ok()) {
       GRAFT_TF_VLOG(1) << "Executed the engine of " << name()
                        << " for input shapes: " << InputShapes(context);
@@ -143,7 +143,7 @@ class TRTEngineOp : public tensorflow::AsyncOpKernel {
   bool waits_for_calibration_ = false;
   std::unique_ptr<CalibrationGatherer> gatherer_;  // where it does
   std::unique_ptr<NativeSegment> native_;
-  std::unique_ptr<EngineHolder> engine_;
+  std::unique_ptr<RankedEngines> engines_;
   NodeStatistics* statistics_ = nullptr;
 };
 

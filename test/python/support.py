@@ -92,6 +92,7 @@ class EngineCalls:
         after = self._totals()
         self.calls, self.fallbacks = (now - then for now, then in zip(after[:2], self._before[:2]))
         self.reasons = after[2] - self._before[2]
+        self.builds = after[3] - self._before[3]
 
     @staticmethod
     def _totals():
@@ -102,6 +103,7 @@ class EngineCalls:
             sum(node["engine_calls"] for node in nodes),
             sum(node["fallbacks"] for node in nodes),
             {reason for node in nodes for reason in node["reasons"]},
+            sum(node["builds"] for node in nodes),
         )
 
     def assert_engine_ran(self):

@@ -1,5 +1,6 @@
 """Models that do not say the rank of what they take: the engine is built once the first call says it."""
 
+import itertools
 import json
 import logging
 
@@ -61,8 +62,22 @@ class Session:
             tf.import_graph_def(graph_def, name="")
         self._session = v1.Session(graph=graph, config=config)
 
+        self.run = self._session.run
+
     def __call__(self, x):
-        return self._session.run({"y": "y:0"}, {"x:0": x})
+        return self.run({"y": "y:0"}, {"x:0": x})
+
+
+def converted(graph_def, output):
+    """By the first converter, in dynamic mode."""
+    with tf.Graph().as_default():
+        return trt.TrtGraphConverter(
+            input_graph_def=graph_def,
+            nodes_denylist=[output],
+            is_dynamic_op=True,
+            max_batch_size=None,
+            minimum_segment_size=1,
+        ).convert()
 
 
 def loaded(folder):
@@ -79,7 +94,7 @@ def engine_node(graph_def):
 
 
 def assert_one_build_serves(call):
-    """All calls of the first one's rank."""
+    """All calls of one rank."""
     with EngineCalls() as engines:
         for batch in (5, 3, 7):
             assert_close(call(rows(batch)), reference(rows(batch)))
@@ -100,14 +115,29 @@ def test_the_program_makes_an_engine_that_is_built_when_it_runs(graph_def, tmp_p
     assert node.attr["input_shapes"].list.shape[0].unknown_rank
     assert_one_build_serves(Session(graph))
 
-    # Another rank needs another engine.
+
+def test_each_rank_has_an_engine_of_its_own(graph_def):
+    session = Session(converted(graph_def, "y"))
     with EngineCalls() as engines:
-        assert_close(Session(graph)(rows(2)), reference(rows(2)))
-        session = Session(graph)
-        for x in (rows(2), rows(2, 3), rows()):
+        for x in (rows(2), rows(2, 3), rows(), rows(5), rows(1, 4)):
             assert_close(session(x), reference(x))
-    assert (engines.calls, engines.fallbacks) == (2, 2)
-    assert all("shape is f32" in reason for reason in engines.reasons), engines.reasons
+    engines.assert_engine_ran()
+    assert (engines.calls, engines.builds) == (5, 3)
+
+
+def test_what_comes_after_eight_combinations_of_ranks_runs_native():
+    with tf.Graph().as_default() as graph:
+        x, y = (v1.placeholder(tf.float32, None, name=name) for name in "xy")
+        tf.identity(tf.nn.relu(x * 2.0) + tf.exp(y) * 0.5, name="z")
+    native, session = (Session(g).run for g in (graph.as_graph_def(), converted(graph.as_graph_def(), "z")))
+    shapes = [(), (3,), (2, 3)]
+    with EngineCalls() as engines:
+        for _ in range(2):
+            for x, y in itertools.product(shapes, shapes):
+                feeds = {"x:0": np.ones(x, np.float32), "y:0": np.ones(y, np.float32)}
+                assert_close(session({"z": "z:0"}, feeds), native({"z": "z:0"}, feeds))
+    assert (engines.calls, engines.fallbacks, engines.builds) == (16, 2, 8)
+    assert engines.reasons == {"it has engines for 8 other combinations of its inputs' ranks"}
 
 
 def test_the_program_says_why(graph_def, tmp_path):
@@ -163,10 +193,10 @@ def test_a_model_of_the_second_converter(saved_model, tmp_path):
     assert_one_build_serves(loaded(tmp_path / "converted"))
 
 
-def test_build_makes_the_engine_that_is_saved(saved_model, tmp_path):
+def test_build_makes_the_engines_that_are_saved(saved_model, tmp_path):
     converter = trt.TrtGraphConverterV2(input_saved_model_dir=saved_model)
     converter.convert()
-    converter.build(lambda: [(rows(4),)])
+    converter.build(lambda: [(rows(4),), (rows(4, 2),)])
     converter.save(str(tmp_path / "converted"))
     (asset,) = (tmp_path / "converted" / "assets").glob("trt-serialized-engine.*")
     assert asset.stat().st_size > 0
@@ -175,10 +205,11 @@ def test_build_makes_the_engine_that_is_saved(saved_model, tmp_path):
         "graft.load_op_library()\n"
         "model = tf.saved_model.load(sys.argv[1])\n"
         f"model.signatures['{SIGNATURE}'](x=tf.ones([3, 8]))\n"
+        f"model.signatures['{SIGNATURE}'](x=tf.ones([3, 5, 8]))\n"
         "print(json.dumps(list(graft.engine_statistics().values())))\n"
     )
     (node,) = json.loads(support.run_python("-c", script, tmp_path / "converted"))
-    assert (node["builds"], node["engine_calls"], node["fallbacks"]) == (0, 1, 0)
+    assert (node["builds"], node["loads"], node["engine_calls"], node["fallbacks"]) == (0, 2, 2, 0)
 
 
 @pytest.mark.parametrize("is_dynamic_op", [False, True])

@@ -29,12 +29,6 @@ DIFFERS = {
     },
 }
 
-# {situation: what each reason says}, where calls fall back by right.
-FALLS_BACK = {
-    # An engine is built for the rank of the first call.
-    "unknown_rank": "the engine takes [s0,s1]",
-}
-
 
 def situation(tags=("serve",), random=(), alike=True, unloadable=None):
     """Registers a function (folder) → feeds that saves a model. `random`: outputs that differ from call to call;
