@@ -82,7 +82,7 @@ tsan: setup-tests ## Unit tests of the runtime under the thread sanitizer
 
 .PHONY: fuzz
 fuzz: setup-tests ## A minute of every fuzz target
-	@$(call build,fuzz,fuzzers)
+	@$(call build,fuzz,fuzzers engine_fuzz)
 	@$(PYTHON) tools/run_tests.py --fuzz-seconds 60 --fuzz-seed 0 fuzz
 
 .PHONY: clean

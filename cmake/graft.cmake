@@ -36,18 +36,20 @@ function(graft_test name)
   set_tests_properties(${name} PROPERTIES LABELS unit)
 endfunction()
 
-# graft_fuzz(name SOURCES name_fuzz.cc DEPS tf …): a libFuzzer target, built by the fuzz preset only. `fuzzers` builds them all,
-# and only what they link.
+# graft_fuzz(name [LARGE] SOURCES name_fuzz.cc DEPS tf …): a libFuzzer target, built by the fuzz preset only. `fuzzers` builds
+# them all, and only what they link, but for LARGE ones, which link what takes minutes: `make fuzz` builds these too.
 add_custom_target(fuzzers)
 function(graft_fuzz name)
   if(NOT GRAFT_FUZZ)
     return()
   endif()
-  cmake_parse_arguments(A "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(A "LARGE" "" "SOURCES;DEPS;LIBS" ${ARGN})
   add_executable(${name}_fuzz ${A_SOURCES})
   list(TRANSFORM A_DEPS PREPEND graft_)
   target_link_libraries(${name}_fuzz PRIVATE ${A_DEPS} ${A_LIBS})
   target_compile_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
   target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
-  add_dependencies(fuzzers ${name}_fuzz)
+  if(NOT A_LARGE)
+    add_dependencies(fuzzers ${name}_fuzz)
+  endif()
 endfunction()

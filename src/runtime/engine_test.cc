@@ -14,11 +14,11 @@
 #include <thread>
 
 #include "backend_api/test_backend.h"
-#include "base/aligned_buffer.h"
 #include "base/file.h"
 #include "plan/container.h"
 #include "plan/plan_file.h"
 #include "runtime/backend_table.h"
+#include "runtime/build_and_run.h"
 #include "runtime/context.h"
 #include "runtime/pack_plan.h"
 #include "runtime/placement.h"
@@ -516,78 +516,6 @@ TEST(HostilePlans, PaddingsAndProductsOutOfRange) {
               HasSubstr("products"));
 }
 
-// Memory for outputs and arenas, up to a limit.
-class SmallArena : public ArenaAllocator {
- public:
-  static constexpr size_t kGranted = size_t{1} << 20;
-  Result<void*> Allocate(size_t bytes, void*) override {
-    if (bytes > kGranted) return ResourceExhaustedError("{} bytes", bytes);
-    return std::aligned_alloc(64, (std::max<size_t>(bytes, 1) + 63) / 64 * 64);
-  }
-  void Free(void* memory, void*) override { std::free(memory); }
-};
-
-// Runs the engine on inputs of bytes that are small numbers, its symbols being `size`.
-Status RunSmall(const Engine& engine, Context& context, SmallArena& arena, int64_t size) {
-  const std::vector<int64_t> symbols(engine.module().symbols.size(), size);
-  std::vector<Tensor> inputs;
-  std::vector<TensorView> views;
-  for (const ir::ValueId id : engine.module().inputs) {
-    const ir::Value& value = engine.module().value(id);
-    Dims dims;
-    for (const ir::Dim& d : value.shape) {
-      GRAFT_ASSIGN_OR_RETURN(const int64_t n, d.Evaluate(symbols));
-      dims.push_back(n);
-    }
-    const int64_t elements = CountElements(dims);
-    if (elements < 0 || elements > static_cast<int64_t>(SmallArena::kGranted / 8))
-      return ResourceExhaustedError("an input of {} elements", elements);
-    GRAFT_ASSIGN_OR_RETURN(Tensor tensor, Tensor::Allocate(value.dtype, dims));
-    auto* bytes = reinterpret_cast<uint8_t*>(tensor.mutable_raw());
-    for (size_t i = 0; i < tensor.bytes(); ++i)
-      bytes[i] = i % SizeOf(value.dtype) == 0 ? static_cast<uint8_t>(size) : 0;
-    inputs.push_back(std::move(tensor));
-    views.push_back(ViewOf(inputs.back()));
-  }
-  std::vector<void*> outputs;
-  const auto give = [&](const OutputRequest& request) -> Result<OutputMemory> {
-    GRAFT_ASSIGN_OR_RETURN(void* const memory, arena.Allocate(request.bytes, nullptr));
-    outputs.push_back(memory);
-    return OutputMemory{memory};
-  };
-  Status status = context.Run(views, give);
-  for (void* memory : outputs) arena.Free(memory, nullptr);
-  return status;
-}
-
-// The number of runs that an engine of the bytes made; 0 where they are refused.
-int BuildAndRun(const std::string& metadata, const ReadPlanOptions& options = {}) {
-  const std::string weights(256, '\1'), packed(1024, '\1');
-  const NewSection sections[] = {{SectionKind::kMetadata, {{0, metadata}}},
-                                 {SectionKind::kWeights, {{0, weights}}},
-                                 {SectionKind::kPacked, {{0, packed}}}};
-  const std::string file = WriteContainer(sections).Joined();
-  // At a boundary as a file's mapping is, and the sanitizer stands at its end.
-  constexpr std::align_val_t kAligned{kBufferAlignment};
-  const std::shared_ptr<std::byte> copy(
-      static_cast<std::byte*>(::operator new(file.size(), kAligned)),
-      [=](std::byte* bytes) { ::operator delete(bytes, kAligned); });
-  std::memcpy(copy.get(), file.data(), file.size());
-  Result<Plan> plan = ReadPlan({copy, file.size()}, options);
-  if (!plan.ok()) return 0;
-  const Result<Backend*> backend = FindBackend(plan->backend);
-  if (!backend.ok() || !(*backend)->device().host_accessible()) return 0;
-  const auto engine = Engine::Create(*std::move(plan), **backend);
-  if (!engine.ok()) return 0;
-  SmallArena arena;
-  const auto context = Context::Create(*engine, {.allocator = &arena});
-  if (!context.ok()) return 0;
-  int runs = 0;
-  for (const int64_t size : {1, 3, 0})
-    runs += RunSmall(**engine, **context, arena, size).ok() ? 1 : 0;
-  return runs;
-}
-
 std::string MetadataOf(const Plan& plan, const WritePlanOptions& options = {}) {
   const std::string file = WritePlan(plan, options).value();
   Tensor copy = Tensor::Allocate(DType::kUint8, {static_cast<int64_t>(file.size())}).value();
@@ -616,9 +544,32 @@ TEST(HostilePlans, ChangedBytesRunOrAreRefused) {
       char& byte = bytes[random() % bytes.size()];
       byte = random() % 2 ? static_cast<char>(random()) : "0123456789s+*,-()"[random() % 17];
     }
-    runs += BuildAndRun(bytes);
+    runs += testing::BuildAndRun(bytes);
   }
   EXPECT_GT(runs, 0);
+}
+
+// Those of engine_fuzz, whose weights are BuildAndRun's. With GRAFT_UPDATE_TESTS=1 in the environment
+// they are written anew.
+TEST(HostilePlans, SeedsOfTheFuzzerRun) {
+  const std::filesystem::path folder = "test/fuzz/seeds/engine";
+  for (const char* name : {"cpu", "reference"}) {
+    for (uint32_t seed = 1; seed <= 6; ++seed) {
+      const std::string path = folder / fmt::format("{}_{}", name, seed);
+      if (std::getenv("GRAFT_UPDATE_TESTS") != nullptr) {
+        ir::Module module = testing::RandomModule(seed);
+        for (ir::ValueId v = 0; v < module.value_count(); ++v) {
+          if (auto& constant = module.value(v).constant)
+            std::memset(constant->mutable_raw(), 1, constant->bytes());
+        }
+        const Plan plan = testing::PlanFor(std::move(module), **FindBackend(name));
+        ASSERT_TRUE(WriteFileAtomically(path, MetadataOf(plan)).ok());
+      }
+      const auto bytes = ReadFile(path, /*map=*/false);
+      ASSERT_TRUE(bytes.ok()) << bytes.status().message();
+      EXPECT_GT(testing::BuildAndRun(bytes->view()), 0) << path;
+    }
+  }
 }
 
 // What a converted graph holds for an engine: relu(x · w) · v, whose weights lie in the graph.
@@ -716,7 +667,7 @@ TEST(HostilePlans, ChangedSegmentsOfGraphsRunOrAreRefused) {
     if (named == weights.end()) return NotFoundError("weight {} is not there", name);
     return named->second;
   };
-  for (const std::string& seed : seeds) EXPECT_EQ(BuildAndRun(seed, read), 3);
+  for (const std::string& seed : seeds) EXPECT_EQ(testing::BuildAndRun(seed, read), 3);
   int runs = 0, refused = 0;
   for (int i = 0; i < 20000; ++i) {
     std::string bytes = seeds[random() % seeds.size()];
@@ -724,7 +675,7 @@ TEST(HostilePlans, ChangedSegmentsOfGraphsRunOrAreRefused) {
       char& byte = bytes[random() % bytes.size()];
       byte = random() % 2 ? static_cast<char>(random()) : "0123456789s+*,-()"[random() % 17];
     }
-    const int done = BuildAndRun(bytes, read);
+    const int done = testing::BuildAndRun(bytes, read);
     runs += done;
     refused += done == 0;
   }
