@@ -8,6 +8,9 @@
 #include <deque>
 #include <mutex>
 #include <thread>
+#include <utility>
+
+#include "graft/c_api.h"
 
 namespace graft_tf {
 namespace {
@@ -32,6 +35,7 @@ class Queue {
     std::deque<std::function<void()>> dropped;  // what it holds goes outside of the lock
     std::unique_lock<std::mutex> lock(mutex_);
     stopped_ = true;
+    graft_stop_building_segments();
     dropped.swap(work_);
     ended_.wait(lock, [this] { return !running_; });
   }
@@ -40,6 +44,17 @@ class Queue {
   Queue() {
     // Work uses what is destroyed when a process ends.
     std::atexit([] { Global().Stop(); });
+    // A child process has no thread that would do the work, or end.
+    pthread_atfork([] { Global().mutex_.lock(); }, [] { Global().mutex_.unlock(); },
+                   [] { Global().Forget(); });
+  }
+
+  void Forget() {
+    // What it holds is the parent's.
+    static_cast<void>(new std::deque<std::function<void()>>(std::move(work_)));
+    work_.clear();
+    running_ = false;
+    mutex_.unlock();
   }
 
   void Run() {

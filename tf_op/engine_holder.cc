@@ -102,6 +102,8 @@ void TuneWhenIdle(const std::weak_ptr<EngineState>& untuned, const EngineSpec& s
     if (state == nullptr) return;
     if (tuned.ok()) {
       state->Replace(*std::move(tuned));
+    } else if (absl::IsFailedPrecondition(tuned.status())) {
+      GRAFT_TF_VLOG(1) << spec.node << ": " << tuned.status().message();  // the process ends
     } else {
       LOG(WARNING) << spec.node << ": its engine stays untuned: " << tuned.status().message();
     }

@@ -1,9 +1,13 @@
 #include "engine_state.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
+#include <future>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -159,6 +163,26 @@ TEST(EngineState, ALaterTryMaySucceed) {
   EXPECT_EQ(calls, 15);
   EXPECT_FALSE(state.SetMade(Built()));
   EXPECT_EQ(state.Ask(&why), Turn::kRun);
+}
+
+TEST(RunWhenIdle, AChildProcessWaitsForNoThreadOfItsParent) {
+  const auto begun = std::make_shared<std::promise<void>>();
+  std::promise<void> may_end;
+  RunWhenIdle([begun, end = may_end.get_future().share()] {
+    begun->set_value();
+    end.wait();
+  });
+  begun->get_future().wait();
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);  // ends a child that waits
+    StopWork();
+    _exit(0);
+  }
+  may_end.set_value();
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 // The last of this program's: nothing is done after it.

@@ -39,11 +39,10 @@ int BuildLevel() {
 std::optional<int> BackgroundTuneLevel() {
   constexpr int kLevel = 3;  // of engines that are tuned at conversion
   const char* value = std::getenv("GRAFT_TF_TUNE");
-  if (value == nullptr || *value == '\0' || absl::EqualsIgnoreCase(value, "off"))
-    return std::nullopt;
-  if (!absl::EqualsIgnoreCase(value, "background")) {
-    LOG(WARNING) << "GRAFT_TF_TUNE '" << value << "': must be off or background; nothing is tuned";
-    return std::nullopt;
+  if (value != nullptr && absl::EqualsIgnoreCase(value, "off")) return std::nullopt;
+  if (value != nullptr && *value != '\0' && !absl::EqualsIgnoreCase(value, "background")) {
+    LOG(WARNING) << "GRAFT_TF_TUNE '" << value
+                 << "': must be background or off; it is taken as background";
   }
   return BuildLevel() < kLevel ? std::optional(kLevel) : std::nullopt;
 }

@@ -17,8 +17,9 @@ bool EngineBuildAborted();
 // built at its first run. At 0 nothing is timed, but the timing cache is read.
 int BuildLevel();
 
-// GRAFT_TF_TUNE=background: an engine that was built at its first run with nothing timed is tuned
-// afterwards, and the tuned one takes its place. Nothing: it stays as it was built.
+// An engine that was built at its first run with less is tuned afterwards in the background, at
+// this level, and the tuned one takes its place. Nothing, with GRAFT_TF_TUNE=off or where the build
+// was at this level: it stays as it was built.
 std::optional<int> BackgroundTuneLevel();
 
 // GRAFT_TF_BUILD=background: calls do not wait for an engine that is being built, but run its

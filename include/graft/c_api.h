@@ -283,6 +283,10 @@ GRAFT_EXPORT graft_status* graft_build_segment(const void* function_def, size_t 
                                                int32_t argument_count, const char* options_json,
                                                graft_bytes** plan);
 
+/* For a process that ends: every graft_build_segment, running or later, fails before it times
+ * another step. */
+GRAFT_EXPORT void graft_stop_building_segments(void);
+
 /* Finds the ranges that INT8 needs in a native segment: runs it in floats over batches of its
  * arguments. Arguments and options as in graft_build_segment. */
 typedef struct graft_calibrator graft_calibrator;

@@ -96,7 +96,7 @@ def operations():
 
 def statistics():
     """Of each engine node of this process: {"engine_calls": n, "fallbacks": n, "reasons": {reason: n}}; how often an engine was
-    built at run time ("builds", "build_seconds"), loaded ("loads", "load_seconds") or tuned by GRAFT_TF_TUNE=background ("tunings"); and the native runs that are no fallbacks:
+    built at run time ("builds", "build_seconds"), loaded ("loads", "load_seconds") or tuned in the background ("tunings"); and the native runs that are no fallbacks:
     "native_while_building" with GRAFT_TF_BUILD=background, "native_for_calibration" before INT8 ranges are known.
     """
     library = load()

@@ -78,6 +78,8 @@ graft_status* graft_build_segment(const void* function_def, size_t size,
   });
 }
 
+void graft_stop_building_segments(void) { graft::convert::StopBuildingSegments(); }
+
 graft_status* graft_calibrator_create(const void* function_def, size_t size,
                                       const graft_tensor* arguments, int32_t argument_count,
                                       const char* options_json, graft_calibrator** calibrator) {

@@ -212,6 +212,7 @@ Result<BuiltEngine> BuildEngine(const EngineSource& source, const BuildOptions& 
   tune.threads = executor->width();
   tune.max_workspace_bytes = options.max_workspace_bytes;
   tune.time_all = options.time_all;
+  tune.stopped = options.stopped;
   tune.opt_level = IsTarget(options.backend) ? 0 : options.opt_level;
   {
     StageTimer timer(&times->passes);

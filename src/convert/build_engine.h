@@ -54,6 +54,7 @@ struct BuildOptions {
   bool halves = false;    // what INT8 leaves in floats may be stored as halves, as with FP16
   bool time_all = false;  // every step, for BuiltEngine::tune (TuneOptions::time_all)
   Progress progress;
+  const std::atomic<bool>* stopped = nullptr;  // once it is true, the build fails (TuneOptions)
 };
 
 struct BuiltEngine {

@@ -444,7 +444,11 @@ quant::CalibrationTable InTheCall(quant::CalibrationTable table) {
   return table;
 }
 
+std::atomic<bool> segments_stopped{false};
+
 }  // namespace
+
+void StopBuildingSegments() { segments_stopped.store(true, std::memory_order_relaxed); }
 
 Result<std::string> BuildSegment(const FileBytes& function_def,
                                  const std::vector<importer::GraphInput>& arguments,
@@ -454,6 +458,7 @@ Result<std::string> BuildSegment(const FileBytes& function_def,
                          MakeSegmentSource(function_def, arguments, request.input_shapes));
   std::unique_ptr<TimingCache> cache = TimingCache::Open(request.cache_path);
   request.convert.build.cache = cache.get();
+  request.convert.build.stopped = &segments_stopped;
   if (auto& tables = request.convert.calibration; tables && !tables->empty())
     request.convert.build.int8.table = InTheCall(std::move(tables->begin()->second));
   StageTimes times;

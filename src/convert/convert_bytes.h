@@ -64,6 +64,10 @@ Result<std::string> BuildSegment(const FileBytes& function_def,
                                  const std::vector<importer::GraphInput>& arguments,
                                  const std::string& options_json);
 
+// For a process that ends: every BuildSegment, running or later, fails before it times another
+// step.
+void StopBuildingSegments();
+
 // Finds the ranges that INT8 needs in a native segment, from batches of its arguments.
 class SegmentCalibrator {
  public:

@@ -124,6 +124,7 @@ class Casts {
     tune.threads = executor->width();
     tune.opt_level = options.opt_level;
     tune.time_all = true;
+    tune.stopped = options.stopped;
     TuneReport report;
     GRAFT_RETURN_IF_ERROR(
         Tune(module, *backend, {TuningPoint()}, tune, *options.cache, &report).status());

@@ -432,6 +432,8 @@ Result<Choices> Tune(const ir::Module& module, Backend& backend, std::vector<Tun
   tuner.PrepareAhead(steps);
   for (ir::NodeId id = 0; id < module.node_count(); ++id) {
     if (options.progress) options.progress(id, module.node_count());
+    if (options.stopped != nullptr && options.stopped->load(std::memory_order_relaxed))
+      return FailedPreconditionError("tuning was stopped");
     GRAFT_RETURN_IF_ERROR(tuner.Measure(steps[id]));
   }
   std::vector<double> microseconds;

@@ -2,6 +2,7 @@
 // tuning points, or asks the cost model, and remembers the answers.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <string>
 #include <vector>
@@ -30,6 +31,8 @@ struct TuneOptions {
   bool time_all = false;
   // Called before each node that has to be timed: (nodes done, nodes).
   std::function<void(int, int)> progress;
+  // Once it is true, nothing more is timed: kFailedPrecondition.
+  const std::atomic<bool>* stopped = nullptr;
 };
 
 // How tactics of the module's nodes are timed at these options.

@@ -154,6 +154,18 @@ TEST_F(TunerTest, NoLevelTakesAnEstimateOfAnother) {
   }
 }
 
+TEST_F(TunerTest, MayBeStopped) {
+  std::atomic<bool> stopped{false};
+  TuneOptions options;
+  options.stopped = &stopped;
+  ASSERT_TRUE(Tune(module_, backend_, {TuningPoint{}}, options, *cache_, nullptr).ok());
+  const int runs = first_.runs + second_.runs;
+  stopped = true;
+  EXPECT_EQ(Tune(module_, backend_, {TuningPoint{}}, options, *cache_, nullptr).status().code(),
+            StatusCode::kFailedPrecondition);
+  EXPECT_EQ(first_.runs + second_.runs, runs);
+}
+
 TEST_F(TunerTest, WhatDoesNotFitInMemoryIsNotTimed) {
   TuneOptions options;
   options.max_bytes = 7999;  // an operand and the result
