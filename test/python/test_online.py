@@ -1,11 +1,14 @@
 """Online conversion: the pass TensorRTOptimizer, which converts a graph before TensorFlow runs it."""
 
+import json
+import statistics
 import threading
 
 import numpy as np
 import pytest
 
 import small_models
+import support
 from support import EngineCalls, assert_close
 
 import tensorflow as tf
@@ -153,6 +156,74 @@ def test_a_session_runs_a_frozen_graph_by_engines(graph_def, is_dynamic_op):
     assert bool(engine.attr["serialized_segment"].s) is not is_dynamic_op
     assert engine.attr["max_cached_engines_count"].i == 5
     assert engine.attr["_use_implicit_batch"].b
+
+
+RESNET_50 = """
+import json, sys, time
+import numpy as np
+import tensorflow as tf
+import graft
+from graft import trt_convert as trt
+
+v1 = tf.compat.v1
+graph_def = v1.GraphDef.FromString(open(sys.argv[1], "rb").read())
+x = np.ones((1, 224, 224, 3), np.float32)
+
+def session(graph_def, config=None):
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name="")
+    session = v1.Session(graph=graph, config=config)
+    return lambda: session.run("y:0", {"x:0": x})
+
+def seconds(call):
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+native = session(graph_def)
+native_first = seconds(native)
+config = v1.ConfigProto()
+dynamic = sys.argv[2] == "dynamic"
+config.graph_options.rewrite_options.CopyFrom(
+    graft.get_tensorrt_rewriter_config(trt.TrtConversionParams(), dynamic, None if dynamic else 1)
+)
+online = session(graph_def, config)
+first = seconds(online)
+deadline = time.monotonic() + 120
+while dynamic and not any(n["tunings"] for n in graft.engine_statistics().values()) and time.monotonic() < deadline:
+    online()
+nodes = graft.engine_statistics()
+with tf.Graph().as_default():
+    offline = session(trt.TrtGraphConverter(input_graph_def=graph_def, nodes_denylist=["y"]).convert())
+calls = {"native": native, "online": online, "offline": offline}
+times = {name: [] for name in calls}
+for _ in range(60):
+    for name, call in calls.items():
+        times[name].append(seconds(call))
+print(json.dumps({"first": first, "native_first": native_first, "nodes": nodes, "times": times}))
+"""
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("mode", ["static", "dynamic"])
+def test_the_first_run_of_resnet_50_takes_seconds_and_later_ones_what_offline_conversion_gives(mode, tmp_path):
+    import keras
+
+    model = keras.applications.ResNet50(weights=None)
+    function = tf.function(lambda x: tf.identity(model(x), name="y"))
+    concrete = function.get_concrete_function(tf.TensorSpec([None, 224, 224, 3], tf.float32, name="x"))
+    frozen = convert_to_constants.convert_variables_to_constants_v2(concrete)
+    (tmp_path / "graph.pb").write_bytes(frozen.graph.as_graph_def().SerializeToString())
+    printed = support.run_python(
+        "-c", RESNET_50, tmp_path / "graph.pb", mode, GRAFT_CACHE=str(tmp_path), GRAFT_TF_TUNE="background"
+    )
+    found = json.loads(printed.splitlines()[-1])
+    (node,) = found["nodes"].values()
+    assert (node["fallbacks"], node["tunings"]) == (0, int(mode == "dynamic"))
+    median = {name: statistics.median(times) * 1e3 for name, times in found["times"].items()}
+    print(f"{mode}: first run {found['first']:.1f} s, native {found['native_first']:.1f} s; then {median} ms")
+    assert found["first"] <= 5
+    assert median["online"] <= 1.03 * median["offline"]
 
 
 def test_every_parameter_reaches_the_node(graph_def):

@@ -4,8 +4,10 @@ FOLDER/NAME/native is the SavedModel; FOLDER/NAME/feeds.pkl holds {signature: [{
 """
 
 import collections
+import functools
 import inspect
 import json
+import os
 import pathlib
 import pickle
 import sys
@@ -840,6 +842,58 @@ def a_detector_of_tensorflow_1(folder):
     return {"serving_default": [{"image": floats(n, 16, 16, 3, seed=n)} for n in (2, 1)]}
 
 
+# ---- whole networks (`make test-models`)
+
+NETWORKS = set()
+
+
+def network(name, build):
+    NETWORKS.add(name)
+    SITUATIONS[name] = Situation(build, ["serve"], [], True, {})
+
+
+def keras_application(name, folder):
+    """Of random weights with which layers keep the variance of what they read: with Keras's own, logits are all but equal."""
+    import keras
+    import tensorflow as tf
+
+    model = getattr(keras.applications, name)(weights=None, classifier_activation=None)
+    for i, weight in enumerate(model.weights):
+        if "kernel" in weight.name:
+            depthwise = len(weight.shape) == 4 and weight.shape[-1] == 1
+            terms = np.prod(weight.shape[:2] if depthwise else weight.shape[:-1])
+            weight.assign(floats(*weight.shape, seed=i) * np.sqrt(2 / terms, dtype=np.float32))
+    model.export(str(folder), verbose=False)
+    (argument,) = tf.saved_model.load(str(folder)).signatures["serving_default"].structured_input_signature[1]
+    return {"serving_default": [{argument: floats(n, *model.input_shape[1:], seed=n)} for n in (1, 2)]}
+
+
+def trained_network(path, folder):
+    """A frozen graph with its stored inputs (docs/testing.md)."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    about = json.loads(path.with_suffix(".json").read_text())
+    with tf.Graph().as_default() as graph, v1.Session() as session:
+        tf.import_graph_def(v1.GraphDef.FromString(path.read_bytes()), name="")
+        inputs = {one["name"]: graph.get_tensor_by_name(f"{one['name']}:0") for one in about["inputs"]}
+        outputs = {one["tensor"].replace(":", "_"): graph.get_tensor_by_name(one["tensor"]) for one in about["outputs"]}
+        v1.saved_model.simple_save(session, str(folder), inputs, outputs)
+    stored = [reference["inputs"] for reference in about["references"]]
+    return {
+        "serving_default": [
+            {name: np.load(path.with_suffix("") / part["file"]) for name, part in parts.items()} for parts in stored
+        ]
+    }
+
+
+for name in ("DenseNet121", "EfficientNetB0", "InceptionV3", "MobileNetV2", "NASNetMobile", "ResNet50"):
+    network(name, functools.partial(keras_application, name))
+if "GRAFT_MODELS" in os.environ:
+    for path in sorted(pathlib.Path(os.environ["GRAFT_MODELS"]).glob("*.json")):
+        network(path.stem, functools.partial(trained_network, path.with_suffix(".pb")))
+
+
 def main():
     folder, names = pathlib.Path(sys.argv[1]), sys.argv[2:] or list(SITUATIONS)
     for name in names:
@@ -847,7 +901,7 @@ def main():
         home = folder / name
         home.mkdir()
         about = {"tags": tags, "random": random, "alike": alike, "unloadable": unloadable}
-        about["line"] = inspect.getsourcelines(build)[1]
+        about["line"] = inspect.getsourcelines(getattr(build, "func", build))[1]
         try:
             (home / "feeds.pkl").write_bytes(pickle.dumps(build(home / "native")))
         except Exception as error:  # the others are built all the same

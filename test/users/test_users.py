@@ -28,7 +28,7 @@ def python(script, *arguments):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
     )
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
 
@@ -114,6 +114,11 @@ class Results:
             and signature_graph(self.folder / variant, key) == signature_graph(self.folder / "program", key)
         }
 
+    def outputs(self):
+        """How many the first signature has."""
+        values = self.runs["tf2"]["native"]["values"]
+        return len(values[self.about["first"]][0])
+
     def figures(self):
         """{way: ops/converted/engines}, of its first signature."""
         found = {}
@@ -198,7 +203,13 @@ def results(request, tmp_path_factory):
     return {name: Results(root / name) for name in names}
 
 
-every_situation = pytest.mark.parametrize("name", sorted(situations.SITUATIONS))
+every_situation = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.models] if name in situations.NETWORKS else [])
+        for name in sorted(situations.SITUATIONS)
+    ],
+)
 
 
 def error_of(value, reference):
@@ -271,11 +282,16 @@ def test_the_ways_do_not_differ(name, results):
     found = {}
     for variant, report in result.reports.items():
         way = way_of(variant)
+        if way == "optimize" and way not in differs:
+            # TensorFlow 2 gives each output of what TensorFlow 1 saved an Identity.
+            more = max(0, report["ops"] - program["ops"])
+            assert more <= result.outputs(), variant
+            report = {**report, "ops": report["ops"] - more, "converted": report["converted"] - more}
         compared = {"v2": program, "optimize": ("converted", "engines"), "online": ("engines",)}.get(way, ())
         for figure in compared:
             if result.about["alike"] and report[figure] != program[figure]:
                 found[way] = f"{figure}: {report[figure]}, not {program[figure]}"
-        if way in ("v2", "optimize") and way not in differs:
+        if way == "v2" and way not in differs:
             assert report["ops"] <= program["ops"], variant
         elif way == "online":
             assert (report["engines"] > 0) == (program["engines"] > 0) or way in differs
