@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "base/executor.h"
@@ -249,6 +250,27 @@ Result<tf::FunctionDef> NativeSegment(const WiredGraph& wired, const SegmentPort
 
 namespace {
 
+// TF-TRT's, which fixed an engine's batch: what its nodes say, else the first dimension of its
+// inputs where that never changes, else the converter's. To Graft it is a word for others.
+int64_t MaxBatchSize(const tf::GraphDef& graph, const EngineNode& engine) {
+  const EngineAttributes& a = engine.attributes;
+  if (!a.use_implicit_batch) return a.max_batch_size;
+  int64_t said = 0;
+  for (const int v : engine.ports.nodes) {
+    const Result<int64_t> size = graph.nodes[v].Attr<int64_t>("_tftrt_op_max_batch_size");
+    if (size.ok()) said = std::max(said, *size);
+  }
+  if (said > 0) return said;
+  std::optional<int64_t> batch;
+  for (const Port& p : engine.ports.inputs) {
+    if (p.shape.unknown_rank || p.shape.dims.size() < 2) continue;
+    if (p.shape.dims[0] <= 0 || batch.value_or(p.shape.dims[0]) != p.shape.dims[0])
+      return a.max_batch_size;
+    batch = p.shape.dims[0];
+  }
+  return batch.value_or(a.max_batch_size);
+}
+
 tf::NodeDef MakeEngineNode(const tf::GraphDef& graph, const EngineNode& engine) {
   const SegmentPorts& ports = engine.ports;
   const EngineAttributes& a = engine.attributes;
@@ -269,7 +291,7 @@ tf::NodeDef MakeEngineNode(const tf::GraphDef& graph, const EngineNode& engine) 
                 {"serialized_segment", a.serialized_segment},
                 {"segment_funcdef_name", a.native_segment ? NativeSegmentName(ports.engine) : ""},
                 {"max_cached_engines_count", a.max_cached_engines_count},
-                {"max_batch_size", a.max_batch_size},
+                {"max_batch_size", MaxBatchSize(graph, engine)},
                 {"workspace_size_bytes", a.workspace_size_bytes},
                 {"precision_mode", a.precision_mode},
                 {"calibration_data", a.calibration_data},

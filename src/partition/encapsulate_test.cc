@@ -45,12 +45,13 @@ NodeDef Split(std::string name, std::string axis, std::string value, int parts =
   return node;
 }
 
-// A graph whose segments are given by member names; everything is a float tensor of [?,4].
+// A graph whose segments are given by member names; everything is a float tensor of [batch,4].
 struct Fixture {
   GraphDef graph;
   std::vector<std::vector<std::string>> segments;
   std::vector<std::string> fetches;
   std::set<std::string> copied = {};  // beside constants
+  int64_t batch = -1;
 
   int Index(const std::string& name) const {
     for (size_t i = 0; i < graph.nodes.size(); ++i) {
@@ -71,8 +72,8 @@ struct Fixture {
     std::vector<bool> is_copied;
     for (const NodeDef& node : graph.nodes)
       is_copied.push_back(node.op == "Const" || copied.contains(node.name));
-    auto info = [](int node, int output) -> Result<Port> {
-      return Port{node, output, kF32, {.dims = {-1, 4}}};
+    auto info = [this](int node, int output) -> Result<Port> {
+      return Port{node, output, kF32, {.dims = {batch, 4}}};
     };
     GRAFT_ASSIGN_OR_RETURN(const WiredGraph wired, WiredGraph::Of(graph));
     return FindPorts(wired, members, is_copied, fetches, engines, info);
@@ -283,6 +284,21 @@ TEST(Encapsulate, TheEngineNodeSaysWhatItIs) {
   EXPECT_EQ(Get(engine->AttrList<DType>("OutT")), std::vector{kF32});
   EXPECT_EQ(Get(engine->AttrList<tf::Shape>("input_shapes")),
             (std::vector<tf::Shape>{{.dims = {-1, 4}}}));
+}
+
+TEST(Encapsulate, TheBatchSizeIsTheNodesElseTheInputsElseTheConverters) {
+  Fixture f{{{Input("x"), Node("a", "Relu", {"x"}), Node("y", "Unique", {"a"})}}, {{"a"}}, {"y"}};
+  const auto size = [&](bool implicit_batch) {
+    const GraphDef converted =
+        f.Convert({.max_batch_size = 8, .use_implicit_batch = implicit_batch});
+    return Get(FindNode(converted, "engine_0")->Attr<int64_t>("max_batch_size"));
+  };
+  EXPECT_EQ(size(true), 8);
+  f.batch = 5;
+  EXPECT_EQ(size(true), 5);
+  EXPECT_EQ(size(false), 8);
+  f.graph.nodes[1].attrs["_tftrt_op_max_batch_size"] = 3;
+  EXPECT_EQ(size(true), 3);
 }
 
 TEST(Encapsulate, MembersOnDifferentDevicesLeaveTheEngineFree) {
