@@ -309,6 +309,30 @@ def a_hub_module_without_tags(folder):
     return {"default": rows(4, 2, 1, 0)}
 
 
+@situation()
+def layers_in_functions_of_their_own(folder):
+    """Freezing leaves a NoOp around each call of a function that reads a variable."""
+    import tensorflow as tf
+
+    class Layer(tf.Module):
+        def __init__(self, seed):
+            super().__init__()
+            self.w = variable(1024, 1024, seed=seed)
+
+        @tf.function
+        def __call__(self, x):
+            return tf.nn.relu(tf.matmul(x, self.w))
+
+    def call(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return {"y": x}
+
+    model = module(call, {"x": ([None, 1024], tf.float32)}, layers=[Layer(seed) for seed in range(6)])
+    save(model, folder, serving_default=model.call)
+    return {"serving_default": rows(1024, 1, 32)}
+
+
 # ---- what stands in front of a model
 
 
