@@ -512,3 +512,23 @@ def test_quantised_and_back_are_the_numbers_of_tensorflow(tmp_path, backend, fed
         for values in (native[name], found[name]):
             np.testing.assert_allclose(values, value, rtol=2e-7, atol=0, err_msg=name)
         assert np.array_equal(np.signbit(found[name]), np.signbit(native[name])), name
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_not_of_an_ordering_is_true_of_nan(tmp_path, backend):
+    """As in eager mode. TensorFlow's graph optimiser makes the opposite ordering of it, which is false."""
+    import graft
+
+    orderings = {"less": tf.less, "less_equal": tf.less_equal, "greater": tf.greater, "greater_equal": tf.greater_equal}
+    x = np.array([np.nan, 0.5, 1, 2] * 9, np.float32)
+    with tf.Graph().as_default() as graph:
+        fed = v1.placeholder(tf.float32, [None], name="x")
+        for name, compare in orderings.items():
+            tf.logical_not(compare(fed, 1.0), name=f"not_{name}")
+        path = save(tmp_path / "model.pb", graph)
+    plan = tmp_path / "model.plan"
+    outputs = ",".join(f"not_{name}" for name in orderings)
+    support.convert(path, "--outputs", outputs, "--plan", plan, "--backend", backend)
+    found = graft.Engine(str(plan)).run({"x": x})
+    for name, compare in orderings.items():
+        assert np.array_equal(found[f"not_{name}"], ~compare(x, 1.0).numpy()), name
