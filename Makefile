@@ -78,7 +78,7 @@ asan: setup-tests ## Unit and conformance tests under the address and undefined-
 
 tsan: setup-tests ## Unit tests of the runtime under the thread sanitizer
 	@$(call build,tsan)
-	@TSAN_OPTIONS=suppressions=$(CURDIR)/tools/tsan.supp $(PYTHON) tools/run_tests.py --build build/tsan ctest
+	@TSAN_OPTIONS="allocator_may_return_null=1 suppressions=$(CURDIR)/tools/tsan.supp" $(PYTHON) tools/run_tests.py --build build/tsan ctest
 
 .PHONY: fuzz
 fuzz: setup-tests ## A minute of every fuzz target
