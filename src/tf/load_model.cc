@@ -342,11 +342,64 @@ class Loader {
     if (whole.saver) {
       GRAFT_ASSIGN_OR_RETURN(restored, KeysFromRestore(whole.graph, *whole.saver));
     }
-    GRAFT_ASSIGN_OR_RETURN(const VariableKeys keys,
-                           MergeKeys(std::move(restored), objects, *checkpoint_));
+    GRAFT_ASSIGN_OR_RETURN(const VariableKeys keys, MergeKeys(restored, objects, *checkpoint_));
     GRAFT_ASSIGN_OR_RETURN(model_.freezing,
                            FreezeVariables(keys, *checkpoint_, live, &whole.graph));
+    GRAFT_RETURN_IF_ERROR(RestoreTheRest(restored, objects));
     return WarnOfEmptyVariables(keys);
+  }
+
+  // Variables that stay, and that the object graph alone knows in the checkpoint: of Keras's
+  // objects in a module, the restore operation fills copies that no signature reads. TensorFlow 2
+  // does not ask it; whoever loads what is written here does.
+  Status RestoreTheRest(const VariableKeys& restored, const VariableKeys& objects) {
+    MetaGraph& whole = model_.whole;
+    if (!whole.saver || whole.saver->restore_op.empty()) return OkStatus();
+    std::vector<NodeDef>& nodes = whole.graph.nodes;
+    const std::string restore_name(NodeOf(whole.saver->restore_op));
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<bool> run, Needed(whole.graph, {restore_name}));
+    std::string prefix;  // of the checkpoint
+    for (size_t i = 0; i < run.size(); ++i) {
+      if (run[i] && nodes[i].op == "RestoreV2" && !nodes[i].inputs.empty())
+        prefix = nodes[i].inputs[0];
+    }
+    if (prefix.empty()) return OkStatus();
+    GRAFT_ASSIGN_OR_RETURN(const NodeIndex index, NodeIndex::Of(nodes));
+    const auto restore = static_cast<size_t>(index.Find(restore_name));
+    for (const KeptVariable& kept : model_.freezing.kept) {
+      const auto found = objects.find(kept.node);
+      if (restored.contains(kept.node) || found == objects.end() ||
+          !checkpoint_->Contains(found->second.key))
+        continue;
+      const NodeDef& variable = nodes[static_cast<size_t>(index.Find(kept.node))];
+      if (variable.op != "VarHandleOp") continue;
+      GRAFT_ASSIGN_OR_RETURN(const DType dtype, variable.Attr<DType>("dtype"));
+      const std::string base = "restore/" + kept.node;
+      std::vector<std::string> inputs = {prefix};
+      for (const auto& [name, text] :
+           {std::pair<std::string, std::string>{"key", found->second.key}, {"slice", ""}}) {
+        const std::string scalar = fmt::format("{}/{}", base, name), vector = scalar + "s";
+        nodes.push_back(
+            {.name = scalar,
+             .op = "Const",
+             .attrs = {{"dtype", DType::kString}, {"value", TensorValue::String(text)}}});
+        nodes.push_back({.name = vector,
+                         .op = "Pack",
+                         .inputs = {scalar},
+                         .attrs = {{"N", 1}, {"T", DType::kString}, {"axis", 0}}});
+        inputs.push_back(vector);
+      }
+      nodes.push_back({.name = base + "/value",
+                       .op = "RestoreV2",
+                       .inputs = std::move(inputs),
+                       .attrs = {{"dtypes", std::vector<DType>{dtype}}}});
+      nodes.push_back({.name = base + "/assign",
+                       .op = "AssignVariableOp",
+                       .inputs = {kept.node, base + "/value"},
+                       .attrs = {{"dtype", dtype}}});
+      nodes[restore].inputs.push_back(fmt::format("^{}/assign", base));
+    }
+    return OkStatus();
   }
 
   // Variables that stay, and to which neither the checkpoint nor the initialisation gives a value.

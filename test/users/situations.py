@@ -309,6 +309,31 @@ def a_hub_module_without_tags(folder):
     return {"default": rows(4, 2, 1, 0)}
 
 
+@situation(unloadable={"tf1": "Could not find variable"})
+def keras_layers_in_a_module_that_writes(folder):
+    """The restore op fills copies of the layers' variables, which no signature reads; those that are written stay variables."""
+    import keras
+    import tensorflow as tf
+
+    lstm, norm = keras.layers.LSTM(4, stateful=True), keras.layers.BatchNormalization()
+    lstm(tf.zeros([2, 3, 8]))
+    norm.build((None, 8))
+
+    def call(self, x):
+        self.calls.assign_add(1.0)
+        rows = self.norm(tf.matmul(x[:, 0], self.w), training=True)
+        return {
+            "y": tf.matmul(tf.nn.tanh(rows * 2.0 + 1.0), self.w),
+            "h": self.lstm(tf.nn.relu(x)),
+            "calls": self.calls.read_value(),
+        }
+
+    counter = tf.Variable(0.0)
+    model = module(call, {"x": ([2, 3, 8], tf.float32)}, lstm=lstm, norm=norm, calls=counter, w=variable(8, 8))
+    save(model, folder, serving_default=model.call)
+    return {"serving_default": [{"x": floats(2, 3, 8, seed=i)} for i in range(3)]}
+
+
 @situation()
 def layers_in_functions_of_their_own(folder):
     """Freezing leaves a NoOp around each call of a function that reads a variable."""
