@@ -549,8 +549,8 @@ TEST(HostilePlans, ChangedBytesRunOrAreRefused) {
   EXPECT_GT(runs, 0);
 }
 
-// Those of engine_fuzz, whose weights are BuildAndRun's. With GRAFT_UPDATE_TESTS=1 in the environment
-// they are written anew.
+// Those of engine_fuzz, whose weights are BuildAndRun's. With GRAFT_UPDATE_TESTS=1 in the
+// environment they are written anew.
 TEST(HostilePlans, SeedsOfTheFuzzerRun) {
   const std::filesystem::path folder = "test/fuzz/seeds/engine";
   for (const char* name : {"cpu", "reference"}) {
