@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <unordered_set>
@@ -365,7 +366,9 @@ class Loader {
     }
     if (prefix.empty()) return OkStatus();
     GRAFT_ASSIGN_OR_RETURN(const NodeIndex index, NodeIndex::Of(nodes));
-    const auto restore = static_cast<size_t>(index.Find(restore_name));
+    const int restore = index.Find(restore_name);
+    if (restore < 0) return OkStatus();
+    std::vector<NodeDef> added;  // apart: the index points into the nodes
     for (const KeptVariable& kept : model_.freezing.kept) {
       const auto found = objects.find(kept.node);
       if (restored.contains(kept.node) || found == objects.end() ||
@@ -379,26 +382,27 @@ class Loader {
       for (const auto& [name, text] :
            {std::pair<std::string, std::string>{"key", found->second.key}, {"slice", ""}}) {
         const std::string scalar = fmt::format("{}/{}", base, name), vector = scalar + "s";
-        nodes.push_back(
+        added.push_back(
             {.name = scalar,
              .op = "Const",
              .attrs = {{"dtype", DType::kString}, {"value", TensorValue::String(text)}}});
-        nodes.push_back({.name = vector,
+        added.push_back({.name = vector,
                          .op = "Pack",
                          .inputs = {scalar},
                          .attrs = {{"N", 1}, {"T", DType::kString}, {"axis", 0}}});
         inputs.push_back(vector);
       }
-      nodes.push_back({.name = base + "/value",
+      added.push_back({.name = base + "/value",
                        .op = "RestoreV2",
                        .inputs = std::move(inputs),
                        .attrs = {{"dtypes", std::vector<DType>{dtype}}}});
-      nodes.push_back({.name = base + "/assign",
+      added.push_back({.name = base + "/assign",
                        .op = "AssignVariableOp",
                        .inputs = {kept.node, base + "/value"},
                        .attrs = {{"dtype", dtype}}});
-      nodes[restore].inputs.push_back(fmt::format("^{}/assign", base));
+      nodes[static_cast<size_t>(restore)].inputs.push_back(fmt::format("^{}/assign", base));
     }
+    std::ranges::move(added, std::back_inserter(nodes));
     return OkStatus();
   }
 
